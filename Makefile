@@ -1,0 +1,47 @@
+# The tasks of this project; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+RUNS ?= runs
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint faults lock clean train-mask
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## Make .venv, install the locked dependencies, build the models that are built locally
+	@$(BIN)/python -m convert mtcnn --out engines
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Play an entrance through the real daemon: alerts as a subscriber hears them, and the day's report
+	@$(BIN)/edged demo
+
+test: setup ## Run the tests
+	@$(BIN)/pytest
+
+lint: setup ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+faults: setup ## Run the long fault tests: kills, outages, full disks (about 15 minutes)
+	@$(BIN)/pytest -m "slow or not slow" tests/faults --long
+
+lock: ## Write the locked requirements anew
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--extra dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		pyproject.toml --output-file requirements/run.txt
+
+clean: ## Remove what setup and the tests made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis engines/mtcnn-*.onnx

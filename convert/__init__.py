@@ -1,0 +1,1 @@
+"""Trains, evaluates and exports the models in `engines/`; the daemon needs nothing from here."""

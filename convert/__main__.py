@@ -1,0 +1,91 @@
+"""The command line of training and conversion: `python -m convert --help`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from edged.errors import EdgedError
+
+Folder = click.Path(file_okay=False, path_type=Path)
+DataFolder = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train, check and export edged's models. Libraries are imported only by the command that needs them."""
+
+
+def data_option(command: "click.decorators.FC") -> "click.decorators.FC":
+    """The folder of data sets."""
+    text = "Folder that holds the data sets (masks853/, landmarks68/, …)."
+    return click.option("--data", type=DataFolder, envvar="EDGED_DATA", required=True, help=text)(command)
+
+
+def training_options(command: "click.decorators.FC") -> "click.decorators.FC":
+    """What every training asks."""
+    command = click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")(command)
+    text = "Threads to compute with; fewer are faster on a busy machine.  [default: PyTorch's choice]"
+    command = click.option("--threads", default=0, help=text)(command)
+    command = click.option("--seed", default=0, show_default=True)(command)
+    text = "Where checkpoints, the log and cached pictures go."
+    return data_option(click.option("--out", type=Folder, required=True, help=text)(command))
+
+
+@main.command("train-mask")
+@training_options
+@click.option("--epochs", default=8, show_default=True, help="Rounds of 200 batches of 128 faces.")
+def train_mask(data: Path, out: Path, epochs: int, seed: int, resume: bool, threads: int) -> None:
+    """Train the mask classifier."""
+    from convert.mask.train import MaskTraining, train
+
+    train(MaskTraining(data, out, epochs, seed, resume, threads))
+
+
+@main.command()
+@click.option("--out", type=Folder, default="engines", show_default=True, help="Where the ONNX files go.")
+@click.option("--wheel", type=click.Path(dir_okay=False, path_type=Path), help="The wheel of mtcnn 1.0.0, when offline.")
+@click.option("--package", type=Folder, help="Or the directory of the installed package.")
+def mtcnn(out: Path, wheel: Path | None, package: Path | None) -> None:
+    """Build MTCNN's three networks from the weights in the PyPI package; nothing to do when they are there."""
+    from convert.mtcnn import write_networks
+    from edged.inference import default_engines_dir, load_manifest
+
+    for path in write_networks(out, load_manifest(default_engines_dir()), wheel, package):
+        click.echo(f"wrote {path}")
+
+
+@main.command("export-mask")
+@data_option
+@click.option("--run", type=Folder, required=True, help="The training's --out folder.")
+@click.option("--target", type=click.Path(dir_okay=False, path_type=Path), default=Path("engines/mask.onnx"), show_default=True)
+def export_mask(data: Path, run: Path, target: Path) -> None:
+    """Calibrate and write the mask classifier; print its SHA-256 and figures for the card."""
+    from convert.mask import export
+
+    written = export.export_mask(data, run, target)
+    click.echo(f"sha256 {written.sha256}\ntemperature {written.temperature:.3f}\nparity {written.parity:.1e}\n")
+    click.echo(export.report(data, target))
+
+
+@main.command("train-detector")
+@training_options
+@click.option("--steps", default=12000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
+def train_detector(data: Path, out: Path, steps: int, seed: int, resume: bool, threads: int) -> None:
+    """Train the face detector with its points and mask branch."""
+    from convert.detector.train import DetectorTraining, train
+
+    train(DetectorTraining(data, out, steps, seed, resume, threads))
+
+
+def run() -> None:
+    """Start, turning errors raised on purpose into one line."""
+    try:
+        main(standalone_mode=True)
+    except EdgedError as error:
+        print(f"convert: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,54 @@
+"""Makes clean pictures look like what cheap cameras, distance, compression and poor light leave of them."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+def photometric(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Vary exposure, contrast, gamma, white balance and saturation; one picture in ten turns grey (night cameras)."""
+    table = np.arange(256, dtype=np.float32) / 255
+    table = table ** np.exp(rng.normal(0, 0.25))
+    table = (table - 0.5) * np.exp(rng.normal(0, 0.16)) + 0.5 + rng.normal(0, 0.06)
+    gains = np.exp(rng.normal(0, 0.07, 3)) * np.exp(rng.normal(0, 0.1))
+    tables = np.clip(table[:, None] * gains[None] * 255, 0, 255).astype(np.uint8)
+    image = np.asarray(cv2.LUT(image, tables.reshape(1, 256, 3)), np.uint8)
+    choice = rng.random()
+    if choice < 0.4:
+        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        keep = 0.0 if choice < 0.1 else float(rng.uniform(0.2, 1.7))
+        image = np.asarray(cv2.addWeighted(image, keep, grey, 1 - keep, 0), np.uint8)
+    return image
+
+
+def blur(image: Pixels, rng: np.random.Generator, largest: float) -> Pixels:
+    """Out of focus, or moved; `largest` is the largest sigma, or a third of the largest streak, in pixels."""
+    if rng.random() < 0.6:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, largest))), np.uint8)
+    length = int(rng.integers(3, max(4, int(3 * largest) + 1)))
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
+    centre = (length - 1) / 2
+    start, end = (tuple(int(round(v)) for v in centre + sign * reach) for sign in (-1, 1))
+    cv2.line(kernel, start, end, 1.0)
+    return np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1.0)), np.uint8)
+
+
+def noise(image: Pixels, rng: np.random.Generator, largest: float) -> Pixels:
+    """Sensor noise of a standard deviation up to `largest` grey levels."""
+    grain = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0, largest))
+    return np.clip(image + grain, 0, 255).astype(np.uint8)
+
+
+def jpeg(image: Pixels, rng: np.random.Generator, worst: int) -> Pixels:
+    """Compress and decompress with a quality from `worst` to 90."""
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(worst, 91))])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8) if done else image
+
+
+def shrink(image: Pixels, size: int) -> Pixels:
+    """Square pictures made `size` pixels wide, as a distant face is: averaged, with one of the usual kernels."""
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,1 @@
+"""Reads the data sets that models are trained and checked on."""

@@ -1,0 +1,1 @@
+"""Trains, checks and exports the one-stage face detector with its mask branch."""

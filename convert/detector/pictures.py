@@ -1,0 +1,177 @@
+"""Turns each data set into pictures with complete face labels, once, before the training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.data.coco import LabelledPicture, read_coco
+from convert.data.landmarks import face_box, read_points
+from convert.data.occluders import draw_occluder
+from convert.data.teacher import Teacher
+from convert.mask.sources import CORRECT, INCORRECT, NONE, read
+from edged.detect.boxes import iou
+from edged.render import Wear, random_style, wear_mask
+from edged.render.mean_face import five_points
+from edged.types import Image
+
+UNKNOWN = -1.0
+COLUMNS = 25
+"""Of a face's row: box 4, points 10, point weights 5, visible 5, state 1. A row with state IGNORED is a region only."""
+IGNORED = -2.0
+Rows = NDArray[np.float32]
+
+HIDDEN_BY_MASK = np.array([1, 1, 0, 0, 0], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPicture:
+    """A picture, its faces (N x COLUMNS) and the group it is sampled with: "crowd", "scene" or "single"."""
+
+    image: Image
+    faces: Rows
+    group: str
+
+
+def face_row(
+    box: NDArray[np.float32], state: float, found: NDArray[np.float32] | None, visible: NDArray[np.float32] | None = None
+) -> Rows:
+    """One face. `found` is its 5 x 2 points or None; `visible` defaults to what the state implies."""
+    row = np.zeros(COLUMNS, np.float32)
+    row[:4], row[24] = box, state
+    if visible is None:
+        visible = {CORRECT: HIDDEN_BY_MASK, NONE: np.ones(5, np.float32)}.get(int(state), np.full(5, UNKNOWN, np.float32))
+    row[19:24] = visible
+    if found is not None:
+        row[4:14] = found.reshape(-1)
+        # A teacher only guesses at what a mask hides.
+        row[14:19] = np.where(visible == 1, 1.0, 0.3)
+    return row
+
+
+def from_boxes(pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
+    """Real scenes as labelled, with the teacher's points; and once more with masks drawn on their bare faces."""
+    for picture in pictures:
+        image = read(picture.path)
+        seen = _both_scales(teacher, image, 0.4)
+        rows = [_with_points(box, float(s), seen) for box, s in zip(picture.boxes, picture.states, strict=True)]
+        faces = np.array(rows, np.float32).reshape(-1, COLUMNS)
+        yield TrainingPicture(image, faces, "crowd")
+        if _wearable(faces).any():
+            yield _dressed(image, faces, rng)
+
+
+def from_scenes(folder: Path, teacher: Teacher) -> Iterator[TrainingPicture]:
+    """Unlabelled scenes of masked people: the teacher's sure finds are faces, its doubtful ones are not asked about."""
+    for path in sorted(folder.glob("*.jpg")):
+        image = read(path)
+        rows = []
+        for found in _both_scales(teacher, image, 0.25):
+            sure = found[4] >= 0.6
+            rows.append(face_row(found[:4], UNKNOWN if sure else IGNORED, found[5:].reshape(5, 2)))
+        if any(row[24] != IGNORED for row in rows):
+            yield TrainingPicture(image, np.array(rows, np.float32), "scene")
+
+
+def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[TrainingPicture]:
+    """Single faces with rendered masks: the teacher's boxes, the set's states."""
+    for picture in read_coco(folder):
+        image = read(picture.path)
+        rows = _found_rows(teacher, image, float(picture.states[0]) if len(picture.states) else UNKNOWN)
+        if rows is not None:
+            yield TrainingPicture(image, rows, "single")
+
+
+def from_folder(folder: Path, every: int, state: float, teacher: Teacher) -> Iterator[TrainingPicture]:
+    """Pictures of one face in one state; those where the teacher is in doubt are left out."""
+    for path in sorted(folder.glob("*.jpg"))[::every]:
+        image = read(path)
+        rows = _found_rows(teacher, image, state)
+        if rows is not None:
+            yield TrainingPicture(image, rows, "single")
+
+
+def from_points(
+    folder: Path, variants: int, teacher: Teacher, rng: np.random.Generator
+) -> Iterator[TrainingPicture]:
+    """Faces with 68 points: bare or with an object before them, and with drawn masks."""
+    for face in read_points(folder):
+        image, box, points = read(face.path), face_box(face.points), five_points(face.points)
+        others = _others(teacher, image, box)
+        bare = draw_occluder(image, face.points, rng) if rng.random() < 0.2 else image
+        yield TrainingPicture(bare, np.vstack([face_row(box, NONE, points), others]), "single")
+        for wear in rng.choice(list(Wear), variants, p=(0.4, 0.3, 0.2, 0.1)):
+            worn = wear_mask(image, face.points, random_style(rng), Wear(wear), rng)
+            state = CORRECT if wear == Wear.CORRECT else INCORRECT
+            row = face_row(box, state, points, worn.visible.astype(np.float32))
+            yield TrainingPicture(worn.image, np.vstack([row, others]), "single")
+
+
+def training_pictures(data: Path, training: list[LabelledPicture], seed: int) -> Iterator[TrainingPicture]:
+    """Everything the detector learns from; `training` is the training part of masks853."""
+    teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
+    rng = np.random.default_rng(seed)
+    yield from from_boxes(training, teacher, rng)
+    yield from from_scenes(data / "masked_scenes", teacher)
+    yield from from_rendered_set(data / "maskedfacenet_voc", teacher)
+    yield from from_folder(data / "mask_crops/web/correct", 2, CORRECT, teacher)
+    yield from from_folder(data / "mask_crops/web/none", 3, NONE, teacher)
+    yield from from_folder(data / "headpose_biwi/images", 6, NONE, teacher)
+    yield from from_points(data / "landmarks68/helen_train", 2, teacher, rng)
+    yield from from_points(data / "landmarks68/youtube_train", 1, teacher, rng)
+
+
+def _both_scales(teacher: Teacher, image: Image, threshold: float) -> NDArray[np.float32]:
+    """What the teacher finds at the picture's size and at twice it, each face once."""
+    found = np.concatenate([teacher.find(image, scale, threshold) for scale in (1.0, 2.0)])
+    found = found[np.argsort(-found[:, 4])]
+    kept: list[int] = []
+    for index, row in enumerate(found):
+        if not kept or iou(row[None, :4], found[kept, :4]).max() < 0.4:
+            kept.append(index)
+    return found[kept]
+
+
+def _with_points(box: NDArray[np.float32], state: float, seen: NDArray[np.float32]) -> Rows:
+    """A labelled face with the points of the teacher's find that overlaps it best."""
+    overlap = iou(box[None], seen[:, :4])[0] if len(seen) else np.zeros(0)
+    best = int(overlap.argmax()) if len(overlap) else -1
+    return face_row(box, state, seen[best, 5:].reshape(5, 2) if best >= 0 and overlap[best] > 0.45 else None)
+
+
+def _found_rows(teacher: Teacher, image: Image, state: float) -> Rows | None:
+    """The teacher's one sure face in `state`; None when it sees no or several faces, or is in doubt."""
+    found = teacher.find(image, 1.0, 0.3)
+    if len(found) != 1 or found[0, 4] < 0.6:
+        return None
+    return face_row(found[0, :4], state, found[0, 5:].reshape(5, 2))[None]
+
+
+def _others(teacher: Teacher, image: Image, box: NDArray[np.float32]) -> Rows:
+    """Regions to ignore: people in the background, whom the points' annotators left out."""
+    found = teacher.find(image, 1.0, 0.25)
+    strangers = found[iou(found[:, :4], box[None])[:, 0] < 0.3]
+    rows = [face_row(row[:4], IGNORED, None) for row in strangers]
+    return np.array(rows, np.float32).reshape(-1, COLUMNS)
+
+
+def _wearable(faces: Rows) -> NDArray[np.bool_]:
+    """Bare faces large enough to show a drawn mask, whose points are known."""
+    side = np.minimum(faces[:, 2] - faces[:, 0], faces[:, 3] - faces[:, 1])
+    return np.asarray((faces[:, 24] == NONE) & (faces[:, 14] > 0) & (side >= 18))
+
+
+def _dressed(image: Image, faces: Rows, rng: np.random.Generator) -> TrainingPicture:
+    """The same scene with masks on most bare faces."""
+    faces = faces.copy()
+    for index in np.flatnonzero(_wearable(faces)):
+        if rng.random() < 0.2:
+            continue
+        wear = Wear(rng.choice(list(Wear), p=(0.2, 0.4, 0.3, 0.1)))
+        worn = wear_mask(image, faces[index, 4:14].reshape(5, 2), random_style(rng), wear, rng)
+        image = worn.image
+        faces[index, 24] = CORRECT if wear is Wear.CORRECT else INCORRECT
+        faces[index, 19:24] = worn.visible
+    return TrainingPicture(image, faces, "crowd")

@@ -1,0 +1,87 @@
+"""Draws training samples: which crop comes next, and how it is jittered and worn down."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset
+
+from convert.augment import blur, jpeg, noise, photometric, shrink
+from convert.mask.sources import CORRECT, INCORRECT, NONE, WIDE
+from convert.mask.store import CropStore
+from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
+
+SHARES: dict[tuple[str, int], float] = {
+    ("real", CORRECT): 0.24, ("web", CORRECT): 0.07, ("rendered set", CORRECT): 0.03, ("drawn correct", CORRECT): 0.08,
+    ("real", INCORRECT): 0.08, ("rendered set", INCORRECT): 0.05, ("drawn nose", INCORRECT): 0.08,
+    ("drawn mouth", INCORRECT): 0.05, ("drawn chin", INCORRECT): 0.02,
+    ("real", NONE): 0.13, ("web", NONE): 0.05, ("rendered set", NONE): 0.01, ("bare", NONE): 0.05,
+    ("occluded", NONE): 0.04, ("turned", NONE): 0.02,
+}  # fmt: skip
+"""How often each group and state is drawn. `incorrect` is drawn far above its share in the world, since it is rare there."""
+
+
+class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Endless batches: uint8 [B, CROP_SIZE, CROP_SIZE, 3] and int64 states [B], decided by `seed` and `start` alone."""
+
+    def __init__(self, store: CropStore, batch: int, seed: int, start: int, stop: int) -> None:
+        self._store, self._batch, self._seed, self._start, self._stop = store, batch, seed, start, stop
+        self._groups = {
+            key: np.flatnonzero((store.groups == key[0]) & (store.states == key[1])) for key in SHARES
+        }
+        present = [key for key, members in self._groups.items() if len(members)]
+        self._keys = present
+        weights = np.array([SHARES[key] for key in present])
+        self._weights = weights / weights.sum()
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for step in range(self._start, self._stop):
+            rng = np.random.default_rng((self._seed, step))
+            images = np.empty((self._batch, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+            states = np.empty(self._batch, np.int64)
+            for row, key in enumerate(rng.choice(len(self._keys), self._batch, p=self._weights)):
+                members = self._groups[self._keys[key]]
+                chosen = members[rng.integers(len(members))]
+                images[row] = jitter(self._store.images[chosen], float(self._store.sides[chosen]), rng)
+                states[row] = self._store.states[chosen]
+            yield torch.from_numpy(images), torch.from_numpy(states)
+
+
+def jitter(wide: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One training view of a wide crop whose face was `side` pixels: moved, turned, mirrored, lit, seen from afar."""
+    image = _move(wide, rng)
+    if rng.random() < 0.85:
+        image = photometric(image, rng)
+    if rng.random() < 0.2:
+        image = blur(image, rng, 2.5)
+    image = _distance(image, side, rng)
+    return noise(image, rng, 6.0) if rng.random() < 0.25 else image
+
+
+def _move(wide: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Boxes are never exact: scale, place and angle vary as a detector's do."""
+    scale = float(np.exp(rng.normal(0, 0.1)).clip(0.75, 1.35))
+    turn = np.deg2rad(rng.normal(0, 8))
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
+    centre = np.array([WIDE / 2 - 0.5] * 2) + rng.normal(0, 0.035 * CROP_SIZE, 2)
+    offset = np.array([CROP_SIZE / 2 - 0.5] * 2) - linear @ centre
+    matrix = np.column_stack([linear, offset])
+    moved = cv2.warpAffine(wide, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
+
+
+def _distance(image: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Half of the larger faces become 9 to 64 pixels small, are compressed there, and are grown as in service."""
+    if side > 24 and rng.random() < 0.5:
+        small = float(np.exp(rng.uniform(np.log(9), np.log(64))))
+        if small < side:
+            image = shrink(image, max(8, round(small * CROP_MARGIN)))
+    if rng.random() < 0.35:
+        image = jpeg(image, rng, 30)
+    if len(image) != CROP_SIZE:
+        image = np.asarray(cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return image

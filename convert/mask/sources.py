@@ -1,0 +1,121 @@
+"""Turns each data set into wide face crops with a mask state, ready to be jittered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.data.coco import LabelledPicture, read_coco
+from convert.data.landmarks import PointedFace, face_box, read_points
+from convert.data.occluders import draw_occluder
+from convert.data.teacher import Teacher
+from edged.analyse.crop import square_crops
+from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
+from edged.render import Wear, random_style, wear_mask
+from edged.types import Box, Image
+
+WIDE = 144
+"""Side of a stored crop. At its middle, CROP_SIZE pixels show what the classifier will see."""
+
+CORRECT, INCORRECT, NONE = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class WideCrop:
+    """One face: WIDE x WIDE x 3 pixels, its state, the group it is sampled with, and its shorter side in its picture."""
+
+    image: NDArray[np.uint8]
+    state: int
+    group: str
+    side: float
+
+
+def wide_crop(image: Image, box: NDArray[np.float32], state: int, group: str) -> WideCrop:
+    """Cut one face with room for jitter."""
+    x1, y1, x2, y2 = (float(value) for value in box)
+    crop = square_crops(image, [Box(x1, y1, x2, y2)], WIDE, CROP_MARGIN * WIDE / CROP_SIZE)[0]
+    return WideCrop(crop, state, group, min(x2 - x1, y2 - y1))
+
+
+def from_boxes(pictures: list[LabelledPicture], group: str, smallest: float) -> Iterator[WideCrop]:
+    """Every labelled face with a shorter side of at least `smallest` pixels."""
+    for picture in pictures:
+        image = read(picture.path)
+        for box, state in zip(picture.boxes, picture.states, strict=True):
+            if min(box[2] - box[0], box[3] - box[1]) >= smallest:
+                yield wide_crop(image, box, int(state), group)
+
+
+def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
+    """The rendered-mask set, with the teacher's box where it sees one there: the set's own boxes follow no one rule."""
+    for picture in read_coco(folder):
+        image = read(picture.path)
+        found = teacher.find(image)
+        for box, state in zip(picture.boxes, picture.states, strict=True):
+            near = found[np.array([_meet(row[:4], box) for row in found], bool)]
+            yield wide_crop(image, near[0, :4] if len(near) else box, int(state), "rendered set")
+
+
+def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher) -> Iterator[WideCrop]:
+    """Ready-made crops, cut again round the face the teacher sees in them; pictures without one face are left out."""
+    for path in sorted(folder.glob("*.jpg")):
+        image = read(path)
+        edge = max(image.shape) // 3
+        found = teacher.find(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE), threshold=0.4)
+        if len(found) == 1:
+            yield wide_crop(image, found[0, :4] - edge, state, group)
+
+
+def from_points(faces: list[PointedFace], variants: int, rng: np.random.Generator) -> Iterator[WideCrop]:
+    """Each bare face as it is, with something held before it, and with `variants` masks drawn on."""
+    for face in faces:
+        image, box = read(face.path), face_box(face.points)
+        yield wide_crop(image, box, NONE, "bare")
+        if rng.random() < 0.5:
+            yield wide_crop(draw_occluder(image, face.points, rng), box, NONE, "occluded")
+        for wear in rng.choice(list(Wear), variants, p=(0.28, 0.36, 0.24, 0.12)):
+            worn = wear_mask(image, face.points, random_style(rng), Wear(wear), rng)
+            yield wide_crop(worn.image, box, CORRECT if wear == Wear.CORRECT else INCORRECT, f"drawn {wear}")
+
+
+def from_poses(folder: Path, every: int, teacher: Teacher) -> Iterator[WideCrop]:
+    """Bare heads turned far, one frame of `every`: the frames of one sequence are much alike."""
+    for path in sorted((folder / "images").glob("*.jpg"))[::every]:
+        image = read(path)
+        edge = max(image.shape) // 3
+        found = teacher.find(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE))
+        if len(found) == 1:
+            yield wide_crop(image, found[0, :4] - edge, NONE, "turned")
+
+
+def training_crops(data: Path, training: list[LabelledPicture], seed: int) -> Iterator[WideCrop]:
+    """Everything the classifier learns from; `training` is the training part of masks853."""
+    teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
+    rng = np.random.default_rng(seed)
+    yield from from_boxes(training, "real", smallest=7)
+    yield from from_rendered_set(data / "maskedfacenet_voc", teacher)
+    yield from from_crop_folder(data / "mask_crops/web/correct", CORRECT, "web", teacher)
+    yield from from_crop_folder(data / "mask_crops/web/none", NONE, "web", teacher)
+    yield from from_crop_folder(data / "mask_crops/web_synthetic/correct", CORRECT, "rendered set", teacher)
+    yield from from_crop_folder(data / "mask_crops/maskedfacenet/correct", CORRECT, "rendered set", teacher)
+    yield from from_crop_folder(data / "mask_crops/maskedfacenet/incorrect", INCORRECT, "rendered set", teacher)
+    yield from from_poses(data / "headpose_biwi", 6, teacher)
+    for name, variants in (("helen_train", 4), ("youtube_train", 2)):
+        yield from from_points(read_points(data / "landmarks68" / name), variants, rng)
+
+
+def read(path: Path) -> Image:
+    """The picture at `path`, BGR."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise OSError(f"{path}: cannot be decoded as a picture")
+    return np.asarray(image, np.uint8)
+
+
+def _meet(found: NDArray[np.float32], labelled: NDArray[np.float32]) -> bool:
+    """Whether the centre of `found` lies inside `labelled`."""
+    x, y = (found[:2] + found[2:]) / 2
+    return bool(labelled[0] <= x <= labelled[2] and labelled[1] <= y <= labelled[3])

@@ -1,0 +1,109 @@
+"""The thread that takes frames from the inbox through the pipelines into the recorder."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edged.capture import FrameInbox
+from edged.errors import EdgedError
+from edged.pipeline import Pipeline, StageTimes
+from edged.recorder import Recorder
+from edged.types import Frame
+from edged.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraActivity:
+    """What analysis knows about one camera at this moment."""
+
+    frames: int = 0
+    faulty: int = 0
+    """Frames that a model could not be run on."""
+    counts: Mapping[str, int] | None = None
+    times: StageTimes | None = None
+    age_s: float = 0.0
+    """From capture to the end of analysis, for the last frame."""
+
+
+class AnalysisWorker(Worker):
+    """One thread for all cameras: the models are shared, and the cores are few."""
+
+    def __init__(self, inbox: FrameInbox, pipelines: Mapping[str, Pipeline], recorder: Recorder) -> None:
+        super().__init__("analysis")
+        self.problem: str | None = None
+        """Why frames cannot be analysed now, or None."""
+        self.first_frame_s: float | None = None
+        self._inbox = inbox
+        self._pipelines = pipelines
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self._activity = {camera: CameraActivity() for camera in pipelines}
+        self._last_time_s: dict[str, float] = {}
+
+    def activity(self) -> dict[str, CameraActivity]:
+        """A snapshot for the supervisor."""
+        with self._lock:
+            return dict(self._activity)
+
+    def work(self) -> None:
+        """Analyse until stopped, then end what is open."""
+        while not self.stopping.is_set():
+            self.beat()
+            frame = self._inbox.take(timeout_s=0.5)
+            if frame is None:
+                self._let_time_pass()
+            else:
+                self._analyse(frame)
+        self._finish("stopped")
+
+    def _analyse(self, frame: Frame) -> None:
+        pipeline = self._pipelines[frame.camera]
+        try:
+            outcome = pipeline.step(frame)
+        except EdgedError as error:
+            self._faulty(frame.camera, error)
+            return
+        self.problem = None
+        self._recorder.record(outcome.events, outcome.encounters)
+        self._recorder.analysed(frame.camera, frame.time_s, len(outcome.faces))
+        self._last_time_s[frame.camera] = frame.time_s
+        now = time.monotonic()
+        self.first_frame_s = self.first_frame_s or now
+        with self._lock:
+            old = self._activity[frame.camera]
+            self._activity[frame.camera] = CameraActivity(
+                old.frames + 1, old.faulty, outcome.counts(), pipeline.times, max(0.0, now - frame.time_s)
+            )
+
+    def _faulty(self, camera: str, error: EdgedError) -> None:
+        """One frame is lost; the next may do better."""
+        if self.problem is None:
+            log.error("a frame of camera %s could not be analysed: %s", camera, error)
+        self.problem = str(error)
+        with self._lock:
+            old = self._activity[camera]
+            self._activity[camera] = CameraActivity(old.frames, old.faulty + 1, old.counts, old.times, old.age_s)
+
+    def _let_time_pass(self) -> None:
+        """End the events of cameras that fell silent: without frames nobody is seen to have left."""
+        now = time.monotonic()
+        for camera, last in list(self._last_time_s.items()):
+            if now - last > 5.0:
+                del self._last_time_s[camera]
+                self._record_end(camera, last, "camera silent")
+
+    def _finish(self, reason: str) -> None:
+        for camera in self._pipelines:
+            self._record_end(camera, self._last_time_s.get(camera, time.monotonic()), reason)
+        self._recorder.flush()
+
+    def _record_end(self, camera: str, time_s: float, reason: str) -> None:
+        outcome = self._pipelines[camera].finish(time_s, reason)
+        self._recorder.record(outcome.events, outcome.encounters)
+        with self._lock:
+            old = self._activity[camera]
+            self._activity[camera] = CameraActivity(old.frames, old.faulty, outcome.counts(), old.times, old.age_s)

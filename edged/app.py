@@ -1,0 +1,288 @@
+"""The one place that knows every part: builds them, starts them in order, watches over them, stops them in reverse."""
+
+import logging
+import signal
+import threading
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from edged import __version__, messages
+from edged.assembly import load_models
+from edged.config import Config, load_config
+from edged.device import device_id, device_model
+from edged.errors import ConfigError, EdgedError, Unavailable
+from edged.parts import Telling, build_watching
+from edged.ports import Clock
+from edged.publish import Command, Publisher, check_mqtt, device_discovery, read_password
+from edged.recorder import Recorder
+from edged.report.day import day_of, parse_day
+from edged.reporter import Reporter
+from edged.status import StatusServer, socket_path
+from edged.store import Store, StoreReader
+from edged.store.upkeep import Upkeep
+from edged.store.worker import StoreWorker
+from edged.supervision import CameraWatch, Health
+from edged.systemd import Notifier
+from edged.worker import Worker
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+LOOK_INTERVAL_S = 1.0
+STATE_INTERVAL_S = 60.0
+PUBLISHER_STUCK_AFTER_S = 60.0
+RELOADABLE = {"camera", "mask", "events", "models", "mqtt", "report"}
+
+
+class App:
+    """One daemon. Build it, then `run` it in the main thread."""
+
+    def __init__(self, path: Path, config: Config, clock: Clock, *, until_played: bool = False) -> None:
+        """Open the store and load the models; nothing runs yet. `until_played`: stop when all recordings have ended.
+
+        Raise ConfigError, ModelError or StoreError when the daemon cannot serve.
+        """
+        self.started_s = clock.monotonic_s()
+        if not config.camera:
+            raise ConfigError(f"{path}: no camera is configured; add a table like [camera.door] with a source")
+        check_mqtt(config.mqtt)
+        self._path, self._config, self._clock, self._until_played = path, config, clock, until_played
+        self._notifier = Notifier()
+        if self._notifier.missing:
+            raise Unavailable("systemd waits for word, but systemd-python is missing; install edged[systemd]")
+        self._device = device_id(config.device.id)
+        self._models = load_models(config.models)
+        store = Store(config.store.path)
+        upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
+        self._store = StoreWorker(
+            store, committed=self._committed, upkeep=upkeep, reopen=lambda: Store(config.store.path)
+        )
+        self._reader = StoreReader(config.store.path)
+        self._recorder = self._new_recorder()
+        self._take_over(store)
+        models = dict.fromkeys((config.models.detector, "mask"), "onnxruntime")
+        self._health = Health(self._device, self.started_s, clock, self._store, models)
+        self._reload_problem: str | None = None
+        self._state: dict[str, Any] = {}
+        self._state_told_s = float("-inf")
+        self._stop_asked = threading.Event()
+        self._reload_asked = threading.Event()
+        self._telling = self._build_telling()
+        self._watching = build_watching(config, self._models, self._new_recorder())
+        self._watch = CameraWatch(config, self._recorder, clock, self._retain)
+        self._status = StatusServer(socket_path(config.store.path), self._status_answer)
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; return the exit code."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_signal)
+        self._start()
+        try:
+            return self._serve()
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        self._store.start()
+        self._start_telling()
+        self._watching.start()
+        self._status.open()
+        self._status.start()
+        self._notifier.ready()
+        cameras = ", ".join(self._config.camera)
+        log.info("edged serves %s as %s (%s)", cameras, self._device, device_model())
+
+    def _stop(self) -> None:
+        """In reverse, within five seconds: pictures, analysis, messages, store."""
+        self._notifier.stopping()
+        self._watching.stop()
+        self._recorder.flush()
+        self._stop_telling()
+        self._status.stop(1.0)
+        if not self._store.stop(2.0):
+            log.error("the store did not finish in time")
+        self._store.close()
+        log.info("edged has stopped")
+
+    def _serve(self) -> int:
+        next_look_s = next_watchdog_s = 0.0
+        while not self._stop_asked.wait(TICK_S):
+            now_s = self._clock.monotonic_s()
+            if self._reload_asked.is_set():
+                self._reload_asked.clear()
+                self._reload()
+            self._obey()
+            if now_s >= next_look_s:
+                next_look_s = now_s + LOOK_INTERVAL_S
+                self._look()
+            failed = next((w for w in self._workers() if w.failure is not None), None)
+            if failed is not None:
+                log.critical(
+                    "worker %s has failed (%s); the daemon ends to be started afresh", failed.name, failed.failure
+                )
+                return 1
+            if self._notifier.watchdog_interval_s and now_s >= next_watchdog_s and self._all_progress():
+                next_watchdog_s = now_s + self._notifier.watchdog_interval_s / 2
+                self._notifier.alive()
+            if self._until_played and self._watching.all_played:
+                return 0
+        return 0
+
+    def _look(self) -> None:
+        """Once a second: cameras, counts, the state document."""
+        self._watch.look(self._watching)
+        publisher = self._telling.publisher
+        errors = self._health.errors(self._watching, publisher.problem if publisher else None, self._reload_problem)
+        try:
+            outbox: int | None = self._reader.outbox_depth()
+        except EdgedError:
+            outbox = None  # the store's own problem is in `errors` already
+        state = self._health.state(errors, outbox)
+        now_s = self._clock.monotonic_s()
+        changed = {**state, "outbox": 0} != {**self._state, "outbox": 0}
+        self._state = state
+        if changed or now_s - self._state_told_s >= STATE_INTERVAL_S:
+            self._state_told_s = now_s
+            uptime = round(now_s - self.started_s)
+            payload = {"ts": messages.iso(self._clock.utc_ms()), "uptime_s": uptime, **state}
+            self._retain(messages.STATE, messages.encode(payload), 1)
+            self._notifier.status(errors[0] if errors else f"watching {', '.join(self._config.camera)}")
+
+    def _all_progress(self) -> bool:
+        """Whether every worker makes progress; only then does systemd hear that the daemon is alive."""
+        stuck = [worker.name for worker in self._workers() if worker.is_stuck()]
+        publisher = self._telling.publisher
+        if publisher and self._clock.monotonic_s() - publisher.beat_s() > PUBLISHER_STUCK_AFTER_S:
+            stuck.append("publisher")
+        if stuck:
+            log.error("no progress in: %s", ", ".join(stuck))
+        return not stuck
+
+    def _workers(self) -> list[Worker]:
+        return [self._store, self._status, self._telling.reporter, *self._watching.workers]
+
+    def _obey(self) -> None:
+        """Carry out what came over MQTT."""
+        publisher = self._telling.publisher
+        for command in publisher.commands() if publisher else []:
+            if command.verb == "reload":
+                self._reload()
+                self._reply(command, {"ok": self._reload_problem is None, "error": self._reload_problem})
+            elif command.verb == "report":
+                self._report(command)
+
+    def _report(self, command: Command) -> None:
+        now, zone = self._clock.utc_ms(), ZoneInfo(self._config.report.timezone)
+        try:
+            wanted = command.payload.get("date")
+            day = parse_day(str(wanted), zone, now) if wanted else day_of(now, zone) - timedelta(days=1)
+        except EdgedError as error:
+            self._reply(command, {"ok": False, "error": str(error)})
+            return
+        if not self._telling.reporter.request(day, lambda answer: self._reply(command, answer)):
+            self._reply(command, {"ok": False, "error": "busy with other reports; ask again in a minute"})
+
+    def _reply(self, command: Command, answer: dict[str, Any]) -> None:
+        publisher = self._telling.publisher
+        if publisher:
+            request = {"request_id": command.payload["request_id"]} if "request_id" in command.payload else {}
+            publisher.send(messages.command_result(command.verb), messages.encode({**request, **answer}))
+
+    def _reload(self) -> None:
+        """Apply the file if it is valid; keep the last good settings, and say why, if it is not."""
+        self._notifier.reloading(done=False)
+        try:
+            self._apply(load_config(self._path))
+        except EdgedError as error:
+            self._reload_problem = f"the config was not reloaded: {error}"
+            log.error("%s", self._reload_problem)
+        else:
+            self._reload_problem = None
+        self._notifier.reloading(done=True)
+
+    def _apply(self, config: Config) -> None:
+        """Replace the parts that `config` shapes differently. Raise ConfigError when that needs a restart."""
+        changed = {name for name in Config.model_fields if getattr(config, name) != getattr(self._config, name)}
+        if fixed := changed - RELOADABLE:
+            raise ConfigError(f"[{'], ['.join(sorted(fixed))}] changed, which needs `systemctl restart edged`")
+        if not config.camera:
+            raise ConfigError("no camera is left in it")
+        check_mqtt(config.mqtt)
+        if "models" in changed:
+            self._models = load_models(config.models)
+        self._config = config
+        if changed & {"mqtt", "report", "camera", "device"}:  # discovery lists the cameras
+            self._stop_telling()
+            self._recorder.publishing = config.mqtt.host is not None
+            self._telling = self._build_telling()
+            self._start_telling()
+        if changed & {"camera", "mask", "events", "models", "mqtt"}:
+            self._watching.stop()
+            self._watching = build_watching(config, self._models, self._new_recorder())
+            self._watch = CameraWatch(config, self._recorder, self._clock, self._retain)
+            self._watching.start()
+        log.info("config reloaded; changed: %s", ", ".join(sorted(changed)) or "nothing")
+
+    def _build_telling(self) -> Telling:
+        config, publisher = self._config, None
+        if config.mqtt.host is not None:
+            discovery = device_discovery(config, self._device) if config.mqtt.discovery else None
+            publisher = Publisher(
+                config.mqtt,
+                self._device,
+                self._reader,
+                self._store.acknowledge,
+                discovery=discovery,
+                password=read_password(config.mqtt),
+            )
+        publish = lambda report: self._retain(messages.REPORT_DAILY, report, 1)  # noqa: E731
+        return Telling(publisher, Reporter(config, self._reader, self._store, self._clock, publish))
+
+    def _start_telling(self) -> None:
+        if self._telling.publisher:
+            self._telling.publisher.start()
+        self._telling.reporter.start()
+
+    def _stop_telling(self) -> None:
+        self._telling.reporter.stop(1.0)
+        if self._telling.publisher:
+            self._telling.publisher.stop(1.5)
+
+    def _new_recorder(self) -> Recorder:
+        return Recorder(self._clock, self._store.submit, publishing=self._config.mqtt.host is not None)
+
+    def _take_over(self, store: Store) -> None:
+        """Put the record in order after the last run, whatever its end, and note that this one began."""
+        left_open, last_known = store.open_events(), store.last_known()
+        store.close_encounters()
+        self._recorder.end_left_open(left_open, last_known)
+        if store.restored is not None:
+            lost = store.restored
+            log.error("%s was damaged; it is kept at %s", store.path, lost.quarantined)
+            details = {
+                "quarantined": str(lost.quarantined),
+                "backup": lost.backup and str(lost.backup),
+                "gap_from": lost.gap_from,
+            }
+            self._recorder.system_event("recovered", details)
+        self._recorder.system_event("started", {"version": __version__, "left_open": len(left_open)})
+
+    def _committed(self) -> None:
+        if self._telling.publisher:
+            self._telling.publisher.wake()
+
+    def _retain(self, topic: str, payload: str, qos: int) -> None:
+        if self._telling.publisher:
+            self._telling.publisher.retain(topic, payload, qos)
+
+    def _status_answer(self) -> dict[str, Any]:
+        publisher = self._telling.publisher
+        broker = {"configured": publisher is not None, "connected": bool(publisher and publisher.connected)}
+        return self._health.status(self._watching, self._state, broker)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()

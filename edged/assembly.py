@@ -1,0 +1,76 @@
+"""Builds models and pipelines from the config: the one map from config keys to the settings of the stages."""
+
+from dataclasses import dataclass
+
+from edged.analyse import Analyser
+from edged.analyse.analyser import AnalyserSettings
+from edged.analyse.mask import MaskClassifier
+from edged.config import CameraConfig, Config, ModelsConfig
+from edged.detect import make_detector
+from edged.encounters import Encounters, EncounterSettings
+from edged.events import EventSettings, MaskEvents
+from edged.inference import Manifest, default_engines_dir, load_manifest, open_engine
+from edged.pipeline import Pipeline
+from edged.ports import Detector, MaskJudge
+from edged.signals import Signals, VoteSettings
+from edged.track import Tracker, TrackerSettings
+from edged.types import MaskState
+
+MASK_MODEL = "mask"
+
+SETTLED_INTERVAL_S = 0.5
+"""How often a face whose verdict stands is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The loaded models, shared by all cameras."""
+
+    detector: Detector
+    judge: MaskJudge
+    manifest: Manifest
+
+
+def load_models(config: ModelsConfig) -> Models:
+    """Verify and load what the config names. Raise ModelError, naming the remedy, when one cannot be used."""
+    manifest = load_manifest(default_engines_dir())
+    detector = make_detector(config.detector, manifest, smallest_face=config.smallest_face, threads=config.threads)
+    judge = MaskClassifier(open_engine(manifest, MASK_MODEL, config.threads))
+    return Models(detector, judge, manifest)
+
+
+def build_pipeline(
+    camera: str, settings: CameraConfig, config: Config, models: Models, *, every_frame: bool = False
+) -> Pipeline:
+    """One camera's stages. `every_frame`: judge every sighting, also of faces whose verdict has settled."""
+    mask, events = settings.mask, config.events
+    return Pipeline(
+        camera=camera,
+        detector=models.detector,
+        tracker=Tracker(TrackerSettings(lost_seconds=events.lost_seconds)),
+        analyser=Analyser(
+            models.judge,
+            AnalyserSettings(
+                smallest_face=mask.smallest_face, settled_interval_s=0.0 if every_frame else SETTLED_INTERVAL_S
+            ),
+        ),
+        signals=Signals(
+            VoteSettings(
+                enter_score=mask.enter_score,
+                leave_score=mask.leave_score,
+                vote_seconds=mask.vote_seconds,
+                hold_seconds=mask.hold_seconds,
+                least_votes=mask.least_votes,
+            )
+        ),
+        events=MaskEvents(
+            camera,
+            EventSettings(
+                violations=frozenset(MaskState(state) for state in mask.violations),
+                cooldown_seconds=mask.cooldown_seconds,
+                most_alerts_per_minute=mask.most_alerts_per_minute,
+                longest_seconds=events.longest_seconds,
+            ),
+        ),
+        encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
+    )

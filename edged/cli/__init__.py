@@ -1,0 +1,61 @@
+"""The command line: one module per verb, imported only when that verb is used; errors become one line and an exit code."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from edged import __version__
+from edged.errors import EdgedError
+
+VERBS = {
+    "analyze": "edged.cli.analyze:analyze",
+    "bench": "edged.cli.bench:bench",
+    "cameras": "edged.cli.cameras:cameras",
+    "completion": "edged.cli.completion:completion",
+    "config": "edged.cli.config:config",
+    "db": "edged.cli.db:db",
+    "demo": "edged.cli.demo:demo",
+    "doctor": "edged.cli.doctor:doctor",
+    "engines": "edged.cli.engines:engines",
+    "events": "edged.cli.events:events",
+    "report": "edged.cli.report:report",
+    "run": "edged.cli.run:run",
+    "status": "edged.cli.status:status",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when asked for, so that `edged status` does not wait for model runtimes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, name = VERBS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edged")
+def cli() -> None:
+    """A camera appliance that sees masks, tells over MQTT, and reports each day."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run one verb. An EdgedError becomes its line on stderr and its exit code."""
+    try:
+        cli.main(args=arguments, prog_name="edged", standalone_mode=True)
+    except EdgedError as error:
+        for line in str(error).splitlines():
+            click.echo(f"edged: {line}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python would complain once more while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

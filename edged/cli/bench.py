@@ -1,0 +1,123 @@
+"""`edged bench`: the performance table of this machine."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+from edged.assembly import build_pipeline, load_models
+from edged.capture.sources import VideoFile, read_picture
+from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.config import CameraConfig, Config
+from edged.config.source import parse_source
+from edged.demo.scene import portrait_crowd
+from edged.errors import Failed
+from edged.memory import resident_mb
+from edged.types import Frame, Image
+
+STAGES = ("detect", "track", "analyse", "decide")
+
+
+@click.command()
+@config_option
+@json_option
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A picture or video; a made-up picture of five faces, 960x506, when left out.",
+)
+@click.option(
+    "--frames", type=click.IntRange(5, 100_000), default=100, show_default=True, help="How many frames are timed."
+)
+@click.option("--first-frame", is_flag=True, hidden=True)
+def bench(config_file: Path | None, as_json: bool, source: Path | None, frames: int, first_frame: bool) -> None:
+    """Time each stage on this machine, one camera, every face judged in every frame."""
+    config = read_config_if_any(config_file)
+    pictures = _pictures(source, 1 if first_frame else frames)
+    models = load_models(config.models)
+    settings = CameraConfig(source="images:///bench", mask=config.mask)
+    pipeline = build_pipeline("bench", settings, config, models, every_frame=True)
+    if first_frame:
+        pipeline.step(Frame("bench", 0, 0.0, pictures[0]))
+        return
+    times = np.zeros((frames, len(STAGES)))
+    faces = 0
+    for index in range(-3, frames):  # the first runs warm caches and allocators up
+        image = pictures[index % len(pictures)]
+        outcome = pipeline.step(Frame("bench", index, (index + 3) / 15, image))
+        faces += len(outcome.faces) if index >= 0 else 0
+        if index >= 0:
+            times[index] = [getattr(pipeline.times, stage) * 1000 for stage in STAGES]
+    result = _summary(times, faces / frames, pictures[0], config)
+    result["first_frame_s"] = _first_frame_s(config_file, source)
+    _print(result, as_json)
+
+
+def _pictures(source: Path | None, count: int) -> list[Image]:
+    """Frames to time, decoded beforehand: decoding belongs to the camera's own process."""
+    if source is None:
+        return [portrait_crowd()]
+    if source.suffix.lower() not in (".mp4", ".avi", ".mkv", ".mov", ".webm"):
+        return [read_picture(source)]
+    video = VideoFile(parse_source(f"file://{source.absolute()}"))
+    pictures: list[Image] = []
+    while len(pictures) < min(count, 300) and video.skip() is not None:
+        pictures.append(video.picture())
+    video.close()
+    if not pictures:
+        raise Failed(f"{source}: holds no frame that can be decoded; try another video")
+    return pictures
+
+
+def _summary(
+    times: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", faces: float, image: Image, config: Config
+) -> dict[str, object]:
+    total = times.sum(axis=1)
+    height, width = image.shape[:2]
+    stages = {
+        stage: {"mean_ms": round(float(column.mean()), 2), "p95_ms": round(float(np.percentile(column, 95)), 2)}
+        for stage, column in zip(STAGES, times.T, strict=True)
+    }
+    return {
+        "picture": f"{width}x{height}",
+        "detector": config.models.detector,
+        "faces_a_frame": round(faces, 1),
+        "stages": stages,
+        "frame_mean_ms": round(float(total.mean()), 2),
+        "frame_p50_ms": round(float(np.percentile(total, 50)), 2),
+        "frame_p99_ms": round(float(np.percentile(total, 99)), 2),
+        "frames_a_second": round(1000 / float(total.mean()), 1),
+        "resident_mb": round(resident_mb(), 1),
+    }
+
+
+def _first_frame_s(config_file: Path | None, source: Path | None) -> float:
+    """From the start of a fresh process to its first analysed frame."""
+    command = [sys.executable, "-m", "edged", "bench", "--first-frame"]
+    command += ["--config", str(config_file)] if config_file else []
+    command += ["--source", str(source)] if source else []
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise Failed(done.stderr.strip())
+    return round(time.perf_counter() - start, 2)
+
+
+def _print(result: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    stages = result["stages"]
+    click.echo(f"{result['picture']}, {result['faces_a_frame']} faces a frame, detector {result['detector']}")
+    if isinstance(stages, dict):
+        for stage, value in stages.items():
+            click.echo(f"  {stage:<8} {value['mean_ms']:>8.2f} ms   p95 {value['p95_ms']:>8.2f} ms")
+    click.echo(
+        f"  a frame  {result['frame_mean_ms']:>8.2f} ms   p50 {result['frame_p50_ms']} ms, p99 {result['frame_p99_ms']} ms"
+    )
+    click.echo(f"  {result['frames_a_second']} frames a second, {result['resident_mb']} MB resident")
+    click.echo(f"  {result['first_frame_s']} s from start to the first analysed frame")

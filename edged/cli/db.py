@@ -1,0 +1,71 @@
+"""`edged db`: back the database up, check it, delete what is old."""
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from edged.cli.options import config_option, read_config
+from edged.errors import Failed, StoreError, Unavailable
+from edged.status import ask, socket_path
+from edged.store import Store
+from edged.store.recovery import copy_while_open, is_sound
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+@config_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the copy goes; the current folder when left out.",
+)
+def backup(config_file: Path | None, out: Path | None) -> None:
+    """Copy the database, consistent also while the daemon writes."""
+    path = read_config(config_file).store.path
+    stamp = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
+    target = out or Path(f"{path.stem}-{stamp}.db")
+    copy_while_open(path, target)
+    click.echo(f"{target}: {target.stat().st_size} bytes")
+
+
+@db.command()
+@config_option
+def check(config_file: Path | None) -> None:
+    """Have SQLite check every page."""
+    path = read_config(config_file).store.path
+    if not path.exists():
+        raise StoreError(f"{path}: no database there yet; `edged run` makes it")
+    if not is_sound(path):
+        raise Failed(f"{path}: damaged; restart the daemon: it sets the file aside and restores the newest backup")
+    click.echo(f"{path}: ok")
+
+
+@db.command()
+@config_option
+@click.option("--days", type=click.IntRange(min=1), help="Keep this many days; store.retention_days when left out.")
+def prune(config_file: Path | None, days: int | None) -> None:
+    """Delete events and encounters older than the retention. The daemon does this daily by itself."""
+    config = read_config(config_file)
+    path = config.store.path
+    if not path.exists():
+        raise StoreError(f"{path}: no database there yet; `edged run` makes it")
+    _refuse_while_running(path)
+    keep_ms = (days or config.store.retention_days) * 86_400_000
+    with Store(path) as store:
+        gone = store.prune(time.time_ns() // 1_000_000 - keep_ms)
+    click.echo(f"{path}: {gone} rows deleted")
+
+
+def _refuse_while_running(path: Path) -> None:
+    """Two writing connections at once are what SQLite's WAL must be spared."""
+    try:
+        ask(socket_path(path))
+    except Unavailable:
+        return
+    raise Failed("the daemon is running, and prunes by itself; lower store.retention_days and reload, or stop it first")

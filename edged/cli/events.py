@@ -1,0 +1,85 @@
+"""`edged events`: what was recorded, now or as it happens."""
+
+import json
+import re
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edged.cli.options import config_option, json_option, read_config
+from edged.errors import UsageError
+from edged.messages import iso
+from edged.store import StoreReader
+
+UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
+POLL_S = 0.5
+
+
+@click.command()
+@config_option
+@json_option
+@click.option(
+    "--since",
+    default="24h",
+    show_default=True,
+    help="How far back: 30m, 24h, 7d, or an instant like 2026-11-19T08:00Z.",
+)
+@click.option(
+    "--kind", type=click.Choice(["mask", "inattention", "drowsiness", "camera", "system"]), help="Only this kind."
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on printing as events happen.")
+def events(config_file: Path | None, as_json: bool, since: str, kind: str | None, follow: bool) -> None:
+    """Print recorded events, oldest first."""
+    reader = StoreReader(read_config(config_file).store.path)
+    rows = reader.events(since=parse_since(since), kind=kind)
+    for row in rows:
+        _print(row, as_json)
+    if follow:
+        _follow(reader, kind, as_json, max((row["event_id"] for row in rows), default=""))
+
+
+def parse_since(text: str) -> int:
+    """UTC milliseconds of "24h" ago, or of an ISO instant. Raise UsageError for anything else."""
+    now_ms = time.time_ns() // 1_000_000
+    if match := re.fullmatch(r"(\d{1,5})([mhd])", text):
+        return now_ms - int(match[1]) * UNITS_S[match[2]] * 1000
+    try:
+        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise UsageError(f"--since {text!r}: write 30m, 24h, 7d, or an instant like 2026-11-19T08:00Z") from None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=timezone.utc)
+    return int(instant.timestamp() * 1000)
+
+
+def _follow(reader: StoreReader, kind: str | None, as_json: bool, after: str) -> None:
+    """Print each event when it starts and once more when it has ended, until interrupted."""
+    started_ms = time.time_ns() // 1_000_000
+    unfinished: dict[str, int] = {}
+    while True:
+        # A day back covers events that are committed late, or stamped by a clock that was set back.
+        for row in reader.events(since=started_ms - 86_400_000, kind=kind):
+            known = unfinished.get(row["event_id"])
+            if (row["event_id"] > after and known is None) or (known is not None and known != row["seq"]):
+                _print(row, as_json)
+                unfinished[row["event_id"]] = row["seq"]
+        time.sleep(POLL_S)
+
+
+def _print(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        row = {**row, "started_at": iso(row["started_at"]), "ended_at": iso(row["ended_at"])}
+        click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    lasted = (
+        "still going"
+        if row["ended_at"] is None
+        else f"{(row['ended_at'] - row['started_at']) / 1000:.1f} s, {row['end_reason']}"
+    )
+    score = "" if row["score"] is None else f" {row['score']:.2f}"
+    place = f" {row['camera']}" if row["camera"] else ""
+    unsure = "" if row["clock_ok"] else " (clock not set)"
+    click.echo(f"{iso(row['started_at'])}{unsure} {row['kind']}{place} {row['state']}{score} ({lasted})")

@@ -1,0 +1,35 @@
+"""`edged run`: the daemon."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from edged.cli.options import config_option
+from edged.clock import SystemClock
+from edged.config import config_path, load_config
+
+
+@click.command()
+@config_option
+@click.option("--until-played", is_flag=True, help="Stop when every camera is a recording that has ended.")
+@click.option("--verbose", "-v", is_flag=True, help="Log more.")
+def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
+    """Watch the configured cameras until stopped."""
+    configure_logging(verbose)
+    path = config_path(config_file)
+    config = load_config(path)
+    from edged.app import App  # the model runtimes load only now: a wrong config is told at once
+
+    app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
+    sys.exit(app.run())
+
+
+def configure_logging(verbose: bool = False) -> None:
+    """Lines on stderr; under systemd the journal adds the time itself."""
+    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, format=f"{stamp}%(levelname)s %(name)s: %(message)s"
+    )

@@ -1,0 +1,40 @@
+"""`edged status`: what the running daemon is doing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edged.cli.options import config_option, json_option, read_config
+from edged.status import ask, socket_path
+
+
+@click.command()
+@config_option
+@json_option
+def status(config_file: Path | None, as_json: bool) -> None:
+    """Ask the running daemon how it is."""
+    answer = ask(socket_path(read_config(config_file).store.path))
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    broker = answer["broker"]
+    connection = "connected" if broker["connected"] else "not connected" if broker["configured"] else "not configured"
+    minutes = answer["uptime_s"] / 60
+    click.echo(f"{answer['device']}: {answer['mode']}, up {minutes:.1f} min, {answer['resident_mb']:.0f} MB resident")
+    click.echo(f"broker: {connection}, {answer['outbox']} messages waiting")
+    for name, camera in answer["cameras"].items():
+        click.echo(f"camera {name}: {_camera_line(camera)}")
+    for error in answer["errors"]:
+        click.secho(f"problem: {error}", fg="red")
+
+
+def _camera_line(camera: dict[str, Any]) -> str:
+    line = f"{camera['status']}, {camera['frames_analysed']} of {camera['frames_seen']} pictures analysed"
+    if camera["stages_ms"]:
+        line += f", {sum(camera['stages_ms'].values()):.1f} ms a picture"
+    if camera["counts"]:
+        present = ", ".join(f"{count} {state}" for state, count in camera["counts"].items() if count)
+        line += f"; present: {present or 'nobody'}"
+    return line

@@ -1,0 +1,28 @@
+"""The config: one TOML file, validated as a whole into frozen models before anything starts."""
+
+from edged.config.load import config_path, load_config
+from edged.config.model import (
+    CameraConfig,
+    Config,
+    DeviceConfig,
+    EventsConfig,
+    MaskConfig,
+    ModelsConfig,
+    MqttConfig,
+    ReportConfig,
+    StoreConfig,
+)
+
+__all__ = [
+    "CameraConfig",
+    "Config",
+    "DeviceConfig",
+    "EventsConfig",
+    "MaskConfig",
+    "ModelsConfig",
+    "MqttConfig",
+    "ReportConfig",
+    "StoreConfig",
+    "config_path",
+    "load_config",
+]

@@ -1,0 +1,120 @@
+"""Turns a TOML file into a `Config`, or into one line for each mistake: file, key, value, remedy."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from edged.config.model import CameraConfig, Config
+from edged.config.source import redact
+from edged.errors import ConfigError
+from edged.toml import load_toml
+
+DEFAULT_PATH = Path("/etc/edged/edged.toml")
+
+TOP_LEVEL = {*Config.model_fields, "defaults"}
+
+
+def config_path(given: Path | None = None) -> Path:
+    """The file to read: the one given, else `EDGED_CONFIG`, else /etc/edged/edged.toml."""
+    if given is not None:
+        return given
+    return Path(os.environ.get("EDGED_CONFIG") or DEFAULT_PATH)
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate the whole file. Raise ConfigError with one line for each mistake."""
+    try:
+        raw = load_toml(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); name the file with --config or EDGED_CONFIG"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return parse_config(raw, path)
+
+
+def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
+    """Validate the parsed tables of `path`, whose name is only used in messages."""
+    mistakes = _structural_mistakes(raw)
+    if not mistakes:
+        try:
+            return Config.model_validate(_merged(raw))
+        except ValidationError as error:
+            mistakes = list(dict.fromkeys(_describe(detail) for detail in error.errors(include_url=False)))
+    raise ConfigError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+
+
+def _structural_mistakes(raw: Mapping[str, Any]) -> list[str]:
+    """What must hold before `[defaults]` can be merged into cameras."""
+    mistakes = [_unknown((key,), TOP_LEVEL) for key in raw if key not in TOP_LEVEL]
+    tables = {"defaults": raw.get("defaults", {}), "mask": raw.get("mask", {}), "camera": raw.get("camera", {})}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            mistakes.append(f"key {name} = {_show(table)}: must be a table, [{name}]")
+    if isinstance(tables["defaults"], dict):
+        allowed = set(CameraConfig.model_fields) - {"source", "mask"}
+        mistakes += [_unknown(("defaults", key), allowed) for key in tables["defaults"] if key not in allowed]
+    if isinstance(tables["camera"], dict):
+        for name, camera in tables["camera"].items():
+            if not isinstance(camera, dict):
+                mistakes.append(f"key camera.{name} = {_show(camera)}: must be a table, [camera.{name}]")
+            elif not isinstance(camera.get("mask", {}), dict):
+                mistakes.append(f"key camera.{name}.mask: must be a table, [camera.{name}.mask]")
+    return mistakes
+
+
+def _merged(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The file with `[defaults]` and `[mask]` laid under each camera's own keys."""
+    merged = {key: value for key, value in raw.items() if key != "defaults"}
+    defaults, mask = raw.get("defaults", {}), raw.get("mask", {})
+    merged["camera"] = {
+        name: {**defaults, **camera, "mask": {**mask, **camera.get("mask", {})}}
+        for name, camera in raw.get("camera", {}).items()
+    }
+    return merged
+
+
+def _describe(detail: Mapping[str, Any]) -> str:
+    """One pydantic error as `key a.b = value: what would be right`."""
+    location = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    if detail["type"] == "extra_forbidden":
+        return _unknown(location, _known_keys(location[:-1]))
+    if detail["type"] == "missing":
+        return f"key {'.'.join(location)}: is missing; give it a value"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if isinstance(detail["input"], dict):
+        return f"table [{'.'.join(location)}]: {message}"
+    return f"key {'.'.join(location)} = {_show(detail['input'])}: {message}"
+
+
+def _known_keys(location: tuple[str, ...]) -> set[str]:
+    """The keys allowed in the table at `location`."""
+    model: type[BaseModel] = Config
+    for part in location:
+        if model is Config and part == "camera":
+            model = CameraConfig
+        elif part in model.model_fields:
+            model = _section(model.model_fields[part].annotation) or model
+    return set(model.model_fields)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    candidates = (annotation, *get_args(annotation))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _unknown(location: tuple[str, ...], known: set[str]) -> str:
+    near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+    remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"key {'.'.join(location)}: unknown; {remedy}"
+
+
+def _show(value: object) -> str:
+    text = redact(repr(value))
+    return text if len(text) <= 80 else text[:77] + "…"

@@ -1,0 +1,216 @@
+"""The frozen models behind every key of the config file: names, types, limits, defaults and their descriptions."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from edged.config.source import check_source
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+"""A name that goes into MQTT topics and Home Assistant identities as it is."""
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of the config file; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DeviceConfig(Section):
+    """Who this box is."""
+
+    id: Identifier = Field("auto", description='Name in MQTT topics; "auto" makes one from the machine id')
+    name: str = Field("edged", min_length=1, max_length=64, description="Name for people")
+    trust_clock: bool = Field(
+        False, description="Believe the clock without systemd-timesyncd's word: for chrony, an RTC or a GPS"
+    )
+
+
+class MaskConfig(Section):
+    """When a mask verdict is given, and when it alerts."""
+
+    enter_score: Probability = Field(0.75, description="Mean score at which a verdict is taken up")
+    leave_score: Probability = Field(0.55, description="Mean score below which a verdict is given up again")
+    vote_seconds: Annotated[float, Field(gt=0, le=60)] = Field(1.0, description="How far back the votes reach")
+    hold_seconds: Seconds = Field(0.4, description="How long a verdict must stand before it counts")
+    least_votes: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Fewer votes than this are no verdict")
+    smallest_face: Annotated[float, Field(ge=8, le=2000)] = Field(
+        24, description="Faces with a shorter side, in pixels, are not judged"
+    )
+    cooldown_seconds: Seconds = Field(30, description="A face that alerted stays quiet for this long")
+    most_alerts_per_minute: Annotated[int, Field(ge=1, le=600)] = Field(
+        20, description="A camera's alerts beyond this are counted, not sent"
+    )
+    violations: frozenset[Literal["incorrect", "none"]] = Field(
+        frozenset({"incorrect", "none"}), description="The states that make an event"
+    )
+
+    @model_validator(mode="after")
+    def _leave_below_enter(self) -> "MaskConfig":
+        if self.leave_score > self.enter_score:
+            raise ValueError(f"leave_score must not be above enter_score ({self.enter_score})")
+        return self
+
+
+class CameraConfig(Section):
+    """One camera; `[defaults]` gives the keys a camera leaves out."""
+
+    source: str = Field(description="URI of the camera; see `edged config schema` and README")
+    rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise to turn each picture")
+    region: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
+        (0.0, 0.0, 1.0, 1.0), description="Part of the picture to watch: left, top, right, bottom, from 0 to 1"
+    )
+    fps: Annotated[float, Field(gt=0, le=120)] = Field(15, description="Most pictures analysed a second")
+    stall_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
+        5, description="No picture for this long is a stalled camera"
+    )
+    mask: MaskConfig = Field(default_factory=MaskConfig, description="Overrides of [mask] for this camera")
+
+    @field_validator("source")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        return check_source(value)
+
+    @field_validator("region")
+    @classmethod
+    def _not_empty(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        left, top, right, bottom = value
+        if right - left < 0.05 or bottom - top < 0.05:
+            raise ValueError("left, top, right, bottom must leave at least a twentieth of the picture")
+        return value
+
+
+class ModelsConfig(Section):
+    """Which models run, and how."""
+
+    detector: Literal["mtcnn"] = Field("mtcnn", description="The face detector")
+    smallest_face: Annotated[float, Field(ge=12, le=2000)] = Field(
+        40, description="Smallest face looked for, in pixels; the cost of MTCNN grows with its inverse square"
+    )
+    threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
+
+
+class EventsConfig(Section):
+    """What counts as one person's passage."""
+
+    lost_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        0.8, description="A face out of sight for this long is gone"
+    )
+    encounter_seconds: Seconds = Field(0.5, description="A face seen for less is not an encounter")
+    longest_seconds: Annotated[float, Field(ge=10, le=86_400)] = Field(
+        600, description="An event that lasts longer is ended"
+    )
+
+
+class StoreConfig(Section):
+    """Where events are kept, and for how long."""
+
+    path: Path = Field(Path("/var/lib/edged/edged.db"), description="The SQLite database")
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        90, description="Events and encounters older than this are deleted"
+    )
+    backups: Annotated[int, Field(ge=0, le=30)] = Field(3, description="Daily backups kept beside the database")
+    outbox_limit: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        200_000,
+        description="Most messages waiting for the broker; beyond it the oldest updates go first, and are counted",
+    )
+
+
+class MqttConfig(Section):
+    """The broker; without `host` nothing is published."""
+
+    host: str | None = Field(None, min_length=1, max_length=253, description="Broker's name or address")
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None, description="1883, or 8883 with TLS, when left out"
+    )
+    version: Literal["3.1.1", "5"] = Field("3.1.1", description="MQTT version")
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
+        "edged", description="First part of every topic"
+    )
+    username: str | None = Field(None, min_length=1, description="Name for the broker")
+    password_file: Path | None = Field(
+        None, description="File with the password; the systemd credential `mqtt_password` is used when left out"
+    )
+    tls: bool = Field(False, description="Encrypt, and check the broker's certificate")
+    ca_file: Path | None = Field(None, description="Certificate authority, for a broker with a private one")
+    cert_file: Path | None = Field(None, description="This device's certificate")
+    key_file: Path | None = Field(None, description="This device's private key")
+    keepalive_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
+        30, description="A silent device is offline after 1.5 times this"
+    )
+    discovery: bool = Field(True, description="Tell Home Assistant about this device")
+    discovery_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
+        "homeassistant", description="Home Assistant's discovery prefix"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "MqttConfig":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together: give both, or neither")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file, cert_file and key_file need tls = true")
+        if self.password_file and not self.username:
+            raise ValueError("password_file needs username")
+        return self
+
+    @property
+    def effective_port(self) -> int:
+        return self.port or (8883 if self.tls else 1883)
+
+
+class ReportConfig(Section):
+    """The daily compliance report."""
+
+    site: str = Field("", max_length=100, description="Heading of the report; device.name when left out")
+    timezone: str = Field("UTC", description="IANA name of the zone whose days are reported, as in Europe/Madrid")
+    open_from: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = Field(
+        "00:00", description="Local time from which the site is watched"
+    )
+    open_until: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")] = Field(
+        "24:00", description="Local time until which the site is watched"
+    )
+    target_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        None, description="The site's own requirement, if it has one"
+    )
+    requirement: str = Field("", max_length=300, description="The rule in the site's own words, printed on the report")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("not an IANA time zone; names look like Europe/Madrid or America/New_York") from None
+        return value
+
+    @model_validator(mode="after")
+    def _open_before_close(self) -> "ReportConfig":
+        if self.open_from >= self.open_until:
+            raise ValueError("open_from must be before open_until")
+        return self
+
+
+class Config(Section):
+    """The whole file. `camera` holds each camera with `[defaults]` and `[mask]` already merged in."""
+
+    device: DeviceConfig = Field(default_factory=DeviceConfig)
+    camera: dict[Identifier, CameraConfig] = Field(default_factory=dict)
+    models: ModelsConfig = Field(default_factory=ModelsConfig)
+    mask: MaskConfig = Field(default_factory=MaskConfig)
+    events: EventsConfig = Field(default_factory=EventsConfig)
+    store: StoreConfig = Field(default_factory=StoreConfig)
+    mqtt: MqttConfig = Field(default_factory=MqttConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @field_validator("camera")
+    @classmethod
+    def _bounded(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
+        if len(value) > 16:
+            raise ValueError("at most 16 cameras on one device")
+        return value

@@ -1,0 +1,138 @@
+"""Plays the demo: scene, broker and subscriber here, the real daemon as a child process, the day's report at the end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from edged.demo.broker import DemoBroker
+from edged.demo.scene import make_scene
+from edged.errors import Failed
+
+Say = Callable[[str, str], None]
+"""Shows a line to a person, in a colour."""
+
+ICONS = {"mask_none": ("✗", "red", "no mask"), "mask_incorrect": ("!", "blue", "mask worn incorrectly")}
+MARGIN_S = 60.0
+"""The daemon gets this much longer than the recording lasts: to start, and to finish on a slow machine."""
+
+
+@dataclass(slots=True)
+class Alerts:
+    """What the subscriber hears, shown as it comes."""
+
+    say: Say
+    violations: Counter[str] = field(default_factory=Counter)
+
+    def told(self, topic: str, text: str) -> None:
+        """Take one message; alerts, availability and the daily figure are shown."""
+        if topic.endswith("/violation"):
+            alert = json.loads(text)
+            icon, colour, words = ICONS.get(alert["event_type"], ("?", "white", alert["event_type"]))
+            self.violations[alert["state"]] += 1
+            score = f"score {alert['score']:.2f}, votes {sum(alert['votes'].values())}"
+            self.say(f"  {icon} {alert['ts'][11:19]}Z  {alert['camera']}: {words}  ({score})", colour)
+        elif topic.endswith("/availability"):
+            self.say(f"  · {topic.split('/')[1]} is {text}", "cyan")
+
+
+def play(source: Path | None, report: Path, say: Say, seconds: float | None = None) -> Counter[str]:
+    """Run the whole job once; return the alerts by state. Raise Failed when the daemon does not come through.
+
+    `seconds` ends it early, for recordings of any length.
+    """
+    with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
+        work = Path(folder)
+        alerts = Alerts(say)
+        broker = DemoBroker(alerts.told)
+        recording, length_s = (source, None) if source else _scene(work, say)
+        broker.start()
+        try:
+            config = _write_config(work, recording, broker.port)
+            say(f"The daemon watches {recording.name}; this is what a subscriber to edged/demo/# hears:", "white")
+            _run_daemon(config, work, seconds or (length_s + MARGIN_S if length_s else None), ended_early=bool(seconds))
+        finally:
+            broker.stop()
+        _edged("report", "today", "--config", str(config), "--out", str(report))
+    return alerts.violations
+
+
+def _scene(work: Path, say: Say) -> tuple[Path, float]:
+    say("Drawing the scene: a portrait walks up to an entrance with and without a mask …", "white")
+    scene = work / "entrance.mp4"
+    return scene, make_scene(scene)
+
+
+def _write_config(work: Path, recording: Path, port: int) -> Path:
+    """A config for the real daemon, as anybody would write one."""
+    source = f"file://{quote(str(recording.absolute()))}?realtime=1"
+    config = work / "edged.toml"
+    config.write_text(
+        f"""
+[device]
+id = "demo"
+name = "Demo"
+trust_clock = true
+
+[camera.entrance]
+source = {json.dumps(source)}
+
+[store]
+path = {json.dumps(str(work / "edged.db"))}
+
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+
+[report]
+site = "Demo entrance"
+requirement = "Masks are worn over mouth and nose."
+"""
+    )
+    return config
+
+
+def _run_daemon(config: Path, work: Path, timeout_s: float | None, *, ended_early: bool) -> None:
+    """Run `edged run` until the recording has played, or for `timeout_s`."""
+    log = work / "edged.log"
+    with log.open("w") as output:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "edged", "run", "--config", str(config), "--until-played"], stderr=output
+        )
+        try:
+            code = daemon.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            daemon.send_signal(signal.SIGTERM)
+            code = daemon.wait(10)
+            if not ended_early:
+                raise Failed(f"the daemon did not finish in {timeout_s:.0f} s:\n{_tail(log)}") from None
+        except BaseException:
+            daemon.kill()
+            daemon.wait(10)
+            raise
+    if code != 0:
+        raise Failed(f"the daemon ended with exit code {code}:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text().splitlines()[-5:])
+
+
+def _edged(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edged", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failed(done.stderr.strip() or f"edged {arguments[0]} ended with exit code {done.returncode}")

@@ -1,0 +1,125 @@
+"""Our one-stage detector at run time: one pass over the picture, decoding and suppression in NumPy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.detect.boxes import suppress
+from edged.errors import ModelError
+from edged.ports import Engine
+from edged.types import Box, Detection, Image, MaskScores
+
+STRIDES = (8, 16, 32)
+CHANNELS = 23
+"""Of each output: score, box centre (dx, dy), box size (w, h), five points (dx, dy), five visibilities, three mask
+probabilities. Distances are from the cell's centre; all lengths are in units of the stride."""
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WorkingSize:
+    """How large the picture is looked at: its longer side becomes `long_side`, but grows at most `enlarge` times."""
+
+    long_side: int = 640
+    enlarge: float = 1.6
+
+    def scale(self, width: int, height: int) -> float:
+        """The factor from the picture to what the network sees."""
+        return min(self.long_side / max(width, height), self.enlarge)
+
+
+class AnchorFreeDetector:
+    """Implements `edged.ports.Detector` with five points and mask scores.
+
+    The engine takes `image` uint8 [1, H, W, 3], H and W multiples of 32, and gives `stride8`, `stride16` and
+    `stride32`, float32 [1, 23, H/s, W/s].
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        working_size: WorkingSize = WorkingSize(),
+        score: float = 0.3,
+        overlap: float = 0.45,
+        most: int = 300,
+    ) -> None:
+        """Faces scoring below `score` are dropped, as are those overlapping a better one by more than `overlap` IoU.
+
+        At most `most` faces are returned.
+        """
+        self._engine, self._working_size = engine, working_size
+        self._score, self._overlap, self._most = score, overlap, most
+
+    def detect(self, image: Image) -> list[Detection]:
+        """All faces, best score first. Raise ModelError when the engine's answer is not a detector's."""
+        height, width = image.shape[:2]
+        if height == 0 or width == 0:
+            return []
+        canvas, scale_x, scale_y = self._canvas(image)
+        answers = self._engine.run({"image": canvas[None]})
+        rows = np.concatenate([self._level(answers, stride, canvas.shape) for stride in STRIDES])
+        # Bounds the suppression: a wall of posters must not stall the camera.
+        rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._most]]
+        rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
+        return _detections(rows, scale_x, scale_y, width, height)
+
+    def _canvas(self, image: Image) -> tuple[Image, float, float]:
+        """The picture at its working size, zero-padded right and below to multiples of 32, and the two scales."""
+        height, width = image.shape[:2]
+        scale = self._working_size.scale(width, height)
+        inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+        canvas = np.zeros((_up32(inner_height), _up32(inner_width), 3), np.uint8)
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        inside = canvas[:inner_height, :inner_width]
+        inside[:] = image if scale == 1 else cv2.resize(image, (inner_width, inner_height), interpolation=way)
+        return canvas, inner_width / width, inner_height / height
+
+    def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
+        """One output's candidate rows."""
+        level = answers.get(f"stride{stride}")
+        if level is None or level.shape != (1, CHANNELS, shape[0] // stride, shape[1] // stride):
+            raise ModelError(
+                f"model {self._engine.name}: stride{stride} is missing or not [1, {CHANNELS}, H/{stride}, W/{stride}]; "
+                "it is not a detector of edged's: name another in the config"
+            )
+        return decode(level[0], stride, self._score)
+
+
+def decode(level: NDArray[np.float32], stride: int, threshold: float) -> Rows:
+    """The cells of one level (23 x H x W) that score at least `threshold`, as N x 23 rows in pixels.
+
+    A row: score, x1, y1, x2, y2, five points (x, y), five visibilities, three mask probabilities. Cells holding
+    anything that is not finite are left out.
+    """
+    y, x = np.nonzero(level[0] >= threshold)
+    found = level[:, y, x].T.astype(np.float32)
+    keep = np.isfinite(found).all(axis=1)
+    found = found[keep]
+    cell = np.stack([x[keep], y[keep]], axis=1).astype(np.float32) + np.float32(0.5)
+    rows = found.copy()
+    centre, half = cell + found[:, 1:3], found[:, 3:5] / 2
+    rows[:, 1:3], rows[:, 3:5] = (centre - half) * stride, (centre + half) * stride
+    rows[:, 5:15] = (found[:, 5:15].reshape(-1, 5, 2) + cell[:, None]).reshape(-1, 10) * stride
+    return rows
+
+
+def _detections(rows: Rows, scale_x: float, scale_y: float, width: int, height: int) -> list[Detection]:
+    """Rows in working pixels to detections in the picture's, their boxes cut to the picture."""
+    scale = np.array([scale_x, scale_y], np.float32)
+    boxes = rows[:, 1:5] / np.tile(scale, 2)
+    boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
+    boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
+    points = rows[:, 5:15].reshape(-1, 5, 2) / scale
+    return [
+        Detection(Box(*box), float(row[0]), face_points, MaskScores(*row[20:23].tolist()))
+        for row, box, face_points in zip(rows, boxes.tolist(), points, strict=True)
+        if box[2] > box[0] and box[3] > box[1]
+    ]
+
+
+def _up32(length: int) -> int:
+    return -(-length // 32) * 32

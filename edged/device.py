@@ -1,0 +1,27 @@
+"""Who this box is: its identity in topics, and what it runs on."""
+
+import hashlib
+import platform
+from pathlib import Path
+
+MACHINE_ID = Path("/etc/machine-id")
+MODEL = Path("/proc/device-tree/model")
+
+
+def device_id(configured: str, machine_id: Path = MACHINE_ID) -> str:
+    """The configured id, or for "auto" eight hex digits of a hash of the machine id, which itself must stay private."""
+    if configured != "auto":
+        return configured
+    try:
+        seed = machine_id.read_text().strip()
+    except OSError:
+        seed = ""
+    return hashlib.sha256(f"edged {seed or platform.node()}".encode()).hexdigest()[:8]
+
+
+def device_model(model: Path = MODEL) -> str:
+    """The board's name, as in "Raspberry Pi 5 Model B Rev 1.0", else the processor's."""
+    try:
+        return model.read_text().strip("\0 \n") or platform.machine()
+    except (OSError, UnicodeDecodeError):
+        return platform.machine()

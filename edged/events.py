@@ -1,0 +1,160 @@
+"""Turns verdicts into events that start once, may be updated, and end once; decides which of them alert people."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edged.types import Box, Event, EventPhase, MaskState, MaskVote, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    """Which verdicts are events, and how often they may alert; see `[mask]` and `[events]` in the config."""
+
+    violations: frozenset[MaskState] = frozenset({MaskState.INCORRECT, MaskState.NONE})
+    cooldown_seconds: float = 30
+    most_alerts_per_minute: int = 20
+    longest_seconds: float = 600
+    same_person_seconds: float = 3.0
+    """A new track that begins this soon after, and where, an alerted one ended is taken for the same person."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """An event that has not ended."""
+
+    key: str
+    started_s: float
+    vote: MaskVote
+
+
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    """Where and when a face that had alerted was last seen."""
+
+    box: Box
+    last_seen_s: float
+    alerted_s: float
+
+
+@dataclass(slots=True)
+class MaskEvents:
+    """One camera's mask events."""
+
+    camera: str
+    settings: EventSettings = field(default_factory=EventSettings)
+    suppressed: int = 0
+    """Alerts held back so far, by cooldown or by the cap per minute."""
+    _open: dict[int, _Open] = field(default_factory=dict)
+    _alerted_s: dict[int, float] = field(default_factory=dict)
+    _last_box: dict[int, MaskVote] = field(default_factory=dict)
+    _quiet: deque[_Quiet] = field(default_factory=lambda: deque(maxlen=64))
+    _recent_alerts_s: deque[float] = field(default_factory=deque)
+    _count: int = 0
+
+    def update(self, time_s: float, signals: Sequence[Signal]) -> list[Event]:
+        """The events this frame causes, in the order they are to be told."""
+        events: list[Event] = []
+        present = {vote.track for vote in signals}
+        events += self._end_absent(present, time_s)
+        for vote in signals:
+            events += self._follow(vote, time_s)
+            self._last_box[vote.track] = vote
+        return events
+
+    def finish(self, time_s: float, reason: str) -> list[Event]:
+        """End everything that is open: the camera is stopping, or its settings change."""
+        return [self._end(track, reason, time_s) for track in list(self._open)]
+
+    def _follow(self, vote: MaskVote, time_s: float) -> list[Event]:
+        opened = self._open.get(vote.track)
+        if opened is None:
+            return [self._start(vote, time_s)] if vote.state in self.settings.violations else []
+        changed = vote.state is not opened.vote.state
+        opened.vote = vote if vote.state in self.settings.violations else opened.vote
+        if vote.state is MaskState.CORRECT:
+            return [self._end(vote.track, "corrected", time_s)]
+        if time_s - opened.started_s >= self.settings.longest_seconds:
+            return [self._end(vote.track, "longest", time_s)]
+        if changed and vote.state in self.settings.violations:
+            return [self._event(opened, "update", time_s)]
+        return []
+
+    def _start(self, vote: MaskVote, time_s: float) -> Event:
+        self._count += 1
+        opened = _Open(f"{self.camera}-mask-{self._count}", time_s, vote)
+        self._open[vote.track] = opened
+        held_back = self._reason_to_stay_quiet(vote, time_s)
+        if held_back is None:
+            self._alerted_s[vote.track] = time_s
+            self._recent_alerts_s.append(time_s)
+        else:
+            self.suppressed += 1
+        return self._event(opened, "start", time_s, held_back)
+
+    def _reason_to_stay_quiet(self, vote: MaskVote, time_s: float) -> str | None:
+        """Why this event does not alert, or None."""
+        alerted = self._alerted_s.get(vote.track, self._alerted_as_somebody_else(vote))
+        if alerted is not None:
+            self._alerted_s[vote.track] = alerted
+            if time_s - alerted < self.settings.cooldown_seconds:
+                return "cooldown"
+        while self._recent_alerts_s and time_s - self._recent_alerts_s[0] >= 60:
+            self._recent_alerts_s.popleft()
+        return "too many" if len(self._recent_alerts_s) >= self.settings.most_alerts_per_minute else None
+
+    def _alerted_as_somebody_else(self, vote: MaskVote) -> float | None:
+        """When the face that stood here a moment ago under another track alerted."""
+        for quiet in reversed(self._quiet):
+            gap = vote.first_seen_s - quiet.last_seen_s
+            if 0 <= gap <= self.settings.same_person_seconds and _near(vote.box, quiet.box):
+                return quiet.alerted_s
+        return None
+
+    def _end_absent(self, present: set[int], time_s: float) -> list[Event]:
+        """End the events of faces that are gone, as of when they were last seen, and forget those faces."""
+        events = []
+        for track in [track for track in self._last_box if track not in present]:
+            last = self._last_box.pop(track)
+            if track in self._open:
+                events.append(self._end(track, "left", min(last.last_seen_s, time_s)))
+            alerted = self._alerted_s.pop(track, None)
+            if alerted is not None:
+                self._quiet.append(_Quiet(last.box, last.last_seen_s, alerted))
+        return events
+
+    def _end(self, track: int, reason: str, time_s: float) -> Event:
+        opened = self._open.pop(track)
+        return self._event(opened, "end", max(time_s, opened.started_s), end_reason=reason)
+
+    def _event(
+        self,
+        opened: _Open,
+        phase: EventPhase,
+        time_s: float,
+        held_back: str | None = None,
+        end_reason: str | None = None,
+    ) -> Event:
+        vote = opened.vote
+        return Event(
+            key=opened.key,
+            kind="mask",
+            phase=phase,
+            camera=self.camera,
+            track=vote.track,
+            time_s=time_s,
+            state=vote.state.value,
+            score=vote.score,
+            votes=vote.votes,
+            end_reason=end_reason,
+            violation=phase == "start" and held_back is None,
+            details={"held_back": held_back} if held_back else {},
+        )
+
+
+def _near(a: Box, b: Box) -> bool:
+    """Whether two boxes could be the same face a few seconds apart: centres within one and a half widths, like sizes."""
+    (ax, ay), (bx, by) = a.centre, b.centre
+    width = max(a.width, b.width, 1.0)
+    ratio = max(a.width, 1.0) / max(b.width, 1.0)
+    return abs(ax - bx) <= 1.5 * width and abs(ay - by) <= 1.5 * width and 0.5 <= ratio <= 2.0

@@ -1,0 +1,123 @@
+"""The JSON that leaves the device over MQTT, and its relative topics: `<prefix>/<device>/` is put before them when sent."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+AVAILABILITY = "availability"
+STATE = "state"
+EVENTS = "events"
+REPORT_DAILY = "report/daily"
+COMMANDS = "cmd"
+
+Payload = dict[str, Any]
+
+
+def camera_status(camera: str) -> str:
+    return f"camera/{camera}/status"
+
+
+def camera_counts(camera: str) -> str:
+    return f"camera/{camera}/counts"
+
+
+def camera_violation(camera: str) -> str:
+    return f"camera/{camera}/violation"
+
+
+def command_result(verb: str) -> str:
+    return f"{COMMANDS}/{verb}/result"
+
+
+def iso(utc_ms: int | None) -> str | None:
+    """UTC milliseconds as ISO 8601 with a Z, the only form of an instant in a payload."""
+    if utc_ms is None:
+        return None
+    seconds, milliseconds = divmod(utc_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+
+
+def encode(payload: Mapping[str, Any]) -> str:
+    """Compact JSON with `"v": 1` first; refuses NaN and infinity."""
+    return json.dumps({"v": 1, **payload}, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def event_payload(
+    *,
+    phase: str,
+    event_id: str,
+    seq: int,
+    kind: str,
+    camera: str,
+    track: int | None,
+    state: str,
+    score: float | None,
+    votes: Mapping[str, int] | None,
+    violation: bool,
+    start: int,
+    end: int | None,
+    end_reason: str | None,
+    clock_ok: bool,
+    details: Mapping[str, object],
+) -> Payload:
+    """One step in an event's life; (event_id, seq) identifies the message."""
+    return {
+        "type": phase,
+        "event_id": event_id,
+        "seq": seq,
+        "kind": kind,
+        "camera": camera,
+        "track": track,
+        "state": state,
+        "score": score,
+        "votes": votes,
+        "violation": violation,
+        "start": iso(start),
+        "end": iso(end),
+        "end_reason": end_reason,
+        "clock_synced": clock_ok,
+        "details": details,
+    }
+
+
+def violation_payload(event: Payload, at: int) -> Payload:
+    """The alert that goes with an event's step, in the form Home Assistant's `event` entity wants."""
+    kept = ("event_id", "seq", "kind", "camera", "track", "state", "score", "votes", "clock_synced")
+    return {"event_type": f"{event['kind']}_{event['state']}", "ts": iso(at), **{key: event[key] for key in kept}}
+
+
+def counts_payload(counts: Mapping[str, int], at: int) -> Payload:
+    """People present by mask state: `counts` holds correct, incorrect, none, uncertain."""
+    return {"ts": iso(at), "present": sum(counts.values()), **counts}
+
+
+def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> Payload:
+    """A camera's state: online, stalled, reconnecting or offline."""
+    return {"ts": iso(at), "status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
+
+
+def state_payload(
+    *,
+    version: str,
+    uptime_s: float,
+    mode: str,
+    backend: str,
+    models: Mapping[str, str],
+    clock_ok: bool,
+    outbox: int,
+    errors: Sequence[str],
+    at: int,
+) -> Payload:
+    """The device as a whole: `mode` is normal or degraded, `outbox` how many messages wait, `errors` one line each."""
+    return {
+        "ts": iso(at),
+        "version": version,
+        "uptime_s": round(uptime_s),
+        "mode": mode,
+        "backend": backend,
+        "models": dict(models),
+        "clock_synced": clock_ok,
+        "outbox": outbox,
+        "errors": list(errors),
+    }

@@ -1,0 +1,75 @@
+"""The way of one frame, from pixels to events, for one camera; the stages in the order data flows through them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edged.analyse import Analyser
+from edged.encounters import Encounters
+from edged.events import MaskEvents
+from edged.ports import Detector
+from edged.signals import Signals
+from edged.track import Tracker
+from edged.types import Detection, Encounter, Event, Face, Frame, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one frame told."""
+
+    detections: list[Detection]
+    faces: list[Face]
+    signals: list[Signal]
+    events: list[Event]
+    encounters: list[Encounter]
+
+    def counts(self) -> dict[str, int]:
+        """People present by mask state."""
+        counted = Counter(signal.state.value for signal in self.signals)
+        return {state: counted[state] for state in ("correct", "incorrect", "none", "uncertain")}
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """Seconds spent in each stage by the last frame, for `edged bench` and the status."""
+
+    detect: float = 0.0
+    track: float = 0.0
+    analyse: float = 0.0
+    decide: float = 0.0
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One camera's stages. Models behind `detector` and `analyser` may be shared; the rest is this camera's own."""
+
+    camera: str
+    detector: Detector
+    tracker: Tracker
+    analyser: Analyser
+    signals: Signals
+    events: MaskEvents
+    encounters: Encounters
+    times: StageTimes = field(default_factory=StageTimes)
+    timer: Callable[[], float] = time.perf_counter
+
+    def step(self, frame: Frame) -> Outcome:
+        """Turn one frame into what it tells."""
+        start = self.timer()
+        detections = self.detector.detect(frame.image)
+        detected = self.timer()
+        tracks = self.tracker.update(frame.time_s, detections)
+        tracked = self.timer()
+        faces = self.analyser.analyse(frame.time_s, frame.image, tracks)
+        analysed = self.timer()
+        signals = self.signals.update(frame.time_s, faces)
+        events = self.events.update(frame.time_s, signals)
+        encounters = self.encounters.update(frame.time_s, signals)
+        decided = self.timer()
+        self.times = StageTimes(detected - start, tracked - detected, analysed - tracked, decided - analysed)
+        return Outcome(detections, faces, signals, events, encounters)
+
+    def finish(self, time_s: float, reason: str) -> Outcome:
+        """End what is open, because the camera stops or its settings change."""
+        return Outcome([], [], [], self.events.finish(time_s, reason), self.encounters.finish())

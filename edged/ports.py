@@ -1,0 +1,62 @@
+"""The contracts between the pure stages and the outside world; each has exactly one method worth faking."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from edged.types import Box, Detection, Image, MaskScores, OutboxMessage
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Engine(Protocol):
+    """A loaded model: named arrays in, named arrays out."""
+
+    @property
+    def name(self) -> str:
+        """The model's name in the manifest."""
+
+    @property
+    def backend(self) -> str:
+        """What runs it, for people: "onnxruntime", "tensorrt"."""
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the model once. Raise ModelError when shapes or types do not fit, or the run fails."""
+
+
+class Detector(Protocol):
+    """Finds faces in one picture."""
+
+    def detect(self, image: Image) -> list[Detection]:
+        """All faces, best score first, in pixels of `image`; an empty picture gives an empty list."""
+
+
+class MaskJudge(Protocol):
+    """Tells how masks are worn, for many faces of one picture at once."""
+
+    def judge(self, image: Image, boxes: Sequence[Box]) -> list[MaskScores]:
+        """One MaskScores for each box, in order; one batched run however many boxes."""
+
+
+class Clock(Protocol):
+    """The only source of time; stages never hold one, adapters are given one."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never jump."""
+
+    def utc_ms(self) -> int:
+        """Milliseconds since the epoch, as far as this machine knows."""
+
+    def trusted(self) -> bool:
+        """Whether `utc_ms` has been synchronised since boot."""
+
+
+class Outbox(Protocol):
+    """Messages stored for the broker, as the publisher sees them."""
+
+    def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+        """The next messages above `seq`, oldest first. Raise StoreError when they cannot be read."""
+
+    def outbox_depth(self) -> int:
+        """How many messages wait."""

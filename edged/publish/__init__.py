@@ -1,0 +1,9 @@
+"""Publishes what the device has to say over MQTT, and takes its commands; the only place that knows a broker."""
+
+from edged.publish.commands import VERBS, Command
+from edged.publish.credentials import check_mqtt, read_password
+from edged.publish.discovery import device_discovery
+from edged.publish.pace import Timing
+from edged.publish.publisher import Publisher
+
+__all__ = ["VERBS", "Command", "Publisher", "Timing", "check_mqtt", "device_discovery", "read_password"]

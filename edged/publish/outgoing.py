@@ -1,0 +1,64 @@
+"""Holds what other threads hand in to be published: the latest value of each retained topic, and messages sent once."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+# The topics are fixed per device and camera; more of them, or a longer queue, is a mistake and must not fill the memory.
+MOST_TOPICS = 256
+MOST_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to publish, its topic relative unless `absolute`."""
+
+    topic: str
+    payload: str
+    qos: int
+    retain: bool
+    absolute: bool = False
+
+
+class Outgoing:
+    """A bounded shelf between the threads that have something to say and the one that says it. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latest: dict[str, Message] = {}
+        self._due: dict[str, None] = {}
+        self._once: deque[Message] = deque(maxlen=MOST_ONCE)
+        self.refused_topics = 0
+
+    def retain(self, topic: str, payload: str, qos: int) -> bool:
+        """Keep the latest value of `topic`; return whether that made it due to be sent."""
+        message = Message(topic, payload, qos, retain=True)
+        with self._lock:
+            if self._latest.get(topic) == message:
+                return False
+            if topic not in self._latest and len(self._latest) >= MOST_TOPICS:
+                self.refused_topics += 1
+                return False
+            self._latest[topic] = message
+            self._due[topic] = None
+            return True
+
+    def send(self, topic: str, payload: str) -> None:
+        """Send once; the oldest are dropped when too many wait."""
+        with self._lock:
+            self._once.append(Message(topic, payload, qos=1, retain=False))
+
+    def renew(self) -> None:
+        """A new connection: every retained value is due again, and what was to be sent once is too old."""
+        with self._lock:
+            self._due = dict.fromkeys(self._latest)
+            self._once.clear()
+
+    def take(self) -> Message | None:
+        """The next message to publish, None when there is none."""
+        with self._lock:
+            if self._due:
+                topic = next(iter(self._due))
+                del self._due[topic]
+                return self._latest[topic]
+            return self._once.popleft() if self._once else None

@@ -1,0 +1,67 @@
+"""How long the publisher waits for things, and how its attempts to connect slow down."""
+
+import random
+from dataclasses import dataclass
+
+# So many connections in a row that were accepted and soon lost again are no accident.
+FLAPPING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. A connection is steady after `steady_s`, which must exceed `longest_delay_s`: two devices that keep
+    throwing each other out wait that long at most, and must never look steady.
+    """
+
+    connect_s: float = 10.0
+    """For TCP, for TLS and for the broker's answer, each."""
+    acknowledge_s: float = 30.0
+    """A message not acknowledged for so long will not be: MQTT sends it again only on a new connection."""
+    first_delay_s: float = 1.0
+    longest_delay_s: float = 60.0
+    steady_s: float = 90.0
+    poll_s: float = 5.0
+    """The outbox is looked at this often even if nobody said there was something new."""
+    retry_refused_s: float = 600.0
+    """Messages the broker would not take are offered again after this."""
+    tick_s: float = 1.0
+    """The longest the thread waits for anything before it gives a sign of life."""
+
+
+DEFAULT_TIMING = Timing()
+
+
+class Backoff:
+    """Doubling waits between attempts. Only a connection that stayed up starts them anew; one that was accepted and
+    soon lost counts as a failure, or two devices of one name would reconnect every second.
+    """
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._failures = 0
+        self._short_lived = 0
+
+    def failed(self) -> None:
+        """An attempt was not accepted."""
+        self._failures += 1
+
+    def ended(self, lasted_s: float) -> None:
+        """An accepted connection was lost again after `lasted_s`."""
+        self._short_lived = 0 if self.steady(lasted_s) else self._short_lived + 1
+        self._failures = self._short_lived
+
+    def steady(self, lasted_s: float) -> bool:
+        """Whether a connection that has lasted so long can be relied upon."""
+        return lasted_s >= self._timing.steady_s
+
+    @property
+    def flapping(self) -> bool:
+        """Whether connections are accepted only to be lost, again and again."""
+        return self._short_lived >= FLAPPING
+
+    @property
+    def delay_s(self) -> float:
+        """How long to wait before the next attempt; a little less by chance, so that a site's devices spread out."""
+        doublings = min(max(self._failures - 1, 0), 16)
+        longest = min(self._timing.first_delay_s * 2.0**doublings, self._timing.longest_delay_s)
+        return longest * random.uniform(0.8, 1.0)  # noqa: S311

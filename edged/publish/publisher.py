@@ -1,0 +1,230 @@
+"""Keeps a connection to the broker for as long as the daemon runs, in a thread of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from queue import Empty, Full, Queue
+from typing import Any
+
+from edged import messages
+from edged.config import MqttConfig
+from edged.ports import Outbox
+from edged.publish import problems
+from edged.publish.commands import Command
+from edged.publish.connection import Connection
+from edged.publish.credentials import tls_context
+from edged.publish.delivery import Delivery
+from edged.publish.outgoing import Outgoing
+from edged.publish.pace import DEFAULT_TIMING, Backoff, Timing
+from edged.publish.problems import LinkDown
+from edged.publish.session import Device, Session
+from edged.publish.waker import Waker
+
+_LOG = logging.getLogger(__name__)
+
+MOST_COMMANDS = 16
+# Name lookup, TCP and TLS block the thread, and only some of them keep to a time-out: no watchdog may bark before this.
+DIALLING_S = 60.0
+# Of the time given to stop, the part for last words; the rest is for the thread to end.
+LAST_WORDS = 0.8
+
+
+class Publisher:
+    """Publishes what is retained and what waits in the outbox, and collects commands.
+
+    Every method may be called from any thread, and none waits for the network. `acknowledge` is called from the
+    publisher's thread for each message the broker has taken; it must neither block nor raise.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        device_id: str,
+        outbox: Outbox,
+        acknowledge: Callable[[int], None],
+        *,
+        discovery: Mapping[str, Any] | None,
+        password: str | None,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        """Raise ConfigError when a certificate file cannot be used, ValueError when the config names no broker."""
+        if config.host is None:
+            raise ValueError("mqtt.host is not set: there is nothing to publish to")
+        tls_context(config)
+        self._device = Device(config, device_id, discovery)
+        self._acknowledge = acknowledge
+        self._password = password
+        self._timing = timing
+        self._delivery = Delivery(outbox, timing.poll_s, timing.retry_refused_s)
+        self._outgoing = Outgoing()
+        self._backoff = Backoff(timing)
+        self._commands: Queue[Command] = Queue(MOST_COMMANDS)
+        self._overrun = False
+        self._waker = Waker()
+        self._stopping = threading.Event()
+        self._stop_by = 0.0
+        self._thread: threading.Thread | None = None
+        self._beat = time.monotonic()
+        self._connected = False
+        self._problem: str | None = f"connecting to {config.host}:{config.effective_port}"
+        self._logged: str | None = self._problem
+
+    def start(self) -> None:
+        """Begin. Does nothing when running; after the thread was lost, begins anew."""
+        if self._stopping.is_set() or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._beat = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Say that the device is offline, wait a moment for what is in flight, disconnect. Takes at most `timeout_s`."""
+        self._stop_by = time.monotonic() + timeout_s * LAST_WORDS
+        self._stopping.set()
+        self._waker.wake()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        if self._thread is None or not self._thread.is_alive():
+            self._waker.close()
+
+    def retain(self, topic: str, payload: str, qos: int = 1) -> None:
+        """The value of relative `topic` is now `payload`: sent when it changed, and again on every connect."""
+        if self._outgoing.retain(topic, payload, qos):
+            self._waker.wake()
+
+    def send(self, topic: str, payload: str) -> None:
+        """Publish once on relative `topic`; dropped when not connected."""
+        if self._connected:
+            self._outgoing.send(topic, payload)
+            self._waker.wake()
+
+    def wake(self) -> None:
+        """There are new messages in the outbox."""
+        self._delivery.wake()
+        self._waker.wake()
+
+    def commands(self) -> list[Command]:
+        """The commands received since the last call."""
+        self._overrun = False
+        received = []
+        try:
+            while True:
+                received.append(self._commands.get_nowait())
+        except Empty:
+            return received
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted this device's connection, and it stands."""
+        return self._connected
+
+    @property
+    def problem(self) -> str | None:
+        """One line for people: why nothing, or not everything, is published, and the remedy; None when all is well."""
+        return self._problem
+
+    def beat_s(self) -> float:
+        """Monotonic time of the thread's last sign of life. Stands still for at most a minute of dialling unless stuck."""
+        return min(self._beat, time.monotonic())
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._connect_once()
+            self._rest(self._backoff.delay_s)
+
+    def _connect_once(self) -> None:
+        """One connection, from dialling to its end."""
+        connection = Connection(
+            self._device.config,
+            self._device.client_id,
+            self._password,
+            will_topic=self._device.topic(messages.AVAILABILITY),
+            connect_s=self._timing.connect_s,
+            waker=self._waker,
+        )
+        try:
+            self._dial(connection)
+            if connection.accepted:
+                self._serve(connection)
+        except LinkDown as error:
+            self._tell((self._flapping() if connection.accepted else None) or str(error))
+        except Exception as error:  # noqa: BLE001  whatever a broker sends, or a full queue raises, this thread goes on
+            _LOG.debug("MQTT: unexpected error", exc_info=True)
+            self._tell(f"lost the connection to the broker by an unexpected {type(error).__name__}; trying again")
+        finally:
+            if not connection.accepted:
+                self._backoff.failed()
+            connection.close(farewell=self._stopping.is_set())
+
+    def _dial(self, connection: Connection) -> None:
+        """Return when the broker has accepted, or stop was called. Raise LinkDown when it does not."""
+        self._beat = time.monotonic() + DIALLING_S
+        connection.dial()
+        deadline = time.monotonic() + self._timing.connect_s
+        while not (connection.accepted or self._stopping.is_set()):
+            self._beat = time.monotonic()
+            if self._beat >= deadline:
+                raise LinkDown(problems.no_answer(self._device.config))
+            connection.turn(min(self._timing.tick_s, deadline - self._beat))
+
+    def _serve(self, connection: Connection) -> None:
+        """Publish until the connection or the daemon ends."""
+        session = Session(
+            connection,
+            self._device,
+            self._delivery,
+            self._outgoing,
+            acknowledge=self._acknowledge,
+            command=self._take_command,
+            acknowledge_s=self._timing.acknowledge_s,
+            clock=time.monotonic,
+        )
+        began = time.monotonic()
+        try:
+            session.begin()
+            self._connected = True
+            while not self._stopping.is_set():
+                self._beat = time.monotonic()
+                steady = self._backoff.steady(self._beat - began)
+                self._tell(session.complaint or (None if steady else self._flapping()))
+                session.step(self._timing.tick_s)
+            self._say_goodbye(session)
+        finally:
+            self._connected = False
+            session.end()
+            self._backoff.ended(time.monotonic() - began)
+
+    def _say_goodbye(self, session: Session) -> None:
+        session.leave()
+        while session.busy and time.monotonic() < self._stop_by:
+            session.step(min(self._timing.tick_s, max(0.0, self._stop_by - time.monotonic())))
+
+    def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, giving signs of life."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
+            self._beat = time.monotonic()
+            self._stopping.wait(min(self._timing.tick_s, left))
+
+    def _flapping(self) -> str | None:
+        return problems.flapping(self._device.client_id) if self._backoff.flapping else None
+
+    def _take_command(self, command: Command) -> None:
+        try:
+            self._commands.put_nowait(command)
+        except Full:
+            if not self._overrun:
+                self._overrun = True
+                _LOG.warning("MQTT: too many commands at once; some are ignored")
+
+    def _tell(self, problem: str | None) -> None:
+        """Keep what is wrong, and log it when it changed."""
+        self._problem = problem
+        if problem == self._logged or self._stopping.is_set():
+            return
+        self._logged = problem
+        if problem is None:
+            _LOG.info("MQTT: connected to %s:%s", self._device.config.host, self._device.config.effective_port)
+        else:
+            _LOG.warning("MQTT: %s", problem)

@@ -1,0 +1,22 @@
+"""The daily compliance report: one canonical JSON, rendered to a page and a table."""
+
+from edged.report.build import build_report
+from edged.report.canonical import canonical_json, report_sha256
+from edged.report.counts import list_violations
+from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
+from edged.report.page import render_html
+from edged.report.table import render_csv
+
+__all__ = [
+    "build_report",
+    "canonical_json",
+    "day_of",
+    "day_span",
+    "finished_days",
+    "is_finished",
+    "list_violations",
+    "parse_day",
+    "render_csv",
+    "render_html",
+    "report_sha256",
+]

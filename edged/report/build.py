@@ -1,0 +1,208 @@
+"""Builds the canonical report of one local day from the store."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import islice
+from typing import Any
+
+from edged import __version__
+from edged.config import Config
+from edged.messages import iso
+from edged.report.counts import Happenings, Passages, ReportedDay, count_events, count_passages, reported_day
+from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
+from edged.report.day import MINUTE_MS, Span, wall_clock
+from edged.report.tally import LEAST_JUDGED, Blocks, percent, withhold_unwatched
+from edged.report.trend import build_trend
+from edged.store import StoreReader
+
+Report = dict[str, Any]
+
+MOST_GAPS_LISTED = 40
+GOOD_COVERAGE_PERCENT = 90
+STARTED, RECOVERED = "started", "recovered"
+"""States of `system` events that the device's health counts by name."""
+
+
+def build_report(
+    reader: StoreReader,
+    config: Config,
+    day: date,
+    now_ms: int,
+    *,
+    models: Mapping[str, str] | None = None,
+    config_sha256: str | None = None,
+) -> Report:
+    """The report of `day`: the same store, config and arguments give the same report; a finished day needs no `now_ms`.
+
+    Passages and coverage count in open hours only, so that both speak of the same time. `models` maps a model's name
+    to its SHA-256. Reads in short transactions. Raise StoreError when the database cannot be read.
+    """
+    reported = reported_day(config, day, now_ms)
+    passages = count_passages(reader, reported)
+    happenings = count_events(reader, reported)
+    cameras = read_coverage(reader, [hour.span for hour in reported.hours])
+    for camera in sorted({*config.camera, *passages.by_camera}):
+        cameras.setdefault(camera, {})
+    watched = _watched_percent(cameras, reported.past_open())
+    figure = withhold_unwatched(passages.total.figure(), watched)
+    outages = _gaps(cameras, reported)
+    by_hour = _by_hour(passages, cameras, reported)
+    return {
+        **_head(config, reported),
+        **figure,
+        "coverage_percent": watched,
+        "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
+        "verdict": _verdict(config.report.target_percent, figure["interval"]),
+        "trend": build_trend(reader, day, figure),
+        "by_hour": by_hour,
+        "worst_hours": _worst(by_hour),
+        "by_camera": _by_camera(passages, cameras, outages, reported),
+        "violations": _violations(happenings),
+        "gaps": _listed_gaps(outages, reported),
+        "outside_open_hours": passages.outside.counts() | {"violations": happenings.outside},
+        "device_health": _health(reader, passages, happenings),
+        "origin": {"edged": __version__, "models": dict(models or {}), "config_sha256": config_sha256},
+    }
+
+
+def _head(config: Config, reported: ReportedDay) -> Report:
+    hours = reported.whole.length / 3_600_000
+    return {
+        "v": 1,
+        "site": _printable(config.report.site or config.device.name),
+        "device": config.device.id,
+        "date": reported.day.isoformat(),
+        "tz": reported.zone.key,
+        "utc_start": iso(reported.whole.start),
+        "utc_end": iso(reported.whole.end),
+        "hours_in_day": int(hours) if hours.is_integer() else round(hours, 2),
+        "complete": reported.finished,
+        "as_of": iso(reported.until),
+        "as_of_local": _until_clock(reported.until, reported),
+        "open_from": config.report.open_from,
+        "open_until": config.report.open_until,
+        "requirement": _printable(config.report.requirement),
+        "target_percent": config.report.target_percent,
+    }
+
+
+def _violations(happenings: Happenings) -> Report:
+    counts = happenings.violations
+    return {
+        "count": counts.total(),
+        "incorrect": counts["incorrect"],
+        "none": counts["none"],
+        "held_back": happenings.held_back,
+        "first": happenings.listed,
+    }
+
+
+def _watched_percent(cameras: Mapping[str, Minutes], spans: Sequence[Span]) -> float | None:
+    opened = len(cameras) * sum(span.length for span in spans)
+    return percent(sum(watched_ms(minutes, spans) for minutes in cameras.values()), opened)
+
+
+def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Report]:
+    past = reported.past_open()
+    rows = []
+    for number, hour in enumerate(reported.hours):
+        tally = passages.by_hour[number]
+        parts = [part for span in past if (part := span.overlap(hour.span)).length]
+        enough = tally.judged >= LEAST_JUDGED
+        rows.append(
+            {
+                "label": hour.label,
+                "utc_start": iso(hour.span.start),
+                **tally.counts(),
+                "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
+                "open": any(span.overlap(hour.span).length for span in reported.opened),
+                "watched_percent": _watched_percent(cameras, parts),
+            }
+        )
+    return rows
+
+
+def _worst(by_hour: Sequence[Report]) -> list[Report]:
+    """The three hours with the lowest percentage, among those with enough judged."""
+    eligible = [row for row in by_hour if row["compliance_percent"] is not None]
+    eligible.sort(key=lambda row: (row["compliance_percent"], row["utc_start"]))
+    kept = ("label", "judged", "compliance_percent")
+    return [{key: row[key] for key in kept} for row in islice(eligible, 3)]
+
+
+def _by_camera(
+    passages: Passages, cameras: Mapping[str, Minutes], outages: Sequence[Gap], reported: ReportedDay
+) -> list[Report]:
+    past = reported.past_open()
+    rows = []
+    for camera in sorted(cameras):
+        watched = _watched_percent({camera: cameras[camera]}, past)
+        own = [gap.span.length for gap in outages if gap.camera == camera]
+        rows.append(
+            {
+                "camera": camera,
+                **withhold_unwatched(passages.by_camera.get(camera, Blocks()).figure(), watched),
+                "coverage_percent": watched,
+                "gaps": len(own),
+                "gap_minutes": sum(own) // MINUTE_MS,
+            }
+        )
+    return rows
+
+
+def _gaps(cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Gap]:
+    past = reported.past_open()
+    return [gap for camera in sorted(cameras) for gap in gaps(camera, cameras[camera], past)]
+
+
+def _listed_gaps(outages: Sequence[Gap], reported: ReportedDay) -> Report:
+    """The longest gaps in order of time, and how much the others add up to."""
+    longest = sorted(outages, key=lambda gap: (-gap.span.length, gap.span, gap.camera))
+    listed = sorted(longest[:MOST_GAPS_LISTED], key=lambda gap: (gap.span, gap.camera))
+    return {
+        "count": len(outages),
+        "minutes": sum(gap.span.length for gap in outages) // MINUTE_MS,
+        "unlisted_minutes": sum(gap.span.length for gap in longest[MOST_GAPS_LISTED:]) // MINUTE_MS,
+        "listed": [
+            {
+                "camera": gap.camera,
+                "from": iso(gap.span.start),
+                "to": iso(gap.span.end),
+                "from_local": wall_clock(gap.span.start, reported.zone),
+                "to_local": _until_clock(gap.span.end, reported),
+                "minutes": gap.span.length // MINUTE_MS,
+                "reason": gap.reason,
+            }
+            for gap in listed
+        ],
+    }
+
+
+def _until_clock(utc_ms: int, reported: ReportedDay) -> str:
+    """The wall clock at the end of something; the day's own end reads 24:00, not 00:00."""
+    return "24:00" if utc_ms == reported.whole.end else wall_clock(utc_ms, reported.zone)
+
+
+def _verdict(target: float | None, interval: Mapping[str, float] | None) -> str | None:
+    """Against the site's own target by the interval as printed, so that nobody reads a contradiction; None without one."""
+    if target is None:
+        return None
+    if interval is None or interval["lower"] < target <= interval["upper"]:
+        return "cannot tell"
+    return "met" if interval["lower"] >= target else "not met"
+
+
+def _health(reader: StoreReader, passages: Passages, happenings: Happenings) -> Report:
+    return {
+        "starts": happenings.system[STARTED],
+        "database_recoveries": happenings.system[RECOVERED],
+        "system_events": dict(happenings.system),
+        "clock_unsynced_rows": passages.unsynced + happenings.unsynced,
+        "unsent_messages": reader.outbox_depth(),
+    }
+
+
+def _printable(text: str) -> str:
+    """The text without control characters and non-characters, which neither HTML nor CSV can carry."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cc" and ord(c) & 0xFFFE != 0xFFFE).strip()

@@ -1,0 +1,143 @@
+"""Counts one local day's encounters and events, in open hours and outside them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from edged.config import Config
+from edged.messages import iso
+from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
+from edged.report.tally import Blocks, Tally
+from edged.store import StoreReader
+
+Row = dict[str, Any]
+
+BLOCK_MS = 15 * MINUTE_MS
+MOST_LISTED = 40
+"""Violations on the page; the CSV has every one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedDay:
+    """The day that is reported, cut into hours and open time. `until` is its end, or now on a day that still runs."""
+
+    day: date
+    zone: ZoneInfo
+    whole: Span
+    hours: Sequence[Hour]
+    opened: Sequence[Span]
+    until: int
+    finished: bool
+
+    def is_open(self, utc_ms: int) -> bool:
+        return any(span.start <= utc_ms < span.end for span in self.opened)
+
+    def past_open(self) -> list[Span]:
+        """The open time that can be judged: on a day that still runs, without the minutes not written yet."""
+        last = self.whole.end if self.finished else (self.until // MINUTE_MS - 1) * MINUTE_MS
+        cut = Span(self.whole.start, max(self.whole.start, last))
+        return [part for span in self.opened if (part := span.overlap(cut)).length]
+
+
+@dataclass(slots=True)
+class Passages:
+    """The day's encounters, counted in every way the page shows; those outside open hours stand apart."""
+
+    total: Blocks = field(default_factory=Blocks)
+    by_hour: dict[int, Tally] = field(default_factory=dict)
+    by_camera: dict[str, Blocks] = field(default_factory=dict)
+    outside: Tally = field(default_factory=Tally)
+    unsynced: int = 0
+
+
+@dataclass(slots=True)
+class Happenings:
+    """The day's events: the first violations in full, the rest counted."""
+
+    listed: list[Row] = field(default_factory=list)
+    violations: Counter[str] = field(default_factory=Counter)
+    held_back: int = 0
+    outside: int = 0
+    system: Counter[str] = field(default_factory=Counter)
+    unsynced: int = 0
+
+
+def reported_day(config: Config, day: date, now_ms: int) -> ReportedDay:
+    zone = ZoneInfo(config.report.timezone)
+    whole = day_span(day, zone)
+    return ReportedDay(
+        day=day,
+        zone=zone,
+        whole=whole,
+        hours=hours_of(day, zone),
+        opened=open_spans(day, zone, config.report.open_from, config.report.open_until),
+        until=max(whole.start, min(now_ms, whole.end)),
+        finished=is_finished(day, zone, now_ms),
+    )
+
+
+def list_violations(reader: StoreReader, config: Config, day: date) -> Iterator[Row]:
+    """Every violation of the day's open hours, oldest first, in the form the report lists the first ones."""
+    reported = reported_day(config, day, 0)
+    for hour in reported.hours:
+        for row in reader.events(*hour.span, kind="mask"):
+            if reported.is_open(row["started_at"]):
+                yield _violation(row, reported.zone)
+
+
+def count_passages(reader: StoreReader, reported: ReportedDay) -> Passages:
+    """Read encounters a quarter of an hour at a time: little memory, and no transaction that holds up the writer."""
+    passages = Passages()
+    for number, hour in enumerate(reported.hours):
+        tally = passages.by_hour.setdefault(number, Tally())
+        for start in range(hour.span.start, hour.span.end, BLOCK_MS):
+            for row in reader.encounters(start, min(start + BLOCK_MS, hour.span.end)):
+                passages.unsynced += not row["clock_ok"]
+                if not reported.is_open(row["first_seen"]):
+                    passages.outside.add(row["state"])
+                    continue
+                block = (row["first_seen"] - reported.whole.start) // BLOCK_MS
+                tally.add(row["state"])
+                passages.total.add(block, row["state"])
+                passages.by_camera.setdefault(row["camera"], Blocks()).add(block, row["state"])
+    return passages
+
+
+def count_events(reader: StoreReader, reported: ReportedDay) -> Happenings:
+    happenings = Happenings()
+    for hour in reported.hours:
+        for row in reader.events(*hour.span):
+            happenings.unsynced += not row["clock_ok"]
+            if row["kind"] == "system":
+                happenings.system[row["state"]] += 1
+            elif row["kind"] == "mask":
+                _count_violation(happenings, row, reported)
+    return happenings
+
+
+def _count_violation(happenings: Happenings, row: Mapping[str, Any], reported: ReportedDay) -> None:
+    if not reported.is_open(row["started_at"]):
+        happenings.outside += 1
+        return
+    violation = _violation(row, reported.zone)
+    happenings.violations[row["state"]] += 1
+    happenings.held_back += violation["held_back"] is not None
+    if len(happenings.listed) < MOST_LISTED:
+        happenings.listed.append(violation)
+
+
+def _violation(row: Mapping[str, Any], zone: ZoneInfo) -> Row:
+    ended, score = row["ended_at"], row["score"]
+    return {
+        "event_id": row["event_id"],
+        "at": iso(row["started_at"]),
+        "local": wall_clock(row["started_at"], zone, seconds=True),
+        "camera": row["camera"],
+        "state": row["state"],
+        "duration_s": None if ended is None else round(max(0, ended - row["started_at"]) / 1000, 1),
+        "score": None if score is None else round(score, 2),
+        "held_back": (row["details"] or {}).get("held_back"),
+    }

@@ -1,0 +1,85 @@
+"""How much of the open time was watched, and the gaps in it with their reasons."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from edged.report.day import MINUTE_MS, Span
+from edged.store import StoreReader
+
+HALF_A_MINUTE_MS = MINUTE_MS // 2
+NOT_RUNNING = "not running"
+NOT_ANALYSED = "not analysed"
+# One broken cable shows as a camera that stalls, reconnects and is offline in turn: one gap, not three.
+CAMERA_STATES = frozenset({"offline", "stalled", "reconnecting"})
+
+
+class Minute(NamedTuple):
+    watched_ms: int
+    camera_state: str
+
+
+Minutes: TypeAlias = Mapping[int, Minute]
+"""One camera's rows by the minute's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Open minutes that were watched for less than half, one after the other."""
+
+    camera: str
+    span: Span
+    reason: str
+    """`offline`, `stalled`, `reconnecting`, `not running`, or `not analysed` (pictures came, too few were looked at)."""
+
+
+def read_coverage(reader: StoreReader, spans: Iterable[Span]) -> dict[str, Minutes]:
+    """The camera-minutes of `spans`, each read in a transaction of its own so that the writer never waits long."""
+    cameras: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
+    for span in spans:
+        for row in reader.coverage(*span):
+            cameras[row["camera"]][row["minute"]] = Minute(row["watched_ms"], row["camera_state"])
+    return dict(cameras)
+
+
+def watched_ms(minutes: Minutes, spans: Iterable[Span]) -> int:
+    """How much of `spans` was watched; never more than their length."""
+    return sum(
+        min(minutes[minute].watched_ms, MINUTE_MS) for span in spans for minute in _starts(span) if minute in minutes
+    )
+
+
+def gaps(camera: str, minutes: Minutes, spans: Sequence[Span]) -> list[Gap]:
+    """Where `spans` were not watched, in order; neighbouring minutes with related reasons are one gap."""
+    found: list[Gap] = []
+    reasons: Counter[str] = Counter()
+    for start, reason in _unwatched(minutes, spans):
+        last = found[-1] if found else None
+        if last is not None and last.span.end == start and _family(last.reason) == _family(reason):
+            reasons[reason] += 1
+            leading = max(sorted(reasons), key=reasons.__getitem__)
+            found[-1] = Gap(camera, Span(last.span.start, start + MINUTE_MS), leading)
+        else:
+            reasons = Counter([reason])
+            found.append(Gap(camera, Span(start, start + MINUTE_MS), reason))
+    return found
+
+
+def _unwatched(minutes: Minutes, spans: Iterable[Span]) -> Iterator[tuple[int, str]]:
+    for span in spans:
+        for start in _starts(span):
+            minute = minutes.get(start)
+            if minute is None:
+                yield start, NOT_RUNNING
+            elif minute.watched_ms < HALF_A_MINUTE_MS:
+                yield start, NOT_ANALYSED if minute.camera_state == "online" else minute.camera_state
+
+
+def _starts(span: Span) -> range:
+    """Minutes as the store numbers them; every zone's offset is whole minutes, so open hours begin on one."""
+    return range(span.start, span.end, MINUTE_MS)
+
+
+def _family(reason: str) -> str:
+    return "camera" if reason in CAMERA_STATES else reason

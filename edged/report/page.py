@@ -1,0 +1,92 @@
+"""The report as one self-contained HTML page with inline SVG, for the screen and for A4."""
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edged.report.canonical import report_sha256
+from edged.report.charts import PLOT_HEIGHT, WIDTH, answer_scale, hour_chart, spark
+
+STATE_WORDS = {
+    "correct": "Worn correctly",
+    "incorrect": "Worn incorrectly",
+    "none": "No mask",
+    "uncertain": "Uncertain",
+}
+REASON_WORDS = {
+    "offline": "Camera offline",
+    "stalled": "Camera stalled",
+    "reconnecting": "Camera reconnecting",
+    "not running": "edged was not running",
+    "not analysed": "Pictures came, too few were analysed",
+}
+WITHHELD_WORDS = {
+    "few": "Fewer than 30 passages were judged: too few for a percentage.",
+    "coverage": "Less than half of the open time was watched: no percentage speaks for the whole day.",
+}
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+def render_html(report: Mapping[str, Any]) -> str:
+    """The page for `report`: no script, nothing loaded from anywhere; every text is escaped."""
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            day=_long_date(report["date"]),
+            charts={"hours": hour_chart(report), "answer": answer_scale(report), "spark": spark(report)},
+            size={"width": WIDTH, "plot": PLOT_HEIGHT},
+            words={"state": STATE_WORDS, "reason": REASON_WORDS, "withheld": WITHHELD_WORDS},
+            sha256=report_sha256(report),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("edged.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": _number, "signed": _signed, "duration": _duration}
+    return environment
+
+
+def _long_date(iso_date: str) -> str:
+    """In English whatever the machine's locale is: the page has one language."""
+    day = date.fromisoformat(iso_date)
+    return f"{WEEKDAYS[day.weekday()]}, {day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    """With thin spaces between thousands; a dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:,.{0 if isinstance(value, int) else digits}f}".replace(",", "\u2009")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def _duration(seconds: float) -> str:
+    """As people say it: 8 s, 2 min 05 s, 3 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

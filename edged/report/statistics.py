@@ -1,0 +1,77 @@
+"""The arithmetic of proportions: what a day's counts can and cannot tell."""
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import NamedTuple
+
+Z_95 = 1.959963984540054
+"""The normal quantile of a two-sided 95 % interval."""
+
+LEAST_BLOCKS = 10
+ASSUMED_DESIGN_EFFECT = 1.5
+"""Taken where the data cannot tell how much people who arrive together resemble each other."""
+
+
+class Interval(NamedTuple):
+    lower: float
+    upper: float
+
+
+class DesignEffect(NamedTuple):
+    """How many times larger the variance is than that of as many independent passages; `blocks` were not empty."""
+
+    value: float
+    assumed: bool
+    blocks: int
+
+
+class Difference(NamedTuple):
+    value: float
+    lower: float
+    upper: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes no change at all."""
+        return self.lower > 0 or self.upper < 0
+
+
+def wilson(proportion: float, trials: float) -> Interval:
+    """The 95 % score interval of Wilson (1927). `trials` may be an effective number, thus not whole; above 0."""
+    square = Z_95 * Z_95
+    denominator = 1 + square / trials
+    centre = (proportion + square / (2 * trials)) / denominator
+    half = Z_95 * sqrt(proportion * (1 - proportion) / trials + square / (4 * trials * trials)) / denominator
+    # At 0 and 1 the bound is exact; rounding must not push it past the proportion or out of [0, 1].
+    return Interval(max(0.0, min(proportion, centre - half)), min(1.0, max(proportion, centre + half)))
+
+
+def design_effect(blocks: Iterable[tuple[int, int]]) -> DesignEffect:
+    """Estimate from (successes, trials) of each block of time, after Korn and Graubard (1998).
+
+    v = B/(B-1) · Σ(y - p·n)² / (Σn)², the ratio estimator's variance between B blocks, over p(1-p)/Σn; at least 1.
+    Fewer than 10 blocks that are not empty, or outcomes all alike, cannot tell: then 1.5 is assumed.
+    """
+    filled = [(successes, trials) for successes, trials in blocks if trials]
+    count = len(filled)
+    total = sum(trials for _, trials in filled)
+    correct = sum(successes for successes, _ in filled)
+    if count < LEAST_BLOCKS or correct in (0, total):
+        return DesignEffect(ASSUMED_DESIGN_EFFECT, assumed=True, blocks=count)
+    p = correct / total
+    between = count / (count - 1) * sum((y - p * n) ** 2 for y, n in filled) / total**2
+    return DesignEffect(max(1.0, between / (p * (1 - p) / total)), assumed=False, blocks=count)
+
+
+def newcombe(p1: float, interval1: Interval, p2: float, interval2: Interval) -> Difference:
+    """p1 - p2 with its 95 % interval: Newcombe (1998), method 10, from each proportion's Wilson interval."""
+    difference = p1 - p2
+    below = sqrt((p1 - interval1.lower) ** 2 + (interval2.upper - p2) ** 2)
+    above = sqrt((interval1.upper - p1) ** 2 + (p2 - interval2.lower) ** 2)
+    return Difference(difference, difference - below, difference + above)
+
+
+def bounds(correct: int, judged: int, uncertain: int) -> Interval:
+    """The proportion if every uncertain passage had been a violation, and if none had (Manski 1989). Assumes nothing."""
+    everybody = judged + uncertain
+    return Interval(correct / everybody, (correct + uncertain) / everybody)

@@ -1,0 +1,68 @@
+"""A day's figure beside earlier days': the same weekday last week, and the four weeks before."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from edged.report.statistics import newcombe, wilson
+from edged.report.tally import LEAST_JUDGED, percent
+from edged.store import StoreReader
+
+FOUR_WEEKS = 28
+Figure = Mapping[str, Any]
+
+
+def build_trend(reader: StoreReader, day: date, figure: Figure) -> dict[str, Any]:
+    """Compare `figure` with the stored reports of the 28 days before `day`.
+
+    Days whose own percentage was withheld are not compared with, and count for nothing.
+    """
+    history = [(before, _stored(reader, before)) for before in _days_before(day)]
+    published = [stored for _, stored in history if stored is not None]
+    week_before = next((stored for before, stored in history if before == day - timedelta(days=7)), None)
+    return {
+        "last_week": _comparison(figure, [week_before] if week_before else []),
+        "four_weeks": _comparison(figure, published),
+        "history": [
+            {"date": before.isoformat(), "compliance_percent": stored and stored["compliance_percent"]}
+            for before, stored in history
+        ],
+    }
+
+
+def _days_before(day: date) -> list[date]:
+    return [day - timedelta(days=distance) for distance in range(FOUR_WEEKS, 0, -1)]
+
+
+def _stored(reader: StoreReader, day: date) -> Figure | None:
+    """The day's stored report if it has a percentage; one that cannot be read is no reason to fail today's."""
+    row = reader.report(day.isoformat())
+    if row is None:
+        return None
+    try:
+        report = json.loads(row["report"])
+        whole = int(report["correct"]), int(report["judged"]), float(report["interval"]["effective_judged"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    return report if 0 <= whole[0] <= whole[1] >= LEAST_JUDGED and whole[2] > 0 else None
+
+
+def _comparison(figure: Figure, earlier: Sequence[Figure]) -> dict[str, Any] | None:
+    """Pool `earlier` and subtract it from `figure`; None when either has no percentage to compare."""
+    if not earlier or figure["compliance_percent"] is None:
+        return None
+    judged = sum(report["judged"] for report in earlier)
+    correct = sum(report["correct"] for report in earlier)
+    before, effective = correct / judged, sum(report["interval"]["effective_judged"] for report in earlier)
+    now = figure["correct"] / figure["judged"]
+    difference = newcombe(now, wilson(now, figure["interval"]["effective_judged"]), before, wilson(before, effective))
+    direction = ("better" if difference.value > 0 else "worse") if difference.is_clear else "no clear change"
+    points = {name: round(100 * value, 1) for name, value in difference._asdict().items()}
+    return {
+        "days": len(earlier),
+        "judged": judged,
+        "compliance_percent": percent(correct, judged),
+        "difference_points": points,
+        "direction": direction,
+    }

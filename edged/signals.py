@@ -1,0 +1,122 @@
+"""Smooths what single frames say about a track into verdicts that can be acted on.
+
+A single look is wrong too often to alert anybody. Looks are averaged over a window in seconds; a verdict is taken up
+at one score and given up at a lower one, and must stand for a while before it counts.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edged.types import JUDGED_STATES, Face, MaskState, MaskVote, Signal, Votes
+
+
+@dataclass(frozen=True, slots=True)
+class VoteSettings:
+    """When a mask verdict is taken up and given up; see `[mask]` in the config."""
+
+    enter_score: float = 0.75
+    leave_score: float = 0.55
+    vote_seconds: float = 1.0
+    hold_seconds: float = 0.4
+    least_votes: int = 3
+    full_weight_side: float = 48
+    """Faces with this shorter side or more weigh fully; smaller ones in proportion."""
+    most_votes: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    time_s: float
+    weight: float
+    scores: tuple[float, float, float]
+
+
+@dataclass(slots=True)
+class _Voter:
+    """One track's looks and standing verdict."""
+
+    settings: VoteSettings
+    looks: deque[_Look] = field(default_factory=deque)
+    votes: Votes = field(default_factory=Votes)
+    state: MaskState = MaskState.UNCERTAIN
+    score: float = 0.0
+    challenger: MaskState | None = None
+    challenger_since_s: float = 0.0
+
+    def look(self, face: Face, time_s: float) -> None:
+        """Take in this frame's evidence, if it has any, and reconsider the verdict."""
+        if face.mask is None:
+            return
+        weight = min(1.0, face.track.box.side / self.settings.full_weight_side)
+        self.looks.append(_Look(time_s, max(weight, 0.05), (face.mask.correct, face.mask.incorrect, face.mask.none)))
+        self._forget(time_s)
+        self._count(face)
+        self._judge(time_s)
+
+    def _forget(self, time_s: float) -> None:
+        """Drop looks older than the window, but keep `least_votes`: settled tracks are looked at rarely."""
+        oldest = time_s - self.settings.vote_seconds
+        while len(self.looks) > self.settings.least_votes and (
+            self.looks[0].time_s < oldest or len(self.looks) > self.settings.most_votes
+        ):
+            self.looks.popleft()
+
+    def _count(self, face: Face) -> None:
+        if face.mask is None:
+            return
+        state = face.mask.state if max(face.mask) >= self.settings.leave_score else MaskState.UNCERTAIN
+        self.votes = self.votes._replace(**{state.value: getattr(self.votes, state.value) + 1})
+
+    def _judge(self, time_s: float) -> None:
+        """Hysteresis: give a verdict up when its mean falls below `leave_score`, take one up after it held."""
+        total = sum(look.weight for look in self.looks)
+        means = [sum(look.weight * look.scores[k] for look in self.looks) / total for k in range(3)]
+        if self.state is not MaskState.UNCERTAIN:
+            self.score = means[JUDGED_STATES.index(self.state)]
+            if self.score < self.settings.leave_score:
+                self.state = MaskState.UNCERTAIN
+        best = max(range(3), key=means.__getitem__)
+        leader = JUDGED_STATES[best]
+        if self.state is MaskState.UNCERTAIN:
+            self.score = means[best]
+        if (
+            len(self.looks) < self.settings.least_votes
+            or means[best] < self.settings.enter_score
+            or leader is self.state
+        ):
+            self.challenger = None
+        elif leader is not self.challenger:
+            self.challenger, self.challenger_since_s = leader, time_s
+        if self.challenger is not None and time_s - self.challenger_since_s >= self.settings.hold_seconds:
+            self.state, self.score, self.challenger = leader, means[best], None
+
+
+class Signals:
+    """One camera's smoothed signals, a voter for each living track."""
+
+    def __init__(self, settings: VoteSettings | None = None) -> None:
+        self._settings = settings or VoteSettings()
+        self._voters: dict[int, _Voter] = {}
+
+    def update(self, time_s: float, faces: Sequence[Face]) -> list[Signal]:
+        """The standing verdict of every track in `faces`; tracks that are not there are forgotten."""
+        self._voters = {face.track.id: self._voters.get(face.track.id) or _Voter(self._settings) for face in faces}
+        signals: list[Signal] = []
+        for face in faces:
+            voter = self._voters[face.track.id]
+            voter.look(face, time_s)
+            track = face.track
+            signals.append(
+                MaskVote(
+                    track=track.id,
+                    time_s=time_s,
+                    box=track.box,
+                    first_seen_s=track.first_seen_s,
+                    last_seen_s=track.last_seen_s,
+                    state=voter.state,
+                    score=round(voter.score, 4),
+                    votes=voter.votes,
+                )
+            )
+        return signals

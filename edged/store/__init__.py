@@ -1,0 +1,29 @@
+"""Keeps events in SQLite: one writing connection, everything of one moment in one transaction."""
+
+from edged.store.reader import StoreReader
+from edged.store.rows import (
+    Acknowledged,
+    Change,
+    CoverageMinute,
+    EncounterRow,
+    EventEnded,
+    EventStarted,
+    EventUpdated,
+    OutboxMessageRow,
+    ReportRow,
+)
+from edged.store.writer import Store
+
+__all__ = [
+    "Acknowledged",
+    "Change",
+    "CoverageMinute",
+    "EncounterRow",
+    "EventEnded",
+    "EventStarted",
+    "EventUpdated",
+    "OutboxMessageRow",
+    "ReportRow",
+    "Store",
+    "StoreReader",
+]

@@ -1,0 +1,111 @@
+"""Read-only views of the store for the publisher, the report and the command line; each reader has its own connection."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from edged.errors import StoreError
+from edged.types import OutboxMessage
+
+Row = dict[str, Any]
+
+
+class StoreReader:
+    """Opens the database anew for each question, so that it survives a restored or replaced file. Thread-safe."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+        """The next messages to send, oldest first."""
+        rows = self._rows(
+            "SELECT seq, topic, payload, qos, retain FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        )
+        return [OutboxMessage(r["seq"], r["topic"], r["payload"], r["qos"], bool(r["retain"])) for r in rows]
+
+    def outbox_depth(self) -> int:
+        """How many messages wait."""
+        return int(self._rows("SELECT count(*) AS n FROM outbox")[0]["n"])
+
+    def events(
+        self,
+        since: int = 0,
+        until: int | None = None,
+        kind: str | None = None,
+        after: str = "",
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Events by start, oldest first: `since` <= start < `until`, identities above `after`; votes and details parsed."""
+        sql = "SELECT * FROM events WHERE started_at >= ? AND event_id > ?"
+        values: list[object] = [since, after]
+        if until is not None:
+            sql, values = sql + " AND started_at < ?", [*values, until]
+        if kind is not None:
+            sql, values = sql + " AND kind = ?", [*values, kind]
+        sql += " ORDER BY started_at, event_id"
+        if limit is not None:
+            sql, values = sql + " LIMIT ?", [*values, limit]
+        return [_parsed(row) for row in self._rows(sql, values)]
+
+    def encounters(self, since: int, until: int) -> list[Row]:
+        """Encounters first seen in [`since`, `until`), oldest first, votes parsed."""
+        sql = "SELECT * FROM encounters WHERE first_seen >= ? AND first_seen < ? ORDER BY first_seen, encounter_id"
+        return [_parsed(row) for row in self._rows(sql, (since, until))]
+
+    def coverage(self, since: int, until: int) -> list[Row]:
+        """Camera-minutes that begin in [`since`, `until`), by camera and minute."""
+        sql = "SELECT * FROM coverage WHERE minute >= ? AND minute < ? ORDER BY camera, minute"
+        return self._rows(sql, (since, until))
+
+    def report(self, day: str) -> Row | None:
+        """The stored report of local day `day` (YYYY-MM-DD), if that day is finished."""
+        rows = self._rows("SELECT * FROM reports WHERE day = ?", (day,))
+        return rows[0] if rows else None
+
+    def report_days(self) -> list[str]:
+        """The days with a stored report, oldest first."""
+        return [str(row["day"]) for row in self._rows("SELECT day FROM reports ORDER BY day")]
+
+    def first_instant(self) -> int | None:
+        """When the record begins: the earliest coverage minute or event."""
+        row = self._rows(
+            "SELECT min(a) AS first FROM (SELECT min(minute) a FROM coverage UNION ALL SELECT min(started_at) FROM events)"
+        )
+        first: int | None = row[0]["first"]
+        return first
+
+    def meta(self, key: str) -> str | None:
+        """A value from `meta`: device id, boot ids."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0]["value"]) if rows else None
+
+    def _rows(self, sql: str, values: object = ()) -> list[Row]:
+        with self._connection() as connection:
+            return [dict(row) for row in connection.execute(sql, values)]  # type: ignore[arg-type]
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if not self.path.exists():
+            raise StoreError(
+                f"{self.path}: no database there yet; `edged run` makes it, store.path in the config names it"
+            )
+        try:
+            with closing(
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+            ) as connection:
+                connection.row_factory = sqlite3.Row
+                connection.execute("PRAGMA query_only = ON")
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot be read ({error})") from None
+
+
+def _parsed(row: Row) -> Row:
+    """Decode the JSON columns."""
+    for column in ("votes", "details"):
+        if row.get(column) is not None:
+            row[column] = json.loads(row[column])
+    return row

@@ -1,0 +1,176 @@
+"""Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup, makes backups."""
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.errors import StoreError
+
+# WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
+# The WAL is kept under 4 MiB, and mmap stays off: a truncated file would kill the process.
+PRAGMAS = (
+    "PRAGMA auto_vacuum = INCREMENTAL",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA wal_autocheckpoint = 1000",
+    "PRAGMA journal_size_limit = 4194304",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+MOST_QUARANTINED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What happened to a damaged database: where it was put, what replaced it, and since when the record has a gap."""
+
+    quarantined: Path
+    backup: Path | None
+    gap_from: int | None
+    """UTC milliseconds of the backup's last change, None when there was no backup."""
+
+
+def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
+    """A writing connection to a sound database at `path`. Raise StoreError when the folder cannot be used."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent}: cannot be made ({error.strerror}); set store.path to a folder edged may write"
+        ) from None
+    try:
+        return _connect(path), None
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise StoreError(
+                f"{path}: cannot be opened ({error}); the folder must exist and belong to the user edged runs as"
+            ) from None
+    return _restore(path)
+
+
+def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp: str) -> Path:
+    """Copy the open database to `backups/` beside it, atomically; keep the newest `keep`, or all when None."""
+    folder = path.parent / "backups"
+    target = folder / f"{path.stem}-{stamp}.db"
+    partial = target.with_suffix(".partial")
+    try:
+        folder.mkdir(exist_ok=True)
+        partial.unlink(missing_ok=True)
+        with closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+        _sync(partial)
+        partial.replace(target)
+        _sync(folder)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{target}: the backup could not be written ({error}); free some space") from None
+    if keep is not None:
+        for old in sorted(backups(path), key=lambda file: file.stat().st_mtime)[: -keep or None]:
+            old.unlink(missing_ok=True)
+    return target
+
+
+def copy_while_open(path: Path, target: Path) -> None:
+    """Copy the database at `path`, which another process may be writing, to `target`. Raise StoreError on failure."""
+    if not path.exists():
+        raise StoreError(f"{path}: no database there yet; `edged run` makes it")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(partial)) as copy:
+            source.backup(copy)
+        _sync(partial)
+        partial.replace(target)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{target}: the copy could not be written ({error}); free some space") from None
+
+
+def backups(path: Path) -> list[Path]:
+    """The finished backups of the database at `path`."""
+    return list((path.parent / "backups").glob(f"{path.stem}-*.db"))
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the database file opens and passes SQLite's own check."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return str(connection.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"
+    except sqlite3.Error:
+        return False
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The store's worker thread uses what the main thread opened, one after the other, never at once.
+    connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+        result = str(connection.execute("PRAGMA quick_check").fetchone()[0])
+        if result != "ok":
+            raise sqlite3.DatabaseError(f"quick_check: {result}")
+        # A folder or disk that cannot be written must be noticed now, not at the first event.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {_user_version(connection)}")
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _user_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Damage to the file's content, as against a folder, lock or disk that does not allow opening it."""
+    name = getattr(error, "sqlite_errorname", None)
+    return name is None or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
+    """Set the damaged files aside and go on from the newest sound backup, or from an empty database."""
+    quarantined = _quarantine(path)
+    for backup in sorted(backups(path), key=lambda file: file.stat().st_mtime, reverse=True):
+        if is_sound(backup):
+            gap_from = int(backup.stat().st_mtime * 1000)
+            with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+            return _connect(path), Restored(quarantined, backup, gap_from)
+    return _connect(path), Restored(quarantined, None, None)
+
+
+def _quarantine(path: Path) -> Path:
+    """Move the database and its WAL and index aside together; old quarantines beyond a few are deleted."""
+    folder = path.parent / "quarantine"
+    try:
+        folder.mkdir(exist_ok=True)
+        target = folder / f"{path.name}.{time.time_ns() // 1_000_000}"
+        for suffix in ("", "-wal", "-shm"):
+            damaged = path.with_name(path.name + suffix)
+            if damaged.exists():
+                damaged.replace(target.with_name(target.name + suffix))
+        heads = sorted(file for file in folder.iterdir() if not file.name.endswith(("-wal", "-shm")))
+        for old in heads[:-MOST_QUARANTINED]:
+            for suffix in ("", "-wal", "-shm"):
+                old.with_name(old.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: damaged, and cannot be set aside ({error.strerror}); free some space, check the folder's owner"
+        ) from None
+    return target
+
+
+def _sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,76 @@
+"""The tables, as numbered migrations that only ever go forwards; a release never edits an older step."""
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("edged")
+
+
+@MIGRATIONS(name="0001_tables")
+def _tables(db: Database) -> None:
+    db.table("events").create(
+        {
+            "event_id": str,
+            "kind": str,
+            "camera": str,
+            "track": int,
+            "state": str,
+            "score": float,
+            "votes": str,
+            "started_at": int,
+            "ended_at": int,
+            "end_reason": str,
+            "clock_ok": int,
+            "details": str,
+            "seq": int,
+            "acked_seq": int,
+        },
+        pk="event_id",
+        not_null={"kind", "camera", "state", "started_at", "clock_ok", "details", "seq", "acked_seq"},
+        defaults={"seq": 1, "acked_seq": 0},
+    )
+    db.table("events").create_index(["started_at"])
+    db.table("encounters").create(
+        {
+            "encounter_id": str,
+            "camera": str,
+            "track": int,
+            "first_seen": int,
+            "last_seen": int,
+            "state": str,
+            "score": float,
+            "votes": str,
+            "smallest_face": float,
+            "largest_face": float,
+            "closed": int,
+            "clock_ok": int,
+        },
+        pk="encounter_id",
+        not_null={"camera", "track", "first_seen", "last_seen", "state", "score", "votes", "closed", "clock_ok"},
+    )
+    db.table("encounters").create_index(["first_seen"])
+    db.table("coverage").create(
+        {
+            "camera": str,
+            "minute": int,
+            "frames_seen": int,
+            "frames_analysed": int,
+            "faces": int,
+            "dropped": int,
+            "camera_state": str,
+            "watched_ms": int,
+        },
+        pk=("camera", "minute"),
+        not_null={"frames_seen", "frames_analysed", "faces", "dropped", "camera_state", "watched_ms"},
+    )
+    db.table("coverage").create_index(["minute"])
+    # AUTOINCREMENT, which sqlite-utils cannot say: a sequence number is never used twice, even after its row is gone.
+    db.execute(
+        "CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload TEXT NOT NULL,"
+        " qos INTEGER NOT NULL, retain INTEGER NOT NULL, created INTEGER NOT NULL, event_id TEXT, event_seq INTEGER)"
+    )
+    db.table("reports").create(
+        {"day": str, "timezone": str, "created": int, "report": str, "sha256": str},
+        pk="day",
+        not_null={"timezone", "created", "report", "sha256"},
+    )
+    db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})

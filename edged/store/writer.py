@@ -1,0 +1,227 @@
+"""The one writing connection: applies changes, all of one call in one transaction, and keeps the file healthy."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlite_utils import Database
+
+from edged.errors import StoreError
+from edged.store.recovery import Restored, back_up, open_checked
+from edged.store.rows import (
+    Acknowledged,
+    Change,
+    CoverageMinute,
+    EncounterRow,
+    EventEnded,
+    EventStarted,
+    EventUpdated,
+    OutboxMessageRow,
+    ReportRow,
+)
+from edged.store.schema import MIGRATIONS
+
+
+class StoreFull(StoreError):
+    """The disk has no room; what was asked was rolled back and may be tried again."""
+
+
+class Store:
+    """Owns the database file. Not thread-safe: one thread of one process holds the only writing connection.
+
+    SQLite before 3.51.3 can corrupt a WAL that two connections write or checkpoint at once; a single writer cannot
+    meet that fault.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database, restoring a backup when it is damaged. Raise StoreError when that is impossible."""
+        self.path = path
+        connection, self.restored = open_checked(path)
+        self._connection = connection
+        self._db = Database(connection)
+        try:
+            self._migrate()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _store_error(path, error) from None
+
+    restored: Restored | None
+    """What was lost and put back at this start, or None."""
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Fold the WAL into the file and close. Idempotent."""
+        self._connection.close()
+
+    def write(self, changes: Iterable[Change]) -> None:
+        """Apply all of `changes` or none. Raise StoreFull when the disk is full, StoreError on other failures."""
+        try:
+            with self._db.atomic():
+                for change in changes:
+                    self._apply(change)
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from None
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Record facts about this device and run."""
+        try:
+            with self._db.atomic():
+                self._db.table("meta").upsert_all(({"key": k, "value": v} for k, v in values.items()), pk="key")
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from None
+
+    def open_events(self) -> list[dict[str, Any]]:
+        """Events that have not ended: at start, those that a crash left behind."""
+        cursor = self._db.query("SELECT * FROM events WHERE ended_at IS NULL ORDER BY started_at")
+        return [{**row, "votes": _parsed(row["votes"]), "details": _parsed(row["details"])} for row in cursor]
+
+    def last_known(self) -> int:
+        """The latest instant the record knows of, in UTC milliseconds; 0 when it is empty."""
+        sql = (
+            "SELECT max(a) AS last FROM (SELECT max(started_at) a FROM events UNION ALL SELECT max(ended_at) FROM events"
+            " UNION ALL SELECT max(last_seen) FROM encounters UNION ALL SELECT max(minute) FROM coverage)"
+        )
+        return int(next(self._db.query(sql))["last"] or 0)
+
+    def close_encounters(self) -> None:
+        """Close the encounters that a crash left open, as they were last seen."""
+        self.execute("UPDATE encounters SET closed = 1 WHERE closed = 0")
+
+    def shift_untrusted(self, boot_started: int, shift_ms: int) -> None:
+        """Move this run's instants, written before the clock was set, by `shift_ms`, and mark them as believed."""
+        with self._db.atomic():
+            for table, begin, end in (("events", "started_at", "ended_at"), ("encounters", "first_seen", "last_seen")):
+                self._db.execute(
+                    f"UPDATE {table} SET {begin} = {begin} + :s, {end} = {end} + :s, clock_ok = 1"  # noqa: S608
+                    f" WHERE clock_ok = 0 AND {begin} >= :b",
+                    {"s": shift_ms, "b": boot_started},
+                )
+
+    def prune(self, before: int) -> int:
+        """Delete what is older than `before` and delivered, in small transactions; return how many rows went."""
+        gone = 0
+        statements = (
+            "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE started_at < ? AND ended_at IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event_id = events.event_id) LIMIT 500)",
+            "DELETE FROM encounters WHERE rowid IN (SELECT rowid FROM encounters WHERE first_seen < ? AND closed LIMIT 500)",
+            "DELETE FROM coverage WHERE rowid IN (SELECT rowid FROM coverage WHERE minute < ? LIMIT 500)",
+        )
+        for statement in statements:
+            while (deleted := self.execute(statement, (before,))) > 0:
+                gone += deleted
+        self.execute("PRAGMA incremental_vacuum")
+        return gone
+
+    def trim_outbox(self, limit: int) -> int:
+        """Keep at most `limit` waiting messages: oldest updates go first, then the oldest of all. Return how many went."""
+        waiting = int(next(self._db.query("SELECT count(*) AS n FROM outbox"))["n"])
+        excess = waiting - limit
+        if excess <= 0:
+            return 0
+        order = 'event_id IS NULL OR payload NOT LIKE \'%"type":"update"%\', seq'
+        return self.execute(
+            f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox ORDER BY {order} LIMIT ?)",  # noqa: S608
+            (excess,),
+        )
+
+    def back_up(self, keep: int, stamp: str) -> Path:
+        """Write a consistent copy beside the database and delete all but the newest `keep`."""
+        return back_up(self._connection, self.path, keep, stamp)
+
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> int:
+        """One statement in its own transaction; return how many rows it changed."""
+        try:
+            with self._db.atomic():
+                return self._connection.execute(sql, values).rowcount
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from None
+
+    def _migrate(self) -> None:
+        known = {migration.name for migration in MIGRATIONS._migrations}
+        applied = {migration.name for migration in MIGRATIONS.applied(self._db)}
+        if applied - known:
+            raise StoreError(
+                f"{self.path}: written by a newer edged ({', '.join(sorted(applied - known))});"
+                " install that version, or restore a backup"
+            )
+        if applied and MIGRATIONS.pending(self._db):
+            back_up(self._connection, self.path, keep=None, stamp=f"before-{MIGRATIONS.pending(self._db)[0].name}")
+        MIGRATIONS.apply(self._db)
+
+    def _apply(self, change: Change) -> None:
+        match change:
+            case EventStarted():
+                self._db.table("events").insert(_event_columns(change) | {"seq": 1, "acked_seq": 0})
+            case EventUpdated() | EventEnded():
+                columns = _event_columns(change)
+                self._db.table("events").update(columns.pop("event_id"), columns)
+            case EncounterRow():
+                self._db.table("encounters").upsert(
+                    _columns(change) | {"votes": _text(change.votes)}, pk="encounter_id"
+                )
+            case OutboxMessageRow():
+                self._db.table("outbox").insert(_columns(change))
+            case CoverageMinute():
+                self._add_coverage(change)
+            case ReportRow():
+                self._db.table("reports").upsert(_columns(change), pk="day")
+            case Acknowledged():
+                self._acknowledge(change.seq)
+
+    def _acknowledge(self, seq: int) -> None:
+        self._connection.execute(
+            "UPDATE events SET acked_seq = max(acked_seq, (SELECT event_seq FROM outbox WHERE seq = :seq))"
+            " WHERE event_id = (SELECT event_id FROM outbox WHERE seq = :seq AND event_seq IS NOT NULL)",
+            {"seq": seq},
+        )
+        self._connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+    def _add_coverage(self, row: CoverageMinute) -> None:
+        self._connection.execute(
+            "INSERT INTO coverage (camera, minute, frames_seen, frames_analysed, faces, dropped, camera_state, watched_ms)"
+            " VALUES (:camera, :minute, :frames_seen, :frames_analysed, :faces, :dropped, :camera_state, :watched_ms)"
+            " ON CONFLICT (camera, minute) DO UPDATE SET frames_seen = frames_seen + excluded.frames_seen,"
+            " frames_analysed = frames_analysed + excluded.frames_analysed, faces = max(faces, excluded.faces),"
+            " dropped = dropped + excluded.dropped, camera_state = CASE"
+            " excluded.camera_state WHEN 'online' THEN camera_state ELSE excluded.camera_state END,"
+            " watched_ms = min(60000, watched_ms + excluded.watched_ms)",
+            _columns(row),
+        )
+
+
+def _columns(change: Change) -> dict[str, Any]:
+    return {name: getattr(change, name) for name in change.__slots__}
+
+
+def _event_columns(change: EventStarted | EventUpdated | EventEnded) -> dict[str, Any]:
+    columns = _columns(change)
+    return columns | {"votes": _text(change.votes), "details": _text(change.details)}
+
+
+def _text(value: Mapping[str, object] | None) -> str | None:
+    return None if value is None else json.dumps(dict(value), separators=(",", ":"), allow_nan=False)
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code.startswith("SQLITE_FULL"):
+        return StoreFull(f"{path}: the disk is full; free some space, or lower store.retention_days")
+    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return StoreError(
+            f"{path}: cannot be written ({error}); the folder must exist and belong to the user edged runs as"
+        )
+    return StoreError(f"{path}: {error}; check the disk, then `edged db check`")

@@ -1,0 +1,155 @@
+"""What the supervisor makes of the workers it looks after: camera events, counts, the state document, the status answer."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edged import __version__, messages
+from edged.analysis import CameraActivity
+from edged.capture import CameraState
+from edged.config import Config
+from edged.memory import resident_mb
+from edged.parts import Watching
+from edged.ports import Clock
+from edged.recorder import Recorder
+from edged.store.worker import StoreWorker
+
+Retain = Callable[[str, str, int], None]
+
+COUNTS_QOS, STATUS_QOS = 0, 1
+TROUBLES = ("stalled", "reconnecting", "offline")
+
+
+@dataclass(slots=True)
+class CameraWatch:
+    """Follows the cameras' states: tells the broker, the record, and the coverage."""
+
+    config: Config
+    recorder: Recorder
+    clock: Clock
+    retain: Retain
+    _told: dict[str, str] = field(default_factory=dict)
+    _events: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _frames: dict[str, int] = field(default_factory=dict)
+    _number: int = 0
+
+    def look(self, watching: Watching) -> None:
+        """Take in every camera's present state; call about once a second."""
+        for camera, worker in watching.cameras.items():
+            state = worker.state()
+            self._tell_status(camera, state)
+            if not worker.ended:
+                self._follow_event(camera, state)
+            frames = state.frames - self._frames.get(camera, 0)
+            self._frames[camera] = state.frames
+            self.recorder.seen(camera, max(0, frames), watching.inbox.take_dropped(camera), state.status)
+        for camera, activity in watching.analysis.activity().items():
+            self._tell_counts(camera, activity)
+
+    def _tell_status(self, camera: str, state: CameraState) -> None:
+        """Publish on a change of status or reason, not of the seconds in it."""
+        key = f"{state.status}/{state.reconnects}/{state.reason if state.status != 'stalled' else ''}"
+        if self._told.get(camera) == key:
+            return
+        self._told[camera] = key
+        payload = messages.status_payload(
+            state.status, self.recorder.utc_ms(state.since_s), self.clock.utc_ms(), state.reconnects, state.reason
+        )
+        self.retain(messages.camera_status(camera), messages.encode(payload), STATUS_QOS)
+
+    def _tell_counts(self, camera: str, activity: CameraActivity) -> None:
+        if activity.counts is None or self._told.get(f"{camera} counts") == str(activity.counts):
+            return
+        self._told[f"{camera} counts"] = str(activity.counts)
+        payload = messages.counts_payload(activity.counts, self.clock.utc_ms())
+        self.retain(messages.camera_counts(camera), messages.encode(payload), COUNTS_QOS)
+
+    def _follow_event(self, camera: str, state: CameraState) -> None:
+        """A camera in trouble for `stall_seconds` is an event until it is back."""
+        opened = self._events.get(camera)
+        trouble = "stalled" if state.status == "stalled" else "lost"
+        if state.status == "online":
+            if opened is not None:
+                key, was = self._events.pop(camera)
+                self.recorder.camera_event(camera, "end", was, {}, key)
+        elif opened is None:
+            patience = self.config.camera[camera].stall_seconds
+            if state.status == "stalled" or self.clock.monotonic_s() - state.since_s >= patience:
+                self._number += 1
+                key = f"{camera}-camera-{self._number}"
+                self._events[camera] = (key, trouble)
+                self.recorder.camera_event(camera, "start", trouble, {"reason": state.reason}, key)
+        elif opened[1] != trouble:
+            self._events[camera] = (opened[0], trouble)
+            self.recorder.camera_event(camera, "update", trouble, {"reason": state.reason}, opened[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The daemon's own state, for MQTT, `edged status` and systemd's status line."""
+
+    device: str
+    started_s: float
+    clock: Clock
+    store: StoreWorker
+    models: Mapping[str, str]
+    """Name and backend of each loaded model."""
+
+    def errors(self, watching: Watching, publisher_problem: str | None, reload_problem: str | None) -> list[str]:
+        """What is wrong now, one line each, the remedy in it."""
+        problems = [self.store.problem, watching.analysis.problem, publisher_problem, reload_problem]
+        if self.store.dropped:
+            problems.append(f"{self.store.dropped} rows were lost while nothing could be stored")
+        for camera, worker in watching.cameras.items():
+            state = worker.state()
+            if state.status in TROUBLES and not worker.ended:
+                problems.append(f"camera {camera} is {state.status}: {state.reason}")
+        return [problem for problem in problems if problem]
+
+    def state(self, errors: list[str], outbox: int | None) -> dict[str, Any]:
+        """The `state` topic's document, without what changes by itself all the time."""
+        return {
+            "version": __version__,
+            "mode": "degraded" if errors else "normal",
+            "backend": "onnxruntime",
+            "models": dict(self.models),
+            "clock_synced": self.clock.trusted(),
+            "outbox": outbox,
+            "errors": errors,
+        }
+
+    def status(self, watching: Watching, state: Mapping[str, Any], broker: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole answer to `edged status --json`."""
+        activity = watching.analysis.activity()
+        cameras = {
+            camera: self._camera(worker.state(), activity[camera]) for camera, worker in watching.cameras.items()
+        }
+        now_s = self.clock.monotonic_s()
+        first = watching.analysis.first_frame_s
+        return {
+            "device": self.device,
+            "uptime_s": round(now_s - self.started_s, 1),
+            "first_frame_s": None if first is None else round(first - self.started_s, 2),
+            "resident_mb": round(resident_mb(), 1),
+            **state,
+            "broker": dict(broker),
+            "cameras": cameras,
+        }
+
+    @staticmethod
+    def _camera(state: CameraState, activity: CameraActivity) -> dict[str, Any]:
+        times = activity.times
+        return {
+            "status": state.status,
+            "reason": state.reason,
+            "since_s": round(time.monotonic() - state.since_s, 1),
+            "reconnects": state.reconnects,
+            "frames_seen": state.frames,
+            "frames_analysed": activity.frames,
+            "frames_faulty": activity.faulty,
+            "frame_age_ms": round(activity.age_s * 1000, 1),
+            "counts": activity.counts,
+            "stages_ms": times
+            and {stage: round(getattr(times, stage) * 1000, 2) for stage in ("detect", "track", "analyse", "decide")},
+        }

@@ -1,0 +1,24 @@
+"""Reads a TOML file on every supported Python, with a bound on its size."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_TOML_BYTES = 1024 * 1024
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Parse `path`. Raise OSError when unreadable, ValueError when too large, not UTF-8, nested too deep or not TOML."""
+    with path.open("rb") as file:
+        data = file.read(MAX_TOML_BYTES + 1)
+    if len(data) > MAX_TOML_BYTES:
+        raise ValueError(f"larger than {MAX_TOML_BYTES} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except RecursionError:
+        raise ValueError("nested too deep") from None

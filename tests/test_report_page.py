@@ -1,0 +1,230 @@
+"""The report as a page and as a table."""
+
+import csv
+import io
+import random
+import re
+from datetime import date
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_days import HOUR, MINUTE, MODELS, config, encounter, new_store, passages, span, violation, watched
+
+from edged.report import build_report, list_violations, render_csv, render_html, report_sha256
+from edged.report.build import _printable
+from edged.report.charts import answer_scale, hour_chart
+from edged.report.table import FORMULA_STARTS
+from edged.store import StoreReader
+
+DAY = date(2026, 11, 19)
+START, END = span(DAY)
+ODDS = {"correct": 0.8, "incorrect": 0.06, "none": 0.08, "uncertain": 0.06}
+
+
+def report_of(folder, changes, made=None, day=DAY, now=None):
+    made = made or config()
+    with new_store(folder, changes) as store:
+        return build_report(
+            StoreReader(store.path), made, day, now or span(day)[1], models=MODELS, config_sha256="ab" * 32
+        )
+
+
+def full(begin=START, end=END):
+    return passages(random.Random(3), [(begin, end)], lambda _: 0.5, ODDS)
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """One report of each kind of day."""
+    made = config(
+        site="Main entrance", open_from="08:00", open_until="20:00", target_percent=85, requirement="Masks on."
+    )
+    outage = watched(START, START + 9 * HOUR) + watched(START + 9 * HOUR, START + 15 * HOUR, "door", "offline", 0)
+    autumn = date(2026, 10, 25)
+    kinds = {
+        "good": (full() + watched(START, END), made, DAY),
+        "sparse": ([encounter(n, START + n * HOUR, "correct") for n in range(20)] + watched(START, END), None, DAY),
+        "empty": ([], made, DAY),
+        "no cameras": ([], config(cameras=()), DAY),
+        "outage": (full() + outage + watched(START + 15 * HOUR, END), None, DAY),
+        "autumn": (full(*span(autumn)) + watched(*span(autumn)), None, autumn),
+    }
+    return {kind: report_of(tmp_path_factory.mktemp("day"), *made_of) for kind, made_of in kinds.items()}
+
+
+KINDS = ("good", "sparse", "empty", "no cameras", "outage", "autumn")
+
+
+def parsed(html):
+    """The page as a tree: it is XML as well as HTML, so that a tag left open is found."""
+    return ElementTree.fromstring(html)  # noqa: S314  (we wrote it)
+
+
+def text_of(html):
+    """The page as it is read: its body's text, blanks folded."""
+    body = parsed(html).find("body")
+    return " ".join(" ".join(body.itertext()).split())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_page_is_well_formed_and_loads_nothing(reports, kind):
+    html = render_html(reports[kind])
+    root = parsed(html)
+    assert html.startswith("<!DOCTYPE html>")
+    assert not re.search(r"http|<script|<link|<img|<iframe|@import|javascript:|\son\w+=", html, re.IGNORECASE)
+    assert all(url.startswith("#") for url in re.findall(r"url\(([^)]*)\)", html))
+    assert all(node.get("href", "#").startswith("#") for node in root.iter())
+    assert len(html.encode()) < 80_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mark_that_is_referred_to_is_there_and_inside_the_drawing(reports, kind):
+    root = parsed(render_html(reports[kind]))
+    known = {node.get("id") for node in root.iter() if node.get("id")}
+    for node in root.iter():
+        for value in node.attrib.values():
+            for target in re.findall(r"url\(#([^)]*)\)", value) + re.findall(r"^#(icon-.*)$", value):
+                assert target in known
+        if node.tag == "rect":
+            assert float(node.get("height")) >= 0
+            assert float(node.get("width")) >= 0
+
+
+def test_a_good_day_answers_with_percentage_interval_coverage_and_verdict(reports):
+    report = reports["good"]
+    text = text_of(render_html(report))
+    interval = report["interval"]
+    assert f"{report['compliance_percent']} % wore a mask correctly" in text
+    assert f"95 % interval {interval['lower']} – {interval['upper']} %" in text
+    assert "Watched 100.0 % of open hours" in text
+    assert f"Judged {report['judged']} of {report['encounters']} passages. Uncertain: {report['uncertain']}" in text
+    assert f"If every uncertain one wore it wrongly: {report['bounds']['lower']} %" in text
+    assert "Masks on. Target: at least 85.0 % worn correctly." in text
+    assert "Thursday, 19 November 2026" in text
+    assert "No gaps." in text
+    assert report_sha256(report) in text
+
+
+def test_a_sparse_day_prints_no_percentage_at_all(reports):
+    html = render_html(reports["sparse"])
+    text = text_of(html)
+    assert "Fewer than 30 passages were judged: too few for a percentage." in text
+    answer = text.split("By hour")[0].replace("Watched 100.0 %", "")
+    assert "%" not in answer
+
+
+def test_an_empty_day_says_so_and_prints_its_gap(reports):
+    text = text_of(render_html(reports["empty"]))
+    assert "Nobody was seen" in text
+    assert "Watched 0.0 % of open hours" in text
+    assert "08:00 20:00 12 h 00 min door edged was not running" in text
+    assert "No violations." in text
+    assert "? Target: cannot tell" in text
+
+
+def test_an_outage_is_printed_with_its_times_and_marks_the_day_partial(reports):
+    text = text_of(render_html(reports["outage"]))
+    assert "Partial: see the gaps" in text
+    assert "09:00 15:00 6 h 00 min door Camera offline" in text
+
+
+def test_a_day_that_runs_says_until_when_it_counts(tmp_path):
+    now = START + 14 * HOUR + 20 * MINUTE
+    text = text_of(render_html(report_of(tmp_path, full(START, now) + watched(START, now), now=now)))
+    assert "Day not finished: counts until 14:20" in text
+
+
+def test_the_autumn_page_shows_both_second_hours(reports):
+    text = text_of(render_html(reports["autumn"]))
+    assert "the clocks changed: 25 hours" in text
+    assert "02:00 CEST:" in text
+    assert "02:00 CET:" in text
+
+
+def test_states_are_told_by_word_and_fill_not_by_colour_alone(reports):
+    html = render_html(reports["good"])
+    for word in ("Worn correctly", "Worn incorrectly", "No mask", "Uncertain"):
+        assert word in html
+    fills = set(re.findall(r'<rect x="[^"]*" y="[^"]*" width="[^"]*" height="[^"]*" fill="([^"]*)"', html))
+    assert {"#4f9a76", "url(#fill-incorrect)", "url(#fill-none)", "url(#fill-uncertain)"} <= fills
+
+
+EVIL = '<script>alert("x")</script> & </title><b>\'"{{ 7*7 }}'
+
+
+def test_names_are_escaped_and_control_characters_dropped(tmp_path):
+    made = config(site=EVIL + "\x00\x1b\uffff", requirement=EVIL)
+    html = render_html(report_of(tmp_path, violation(1, START, state="<i>odd</i>"), made))
+    assert "<script" not in html
+    assert "<i>odd" not in html
+    root = parsed(html)
+    assert root.find(".//h1").text == EVIL
+    assert root.find("head/title").text == f"{EVIL} – mask report 2026-11-19"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    site=st.text(st.characters(exclude_categories=("Cs",)), max_size=40),
+    state=st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), max_size=20),
+)
+def test_no_text_breaks_the_page_or_the_table(reports, site, state):
+    made = config(site=site[:100], requirement=site)
+    head = {"site": _printable(made.report.site), "requirement": _printable(made.report.requirement)}
+    first = [dict(reports["good"]["violations"]["first"][0], state=state)]
+    report = reports["good"] | head | {"violations": reports["good"]["violations"] | {"first": first}}
+    parsed(render_html(report))
+    rows = list(csv.DictReader(io.StringIO(render_csv(report), newline="")))
+    assert rows[-1]["state"] in (state, f"'{state}")
+    assert not any(cell.startswith(FORMULA_STARTS) for row in rows for cell in row.values())
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_the_table_gives_back_the_day_its_hours_and_every_violation(tmp_path):
+    report = report_of(tmp_path, full() + watched(START, END))
+    everything = list(list_violations(StoreReader(tmp_path / "edged.db"), config(), DAY))
+    rows = rows_of(render_csv(report, everything))
+    by_record = {kind: [row for row in rows if row["record"] == kind] for kind in ("day", "hour", "violation")}
+    assert [len(kind) for kind in by_record.values()] == [1, 24, report["violations"]["count"]]
+    assert report["violations"]["count"] > 40
+    day = by_record["day"][0]
+    assert (int(day["judged"]), float(day["compliance_percent"])) == (report["judged"], report["compliance_percent"])
+    assert float(day["interval_lower"]) == report["interval"]["lower"]
+    for row, hour in zip(by_record["hour"], report["by_hour"], strict=True):
+        assert (row["local_time"], int(row["none"])) == (hour["label"], hour["none"])
+    for row, one in zip(by_record["violation"], everything, strict=True):
+        assert (row["event_id"], row["utc"], row["state"]) == (one["event_id"], one["at"], one["state"])
+        assert float(row["duration_s"]) == one["duration_s"]
+    assert {row["date"] for row in rows} == {"2026-11-19"}
+
+
+def test_withheld_figures_are_empty_cells(reports):
+    day = rows_of(render_csv(reports["empty"]))[0]
+    assert (day["compliance_percent"], day["interval_lower"], day["judged"]) == ("", "", "0")
+
+
+@pytest.mark.parametrize("site", ["=1+1", "+cmd|' /C calc'!A0", "-2", "@SUM(A1)", '=HYPERLINK("x","y")'])
+def test_no_cell_starts_a_formula(tmp_path, site):
+    row = rows_of(render_csv(report_of(tmp_path, [], config(site=site))))[0]
+    assert row["site"] == f"'{site}"
+
+
+def test_bars_stand_on_each_other_and_fit(reports):
+    for report in reports.values():
+        for column in hour_chart(report).columns:
+            bottom = 130.0
+            for bar in column.bars:
+                assert bar.y + bar.height == pytest.approx(bottom, abs=0.05)
+                bottom = bar.y
+            assert bottom >= -0.05
+
+
+def test_the_number_line_orders_its_marks(reports):
+    scale = answer_scale(reports["good"])
+    assert 0 <= scale.lower < scale.point < scale.upper <= 300
+    assert 0 <= scale.worst < scale.point < scale.best <= 300
+    assert scale.ticks[0] == (300.0, "100")
