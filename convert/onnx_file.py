@@ -1,7 +1,6 @@
 """Writes PyTorch models as small, reproducible ONNX files, and checks that ONNX Runtime agrees with PyTorch."""
 
 import hashlib
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,25 +32,26 @@ def write_onnx(model: nn.Module, example: Tensor, signature: Signature, path: Pa
 
     The same weights give the same bytes: nothing about the machine or the exporter's run stays in the file.
     """
-    buffer = io.BytesIO()
+    partial = path.with_suffix(".partial")
     with warnings.catch_warnings():
         # The scripted exporter is deprecated, but writes the plainest graphs and the oldest opset.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval(),
             (example,),
-            buffer,
+            partial,
             input_names=list(signature.inputs),
             output_names=list(signature.outputs),
             dynamic_axes={name: dict(axes) for name, axes in {**signature.inputs, **signature.outputs}.items()},
             opset_version=OPSET,
             dynamo=False,
         )
-    graph = onnx.load_from_string(buffer.getvalue())
+    graph = onnx.load(partial)
     _make_plain(graph)
     onnx.checker.check_model(graph, full_check=True)
     data = graph.SerializeToString(deterministic=True)
-    path.write_bytes(data)
+    partial.write_bytes(data)
+    partial.replace(path)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -84,5 +84,7 @@ def require_parity(model: nn.Module, path: Path, inputs: Sequence[Tensor], toler
     """The difference, if it is at most `tolerance`. Raise Failed otherwise."""
     difference = largest_difference(model, path, inputs)
     if not difference <= tolerance:
-        raise Failed(f"{path}: ONNX Runtime differs from PyTorch by {difference:.2g}, more than {tolerance:.0e}: do not ship it")
+        raise Failed(
+            f"{path}: ONNX Runtime differs from PyTorch by {difference:.2g}, more than {tolerance:.0e}: do not ship it"
+        )
     return difference

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged import __version__, messages
-from edged.assembly import load_models
+from edged.assembly import load_models, model_names
 from edged.config import Config, load_config
 from edged.device import device_id, device_model
 from edged.errors import ConfigError, EdgedError, Unavailable
@@ -63,7 +63,7 @@ class App:
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
-        models = dict.fromkeys((config.models.detector, "mask"), "onnxruntime")
+        models = dict.fromkeys(model_names(config.models), "onnxruntime")
         self._health = Health(self._device, self.started_s, clock, self._store, models)
         self._reload_problem: str | None = None
         self._state: dict[str, Any] = {}

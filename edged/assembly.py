@@ -31,6 +31,14 @@ class Models:
     manifest: Manifest
 
 
+DETECTOR_MODELS = {"mtcnn": ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")}
+
+
+def model_names(config: ModelsConfig) -> tuple[str, ...]:
+    """The manifest's names of the models that the config needs."""
+    return (*DETECTOR_MODELS[config.detector], MASK_MODEL)
+
+
 def load_models(config: ModelsConfig) -> Models:
     """Verify and load what the config names. Raise ModelError, naming the remedy, when one cannot be used."""
     manifest = load_manifest(default_engines_dir())

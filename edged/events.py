@@ -15,8 +15,8 @@ class EventSettings:
     cooldown_seconds: float = 30
     most_alerts_per_minute: int = 20
     longest_seconds: float = 600
-    same_person_seconds: float = 3.0
-    """A new track that begins this soon after, and where, an alerted one ended is taken for the same person."""
+    same_person_seconds: float = 1.5
+    """A new track that begins this soon after, and where, one in the same state ended is taken for the same person."""
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class _Open:
 class _Quiet:
     """Where and when a face that had alerted was last seen."""
 
+    state: MaskState
     box: Box
     last_seen_s: float
     alerted_s: float
@@ -107,7 +108,7 @@ class MaskEvents:
         """When the face that stood here a moment ago under another track alerted."""
         for quiet in reversed(self._quiet):
             gap = vote.first_seen_s - quiet.last_seen_s
-            if 0 <= gap <= self.settings.same_person_seconds and _near(vote.box, quiet.box):
+            if 0 <= gap <= self.settings.same_person_seconds and vote.state is quiet.state and _near(vote.box, quiet.box):
                 return quiet.alerted_s
         return None
 
@@ -120,7 +121,7 @@ class MaskEvents:
                 events.append(self._end(track, "left", min(last.last_seen_s, time_s)))
             alerted = self._alerted_s.pop(track, None)
             if alerted is not None:
-                self._quiet.append(_Quiet(last.box, last.last_seen_s, alerted))
+                self._quiet.append(_Quiet(last.state, last.box, last.last_seen_s, alerted))
         return events
 
     def _end(self, track: int, reason: str, time_s: float) -> Event:
@@ -153,8 +154,8 @@ class MaskEvents:
 
 
 def _near(a: Box, b: Box) -> bool:
-    """Whether two boxes could be the same face a few seconds apart: centres within one and a half widths, like sizes."""
+    """Whether two boxes could be the same face a moment apart: centres within one width, like sizes."""
     (ax, ay), (bx, by) = a.centre, b.centre
     width = max(a.width, b.width, 1.0)
     ratio = max(a.width, 1.0) / max(b.width, 1.0)
-    return abs(ax - bx) <= 1.5 * width and abs(ay - by) <= 1.5 * width and 0.5 <= ratio <= 2.0
+    return abs(ax - bx) <= width and abs(ay - by) <= width and 0.7 <= ratio <= 1.4

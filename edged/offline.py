@@ -39,7 +39,7 @@ class Found:
             "box": [round(float(v), 2) for v in self.box],
             "score": round(float(self.score), 5),
             "mask": mask,
-            "keypoints5": None if self.points is None else np.round(self.points, 2).tolist(),
+            "keypoints5": None if self.points is None else np.round(self.points.astype(np.float64), 2).tolist(),
             "keypoints68": None,
             "pose": None,
             "eyes": None,

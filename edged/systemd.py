@@ -18,6 +18,11 @@ class Notifier:
         """Whether systemd listens, but systemd-python is not installed: it would take a running daemon for a failed one."""
         return bool(os.environ.get("NOTIFY_SOCKET")) and self._daemon is None
 
+    @staticmethod
+    def available() -> bool:
+        """Whether systemd-python is installed."""
+        return _systemd_daemon() is not None
+
     def ready(self) -> None:
         self._notify("READY=1")
 

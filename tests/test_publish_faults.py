@@ -286,6 +286,17 @@ def test_a_negative_acknowledgement_parks_the_message_and_the_next_connection_of
         assert events(broker)[-1] == '{"n":2}'
 
 
+def test_a_retained_value_the_broker_does_not_take_is_said() -> None:
+    def script(peer: Peer, number: int) -> None:
+        peer.accept()
+        while True:
+            peer.acknowledge(peer.next_publish(), 0x87)
+
+    with ScriptedBroker(script) as broker, publishing(broker.port, version="5") as publisher:
+        assert until(lambda: "allow this user to write edged/#" in (publisher.problem or ""))
+        assert publisher.connected
+
+
 def test_a_parked_message_is_offered_again_after_a_while_on_the_same_connection() -> None:
     outbox = MemoryOutbox(3)
     refusals = iter([0x97])

@@ -21,9 +21,9 @@ from support.mosquitto import (
     publish,
     until,
 )
-from support.publishing import FAST, MemoryOutbox, mqtt_config, publishing
+from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
 
-from edged.publish import Command, Publisher
+from edged.publish import Command, Publisher, probe_broker
 from edged.store import Acknowledged, OutboxMessageRow, Store, StoreReader
 
 pytestmark = needs_mosquitto
@@ -297,3 +297,39 @@ def test_two_devices_of_one_name_are_told_so_and_slow_down(broker: Mosquitto) ->
 def test_the_broker_says_that_the_session_was_taken_over(broker: Mosquitto) -> None:
     with publishing(broker.port, version="5") as first, publishing(broker.port, version="5"):
         assert until(lambda: "another client uses the client id edged-dev1 too" in (first.problem or ""))
+
+
+def test_a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws(broker: Mosquitto) -> None:
+    outbox = MemoryOutbox(5)
+    with (
+        Subscriber(broker.port, EVENTS) as subscriber,
+        publishing(broker.port, outbox, timing=fast(connect_s=0.3)) as p,
+    ):
+        assert until(lambda: not outbox.rows)
+        broker.freeze()
+        for _ in range(30):
+            outbox.add()
+        p.wake()
+        assert until(lambda: "not acknowledged" in (p.problem or ""))
+        assert until(lambda: "no MQTT broker answers" in (p.problem or ""))
+        assert len(outbox.rows) == 30
+        broker.thaw()
+        assert until(lambda: not outbox.rows)
+        assert until(lambda: len(set(subscriber.payloads(EVENTS))) == 35)
+        assert p.problem is None
+
+
+def test_a_probe_tells_what_is_wrong_and_disturbs_nobody(tmp_path: Path) -> None:
+    with (
+        Mosquitto(tmp_path, users={"camera": SECRET, "watcher": "w"}) as broker,
+        Subscriber(broker.port, "#", "-u", "watcher", "-P", "w") as subscriber,
+        publishing(broker.port, username="camera", password=SECRET) as publisher,
+    ):
+        assert until(lambda: publisher.connected)
+        config = mqtt_config(broker.port, username="camera")
+        assert probe_broker(config, SECRET, FAST) is None
+        assert "password_file" in (probe_broker(config, "wrong", FAST) or "")
+        assert "nothing listens" in (probe_broker(mqtt_config(free_port()), None, FAST) or "")
+        time.sleep(0.1)
+        assert publisher.connected
+        assert [message.payload for message in subscriber.received] == ["online"]

@@ -1,13 +1,18 @@
-"""Reads pictures with face boxes and mask states from COCO files."""
+"""Reads pictures, and their face boxes and mask states from COCO files."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.errors import UsageError
+from edged.errors import Failed, UsageError
+from edged.types import Image
+
+CORRECT, INCORRECT, NONE = 0, 1, 2
+"""Indices in `edged.types.JUDGED_STATES`: how labels stand in arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,3 +40,11 @@ def read_coco(folder: Path) -> list[LabelledPicture]:
         path = folder / "images" / image["file_name"]
         pictures.append(LabelledPicture(path, rows[:, :4], rows[:, 4].astype(np.int64)))
     return pictures
+
+
+def read_picture(path: Path) -> Image:
+    """The picture at `path`, BGR. Raise Failed when it cannot be read."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise Failed(f"{path}: cannot be read as a picture; fetch the data set again")
+    return np.asarray(image, np.uint8)

@@ -22,9 +22,7 @@ def read_points(folder: Path) -> list[PointedFace]:
     """The faces of `folder/points.csv` in its order."""
     with (folder / "points.csv").open(newline="") as file:
         rows = list(csv.reader(file))[1:]
-    return [
-        PointedFace(folder / "images" / row[0], np.array(row[1:137], np.float32).reshape(68, 2)) for row in rows
-    ]
+    return [PointedFace(folder / "images" / row[0], np.array(row[1:137], np.float32).reshape(68, 2)) for row in rows]
 
 
 def person_of(path: Path) -> str:

@@ -30,7 +30,9 @@ def _skin(image: Image, points: Array) -> Array:
     return patch.reshape(-1, 3).mean(axis=0) if patch.size else np.array([110.0, 130.0, 180.0])
 
 
-def _stroke(layer: NDArray[np.float32], alpha: NDArray[np.uint8], a: Array, b: Array, width: float, colour: Array) -> None:
+def _stroke(
+    layer: NDArray[np.float32], alpha: NDArray[np.uint8], a: Array, b: Array, width: float, colour: Array
+) -> None:
     """A thick rounded line, darker towards its edges."""
     start, end = (tuple(int(v) for v in np.clip(point, -9999, 9999)) for point in (a, b))
     thick = max(2, int(width))
@@ -40,7 +42,12 @@ def _stroke(layer: NDArray[np.float32], alpha: NDArray[np.uint8], a: Array, b: A
 
 
 def _hand(
-    layer: NDArray[np.float32], alpha: NDArray[np.uint8], target: Array, unit: float, skin: Array, rng: np.random.Generator
+    layer: NDArray[np.float32],
+    alpha: NDArray[np.uint8],
+    target: Array,
+    unit: float,
+    skin: Array,
+    rng: np.random.Generator,
 ) -> None:
     angle = rng.uniform(-0.9, 0.9) + np.pi / 2 + rng.choice([0.0, -0.6, 0.6])
     along = np.array([np.cos(angle), np.sin(angle)])
@@ -57,7 +64,12 @@ def _hand(
 
 
 def _cup(
-    layer: NDArray[np.float32], alpha: NDArray[np.uint8], target: Array, unit: float, skin: Array, rng: np.random.Generator
+    layer: NDArray[np.float32],
+    alpha: NDArray[np.uint8],
+    target: Array,
+    unit: float,
+    skin: Array,
+    rng: np.random.Generator,
 ) -> None:
     top, bottom, height = unit * rng.uniform(0.35, 0.6), unit * rng.uniform(0.25, 0.45), unit * rng.uniform(0.7, 1.4)
     outline = np.array([[-top, 0], [top, 0], [bottom, height], [-bottom, height]])
@@ -74,7 +86,12 @@ def _cup(
 
 
 def _telephone(
-    layer: NDArray[np.float32], alpha: NDArray[np.uint8], target: Array, unit: float, skin: Array, rng: np.random.Generator
+    layer: NDArray[np.float32],
+    alpha: NDArray[np.uint8],
+    target: Array,
+    unit: float,
+    skin: Array,
+    rng: np.random.Generator,
 ) -> None:
     size = unit * np.array([rng.uniform(0.5, 0.8), rng.uniform(1.0, 1.5)])
     corners = cv2.boxPoints((target.tolist(), size.tolist(), float(rng.uniform(-40, 40)))).astype(np.int32)
@@ -85,7 +102,12 @@ def _telephone(
 
 
 def _microphone(
-    layer: NDArray[np.float32], alpha: NDArray[np.uint8], target: Array, unit: float, skin: Array, rng: np.random.Generator
+    layer: NDArray[np.float32],
+    alpha: NDArray[np.uint8],
+    target: Array,
+    unit: float,
+    skin: Array,
+    rng: np.random.Generator,
 ) -> None:
     layer[:] = rng.uniform(15, 120)
     centre = tuple(int(v) for v in np.clip(target, -9999, 9999))

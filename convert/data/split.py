@@ -47,4 +47,5 @@ def difference_hash(path: Path) -> int:
 
 def _distances(known: NDArray[np.uint64], one: int) -> NDArray[np.int64]:
     different = np.bitwise_xor(known, np.uint64(one))
-    return np.unpackbits(different.view(np.uint8).reshape(len(known), 8), axis=1).sum(axis=1, dtype=np.int64)
+    bits = np.unpackbits(different.view(np.uint8).reshape(len(known), 8), axis=1)
+    return np.asarray(bits.sum(axis=1), np.int64)

@@ -18,7 +18,7 @@ class Teacher:
 
     def __init__(self, model: Path) -> None:
         if not model.is_file():
-            raise UsageError(f"{model}: not found; the teacher is YuNet's ONNX file, see convert/README")
+            raise UsageError(f"{model}: not found; the teacher is YuNet, put its dynamic ONNX file there")
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -45,7 +45,7 @@ class Teacher:
         kept_rows = rows[kept.astype(int)]
         kept_rows[:, :4] /= scale
         kept_rows[:, 5:] /= scale
-        return kept_rows
+        return np.asarray(kept_rows, np.float32)
 
 
 def _decode(answers: dict[str, NDArray[np.float32]], stride: int, width: int, threshold: float) -> NDArray[np.float32]:

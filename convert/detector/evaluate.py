@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.data.coco import LabelledPicture
+from convert.data.coco import LabelledPicture, read_picture
 from convert.detector.network import DetectorModel, DetectorNetwork
 from convert.mask.evaluate import Confusion, macro_f1
-from convert.mask.sources import read
 from edged.detect.anchor_free import STRIDES, AnchorFreeDetector, WorkingSize
 from edged.detect.boxes import iou
 from edged.ports import Arrays, Detector
@@ -62,7 +61,7 @@ def score(detector: Detector, pictures: Sequence[LabelledPicture], needed: float
     counts = {band: [0, 0] for band in SIZE_BANDS}
     masks = np.zeros((3, 3), np.int64)
     for picture in pictures:
-        found = detector.detect(read(picture.path))
+        found = detector.detect(read_picture(picture.path))
         taken = _match(found, picture.boxes, needed)
         ranked += [(face.score, place >= 0) for face, place in zip(found, taken, strict=True)]
         sides = np.minimum(picture.boxes[:, 2] - picture.boxes[:, 0], picture.boxes[:, 3] - picture.boxes[:, 1])

@@ -112,7 +112,12 @@ def _face_losses(raw: Tensor, boxes: Tensor, cells: Cells, faces: Faces, found: 
     seen = binary_cross_entropy_with_logits(rows[:, VISIBLE], visible.clamp(min=0), reduction="none") * known
     state = faces.states[chosen]
     mask = cross_entropy(
-        rows[:, MASK], state, rows.new_tensor(STATE_WEIGHTS), ignore_index=UNKNOWN, reduction="none", label_smoothing=0.05
+        rows[:, MASK],
+        state,
+        rows.new_tensor(STATE_WEIGHTS),
+        ignore_index=UNKNOWN,
+        reduction="none",
+        label_smoothing=0.05,
     )
     return _FaceLosses(complete_iou_loss(boxes[found.cells], truth), points, seen.sum(dim=1), mask)
 
@@ -125,7 +130,9 @@ def complete_iou_loss(found: Tensor, truth: Tensor) -> Tensor:
     overlap = common / (size_a.prod(dim=1) + size_b.prod(dim=1) - common + 1e-9)
     hull = torch.maximum(found[:, 2:], truth[:, 2:]) - torch.minimum(found[:, :2], truth[:, :2])
     apart = (found[:, :2] + found[:, 2:] - truth[:, :2] - truth[:, 2:]).square().sum(dim=1) / 4
-    angle = torch.atan(size_b[:, 0] / size_b[:, 1].clamp(min=1e-6)) - torch.atan(size_a[:, 0] / size_a[:, 1].clamp(min=1e-6))
+    angle = torch.atan(size_b[:, 0] / size_b[:, 1].clamp(min=1e-6)) - torch.atan(
+        size_a[:, 0] / size_a[:, 1].clamp(min=1e-6)
+    )
     shape = 4 / math.pi**2 * angle.square()
     weight = (shape / (1 - overlap + shape + 1e-9)).detach()
     return 1 - overlap + apart / hull.square().sum(dim=1).clamp(min=1e-9) + weight * shape

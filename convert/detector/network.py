@@ -68,7 +68,7 @@ class Widths:
 class DetectorNetwork(nn.Module):
     """Input N x 3 x H x W, normalised, H and W multiples of 32; output per stride N x 23 x H/s x W/s."""
 
-    def __init__(self, widths: Widths = Widths()) -> None:  # noqa: B008 - frozen
+    def __init__(self, widths: Widths = Widths()) -> None:
         super().__init__()
         w = widths
         self.stem = nn.Sequential(

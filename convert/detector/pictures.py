@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.coco import LabelledPicture, read_coco
+from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
 from convert.data.landmarks import face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.teacher import Teacher
-from convert.mask.sources import CORRECT, INCORRECT, NONE, read
 from edged.detect.boxes import iou
 from edged.render import Wear, random_style, wear_mask
 from edged.render.mean_face import five_points
@@ -36,13 +35,18 @@ class TrainingPicture:
 
 
 def face_row(
-    box: NDArray[np.float32], state: float, found: NDArray[np.float32] | None, visible: NDArray[np.float32] | None = None
+    box: NDArray[np.float32],
+    state: float,
+    found: NDArray[np.float32] | None,
+    visible: NDArray[np.float32] | None = None,
 ) -> Rows:
     """One face. `found` is its 5 x 2 points or None; `visible` defaults to what the state implies."""
     row = np.zeros(COLUMNS, np.float32)
     row[:4], row[24] = box, state
     if visible is None:
-        visible = {CORRECT: HIDDEN_BY_MASK, NONE: np.ones(5, np.float32)}.get(int(state), np.full(5, UNKNOWN, np.float32))
+        visible = {CORRECT: HIDDEN_BY_MASK, NONE: np.ones(5, np.float32)}.get(
+            int(state), np.full(5, UNKNOWN, np.float32)
+        )
     row[19:24] = visible
     if found is not None:
         row[4:14] = found.reshape(-1)
@@ -51,10 +55,12 @@ def face_row(
     return row
 
 
-def from_boxes(pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
+def from_boxes(
+    pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator
+) -> Iterator[TrainingPicture]:
     """Real scenes as labelled, with the teacher's points; and once more with masks drawn on their bare faces."""
     for picture in pictures:
-        image = read(picture.path)
+        image = read_picture(picture.path)
         seen = _both_scales(teacher, image, 0.4)
         rows = [_with_points(box, float(s), seen) for box, s in zip(picture.boxes, picture.states, strict=True)]
         faces = np.array(rows, np.float32).reshape(-1, COLUMNS)
@@ -66,7 +72,7 @@ def from_boxes(pictures: list[LabelledPicture], teacher: Teacher, rng: np.random
 def from_scenes(folder: Path, teacher: Teacher) -> Iterator[TrainingPicture]:
     """Unlabelled scenes of masked people: the teacher's sure finds are faces, its doubtful ones are not asked about."""
     for path in sorted(folder.glob("*.jpg")):
-        image = read(path)
+        image = read_picture(path)
         rows = []
         for found in _both_scales(teacher, image, 0.25):
             sure = found[4] >= 0.6
@@ -78,7 +84,7 @@ def from_scenes(folder: Path, teacher: Teacher) -> Iterator[TrainingPicture]:
 def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[TrainingPicture]:
     """Single faces with rendered masks: the teacher's boxes, the set's states."""
     for picture in read_coco(folder):
-        image = read(picture.path)
+        image = read_picture(picture.path)
         rows = _found_rows(teacher, image, float(picture.states[0]) if len(picture.states) else UNKNOWN)
         if rows is not None:
             yield TrainingPicture(image, rows, "single")
@@ -87,18 +93,16 @@ def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[TrainingPictur
 def from_folder(folder: Path, every: int, state: float, teacher: Teacher) -> Iterator[TrainingPicture]:
     """Pictures of one face in one state; those where the teacher is in doubt are left out."""
     for path in sorted(folder.glob("*.jpg"))[::every]:
-        image = read(path)
+        image = read_picture(path)
         rows = _found_rows(teacher, image, state)
         if rows is not None:
             yield TrainingPicture(image, rows, "single")
 
 
-def from_points(
-    folder: Path, variants: int, teacher: Teacher, rng: np.random.Generator
-) -> Iterator[TrainingPicture]:
+def from_points(folder: Path, variants: int, teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
     """Faces with 68 points: bare or with an object before them, and with drawn masks."""
     for face in read_points(folder):
-        image, box, points = read(face.path), face_box(face.points), five_points(face.points)
+        image, box, points = read_picture(face.path), face_box(face.points), five_points(face.points)
         others = _others(teacher, image, box)
         bare = draw_occluder(image, face.points, rng) if rng.random() < 0.2 else image
         yield TrainingPicture(bare, np.vstack([face_row(box, NONE, points), others]), "single")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from convert.augment import blur, jpeg, noise, photometric
+from convert.data.coco import INCORRECT
 from convert.detector.losses import Faces
-from convert.detector.pictures import COLUMNS, IGNORED, INCORRECT, Rows
+from convert.detector.pictures import COLUMNS, IGNORED, Rows
 from convert.detector.store import PictureStore
 
 SIZE = 320
@@ -103,8 +105,8 @@ def mosaic(store: PictureStore, singles: NDArray[np.int64], rng: np.random.Gener
     edges = np.round(np.linspace(0, SIZE, count + 1)).astype(int)
     canvas = np.empty((SIZE, SIZE, 3), np.uint8)
     rows = []
-    for top, bottom in zip(edges[:-1], edges[1:], strict=True):
-        for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for top, bottom in pairwise(edges.tolist()):
+        for left, right in pairwise(edges.tolist()):
             number = int(singles[rng.integers(len(singles))])
             image, faces = store.image(number), store.rows(number)
             tile = canvas[top:bottom, left:right]

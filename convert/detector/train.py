@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,9 +19,6 @@ from convert.detector.samples import Samples, to_truth
 from convert.detector.store import PictureStore, open_store, write_store
 from convert.training import AveragedWeights, Progress, TrainingLog, best_device, learning_rate, use_threads
 from edged.detect.anchor_free import WorkingSize
-
-Batch: TypeAlias = tuple[torch.Tensor, list[Rows]]
-"""uint8 [B, SIZE, SIZE, 3], and the faces of each sample."""
 
 BATCH = 16
 PEAK_RATE = 2e-3
@@ -66,7 +63,7 @@ def train(choice: DetectorTraining) -> None:
             sums = {}
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     """The loader would turn the faces' arrays into tensors."""
     return batch
 
@@ -83,7 +80,8 @@ def _store(choice: DetectorTraining, training: list[LabelledPicture]) -> Picture
 
 
 def _fresh_progress() -> Progress:
-    network = DetectorNetwork().to(best_device(), memory_format=torch.channels_last)
+    network = DetectorNetwork().to(best_device())
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - missing in torch's stubs
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]

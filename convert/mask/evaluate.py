@@ -8,11 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from convert.data.coco import LabelledPicture, read_coco
+from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
 from convert.data.landmarks import face_box, read_points
 from convert.data.split import split
 from convert.mask.network import normalise
-from convert.mask.sources import CORRECT, INCORRECT, NONE, read
 from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
 from edged.render import Wear, random_style, wear_mask
@@ -40,7 +39,7 @@ def held_out_examples(data: Path) -> Examples:
 
 def labelled_examples(pictures: list[LabelledPicture]) -> Examples:
     """Every face of `pictures`."""
-    images = [_cut(read(picture.path), picture.boxes) for picture in pictures]
+    images = [_cut(read_picture(picture.path), picture.boxes) for picture in pictures]
     boxes = np.concatenate([picture.boxes for picture in pictures])
     states = np.concatenate([picture.states for picture in pictures])
     sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
@@ -54,7 +53,7 @@ def drawn_examples(data: Path, seed: int) -> Examples:
     wears: list[Wear | None] = [None, *Wear]
     for number, face in enumerate(read_points(data / "landmarks68" / "helen_test")):
         wear = wears[number % len(wears)]
-        image = read(face.path)
+        image = read_picture(face.path)
         if wear is not None:
             image = wear_mask(image, face.points, random_style(rng), wear, rng).image
         box = face_box(face.points)

@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from convert.augment import blur, jpeg, noise, photometric, shrink
-from convert.mask.sources import CORRECT, INCORRECT, NONE, WIDE
+from convert.data.coco import CORRECT, INCORRECT, NONE
+from convert.mask.sources import WIDE
 from convert.mask.store import CropStore
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
 
 SHARES: dict[tuple[str, int], float] = {
-    ("real", CORRECT): 0.24, ("web", CORRECT): 0.07, ("rendered set", CORRECT): 0.03, ("drawn correct", CORRECT): 0.08,
-    ("real", INCORRECT): 0.08, ("rendered set", INCORRECT): 0.05, ("drawn nose", INCORRECT): 0.08,
-    ("drawn mouth", INCORRECT): 0.05, ("drawn chin", INCORRECT): 0.02,
-    ("real", NONE): 0.13, ("web", NONE): 0.05, ("rendered set", NONE): 0.01, ("bare", NONE): 0.05,
-    ("occluded", NONE): 0.04, ("turned", NONE): 0.02,
+    ("real", CORRECT): 0.22, ("web", CORRECT): 0.06, ("scene", CORRECT): 0.06, ("rendered set", CORRECT): 0.02,
+    ("drawn correct", CORRECT): 0.09, ("dressed", CORRECT): 0.02,
+    ("real", INCORRECT): 0.06, ("dressed", INCORRECT): 0.06, ("rendered set", INCORRECT): 0.03,
+    ("drawn nose", INCORRECT): 0.06, ("drawn mouth", INCORRECT): 0.04, ("drawn chin", INCORRECT): 0.02,
+    ("real", NONE): 0.12, ("web", NONE): 0.04, ("rendered set", NONE): 0.01, ("bare", NONE): 0.04,
+    ("occluded", NONE): 0.03, ("turned", NONE): 0.02,
 }  # fmt: skip
 """How often each group and state is drawn. `incorrect` is drawn far above its share in the world, since it is rare there."""
 
@@ -28,9 +30,7 @@ class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(self, store: CropStore, batch: int, seed: int, start: int, stop: int) -> None:
         self._store, self._batch, self._seed, self._start, self._stop = store, batch, seed, start, stop
-        self._groups = {
-            key: np.flatnonzero((store.groups == key[0]) & (store.states == key[1])) for key in SHARES
-        }
+        self._groups = {key: np.flatnonzero((store.groups == key[0]) & (store.states == key[1])) for key in SHARES}
         present = [key for key, members in self._groups.items() if len(members)]
         self._keys = present
         weights = np.array([SHARES[key] for key in present])
@@ -70,7 +70,9 @@ def _move(wide: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8
     centre = np.array([WIDE / 2 - 0.5] * 2) + rng.normal(0, 0.035 * CROP_SIZE, 2)
     offset = np.array([CROP_SIZE / 2 - 0.5] * 2) - linear @ centre
     matrix = np.column_stack([linear, offset])
-    moved = cv2.warpAffine(wide, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(
+        wide, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(moved, np.uint8)
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.coco import LabelledPicture, read_coco
+from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
 from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.teacher import Teacher
@@ -19,8 +19,6 @@ from edged.types import Box, Image
 
 WIDE = 144
 """Side of a stored crop. At its middle, CROP_SIZE pixels show what the classifier will see."""
-
-CORRECT, INCORRECT, NONE = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +41,39 @@ def wide_crop(image: Image, box: NDArray[np.float32], state: int, group: str) ->
 def from_boxes(pictures: list[LabelledPicture], group: str, smallest: float) -> Iterator[WideCrop]:
     """Every labelled face with a shorter side of at least `smallest` pixels."""
     for picture in pictures:
-        image = read(picture.path)
+        image = read_picture(picture.path)
         for box, state in zip(picture.boxes, picture.states, strict=True):
             if min(box[2] - box[0], box[3] - box[1]) >= smallest:
                 yield wide_crop(image, box, int(state), group)
 
 
+def from_dressed(pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator) -> Iterator[WideCrop]:
+    """Bare faces of real crowds with masks drawn on: the rare state as cheap pictures of crowds show it."""
+    for picture in pictures:
+        image = read_picture(picture.path)
+        found = teacher.find(image, 2.0, 0.4)
+        for box in picture.boxes[picture.states == NONE]:
+            near = found[np.array([_meet(row[:4], box) for row in found], bool)]
+            if not len(near) or min(box[2] - box[0], box[3] - box[1]) < 16:
+                continue
+            for wear in (Wear.NOSE, Wear.NOSE, Wear.MOUTH, Wear.MOUTH, Wear.CHIN, Wear.CORRECT):
+                worn = wear_mask(image, near[0, 5:].reshape(5, 2), random_style(rng), wear, rng)
+                yield wide_crop(worn.image, box, CORRECT if wear is Wear.CORRECT else INCORRECT, "dressed")
+
+
+def from_scenes(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
+    """The surest finds in pictures of masked people: many kinds of masks, a few of them not worn well after all."""
+    for path in sorted(folder.glob("*.jpg")):
+        image = read_picture(path)
+        for row in teacher.find(image, threshold=0.7):
+            if min(row[2] - row[0], row[3] - row[1]) >= 24:
+                yield wide_crop(image, row[:4], CORRECT, "scene")
+
+
 def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
     """The rendered-mask set, with the teacher's box where it sees one there: the set's own boxes follow no one rule."""
     for picture in read_coco(folder):
-        image = read(picture.path)
+        image = read_picture(picture.path)
         found = teacher.find(image)
         for box, state in zip(picture.boxes, picture.states, strict=True):
             near = found[np.array([_meet(row[:4], box) for row in found], bool)]
@@ -62,9 +83,8 @@ def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
 def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher) -> Iterator[WideCrop]:
     """Ready-made crops, cut again round the face the teacher sees in them; pictures without one face are left out."""
     for path in sorted(folder.glob("*.jpg")):
-        image = read(path)
-        edge = max(image.shape) // 3
-        found = teacher.find(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE), threshold=0.4)
+        image = read_picture(path)
+        found, edge = _find_with_room(teacher, image, 0.4)
         if len(found) == 1:
             yield wide_crop(image, found[0, :4] - edge, state, group)
 
@@ -72,11 +92,11 @@ def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher) -> 
 def from_points(faces: list[PointedFace], variants: int, rng: np.random.Generator) -> Iterator[WideCrop]:
     """Each bare face as it is, with something held before it, and with `variants` masks drawn on."""
     for face in faces:
-        image, box = read(face.path), face_box(face.points)
+        image, box = read_picture(face.path), face_box(face.points)
         yield wide_crop(image, box, NONE, "bare")
         if rng.random() < 0.5:
             yield wide_crop(draw_occluder(image, face.points, rng), box, NONE, "occluded")
-        for wear in rng.choice(list(Wear), variants, p=(0.28, 0.36, 0.24, 0.12)):
+        for wear in rng.choice(list(Wear), variants, p=(0.4, 0.3, 0.2, 0.1)):
             worn = wear_mask(image, face.points, random_style(rng), Wear(wear), rng)
             yield wide_crop(worn.image, box, CORRECT if wear == Wear.CORRECT else INCORRECT, f"drawn {wear}")
 
@@ -84,9 +104,8 @@ def from_points(faces: list[PointedFace], variants: int, rng: np.random.Generato
 def from_poses(folder: Path, every: int, teacher: Teacher) -> Iterator[WideCrop]:
     """Bare heads turned far, one frame of `every`: the frames of one sequence are much alike."""
     for path in sorted((folder / "images").glob("*.jpg"))[::every]:
-        image = read(path)
-        edge = max(image.shape) // 3
-        found = teacher.find(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE))
+        image = read_picture(path)
+        found, edge = _find_with_room(teacher, image, 0.5)
         if len(found) == 1:
             yield wide_crop(image, found[0, :4] - edge, NONE, "turned")
 
@@ -96,6 +115,8 @@ def training_crops(data: Path, training: list[LabelledPicture], seed: int) -> It
     teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
     rng = np.random.default_rng(seed)
     yield from from_boxes(training, "real", smallest=7)
+    yield from from_dressed(training, teacher, rng)
+    yield from from_scenes(data / "masked_scenes", teacher)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)
     yield from from_crop_folder(data / "mask_crops/web/correct", CORRECT, "web", teacher)
     yield from from_crop_folder(data / "mask_crops/web/none", NONE, "web", teacher)
@@ -103,16 +124,15 @@ def training_crops(data: Path, training: list[LabelledPicture], seed: int) -> It
     yield from from_crop_folder(data / "mask_crops/maskedfacenet/correct", CORRECT, "rendered set", teacher)
     yield from from_crop_folder(data / "mask_crops/maskedfacenet/incorrect", INCORRECT, "rendered set", teacher)
     yield from from_poses(data / "headpose_biwi", 6, teacher)
-    for name, variants in (("helen_train", 4), ("youtube_train", 2)):
+    for name, variants in (("helen_train", 5), ("youtube_train", 3)):
         yield from from_points(read_points(data / "landmarks68" / name), variants, rng)
 
 
-def read(path: Path) -> Image:
-    """The picture at `path`, BGR."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise OSError(f"{path}: cannot be decoded as a picture")
-    return np.asarray(image, np.uint8)
+def _find_with_room(teacher: Teacher, image: Image, threshold: float) -> tuple[NDArray[np.float32], int]:
+    """The teacher's faces in a tight crop given an edge on every side, and that edge's width."""
+    edge = max(image.shape) // 3
+    roomy = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+    return teacher.find(np.asarray(roomy, np.uint8), threshold=threshold), edge
 
 
 def _meet(found: NDArray[np.float32], labelled: NDArray[np.float32]) -> bool:

@@ -52,7 +52,9 @@ def _shrink(image: Image, crop: NDArray[np.uint8], x: float, y: float, side: flo
     size = len(crop)
     left, right, column, column_end = _overlap(x, side, size, image.shape[1])
     top, bottom, row, row_end = _overlap(y, side, size, image.shape[0])
-    inside = cv2.resize(image[top:bottom, left:right], (column_end - column, row_end - row), interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(
+        image[top:bottom, left:right], (column_end - column, row_end - row), interpolation=cv2.INTER_AREA
+    )
     crop[row:row_end, column:column_end] = inside
     crop[row:row_end, :column] = crop[row:row_end, column : column + 1]
     crop[row:row_end, column_end:] = crop[row:row_end, column_end - 1 : column_end]

@@ -28,6 +28,12 @@ def list_engines(as_json: bool) -> None:
 
 
 @engines.command()
+def path() -> None:
+    """Where the models lie."""
+    click.echo(default_engines_dir())
+
+
+@engines.command()
 def verify() -> None:
     """Check every model file against the manifest."""
     manifest = load_manifest(default_engines_dir())

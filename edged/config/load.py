@@ -45,7 +45,8 @@ def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
         try:
             return Config.model_validate(_merged(raw))
         except ValidationError as error:
-            mistakes = list(dict.fromkeys(_describe(detail) for detail in error.errors(include_url=False)))
+            details = error.errors(include_url=False)
+            mistakes = list(dict.fromkeys(_describe(detail, raw) for detail in details))
     raise ConfigError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 
@@ -79,28 +80,52 @@ def _merged(raw: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _describe(detail: Mapping[str, Any]) -> str:
+def _describe(detail: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     """One pydantic error as `key a.b = value: what would be right`."""
-    location = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    location = _as_written(tuple(str(part) for part in detail["loc"] if part != "[key]"), raw)
     if detail["type"] == "extra_forbidden":
         return _unknown(location, _known_keys(location[:-1]))
     if detail["type"] == "missing":
         return f"key {'.'.join(location)}: is missing; give it a value"
-    message = detail["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _for_people(detail)
     if isinstance(detail["input"], dict):
         return f"table [{'.'.join(location)}]: {message}"
     return f"key {'.'.join(location)} = {_show(detail['input'])}: {message}"
 
 
+def _for_people(detail: Mapping[str, Any]) -> str:
+    """What would be right, in words instead of patterns and Python's types."""
+    if detail["type"] == "string_pattern_mismatch" and detail["loc"][-1] in ("open_from", "open_until"):
+        return 'must be a local time like "08:00"'
+    if detail["type"] == "string_pattern_mismatch":
+        return "must begin with a letter or digit, and hold only letters, digits, - and _ (a prefix also /), 63 at most"
+    if detail["type"] == "path_type":
+        return "must be a path in quotes"
+    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    return message[0].lower() + message[1:]
+
+
+def _as_written(location: tuple[str, ...], raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the file says it: what a camera took from [defaults] or [mask] is wrong there, not in each camera."""
+    if len(location) < 3 or location[0] != "camera":
+        return location
+    own = raw["camera"].get(location[1], {})
+    if location[2] == "mask":
+        own_mask = own.get("mask", {})
+        inherited = location[3] not in own_mask if len(location) > 3 else not own_mask
+        return location[2:] if inherited else location
+    if location[2] not in own and location[2] in raw.get("defaults", {}):
+        return ("defaults", *location[2:])
+    return location
+
+
 def _known_keys(location: tuple[str, ...]) -> set[str]:
     """The keys allowed in the table at `location`."""
     model: type[BaseModel] = Config
+    if location[:1] == ("camera",):
+        model, location = CameraConfig, location[2:]
     for part in location:
-        if model is Config and part == "camera":
-            model = CameraConfig
-        elif part in model.model_fields:
-            model = _section(model.model_fields[part].annotation) or model
+        model = _section(model.model_fields[part].annotation) or model
     return set(model.model_fields)
 
 
@@ -116,5 +141,8 @@ def _unknown(location: tuple[str, ...], known: set[str]) -> str:
 
 
 def _show(value: object) -> str:
-    text = redact(repr(value))
+    try:
+        text = redact(repr(value))
+    except (RecursionError, ValueError):  # nested too deep, or a number with more digits than Python prints
+        return "…"
     return text if len(text) <= 80 else text[:77] + "…"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from edged.config.source import check_source
 
@@ -20,6 +20,14 @@ class Section(BaseModel):
     """A table of the config file; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Python would take true for 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("must be a value, not true or false")
+        return value
 
 
 class DeviceConfig(Section):
@@ -54,7 +62,9 @@ class MaskConfig(Section):
     @model_validator(mode="after")
     def _leave_below_enter(self) -> "MaskConfig":
         if self.leave_score > self.enter_score:
-            raise ValueError(f"leave_score must not be above enter_score ({self.enter_score})")
+            raise ValueError(
+                f"leave_score = {self.leave_score} must not be above enter_score = {self.enter_score}; lower it"
+            )
         return self
 
 
@@ -192,7 +202,7 @@ class ReportConfig(Section):
     @model_validator(mode="after")
     def _open_before_close(self) -> "ReportConfig":
         if self.open_from >= self.open_until:
-            raise ValueError("open_from must be before open_until")
+            raise ValueError(f"open_from = {self.open_from} must be before open_until = {self.open_until}")
         return self
 
 

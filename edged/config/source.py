@@ -48,8 +48,11 @@ def check_source(uri: str) -> str:
 
 
 def redact(uri: str) -> str:
-    """The URI with any user name and password hidden, fit for logs and screens."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    """The URI with any user name and password hidden, fit for logs and screens.
+
+    Everything up to the last @ goes, since people write passwords with @ and / in them; local paths have three slashes.
+    """
+    return re.sub(r"//(?!/)\S*@", "//***@", uri)
 
 
 def _options(scheme: str, query: str) -> dict[str, int]:

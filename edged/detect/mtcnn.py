@@ -137,7 +137,7 @@ class Mtcnn:
         result = self._onet.run({"picture": patches(image, squares, 48)})
         likely = result["probabilities"] > self._settings.thresholds[2]
         squares, scores = squares[likely], result["probabilities"][likely]
-        points = _sides(squares)[:, None, :2] * result["points"][likely] + squares[:, None, :2]
+        points = _sides(squares)[:, None, :2] * result["points"][likely] + squares[:, None, :2] - 1
         boxes = _moved(squares, result["offsets"][likely])
         keep = geometry.suppress_strictly(boxes, scores, _OVERLAP, "min")
         boxes = geometry.clip(boxes, image.shape[1] - 1, image.shape[0] - 1)
@@ -168,7 +168,7 @@ def strips(height: int, width: int) -> Iterator[tuple[int, int]]:
     rows = max(STRIP_PIXELS // width // STRIDE, CELL) * STRIDE
     # Pooling rounds up: with an odd height, a last window ends one row below the picture.
     for first in range(0, height - CELL + 2, rows):
-        yield first, min(first + rows + CELL - STRIDE, height)
+        yield first, min(first + rows + CELL, height)
 
 
 def patches(image: Picture, boxes: Floats, size: int) -> Floats:

@@ -47,7 +47,7 @@ class Connection:
         client_id: str,
         password: str | None,
         *,
-        will_topic: str,
+        will_topic: str | None,
         connect_s: float,
         waker: Waker,
     ) -> None:
@@ -138,7 +138,7 @@ class Connection:
     def _link_down(self) -> LinkDown:
         return LinkDown(self._ending or problems.closed_unanswered(self._config))
 
-    def _make_client(self, password: str | None, will_topic: str, connect_s: float) -> Client:
+    def _make_client(self, password: str | None, will_topic: str | None, connect_s: float) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -148,7 +148,8 @@ class Connection:
         client.connect_timeout = connect_s
         if self._config.username is not None:
             client.username_pw_set(self._config.username, password)
-        client.will_set(will_topic, OFFLINE, qos=1, retain=True)
+        if will_topic is not None:
+            client.will_set(will_topic, OFFLINE, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish

@@ -48,20 +48,21 @@ _SURGICAL_COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 _CLOTH_COLOURS: tuple[Colour, ...] = (
     (30, 30, 30), (25, 25, 28), (60, 60, 60), (150, 150, 150), (235, 235, 235), (80, 50, 40), (50, 50, 160), (90, 110, 60),
-    (170, 160, 220), (140, 160, 190), (60, 150, 210),
+    (170, 160, 220), (140, 160, 190), (60, 150, 210), (150, 180, 220), (110, 140, 175), (60, 85, 110), (60, 60, 190),
+    (120, 60, 110), (60, 140, 140),
 )  # fmt: skip
 _PATTERNS: tuple[Pattern, ...] = ("stripes", "checks", "dots", "print")
 
 
 def random_style(rng: np.random.Generator) -> MaskStyle:
     """One of the seven with its colours, pleats and pattern varied: what training pictures wear."""
-    style = STYLES[rng.choice(len(STYLES), p=(0.25, 0.15, 0.12, 0.1, 0.14, 0.12, 0.12))]
+    style = STYLES[rng.choice(len(STYLES), p=(0.2, 0.12, 0.1, 0.1, 0.14, 0.17, 0.17))]
     colour = np.array(style.colour)
     if style.pleats:
         colour = np.array(_SURGICAL_COLOURS[rng.integers(len(_SURGICAL_COLOURS))])
     elif style.name.endswith("cloth"):
         colour = np.array(_CLOTH_COLOURS[rng.integers(len(_CLOTH_COLOURS))])
-        if rng.random() < 0.15:
+        if rng.random() < 0.25:
             colour = rng.uniform(20, 235, 3)
     colour = np.clip(colour + rng.normal(0, 10, 3) + rng.normal(0, 8), 8, 250)
     second = rng.uniform(15, 245, 3)
@@ -125,4 +126,6 @@ def _valve(style: MaskStyle, colour: Map, across: Map, down: Map) -> Map:
     radius = np.hypot(across - 0.35 * np.cos(style.phase), (down - 0.5) * 1.3)
     inside = np.clip((0.17 - radius) / 0.02, 0, 1)[..., None]
     rim = np.exp(-(((radius - 0.17) / 0.02) ** 2))[..., None]
-    return np.asarray(colour * (1 - 0.35 * rim) * (1 - inside) + np.float32(205) * inside * (0.8 + rim * 0.2), np.float32)
+    return np.asarray(
+        colour * (1 - 0.35 * rim) * (1 - inside) + np.float32(205) * inside * (0.8 + rim * 0.2), np.float32
+    )

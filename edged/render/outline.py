@@ -71,8 +71,7 @@ def fit_mask(points: Array, wear: Wear, rng: np.random.Generator) -> Fit:
         bottom = _between(points[66], points[8], rng.uniform(0.0, 0.5))
         return Fit(on_bridge, bottom, rng.uniform(1.2, 2.2), rng.uniform(3.0, 3.8))
     if wear is Wear.NOSE:
-        tip, lip = points[33] + down * unit * 0.0, points[51]
-        top = _between(_between(points[30], tip, 0.5), lip, rng.uniform(0.0, 0.85))
+        top = _between(_between(points[30], points[33], 0.5), points[51], rng.uniform(0.0, 0.85))
         return Fit(top, points[8] + down * unit * rng.uniform(0.05, 0.2), rng.uniform(2.4, 3.6), rng.uniform(4.2, 5.2))
     top = _between(points[57], points[8], rng.uniform(0.05, 0.6))
     return Fit(top, points[8] + down * unit * rng.uniform(0.16, 0.42), rng.uniform(4.0, 5.2), rng.uniform(5.2, 6.0))

@@ -86,7 +86,7 @@ def _draw(
     shaded = face * _shadow(alpha, outline.unit)[..., None]
     _draw_loops(shaded, outline, style, origin)
     across, down = _fabric_coordinates(outline, window)
-    fabric = shade(style, across, down) * light
+    fabric = _as_colourful(shade(style, across, down), patch) * light
     fabric += rng.normal(0, 2.0, fabric.shape[:2]).astype(np.float32)[..., None]
     opacity = (cv2.GaussianBlur(alpha, (0, 0), max(0.4, 0.006 * outline.unit)).astype(np.float32) / 255)[..., None]
     patch[:] = np.clip(shaded * (1 - opacity) + fabric * opacity, 0, 255).astype(np.uint8)
@@ -110,6 +110,13 @@ def _light(face: NDArray[np.float32], alpha: NDArray[np.uint8], unit: float) -> 
     exposure = float(np.clip((mean.mean() / 130.0) ** 0.6, 0.25, 1.25))
     tint = np.clip((mean / max(float(mean.mean()), 1.0) / np.array([0.80, 0.96, 1.24])) ** 0.5, 0.7, 1.4)
     return np.asarray(local[..., None] * exposure * tint, np.float32)
+
+
+def _as_colourful(fabric: NDArray[np.float32], patch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The fabric in grey where the picture is grey (night cameras)."""
+    spread = float((patch.max(axis=2).astype(np.int16) - patch.min(axis=2)).mean())
+    colour = min(1.0, spread / 8.0)
+    return fabric if colour == 1.0 else fabric * colour + fabric.mean(axis=2, keepdims=True) * (1 - colour)
 
 
 def _shadow(alpha: NDArray[np.uint8], unit: float) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edged import __version__
 from edged.config import Config
+from edged.device import device_id
 from edged.messages import iso
 from edged.report.counts import Happenings, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
@@ -71,7 +72,7 @@ def _head(config: Config, reported: ReportedDay) -> Report:
     return {
         "v": 1,
         "site": _printable(config.report.site or config.device.name),
-        "device": config.device.id,
+        "device": device_id(config.device.id),
         "date": reported.day.isoformat(),
         "tz": reported.zone.key,
         "utc_start": iso(reported.whole.start),

@@ -138,6 +138,17 @@ class Mosquitto:
         """As a power cut would."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """As an overloaded machine does: the network stands, nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)

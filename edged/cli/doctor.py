@@ -1,0 +1,29 @@
+"""`edged doctor`: camera, models, broker, disk, clock, permissions: one line each, with the remedy."""
+
+import json
+from pathlib import Path
+
+import click
+
+from edged.cli.options import config_option, json_option, read_config
+from edged.doctor import examine
+from edged.errors import Failed
+
+MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
+
+
+@click.command()
+@config_option
+@json_option
+def doctor(config_file: Path | None, as_json: bool) -> None:
+    """Examine this machine. Exit code 1 when something must be mended."""
+    problems = 0
+    for finding in examine(read_config(config_file)):
+        problems += finding.verdict == "problem"
+        if as_json:
+            click.echo(json.dumps({"what": finding.what, "verdict": finding.verdict, "line": finding.line}))
+        else:
+            mark, colour = MARKS[finding.verdict]
+            click.secho(f"{mark} {finding.what}: {finding.line}", fg=colour)
+    if problems:
+        raise Failed(f"{problems} of these must be mended")

@@ -1,0 +1,223 @@
+"""The command line, by running it: exit codes, messages, and that every verb is documented."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edged.cli import VERBS
+
+ROOT = Path(__file__).parents[1]
+
+
+def edged(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edged", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("edged: ")
+    return lines[0]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "edged.toml"
+    path.write_text(
+        f'[device]\nid = "test"\n[camera.door]\nsource = "file://{tmp_path}/none.mp4"\n'
+        f'[store]\npath = "{tmp_path}/edged.db"\n'
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = pytest.importorskip("skimage.data")
+    path = tmp_path_factory.mktemp("pictures") / "portrait.png"
+    cv2.imwrite(str(path), data.astronaut()[..., ::-1])
+    return path
+
+
+def test_every_verb_is_in_the_readme_and_has_help() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for verb in VERBS:
+        assert f"`edged {verb}" in readme, verb
+        done = edged(verb, "--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith("Usage: ")
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert edged("nonsense").returncode == 2
+    assert edged("analyze").returncode == 2
+    assert edged("analyze", "/does/not/exist.jpg").returncode == 2
+
+
+def test_a_config_that_is_not_there_is_exit_code_78_and_one_line(tmp_path: Path) -> None:
+    done = edged("config", "check", "--config", tmp_path / "none.toml")
+    assert done.returncode == 78
+    assert "none.toml" in one_line(done)
+
+
+def test_a_typo_in_the_config_names_the_key_and_the_right_one(config: Path) -> None:
+    config.write_text(config.read_text() + "[mask]\nvote_secconds = 2\n")
+    done = edged("run", "--config", config)
+    assert done.returncode == 78
+    assert "mask.vote_secconds" in one_line(done)
+    assert "did you mean vote_seconds?" in done.stderr
+
+
+def test_the_config_is_found_through_the_environment(config: Path) -> None:
+    done = edged("config", "check", EDGED_CONFIG=str(config))
+    assert done.returncode == 0
+    assert "door" in done.stdout
+
+
+def test_config_show_hides_passwords(config: Path) -> None:
+    config.write_text(config.read_text() + '[camera.yard]\nsource = "rtsp://user:secret@10.0.0.9/1"\n')
+    done = edged("config", "show", "--config", config)
+    assert done.returncode == 0
+    assert "secret" not in done.stdout
+    assert json.loads(done.stdout)["camera"]["yard"]["source"] == "rtsp://***@10.0.0.9/1"
+
+
+def test_config_schema_is_json() -> None:
+    assert "properties" in json.loads(edged("config", "schema").stdout)
+
+
+def test_status_without_a_daemon_is_exit_code_69(config: Path) -> None:
+    done = edged("status", "--config", config)
+    assert done.returncode == 69
+    assert "systemctl start edged" in one_line(done)
+
+
+@pytest.mark.parametrize("verb", [("events",), ("report",), ("db", "check"), ("db", "backup"), ("db", "prune")])
+def test_without_a_database_is_exit_code_69(config: Path, verb: tuple[str, ...]) -> None:
+    done = edged(*verb, "--config", config)
+    assert done.returncode == 69
+    assert "edged.db" in one_line(done)
+
+
+@pytest.mark.parametrize("since", ["yesterday-ish", "24x", "2026-13-45"])
+def test_events_since_nonsense_is_exit_code_2(config: Path, since: str) -> None:
+    done = edged("events", "--since", since, "--config", config)
+    assert done.returncode == 2
+    assert "--since" in one_line(done)
+
+
+def test_an_altered_model_is_refused_before_it_is_parsed(tmp_path: Path, portrait: Path) -> None:
+    engines = tmp_path / "engines"
+    shutil.copytree(ROOT / "engines", engines)
+    model = engines / "mask.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    done = edged("analyze", portrait, EDGED_ENGINES=str(engines))
+    assert done.returncode == 69
+    assert "sha256" in one_line(done)
+    assert edged("engines", "verify", EDGED_ENGINES=str(engines)).returncode == 1
+
+
+def test_a_missing_model_names_the_remedy(tmp_path: Path, portrait: Path) -> None:
+    engines = tmp_path / "engines"
+    shutil.copytree(ROOT / "engines", engines)
+    (engines / "mtcnn-pnet.onnx").unlink()
+    done = edged("analyze", portrait, "--detector", "mtcnn", EDGED_ENGINES=str(engines))
+    assert done.returncode == 69
+    assert "make setup" in one_line(done)
+
+
+def test_analyze_prints_one_line_of_json_for_each_picture(portrait: Path) -> None:
+    done = edged("analyze", portrait, portrait.parent, "--json")
+    assert done.returncode == 0, done.stderr
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first == second
+    assert Path(first["source"]).name == "portrait.png"
+    assert (first["frame"], first["time_s"], first["width"], first["height"]) == (0, 0.0, 512, 512)
+    face = first["faces"][0]
+    assert face["mask"]["state"] == "none"
+    assert sum(face["mask"]["scores"].values()) == pytest.approx(1, abs=0.01)
+    assert 150 < face["box"][0] < face["box"][2] < 300
+    assert np.shape(face["keypoints5"]) == (5, 2)
+    assert face["track"] is face["keypoints68"] is face["pose"] is face["eyes"] is None
+
+
+def test_padding_moves_no_box(portrait: Path) -> None:
+    plain, padded = (
+        json.loads(edged("analyze", portrait, "--json", *pad).stdout)["faces"][0]["box"]
+        for pad in ((), ("--pad", "0.3"))
+    )
+    assert np.abs(np.subtract(plain, padded)).max() < 12
+
+
+def test_analyze_draws_annotated_copies(portrait: Path, tmp_path: Path) -> None:
+    done = edged("analyze", portrait, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    drawn = cv2.imread(str(tmp_path / "out" / "portrait.jpg"))
+    assert drawn.shape == (512, 512, 3)
+    assert np.abs(drawn.astype(int) - cv2.imread(str(portrait)).astype(int)).max() > 100
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (20, 10_000, 3), (64, 64), (64, 64, 4)], ids=["1x1", "10000x20", "grey", "rgba"]
+)
+def test_odd_pictures_are_analysed(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "odd.png"
+    cv2.imwrite(str(path), np.full(shape, 90, np.uint8))
+    done = edged("analyze", path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["faces"] == []
+
+
+def test_a_broken_picture_and_an_empty_video_are_told_and_the_rest_goes_on(tmp_path: Path, portrait: Path) -> None:
+    broken, empty = tmp_path / "broken.jpg", tmp_path / "empty.mp4"
+    broken.write_bytes(b"not a picture")
+    empty.write_bytes(b"")
+    done = edged("analyze", broken, empty, portrait, "--json")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "broken.jpg" in done.stderr
+    assert "empty.mp4" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_folder_without_pictures_is_exit_code_2(tmp_path: Path) -> None:
+    done = edged("analyze", tmp_path)
+    assert done.returncode == 2
+    assert "holds no pictures" in one_line(done)
+
+
+def test_doctor_tells_each_part_and_fails_when_something_must_be_mended(config: Path) -> None:
+    done = edged("doctor", "--config", config, "--json")
+    findings = {finding["what"]: finding for finding in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1
+    assert findings["camera door"]["verdict"] == "problem"
+    assert findings["model mask"]["verdict"] == "ok"
+    assert findings["broker"]["verdict"] == "warning"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(shell: str) -> None:
+    done = edged("completion", shell)
+    assert done.returncode == 0
+    assert "_EDGED_COMPLETE" in done.stdout
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(portrait: Path) -> None:
+    command = f"{sys.executable} -m edged engines list --json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr

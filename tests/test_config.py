@@ -1,0 +1,416 @@
+"""The config: every mistake is one line with file, key, value and remedy; the shipped files are right and complete."""
+
+import copy
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from edged.config import CameraConfig, Config, ConfigError, MaskConfig, config_path, load_config
+from edged.config.load import parse_config
+from edged.config.source import parse_source, redact
+from edged.toml import MAX_TOML_BYTES, load_toml
+
+CONFIG = Path(__file__).parent.parent / "config"
+CAMERA = '[camera.door]\nsource = "file:///a.mp4"\n'
+SECTIONS = {name: field.annotation for name, field in Config.model_fields.items() if name != "camera"}
+PATH = Path("edged.toml")
+
+
+@pytest.fixture
+def mistakes(tmp_path):
+    """Load a text that is wrong; give its lines without the file's name, which each must begin with."""
+
+    def load(text):
+        path = tmp_path / "edged.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert caught.value.exit_code == 78
+        lines = str(caught.value).split("\n")
+        assert all(line.startswith(f"{path}: ") for line in lines)
+        return [line.removeprefix(f"{path}: ") for line in lines]
+
+    return load
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    def load(text):
+        path = tmp_path / "edged.toml"
+        path.write_text(text)
+        return load_config(path)
+
+    return load
+
+
+# --- what a person gets wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[devise]", "key devise: unknown; did you mean device?"),
+        ('[device]\nnane = "x"', "key device.nane: unknown; did you mean name?"),
+        ("[models]\nthread = 2", "key models.thread: unknown; did you mean threads?"),
+        ("[mask]\nvote_second = 1", "key mask.vote_second: unknown; did you mean vote_seconds?"),
+        ("[events]\nlost_second = 1", "key events.lost_second: unknown; did you mean lost_seconds?"),
+        ("[store]\nretention = 1", "key store.retention: unknown; did you mean retention_days?"),
+        ('[mqtt]\npassword = "x"', "key mqtt.password: unknown; did you mean password_file?"),
+        ('[report]\ntime_zone = "UTC"', "key report.time_zone: unknown; did you mean timezone?"),
+        ("[defaults]\nfsp = 5", "key defaults.fsp: unknown; did you mean fps?"),
+        (CAMERA + "rotate = 90", "key camera.door.rotate: unknown; did you mean rotation?"),
+        (CAMERA + "[camera.door.mask]\nsmalest_face = 9", "key camera.door.mask.smalest_face: unknown; did you mean smallest_face?"),
+        ('[camera.mask]\nsource = "file:///a"\nfpss = 1', "key camera.mask.fpss: unknown; did you mean fps?"),
+        (
+            "[xyzzy]",
+            "key xyzzy: unknown; known here: camera, defaults, device, events, mask, models, mqtt, report, store",
+        ),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
+    assert mistakes(text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[store]\nbackups = 31", "key store.backups = 31: must be less than or equal to 30"),
+        ("[store]\nretention_days = true", "key store.retention_days = True: must be a value, not true or false"),
+        ("[mask]\nenter_score = 1.5", "key mask.enter_score = 1.5: must be less than or equal to 1"),
+        ("[report]\ntarget_percent = nan", "key report.target_percent = nan: must be a finite number"),
+        ("[device]\nid = 7", "key device.id = 7: must be a valid string"),
+        ('[device]\nid = "a/b"', "key device.id = 'a/b': must begin with a letter or digit, and hold only letters"),
+        ('[mqtt]\ntls = "maybe"', "key mqtt.tls = 'maybe': must be a valid boolean"),
+        ("[mqtt]\nport = 70000", "key mqtt.port = 70000: must be less than or equal to 65535"),
+        ("[mqtt]\npassword_file = 3", "key mqtt.password_file = 3: must be a path in quotes"),
+        ('[models]\ndetector = "yolo"', "key models.detector = 'yolo': must be"),
+        ('[mask]\nviolations = ["no"]', "key mask.violations.0 = 'no': must be 'incorrect' or 'none'"),
+        (CAMERA + "rotation = 45", "key camera.door.rotation = 45: must be 0, 90, 180 or 270"),
+        (CAMERA + "region = [0, 0, 0.01, 1]", "key camera.door.region = [0, 0, 0.01, 1]: left, top, right, bottom must"),
+        (CAMERA + 'fps = "fast"', "key camera.door.fps = 'fast': must be a valid number"),
+        ("[camera.door]", "key camera.door.source: is missing; give it a value"),
+        ('[camera."a b"]\nsource = "file:///a"', "key camera.a b = 'a b': must begin with a letter or digit"),
+        ('[report]\ntimezone = "Madrid"', "key report.timezone = 'Madrid': not an IANA time zone; names look like Eur"),
+        ('[report]\nopen_from = "8"', "key report.open_from = '8': must be a local time like \"08:00\""),
+        ("camera = 3", "key camera = 3: must be a table, [camera]"),
+        ("[camera]\ndoor = 3", "key camera.door = 3: must be a table, [camera.door]"),
+        ("mask = []", "key mask = []: must be a table, [mask]"),
+        (CAMERA + "mask = 3", "key camera.door.mask: must be a table, [camera.door.mask]"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_with_key_value_and_remedy(mistakes, text, line):
+    assert [told[: len(line)] for told in mistakes(text)] == [line]
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("/dev/video0", "unknown kind of source; use one of v4l2:///"),
+        ("csi://0", "unknown kind of source; use one of v4l2:///"),
+        ("v4l2://dev/video0", "a local path needs three slashes: v4l2:///dev/video0"),
+        ("file:///", "the path is missing: file:///…"),
+        ("rtsp:///stream", "the host is missing: rtsp://host/path"),
+        ("file:///a.mp4?loops=1", "unknown option 'loops' for file; it takes loop, realtime"),
+        ("v4l2:///dev/video0?fps=0", "option fps='0' must be a whole number from 1 to 240"),
+        ("v4l2:///dev/video0?width=x", "option width='x' must be a whole number from 16 to 16384"),
+        ("rtsp://[::1/x", "invalid IPv6 URL"),
+    ],
+)
+def test_a_wrong_source_says_what_would_be_right(mistakes, source, remedy):
+    (line,) = mistakes(f'[camera.door]\nsource = "{source}"')
+    assert line.startswith("key camera.door.source = ")
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[mask]\nenter_score = 0.5", "table [mask]: leave_score = 0.55 must not be above enter_score = 0.5; lower it"),
+        (
+            CAMERA + "[camera.door.mask]\nleave_score = 0.9",
+            "table [camera.door.mask]: leave_score = 0.9 must not be above enter_score = 0.75; lower it",
+        ),
+        (
+            '[report]\nopen_from = "20:00"\nopen_until = "08:00"',
+            "table [report]: open_from = 20:00 must be before open_until = 08:00",
+        ),
+        (
+            '[mqtt]\ncert_file = "a"\ntls = true',
+            "table [mqtt]: cert_file and key_file go together: give both, or neither",
+        ),
+        ('[mqtt]\nca_file = "a"', "table [mqtt]: ca_file, cert_file and key_file need tls = true"),
+        ('[mqtt]\npassword_file = "a"', "table [mqtt]: password_file needs username"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_told(mistakes, text, line):
+    assert mistakes(text) == [line]
+
+
+def test_all_mistakes_are_told_at_once(mistakes):
+    assert len(mistakes("[store]\nbackups = -1\nretention_days = 0\n[mask]\nleast_votes = 0\n[report]\nzone = 1")) == 4
+
+
+@pytest.mark.parametrize(
+    ("shared", "line"),
+    [
+        ("[mask]\nenter_scor = 1", "key mask.enter_scor: unknown; did you mean enter_score?"),
+        ("[mask]\nenter_score = 2", "key mask.enter_score = 2: must be less than or equal to 1"),
+        ("[defaults]\nfps = 0", "key defaults.fps = 0: must be greater than 0"),
+        ("[mask]\nleave_score = 0.9", "table [mask]: leave_score = 0.9 must not be above enter_score = 0.75; lower it"),
+    ],
+)
+def test_what_cameras_share_is_told_once_where_it_stands(mistakes, shared, line):
+    cameras = "".join(f'[camera.c{n}]\nsource = "file:///a"\n' for n in range(3))
+    assert mistakes(f"{shared}\n{cameras}") == [line]
+
+
+def test_a_camera_whose_own_key_breaks_what_it_shares_is_named(mistakes):
+    lines = mistakes(f"{CAMERA}[camera.door.mask]\nenter_score = 0.5\n[defaults]\nfps = 10")
+    assert lines[0].startswith("table [camera.door.mask]: leave_score = 0.55")
+
+
+def test_seventeen_cameras_are_too_many(mistakes):
+    text = "".join(f'[camera.c{n}]\nsource = "file:///a"\n' for n in range(17))
+    assert mistakes(text) == ["table [camera]: at most 16 cameras on one device"]
+
+
+def test_passwords_do_not_get_into_messages(mistakes):
+    for source in ("rtsp://u:geheim@", "rtspp://u:geheim@host/x", "rtspp://u:ge/heim@host", "rtspp://u:p@geheim@host/"):
+        (line,) = mistakes(f'[camera.door]\nsource = "{source}"')
+        assert "heim" not in line
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("rtsp://user:pass@host:554/a", "rtsp://***@host:554/a"),
+        ("rtsp://user:p@ss/word@host/a", "rtsp://***@host/a"),
+        ("rtsp://host/a", "rtsp://host/a"),
+        ("file:///srv/a@b.mp4", "file:///srv/a@b.mp4"),
+    ],
+)
+def test_a_source_is_shown_without_its_password(uri, shown):
+    assert redact(uri) == shown
+
+
+# --- files
+
+
+def test_a_file_that_is_not_there_says_how_to_name_one(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"none\.toml: cannot be read \(No such file or directory\); name the file wi"
+    ):
+        load_config(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\xff\xfe[mask]", "not valid TOML: 'utf-8' codec"),
+        (b"[mask\n", "not valid TOML: "),
+        (b"a = 1\na = 2", "not valid TOML: Cannot overwrite a value"),
+        (b"a = " + b"[" * 5000, "not valid TOML: nested too deep"),
+        (b"[store]\nretention_days = " + b"9" * 5000, "not valid TOML: Exceeds the limit"),
+        (b"[store]\nretention_days = 0x" + b"f" * 9000, "key store.retention_days = …: must be less"),
+        (b"[report]\nsite" + b".a" * 3000 + b" = 1", "table [report.site]: must be a valid string"),
+        (b"[report]\nsite = " + b"[" * 150 + b"]" * 150, "key report.site = [[[["),
+        (b"#" * (MAX_TOML_BYTES + 1), f"not valid TOML: larger than {MAX_TOML_BYTES} bytes"),
+        (b"\x00", "not valid TOML: "),
+    ],
+)
+def test_a_damaged_hostile_or_huge_file_is_one_line(mistakes, data, told):
+    (line,) = mistakes(data)
+    assert line.startswith(told)
+    assert len(line) < 400
+
+
+def test_the_file_is_the_given_one_then_the_environments_then_the_systems(monkeypatch):
+    monkeypatch.setenv("EDGED_CONFIG", "/tmp/other.toml")
+    assert config_path(Path("mine.toml")) == Path("mine.toml")
+    assert config_path() == Path("/tmp/other.toml")
+    monkeypatch.delenv("EDGED_CONFIG")
+    assert config_path() == Path("/etc/edged/edged.toml")
+
+
+# --- what is merged
+
+
+def test_an_empty_file_is_all_defaults(loaded):
+    assert loaded("") == Config()
+
+
+def test_defaults_and_mask_lie_under_each_cameras_own_keys(loaded):
+    config = loaded(
+        "[defaults]\nfps = 5\nrotation = 90\n[mask]\nsmallest_face = 30\ncooldown_seconds = 60\n"
+        + '[camera.a]\nsource = "file:///a"\nfps = 8\n[camera.a.mask]\nsmallest_face = 50\n'
+        + '[camera.b]\nsource = "file:///b"\n'
+    )
+    a, b = config.camera["a"], config.camera["b"]
+    assert (a.fps, a.rotation, a.mask.smallest_face, a.mask.cooldown_seconds) == (8, 90, 50, 60)
+    assert (b.fps, b.rotation, b.mask) == (5, 90, config.mask)
+    assert config.mask.enter_score == MaskConfig().enter_score
+
+
+def test_the_port_follows_tls(loaded):
+    assert loaded('[mqtt]\nhost = "h"').mqtt.effective_port == 1883
+    assert loaded('[mqtt]\nhost = "h"\ntls = true').mqtt.effective_port == 8883
+    assert loaded('[mqtt]\nhost = "h"\ntls = true\nport = 1').mqtt.effective_port == 1
+
+
+def test_a_source_is_taken_apart():
+    source = parse_source("v4l2:///dev/v4l/by-id/x?width=640&fps=15")
+    assert (source.scheme, source.path, source.options) == ("v4l2", "/dev/v4l/by-id/x", {"width": 640, "fps": 15})
+
+
+# --- the shipped files
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.toml")), ids=lambda path: path.name)
+def test_every_shipped_config_loads(path):
+    config = load_config(path)
+    if path.name != "edged.toml":
+        assert config.camera
+        assert config.report.timezone != "UTC"
+
+
+def test_the_commented_config_is_the_defaults():
+    assert load_config(CONFIG / "edged.toml") == Config()
+
+
+def uncommented():
+    """The commented config with every key taken in."""
+    lines = (CONFIG / "edged.toml").read_text().splitlines()
+    return "\n".join(re.sub(r"^#(?=\[|[a-z_]+ = )", "", line) for line in lines)
+
+
+def test_the_commented_config_mentions_every_key_with_its_default(tmp_path):
+    path = tmp_path / "edged.toml"
+    path.write_text(uncommented())
+    raw = load_toml(path)
+    load_config(path)
+    for section, model in SECTIONS.items():
+        assert_complete(section, raw[section], model)
+    assert_complete("camera.door", raw["camera"]["door"], CameraConfig)
+
+
+def assert_complete(name: str, table: dict, model: type[BaseModel]):
+    """Each key of the model is mentioned, and shows its default where it has one worth showing."""
+    assert set(table) == set(model.model_fields), name
+    for key, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if field.is_required() or default is None or isinstance(default, BaseModel):
+            continue
+        shown = getattr(model.model_validate({**({"source": "file:///a"} if model is CameraConfig else {}), key: table[key]}), key, None) if key not in ("username", "cert_file", "key_file", "ca_file") else default  # fmt: skip
+        assert shown == default, f"{name}.{key}"
+
+
+def test_every_key_has_a_line_for_a_person():
+    lines = uncommented().splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"[a-z_]+ = ", line):
+            above = lines[number - 1]
+            assert above.startswith("# ") or re.match(r"[a-z_]+ = ", above), line
+
+
+# --- whatever is in the file
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.dates()
+    | st.datetimes()
+    | st.times(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([*Config.model_fields, "defaults", "masks", ""]) | st.text(max_size=8)
+KEYS = sorted({key for model in [*SECTIONS.values(), CameraConfig] for key in model.model_fields})
+TABLES = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), ANYTHING, max_size=5)
+STRUCTURES = st.dictionaries(
+    NAMES, TABLES | ANYTHING | st.dictionaries(st.sampled_from(["door", "mask", "a b"]), TABLES, max_size=3), max_size=5
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(STRUCTURES)
+def test_any_structure_loads_or_is_a_config_error(structure):
+    try:
+        parse_config(structure, PATH)
+    except ConfigError as error:
+        assert all(line.startswith("edged.toml: ") for line in str(error).split("\nedged.toml"))
+
+
+VALID = {
+    "device": {"id": "x", "name": "X"},
+    "defaults": {"fps": 5},
+    "mask": {"enter_score": 0.8, "violations": ["none"]},
+    "camera": {"door": {"source": "rtsp://h/x", "region": [0, 0, 1, 1], "mask": {"least_votes": 4}}},
+    "mqtt": {"host": "h", "tls": True, "port": 1, "username": "u", "password_file": "/p"},
+    "report": {"timezone": "Europe/Madrid", "open_from": "08:00", "target_percent": 90},
+    "store": {"path": "/tmp/x.db", "retention_days": 3},
+}
+
+
+@st.composite
+def mutated(draw):
+    """A valid config with one to three of its values replaced, or keys added."""
+    config = copy.deepcopy(VALID)
+    for _ in range(draw(st.integers(1, 3))):
+        table = config
+        while True:
+            key = draw(st.sampled_from(sorted(table)))
+            if not isinstance(table[key], dict) or not table[key] or draw(st.integers(0, 3)) == 0:
+                break
+            table = table[key]
+        table[draw(st.sampled_from([key, key, key + "s"]))] = draw(ANYTHING)
+    return config
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated())
+def test_a_valid_config_with_wrong_parts_loads_or_is_a_config_error(structure):
+    try:
+        parse_config(structure, PATH)
+    except ConfigError as error:
+        assert str(error).startswith("edged.toml: ")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300) | st.text(st.sampled_from("[]{}=.\"'#\n,a1 -_"), max_size=120).map(str.encode))
+def test_any_file_loads_or_is_a_config_error(tmp_path, data):
+    path = tmp_path / "edged.toml"
+    path.write_bytes(data)
+    try:
+        load_config(path)
+    except ConfigError as error:
+        assert str(error).startswith(f"{path}: ")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(max_size=60) | st.text(max_size=40).map("rtsp://".__add__) | st.text(max_size=40).map("v4l2:///a?".__add__)
+)
+def test_any_source_is_taken_apart_or_refused(uri):
+    try:
+        parse_source(uri)
+    except ValueError as error:
+        assert str(error)
+    redact(uri)
+
+
+def test_a_file_of_a_hundred_thousand_keys_is_refused_in_time_and_space(mistakes):
+    lines = mistakes("".join(f"k{n} = 1\n" for n in range(50_000)))
+    assert len(lines) <= 21
+    assert lines[-1].startswith("and 49")
+    assert sum(map(sys.getsizeof, lines)) < 20_000
