@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import click
 
@@ -32,6 +33,35 @@ def training_options(command: "click.decorators.FC") -> "click.decorators.FC":
     return data_option(click.option("--out", type=Folder, required=True, help=text)(command))
 
 
+def export_options(command: "click.decorators.FC") -> "click.decorators.FC":
+    """What every export asks."""
+    text = "Where the model, its card and the manifest are."
+    command = click.option("--engines", type=DataFolder, default=Path("engines"), show_default=True, help=text)(command)
+    return data_option(
+        click.option("--run", type=DataFolder, required=True, help="The training's --out folder.")(command)
+    )
+
+
+class Report(Protocol):
+    """What an export prints and records."""
+
+    @property
+    def tables(self) -> str:
+        """Markdown for the card."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Numbers for the manifest."""
+
+
+def _record(name: str, engines: Path, sha256: str, report: Report) -> None:
+    from convert.record import record_model, record_tables
+
+    click.echo(report.tables)
+    record_tables(engines / f"{name}.md", report.tables)
+    record_model(engines / "manifest.toml", name, sha256, report.figures)
+
+
 @main.command("train-mask")
 @training_options
 @click.option("--epochs", default=8, show_default=True, help="Rounds of 200 batches of 128 faces.")
@@ -58,18 +88,15 @@ def mtcnn(out: Path, wheel: Path | None, package: Path | None) -> None:
 
 
 @main.command("export-mask")
-@data_option
-@click.option("--run", type=Folder, required=True, help="The training's --out folder.")
-@click.option(
-    "--target", type=click.Path(dir_okay=False, path_type=Path), default=Path("engines/mask.onnx"), show_default=True
-)
-def export_mask(data: Path, run: Path, target: Path) -> None:
-    """Calibrate and write the mask classifier; print its SHA-256 and figures for the card."""
+@export_options
+def export_mask(data: Path, run: Path, engines: Path) -> None:
+    """Calibrate and write the mask classifier, and record its hash and figures."""
     from convert.mask import export
 
+    target = engines / "mask.onnx"
     written = export.export_mask(data, run, target)
-    click.echo(f"sha256 {written.sha256}\ntemperature {written.temperature:.3f}\nparity {written.parity:.1e}\n")
-    click.echo(export.report(data, target))
+    click.echo(f"temperature {written.temperature:.3f}, parity {written.parity:.1e}\n")
+    _record("mask", engines, written.sha256, export.report(data, target))
 
 
 @main.command("train-detector")
@@ -80,6 +107,18 @@ def train_detector(data: Path, out: Path, steps: int, seed: int, resume: bool, t
     from convert.detector.train import DetectorTraining, train
 
     train(DetectorTraining(data, out, steps, seed, resume, threads))
+
+
+@main.command("export-detector")
+@export_options
+def export_detector(data: Path, run: Path, engines: Path) -> None:
+    """Write the face detector, and record its hash and figures."""
+    from convert.detector import export
+
+    target = engines / "detector.onnx"
+    written = export.export_detector(run, target)
+    click.echo(f"step {written.step}, parity {written.parity:.1e}\n")
+    _record("detector", engines, written.sha256, export.report(data, target))
 
 
 def run() -> None:

@@ -97,13 +97,21 @@ class Progress:
             raise UsageError(f"{path}: cannot resume from it ({problem}); train without --resume") from None
 
 
-def averaged_state(path: Path) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Trained:
+    """What is exported: the averaged weights, and after how many steps."""
+
+    weights: dict[str, Tensor]
+    step: int
+
+
+def read_trained(path: Path) -> Trained:
     """The averaged weights inside a checkpoint. Raise UsageError when there are none."""
     try:
-        weights: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")["average"]["weights"]
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        return Trained(state["average"]["weights"], state["step"])
     except (OSError, KeyError) as error:
         raise UsageError(f"{path}: not a checkpoint of ours ({error}); name the training's --out folder") from None
-    return weights
 
 
 class TrainingLog:

@@ -46,6 +46,10 @@ class App:
         Raise ConfigError, ModelError or StoreError when the daemon cannot serve.
         """
         self.started_s = clock.monotonic_s()
+        self._stop_asked = threading.Event()
+        self._reload_asked = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from now on: loading the models takes a while
+            signal.signal(number, self._on_signal)
         if not config.camera:
             raise ConfigError(f"{path}: no camera is configured; add a table like [camera.door] with a source")
         check_mqtt(config.mqtt)
@@ -57,9 +61,7 @@ class App:
         self._models = load_models(config.models)
         store = Store(config.store.path)
         upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
-        self._store = StoreWorker(
-            store, committed=self._committed, upkeep=upkeep, reopen=lambda: Store(config.store.path)
-        )
+        self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
@@ -68,8 +70,6 @@ class App:
         self._reload_problem: str | None = None
         self._state: dict[str, Any] = {}
         self._state_told_s = float("-inf")
-        self._stop_asked = threading.Event()
-        self._reload_asked = threading.Event()
         self._telling = self._build_telling()
         self._watching = build_watching(config, self._models, self._new_recorder())
         self._watch = CameraWatch(config, self._recorder, clock, self._retain)
@@ -77,11 +77,8 @@ class App:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; return the exit code."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_signal)
-        self._start()
         try:
+            self._start()
             return self._serve()
         finally:
             self._stop()
@@ -99,13 +96,17 @@ class App:
     def _stop(self) -> None:
         """In reverse, within five seconds: pictures, analysis, messages, store."""
         self._notifier.stopping()
+        self._status.stopping.set()
+        self._telling.reporter.stopping.set()
         self._watching.stop()
+        self._watch.finish("stopped")
         self._recorder.flush()
         self._stop_telling()
         self._status.stop(1.0)
-        if not self._store.stop(2.0):
-            log.error("the store did not finish in time")
-        self._store.close()
+        if self._store.stop(2.0):
+            self._store.close()
+        else:
+            log.error("the store did not finish in time")  # and still uses what `close` would close
         log.info("edged has stopped")
 
     def _serve(self) -> int:
@@ -220,8 +221,10 @@ class App:
             self._recorder.publishing = config.mqtt.host is not None
             self._telling = self._build_telling()
             self._start_telling()
+            self._state_told_s = float("-inf")
         if changed & {"camera", "mask", "events", "models", "mqtt"}:
             self._watching.stop()
+            self._watch.finish("reload")
             self._watching = build_watching(config, self._models, self._new_recorder())
             self._watch = CameraWatch(config, self._recorder, self._clock, self._retain)
             self._watching.start()
@@ -260,16 +263,26 @@ class App:
         left_open, last_known = store.open_events(), store.last_known()
         store.close_encounters()
         self._recorder.end_left_open(left_open, last_known)
-        if store.restored is not None:
-            lost = store.restored
-            log.error("%s was damaged; it is kept at %s", store.path, lost.quarantined)
-            details = {
-                "quarantined": str(lost.quarantined),
-                "backup": lost.backup and str(lost.backup),
-                "gap_from": lost.gap_from,
-            }
-            self._recorder.system_event("recovered", details)
+        self._tell_restored(store)
         self._recorder.system_event("started", {"version": __version__, "left_open": len(left_open)})
+
+    def _open_store_again(self) -> Store:
+        store = Store(self._config.store.path)
+        self._tell_restored(store)
+        return store
+
+    def _tell_restored(self, store: Store) -> None:
+        """Record the gap when a damaged database was replaced."""
+        if store.restored is None:
+            return
+        lost = store.restored
+        log.error("%s was damaged; it is kept at %s", store.path, lost.quarantined)
+        details = {
+            "quarantined": str(lost.quarantined),
+            "backup": lost.backup and str(lost.backup),
+            "gap_from": lost.gap_from,
+        }
+        self._new_recorder().system_event("recovered", details)  # its own: the store's thread comes here too
 
     def _committed(self) -> None:
         if self._telling.publisher:

@@ -6,12 +6,13 @@ from edged.analyse import Analyser
 from edged.analyse.analyser import AnalyserSettings
 from edged.analyse.mask import MaskClassifier
 from edged.config import CameraConfig, Config, ModelsConfig
+from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import make_detector
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import EventSettings, MaskEvents
 from edged.inference import Manifest, default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
-from edged.ports import Detector, MaskJudge
+from edged.ports import Detector, Engine, MaskJudge
 from edged.signals import Signals, VoteSettings
 from edged.track import Tracker, TrackerSettings
 from edged.types import MaskState
@@ -31,9 +32,6 @@ class Models:
     manifest: Manifest
 
 
-DETECTOR_MODELS = {"mtcnn": ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")}
-
-
 def model_names(config: ModelsConfig) -> tuple[str, ...]:
     """The manifest's names of the models that the config needs."""
     return (*DETECTOR_MODELS[config.detector], MASK_MODEL)
@@ -42,8 +40,12 @@ def model_names(config: ModelsConfig) -> tuple[str, ...]:
 def load_models(config: ModelsConfig) -> Models:
     """Verify and load what the config names. Raise ModelError, naming the remedy, when one cannot be used."""
     manifest = load_manifest(default_engines_dir())
-    detector = make_detector(config.detector, manifest, smallest_face=config.smallest_face, threads=config.threads)
-    judge = MaskClassifier(open_engine(manifest, MASK_MODEL, config.threads))
+
+    def open_model(name: str) -> Engine:
+        return open_engine(manifest, name, config.threads)
+
+    detector = make_detector(config.detector, open_model, smallest_face=config.smallest_face)
+    judge = MaskClassifier(open_model(MASK_MODEL))
     return Models(detector, judge, manifest)
 
 

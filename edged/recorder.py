@@ -23,17 +23,22 @@ from edged.store import (
 from edged.types import Encounter, Event, EventPhase
 
 MINUTE_MS = 60_000
+CLOCK_SET_MS = 1000
+"""A start that moves by more than this did not round differently: the clock was set."""
+
 LONGEST_WATCHED_GAP_S = 2.0
 """Pictures further apart than this leave a hole in what was watched."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """An event that has not ended: its identity, the number of its last message, and its start."""
+    """An event that has not ended: its identity, the number of its last message, and what its steps have told."""
 
     event_id: str
     seq: int
+    started_s: float
     started_at: int
+    details: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -99,7 +104,15 @@ class Recorder:
         end = Event(key, "system", "end", camera, None, now_s, state, end_reason="instant", details=details)
         self.record([start, end], [])
 
-    def camera_event(self, camera: str, phase: EventPhase, state: str, details: Mapping[str, object], key: str) -> None:
+    def camera_event(
+        self,
+        camera: str,
+        phase: EventPhase,
+        state: str,
+        details: Mapping[str, object],
+        key: str,
+        end_reason: str | None = None,
+    ) -> None:
         """Store that a camera was lost or stalled, or came back."""
         event = Event(
             key,
@@ -109,7 +122,7 @@ class Recorder:
             None,
             self.clock.monotonic_s(),
             state,
-            end_reason="back" if phase == "end" else None,
+            end_reason=end_reason,
             details=details,
         )
         self.record([event], [])
@@ -146,12 +159,17 @@ class Recorder:
     def _event(self, event: Event) -> list[Change]:
         at = self.utc_ms(event.time_s)
         if event.phase == "start":
-            opened = self._open[event.key] = _Open(str(ULID.from_timestamp(max(at, 0) / 1000)), 1, at)
+            opened = self._open[event.key] = _Open(str(ULID.from_timestamp(max(at, 0))), 1, event.time_s, at)
         else:
             opened = self._open[event.key]
             opened.seq += 1
+        # The clock may have been set meanwhile: that moves start and end, and not what lies between them.
+        started_at = at - round((event.time_s - opened.started_s) * 1000)
+        if abs(started_at - opened.started_at) >= CLOCK_SET_MS:
+            opened.started_at = started_at
+        at = max(at, opened.started_at)
+        opened.details.update(event.details)
         votes = event.votes._asdict() if event.votes else None
-        at = max(at, opened.started_at)  # the clock may have been set back meanwhile
         row = self._event_row(event, opened, at, votes)
         if event.phase == "end":
             del self._open[event.key]
@@ -170,22 +188,23 @@ class Recorder:
             end=at if event.phase == "end" else None,
             end_reason=event.end_reason,
             clock_ok=self.clock.trusted(),
-            details=event.details,
+            details=opened.details,
         )
         return [row, *self._messages(payload, at if event.violation else None)]
 
     def _event_row(self, event: Event, opened: _Open, at: int, votes: dict[str, int] | None) -> Change:
-        identity, state, score, details = opened.event_id, event.state, event.score, event.details
+        identity, state, score, details = opened.event_id, event.state, event.score, dict(opened.details)
+        trusted = self.clock.trusted()
         match event.phase:
             case "start":
-                trusted = self.clock.trusted()
                 return EventStarted(
                     identity, event.kind, event.camera, event.track, state, score, votes, at, trusted, details
                 )
             case "update":
                 return EventUpdated(identity, opened.seq, state, score, votes, details)
             case "end":
-                return EventEnded(identity, opened.seq, state, score, votes, at, event.end_reason or "", details)
+                reason, start = event.end_reason or "", opened.started_at
+                return EventEnded(identity, opened.seq, state, score, votes, at, reason, details, start, trusted)
 
     def _messages(self, payload: messages.Payload, violation_at: int | None) -> list[Change]:
         """The lifecycle message, and the alert when there is one."""
@@ -203,8 +222,9 @@ class Recorder:
         return rows
 
     def _encounter(self, encounter: Encounter) -> EncounterRow:
-        first_seen = self.utc_ms(encounter.first_seen_s)
-        identity = self._encounter_ids.setdefault(encounter.key, str(ULID.from_timestamp(max(first_seen, 0) / 1000)))
+        last_seen = self.utc_ms(encounter.last_seen_s)
+        first_seen = last_seen - round((encounter.last_seen_s - encounter.first_seen_s) * 1000)
+        identity = self._encounter_ids.setdefault(encounter.key, str(ULID.from_timestamp(max(first_seen, 0))))
         if encounter.closed:
             del self._encounter_ids[encounter.key]
         return EncounterRow(
@@ -212,7 +232,7 @@ class Recorder:
             camera=encounter.camera,
             track=encounter.track,
             first_seen=first_seen,
-            last_seen=self.utc_ms(encounter.last_seen_s),
+            last_seen=last_seen,
             state=encounter.state.value,
             score=encounter.score,
             votes=encounter.votes._asdict(),

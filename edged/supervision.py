@@ -47,6 +47,11 @@ class CameraWatch:
         for camera, activity in watching.analysis.activity().items():
             self._tell_counts(camera, activity)
 
+    def finish(self, reason: str) -> None:
+        """End the events of cameras in trouble: nobody looks after these cameras any more."""
+        for camera in list(self._events):
+            self._end_event(camera, reason)
+
     def _tell_status(self, camera: str, state: CameraState) -> None:
         """Publish on a change of status or reason, not of the seconds in it."""
         key = f"{state.status}/{state.reconnects}/{state.reason if state.status != 'stalled' else ''}"
@@ -71,8 +76,7 @@ class CameraWatch:
         trouble = "stalled" if state.status == "stalled" else "lost"
         if state.status == "online":
             if opened is not None:
-                key, was = self._events.pop(camera)
-                self.recorder.camera_event(camera, "end", was, {}, key)
+                self._end_event(camera, "back")
         elif opened is None:
             patience = self.config.camera[camera].stall_seconds
             if state.status == "stalled" or self.clock.monotonic_s() - state.since_s >= patience:
@@ -83,6 +87,10 @@ class CameraWatch:
         elif opened[1] != trouble:
             self._events[camera] = (opened[0], trouble)
             self.recorder.camera_event(camera, "update", trouble, {"reason": state.reason}, opened[0])
+
+    def _end_event(self, camera: str, reason: str) -> None:
+        key, was = self._events.pop(camera)
+        self.recorder.camera_event(camera, "end", was, {}, key, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """Follows faces from frame to frame by their boxes alone: who is who, and when somebody is gone.
 
 Two-pass association after ByteTrack (Zhang et al. 2022, arXiv 2110.06864), with three changes for faces at 5 to 30
-frames a second: boxes are widened before they are compared, because small faces leave their own box between frames;
-all waiting is in seconds, never in frames; and there are no appearance features, because edged identifies nobody.
+frames a second: boxes are widened before they are compared, and what is left over is paired by distance, because small
+faces leave their own box between frames; all waiting is in seconds, never in frames; and there are no appearance
+features, because edged identifies nobody.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import lap
@@ -15,6 +17,11 @@ from numpy.typing import NDArray
 from edged.types import Box, Detection, Track
 
 Boxes = NDArray[np.float64]
+Similarity = Callable[[list[int], Boxes], Boxes]
+"""From rows of the predicted boxes and N boxes seen to rows x N likenesses, 1 the greatest."""
+
+FARTHEST_PX = 1e6
+"""No picture is that large; a box beyond it is a detector's slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +37,28 @@ class TrackerSettings:
     least_similarity_low: float = 0.3
     """Smallest widened IoU of a pair in the second pass, for detections under `high_score`."""
     widening: float = 1.4
+    reach: float = 1.0
+    """Detections that no widened box meets pair with a track at most this many face sizes from its predicted place."""
+    first_reach: float = 2.0
+    """The same for a face seen only once, whose velocity nobody knows, when that was long enough ago…"""
+    fastest: float = 10.0
+    """…to have come so far at this many face sizes a second: somebody who runs."""
+    duplicate_iou: float = 0.6
+    """A detection that covers a followed face this well is that face found twice, and starts no track."""
     confirm_hits: int = 2
     confirm_seconds: float = 0.5
     """A track is told to others after `confirm_hits` sightings; the second must come within this time."""
     lost_seconds: float = 0.8
     coast_seconds: float = 0.5
     """A lost face is assumed to keep its velocity for this long, then to stand still."""
+    blind_seconds: float = 5.0
+    """After this long without any frame, nobody is taken for who was there before."""
     most_tracks: int = 256
 
 
 @dataclass(slots=True)
 class _Motion:
-    """Centre, log of the size, and their rates, smoothed towards each sighting.
+    """Centre, log of the size, and the centre's velocity, smoothed towards each sighting.
 
     A g-h filter: with irregular time steps and jumpy faces it does what a Kalman filter with a fixed noise ratio
     settles to, without matrices.
@@ -56,29 +73,33 @@ class _Motion:
     dy: float = 0.0
 
     POSITION_GAIN = 0.85
-    VELOCITY_GAIN = 0.5
+    VELOCITY_SECONDS = 0.1
+    """How slowly the velocity follows: a jump within a few milliseconds is noise, not speed."""
+    FIRST_VELOCITY_SECONDS = 0.02
+    """The second sighting is all that is known of the velocity, so it counts for more."""
 
     def predict(self, time_s: float, coast_s: float) -> Box:
         """Where the face should be at `time_s`, at constant velocity for at most `coast_s`."""
         step = min(max(time_s - self.time_s, 0.0), coast_s)
         x, y = self.x + self.dx * step, self.y + self.dy * step
-        half_width, half_height = np.exp(self.log_width) / 2, np.exp(self.log_height) / 2
+        half_width, half_height = math.exp(self.log_width) / 2, math.exp(self.log_height) / 2
         return Box(x - half_width, y - half_height, x + half_width, y + half_height)
 
-    def correct(self, box: Box, time_s: float, coast_s: float) -> None:
-        """Move towards the sighting `box`."""
+    def correct(self, box: Box, time_s: float, coast_s: float, first: bool) -> None:
+        """Move towards the sighting `box`; `first` when it is the first one after the one that started the track."""
         step = time_s - self.time_s
-        predicted = self.predict(time_s, coast_s).centre
-        error_x, error_y = (seen - guess for seen, guess in zip(box.centre, predicted, strict=True))
+        x, y = self.predict(time_s, coast_s).centre
+        error_x, error_y = box.centre[0] - x, box.centre[1] - y
         if step > coast_s:
             self.dx = self.dy = 0.0  # after a long absence the old velocity says nothing
         elif step > 0:
-            self.dx += self.VELOCITY_GAIN * error_x / step
-            self.dy += self.VELOCITY_GAIN * error_y / step
-        self.x = predicted[0] + self.POSITION_GAIN * error_x
-        self.y = predicted[1] + self.POSITION_GAIN * error_y
-        self.log_width += self.POSITION_GAIN * (np.log(max(box.width, 1.0)) - self.log_width)
-        self.log_height += self.POSITION_GAIN * (np.log(max(box.height, 1.0)) - self.log_height)
+            inertia_s = self.FIRST_VELOCITY_SECONDS if first else self.VELOCITY_SECONDS
+            self.dx += error_x / (step + inertia_s)
+            self.dy += error_y / (step + inertia_s)
+        self.x = x + self.POSITION_GAIN * error_x
+        self.y = y + self.POSITION_GAIN * error_y
+        self.log_width += self.POSITION_GAIN * (math.log(box.width) - self.log_width)
+        self.log_height += self.POSITION_GAIN * (math.log(box.height) - self.log_height)
         self.time_s = max(time_s, self.time_s)
 
 
@@ -88,6 +109,8 @@ class _Candidate:
 
     motion: _Motion
     track: Track
+    in_sight: bool = True
+    """Whether the present frame shows it."""
 
 
 class Tracker:
@@ -97,52 +120,70 @@ class Tracker:
         self._settings = settings or TrackerSettings()
         self._candidates: list[_Candidate] = []
         self._next_id = 1
+        self._time_s: float | None = None
 
     def update(self, time_s: float, detections: Sequence[Detection]) -> list[Track]:
         """All confirmed tracks at `time_s`: seen in this frame, or out of sight for less than `lost_seconds`.
 
         A frame that is older than the last one tells nothing new about motion; its sightings still count.
         """
+        settings = self._settings
+        if self._time_s is not None and abs(time_s - self._time_s) > settings.blind_seconds:
+            self.forget()
+        self._time_s = time_s
         usable = [d for d in detections if _is_usable(d)]
-        high = [d for d in usable if d.score >= self._settings.high_score]
-        low = [d for d in usable if d.score < self._settings.high_score]
-        predicted = self._predicted(time_s)
-        free_tracks, free_high = self._pair(
-            time_s, range(len(self._candidates)), predicted, high, self._settings.least_similarity
-        )
-        self._pair(time_s, free_tracks, predicted, low, self._settings.least_similarity_low)
-        self._start(time_s, free_high)
-        self._forget(time_s)
+        high = [d for d in usable if d.score >= settings.high_score]
+        low = [d for d in usable if d.score < settings.high_score]
+        overlap, nearness = self._similarities(time_s)
+        for candidate in self._candidates:
+            candidate.in_sight = False
+        rows = list(range(len(self._candidates)))
+        rows, high = self._pair(time_s, rows, high, overlap, settings.least_similarity)
+        rows, high = self._pair(time_s, rows, high, nearness, 0.01)
+        self._pair(time_s, rows, low, overlap, settings.least_similarity_low)
+        self._start(time_s, high)
+        self._drop_lost(time_s)
         return [self._public(c, time_s) for c in self._candidates if c.track.id]
 
-    def _predicted(self, time_s: float) -> Boxes:
-        boxes = [c.motion.predict(time_s, self._settings.coast_seconds) for c in self._candidates]
-        return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    def forget(self) -> None:
+        """Follow nobody any more; ids are not used again."""
+        self._candidates = []
+
+    def _similarities(self, time_s: float) -> tuple[Similarity, Similarity]:
+        """How well detections fit this frame's predictions: by widened overlap, and by distance."""
+        settings, motions = self._settings, [c.motion for c in self._candidates]
+        predicted = np.array([m.predict(time_s, settings.coast_seconds) for m in motions], np.float64).reshape(-1, 4)
+        reach = np.array([self._reach(c, time_s) for c in self._candidates], np.float64)
+        return (
+            lambda rows, seen: widened_iou(predicted[rows], seen, settings.widening),
+            lambda rows, seen: closeness(predicted[rows], seen, reach[rows]),
+        )
+
+    def _reach(self, candidate: _Candidate, time_s: float) -> float:
+        """How many face sizes from its predicted place a candidate is still believed to be."""
+        if candidate.track.hits > 1:
+            return self._settings.reach
+        come_so_far = self._settings.fastest * (time_s - candidate.track.last_seen_s)
+        return max(self._settings.reach, min(self._settings.first_reach, come_so_far))
 
     def _pair(
-        self,
-        time_s: float,
-        indices: Sequence[int],
-        predicted: Boxes,
-        detections: Sequence[Detection],
-        least: float,
+        self, time_s: float, rows: list[int], detections: Sequence[Detection], similarity: Similarity, least: float
     ) -> tuple[list[int], list[Detection]]:
         """Give each of `detections` to at most one candidate; return the candidates and detections left over."""
-        indices = list(indices)
-        if not indices or not detections:
-            return indices, list(detections)
-        seen = np.array([d.box for d in detections], dtype=np.float64)
-        similarity = widened_iou(predicted[indices], seen, self._settings.widening)
-        _, column_of_row, row_of_column = lap.lapjv(1.0 - similarity, extend_cost=True, cost_limit=1.0 - least)
-        for row, column in enumerate(column_of_row):
+        if not rows or not detections:
+            return rows, list(detections)
+        likeness = similarity(rows, np.array([d.box for d in detections], dtype=np.float64))
+        _, column_of_row, row_of_column = lap.lapjv(1.0 - likeness, extend_cost=True, cost_limit=1.0 - least)
+        for row, column in zip(rows, column_of_row, strict=True):
             if column >= 0:
-                self._see(self._candidates[indices[row]], detections[column], time_s)
-        left = [index for row, index in enumerate(indices) if column_of_row[row] < 0]
-        return left, [d for column, d in enumerate(detections) if row_of_column[column] < 0]
+                self._see(self._candidates[row], detections[column], time_s)
+        left = [row for row, column in zip(rows, column_of_row, strict=True) if column < 0]
+        return left, [d for d, row in zip(detections, row_of_column, strict=True) if row < 0]
 
     def _see(self, candidate: _Candidate, detection: Detection, time_s: float) -> None:
-        candidate.motion.correct(detection.box, time_s, self._settings.coast_seconds)
         track = candidate.track
+        candidate.motion.correct(detection.box, time_s, self._settings.coast_seconds, first=track.hits == 1)
+        candidate.in_sight = True
         hits = track.hits + 1
         identity = track.id
         if not identity and hits >= self._settings.confirm_hits:
@@ -157,14 +198,26 @@ class Tracker:
         )
 
     def _start(self, time_s: float, detections: Sequence[Detection]) -> None:
-        for detection in detections:
-            if detection.score < self._settings.new_score or len(self._candidates) >= self._settings.most_tracks:
+        """Begin to follow what no candidate explains, the surest first."""
+        new = [d for d in detections if d.score >= self._settings.new_score]
+        if not new:
+            return
+        taken = [c.track.box for c in self._candidates if c.in_sight]
+        for detection in sorted(new, key=lambda d: -d.score):
+            if len(self._candidates) >= self._settings.most_tracks:
+                return
+            if taken and self._is_duplicate(detection.box, taken):
                 continue
+            taken.append(detection.box)
             x, y = detection.box.centre
-            motion = _Motion(x, y, np.log(detection.box.width), np.log(detection.box.height), time_s)
+            motion = _Motion(x, y, math.log(detection.box.width), math.log(detection.box.height), time_s)
             self._candidates.append(_Candidate(motion, Track(0, detection.box, time_s, time_s, 1, detection)))
 
-    def _forget(self, time_s: float) -> None:
+    def _is_duplicate(self, box: Box, taken: Sequence[Box]) -> bool:
+        overlaps = widened_iou(np.array([box], np.float64), np.array(taken, np.float64), 1.0)
+        return bool(overlaps.max() >= self._settings.duplicate_iou)
+
+    def _drop_lost(self, time_s: float) -> None:
         """Drop what has been out of sight too long; an unconfirmed face is given less patience."""
 
         def keep(track: Track) -> bool:
@@ -175,10 +228,10 @@ class Tracker:
 
     def _public(self, candidate: _Candidate, time_s: float) -> Track:
         """The track as this frame leaves it; out of sight, its box is the predicted one and it has no detection."""
-        track = candidate.track
-        if track.last_seen_s >= time_s:
-            return track
-        return replace(track, box=candidate.motion.predict(time_s, self._settings.coast_seconds), detection=None)
+        if candidate.in_sight:
+            return candidate.track
+        box = candidate.motion.predict(time_s, self._settings.coast_seconds)
+        return replace(candidate.track, box=box, detection=None)
 
 
 def widened_iou(a: Boxes, b: Boxes, widening: float) -> Boxes:
@@ -190,6 +243,16 @@ def widened_iou(a: Boxes, b: Boxes, widening: float) -> Boxes:
     return np.asarray(intersection / np.maximum(union, 1e-9))
 
 
+def closeness(a: Boxes, b: Boxes, reach: NDArray[np.float64]) -> Boxes:
+    """1 for equal centres down to 0 for centres `reach` (one for each of `a`) mean sizes apart; 0 for unlike sizes."""
+    size_a, size_b = (a[:, 2:] - a[:, :2])[:, None], (b[:, 2:] - b[:, :2])[None]
+    centre_a, centre_b = ((a[:, :2] + a[:, 2:]) / 2)[:, None], ((b[:, :2] + b[:, 2:]) / 2)[None]
+    distance = np.linalg.norm((centre_a - centre_b) / ((size_a + size_b) / 2), axis=-1)
+    ratio = np.sqrt(size_a.prod(axis=-1) / size_b.prod(axis=-1))
+    close = np.clip(1.0 - distance / reach[:, None], 0.0, None)
+    return np.asarray(np.where((ratio >= 0.6) & (ratio <= 1.6), close, 0.0))
+
+
 def _widened(boxes: Boxes, widening: float) -> Boxes:
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * widening
@@ -198,4 +261,5 @@ def _widened(boxes: Boxes, widening: float) -> Boxes:
 
 def _is_usable(detection: Detection) -> bool:
     box = detection.box
-    return bool(np.isfinite((*box, detection.score)).all()) and box.width >= 1 and box.height >= 1
+    within = all(-FARTHEST_PX <= value <= FARTHEST_PX for value in box)  # false for NaN
+    return within and math.isfinite(detection.score) and box.width >= 1 and box.height >= 1

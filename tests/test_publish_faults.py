@@ -7,8 +7,8 @@ import time
 
 import pytest
 from support.mosquitto import until
-from support.publishing import FAST, MemoryOutbox, fast, publishing
-from support.scripted_broker import PUBACK, Peer, Published, ScriptedBroker
+from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
+from support.scripted_broker import DISCONNECT, PUBACK, PUBLISH, Peer, Published, ScriptedBroker
 
 from edged.errors import StoreError
 from edged.publish import Publisher
@@ -109,6 +109,70 @@ def test_what_was_acknowledged_and_not_yet_deleted_is_not_sent_again() -> None:
     with ScriptedBroker(script) as broker, publishing(broker.port, outbox):
         assert until(lambda: len(outbox.acknowledged) == 5)
         assert [events(broker).count(f'{{"n":{n}}}') for n in (1, 2, 3, 4, 5)] == [1, 1, 1, 1, 3]
+
+
+def test_acknowledgements_that_come_with_the_end_of_the_connection_count() -> None:
+    outbox = MemoryOutbox(10)
+
+    def script(peer: Peer, number: int) -> None:
+        peer.accept()
+        if number > 1:
+            peer.serve()
+        messages = [peer.next_publish() for _ in range(6)]  # availability and 5 events
+        peer.send(b"".join(bytes([PUBACK << 4, 2, 0, message.mid]) for message in messages))
+
+    with ScriptedBroker(script) as broker, publishing(broker.port, outbox):
+        assert until(lambda: not outbox.rows)
+        assert [events(broker).count(f'{{"n":{n}}}') for n in range(1, 6)] == [1] * 5
+
+
+def test_every_connection_starts_with_online_discovery_and_all_retained_values() -> None:
+    said: list[list[str]] = []
+
+    def script(peer: Peer, number: int) -> None:
+        peer.accept()
+        messages = [peer.next_publish() for _ in range(4)]
+        said.append([message.payload for message in messages])
+
+    with ScriptedBroker(script) as broker:
+        config = mqtt_config(broker.port)
+        publisher = Publisher(
+            config, "dev1", MemoryOutbox(), print, discovery={"d": 1}, password=None, timing=fast(longest_delay_s=0.1)
+        )
+        publisher.retain("state", "s")
+        publisher.retain("camera/door/status", "c")
+        publisher.start()
+        assert until(lambda: len(said) >= 3)
+        publisher.stop(1)
+    assert said[:3] == [["online", '{"d":1}', "s", "c"]] * 3
+
+
+def test_a_connection_given_up_is_left_without_a_farewell_so_that_the_will_speaks() -> None:
+    kinds: list[list[int]] = []
+
+    def script(peer: Peer, number: int) -> None:
+        kinds.append(peer.kinds)
+        peer.accept()
+        with contextlib.suppress(ConnectionError):
+            while True:
+                peer.read()
+        time.sleep(0.05)
+
+    with ScriptedBroker(script) as broker, publishing(broker.port):
+        assert until(lambda: len(kinds) >= 2)
+        assert PUBLISH in kinds[0]
+        assert DISCONNECT not in kinds[0]
+
+
+def test_a_message_that_mqtt_cannot_carry_is_put_aside() -> None:
+    outbox = MemoryOutbox(1)
+    outbox.add(topic="camera/+/violation")
+    outbox.add()
+    with ScriptedBroker(polite) as broker, publishing(broker.port, outbox) as publisher:
+        assert until(lambda: outbox.acknowledged == [1, 3])
+        assert list(outbox.rows) == [2]
+        assert until(lambda: "kept and offered again" in (publisher.problem or ""))
+        assert len(broker.connected_at) == 1
 
 
 def test_rows_written_while_connected_follow_without_repeats() -> None:

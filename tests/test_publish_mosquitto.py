@@ -101,6 +101,8 @@ def test_kill_minus_nine_leaves_offline_behind(broker: Mosquitto) -> None:
             process.kill()
             process.wait(10)
         assert until(lambda: subscriber.payloads(AVAILABILITY) == ["online", "offline"])
+    with Subscriber(broker.port, AVAILABILITY, "-i", "late") as late:
+        assert until(lambda: late.received == [Received(AVAILABILITY, "offline", 1, True)])
 
 
 def test_two_thousand_rows_of_a_real_store_are_delivered_in_order_and_deleted(
@@ -320,16 +322,19 @@ def test_a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws(broker: Mo
 
 
 def test_a_probe_tells_what_is_wrong_and_disturbs_nobody(tmp_path: Path) -> None:
+    (tmp_path / "right").write_text(SECRET)
+    (tmp_path / "wrong").write_text("wrong")
     with (
-        Mosquitto(tmp_path, users={"camera": SECRET, "watcher": "w"}) as broker,
+        Mosquitto(tmp_path / "broker", users={"camera": SECRET, "watcher": "w"}) as broker,
         Subscriber(broker.port, "#", "-u", "watcher", "-P", "w") as subscriber,
         publishing(broker.port, username="camera", password=SECRET) as publisher,
     ):
         assert until(lambda: publisher.connected)
-        config = mqtt_config(broker.port, username="camera")
-        assert probe_broker(config, SECRET, FAST) is None
-        assert "password_file" in (probe_broker(config, "wrong", FAST) or "")
-        assert "nothing listens" in (probe_broker(mqtt_config(free_port()), None, FAST) or "")
+        right = mqtt_config(broker.port, username="camera", password_file=tmp_path / "right")
+        wrong = mqtt_config(broker.port, username="camera", password_file=tmp_path / "wrong")
+        assert probe_broker(right, "dev1") is None
+        assert "password_file" in (probe_broker(wrong, "dev1") or "")
+        assert "nothing listens" in (probe_broker(mqtt_config(free_port()), "dev1") or "")
         time.sleep(0.1)
         assert publisher.connected
         assert [message.payload for message in subscriber.received] == ["online"]

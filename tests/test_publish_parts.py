@@ -10,6 +10,7 @@ from edged.publish.commands import parse_command
 from edged.publish.delivery import WINDOW, Delivery
 from edged.publish.outgoing import MOST_ONCE, MOST_TOPICS, Message, Outgoing
 from edged.publish.pace import FLAPPING, Backoff
+from edged.types import OutboxMessage
 
 
 def test_a_command_is_a_known_verb_with_an_object() -> None:
@@ -174,3 +175,25 @@ def test_a_broker_that_refuses_everything_is_not_told_everything() -> None:
     assert refused == 1000
     assert take_all(delivery, now=599) == []
     assert take_all(delivery, now=601) == list(range(1, WINDOW + 1))
+
+
+def test_messages_in_flight_are_not_repeated_when_refused_ones_are_offered_again() -> None:
+    delivery = make_delivery(MemoryOutbox(4))
+    assert take_all(delivery) == [1, 2, 3, 4]
+    delivery.refused(2, now=0)
+    delivery.acknowledged(3)
+    assert take_all(delivery, now=601) == [2]
+
+
+def test_a_message_committed_while_the_outbox_is_being_read_is_not_overlooked() -> None:
+    class Busy(MemoryOutbox):
+        def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+            found = super().outbox_after(seq, limit)
+            if len(self.rows) < 3:
+                self.add()
+                delivery.wake()
+            return found
+
+    delivery = Delivery(Busy(), poll_s=5, retry_refused_s=600)
+    delivery.begin()
+    assert take_all(delivery) == [1, 2, 3]

@@ -23,12 +23,14 @@ from convert.mask.evaluate import (
 )
 from convert.mask.network import MaskModel, MaskNetwork
 from convert.onnx_file import Signature, require_parity, write_onnx
-from convert.training import averaged_state
+from convert.training import read_trained
 from edged.analyse.mask import CROP_SIZE
 from edged.types import JUDGED_STATES
 
 SIGNATURE = Signature({"faces": {0: "batch"}}, {"probabilities": {0: "batch"}})
 TOLERANCE = 1e-4
+SMALLEST_SCORED = 16
+"""Shorter side in pixels."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,10 @@ class ExportedMask:
 def export_mask(data: Path, run: Path, target: Path) -> ExportedMask:
     """Write the averaged weights of `run/checkpoint.pt` to `target`, calibrated on the held-out faces of at least 16 px."""
     network = MaskNetwork()
-    network.load_state_dict(averaged_state(run / "checkpoint.pt"))
+    network.load_state_dict(read_trained(run / "checkpoint.pt").weights)
     network.eval()
     examples = held_out_examples(data)
-    seen = examples.sides >= 16
+    seen = examples.sides >= SMALLEST_SCORED
     temperature = best_temperature(logits_of(network, examples.images[seen]), examples.states[seen])
     model = MaskModel(network, temperature)
     example = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
@@ -55,21 +57,39 @@ def export_mask(data: Path, run: Path, target: Path) -> ExportedMask:
     return ExportedMask(sha256, temperature, require_parity(model, target, batches, TOLERANCE))
 
 
-def report(data: Path, model: Path, seed: int = 0) -> str:
-    """The figures of an exported classifier, as Markdown: by size of the held-out faces, and on drawn masks."""
+@dataclass(frozen=True)
+class MaskReport:
+    """The card's tables as Markdown, and the manifest's figures."""
+
+    tables: str
+    figures: dict[str, float]
+
+
+def report(data: Path, model: Path, seed: int = 0) -> MaskReport:
+    """Score an exported classifier: by size of the held-out faces, and on drawn masks."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     real, drawn = held_out_examples(data), drawn_examples(data, seed)
     answers = _answers(session, real.images)
-    seen = real.sides >= 16
-    lines = ["Held-out part of masks853, labelled boxes, faces with a shorter side of at least 16 px:", ""]
-    lines += _table(confusion(answers[seen], real.states[seen]))
+    seen = real.sides >= SMALLEST_SCORED
+    counts = confusion(answers[seen], real.states[seen])
     error = calibration_error(answers[seen], real.states[seen])
-    lines += ["", f"Expected calibration error: {error:.3f}", "", *_bands(real, answers), ""]
-    lines += ["HELEN test faces, bare or with drawn masks (none of these people was trained on):", ""]
-    lines += _table(confusion(_answers(session, drawn.images), drawn.states))
-    return "\n".join(lines)
+    tables = [
+        f"Held-out part of masks853, labelled boxes, faces with a shorter side of at least {SMALLEST_SCORED} px:",
+        "",
+        *_table(counts),
+        "",
+        f"Expected calibration error: {error:.3f}",
+        "",
+        *_bands(real, answers),
+        "",
+        "HELEN test faces, bare or with drawn masks (none of these people was trained on):",
+        "",
+        *_table(confusion(_answers(session, drawn.images), drawn.states)),
+    ]
+    named = {f"f1_{state}": round(float(f1), 3) for state, f1 in zip(JUDGED_STATES, f1_scores(counts), strict=True)}
+    return MaskReport("\n".join(tables), {"macro_f1": round(macro_f1(counts), 3), **named})
 
 
 def _answers(session: ort.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:

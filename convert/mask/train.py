@@ -73,7 +73,7 @@ def _store(choice: MaskTraining) -> CropStore:
 
 def _fresh_progress() -> Progress:
     network = MaskNetwork().to(best_device())
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - missing in torch's stubs
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +14,8 @@ from edged.errors import ConfigError
 from edged.toml import load_toml
 
 DEFAULT_PATH = Path("/etc/edged/edged.toml")
+
+MOST_TOLD = 20
 
 TOP_LEVEL = {*Config.model_fields, "defaults"}
 
@@ -40,33 +42,42 @@ def load_config(path: Path) -> Config:
 
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
     """Validate the parsed tables of `path`, whose name is only used in messages."""
-    mistakes = _structural_mistakes(raw)
+    mistakes = _told(_structural_mistakes(raw))
     if not mistakes:
         try:
             return Config.model_validate(_merged(raw))
         except ValidationError as error:
-            details = error.errors(include_url=False)
-            mistakes = list(dict.fromkeys(_describe(detail, raw) for detail in details))
+            mistakes = _told(_describe(detail, raw) for detail in error.errors(include_url=False))
     raise ConfigError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 
-def _structural_mistakes(raw: Mapping[str, Any]) -> list[str]:
+def _told(mistakes: Iterable[str]) -> list[str]:
+    """Each mistake once, and no more than a person can use: what is shared is found wrong for every camera."""
+    told: dict[str, None] = {}
+    for mistake in mistakes:
+        if len(told) == MOST_TOLD:
+            return [*told, "and more; correct these first"]
+        told[mistake] = None
+    return list(told)
+
+
+def _structural_mistakes(raw: Mapping[str, Any]) -> Iterator[str]:
     """What must hold before `[defaults]` can be merged into cameras."""
-    mistakes = [_unknown((key,), TOP_LEVEL) for key in raw if key not in TOP_LEVEL]
+    yield from (_unknown((key,), TOP_LEVEL) for key in raw if key not in TOP_LEVEL)
     tables = {"defaults": raw.get("defaults", {}), "mask": raw.get("mask", {}), "camera": raw.get("camera", {})}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            mistakes.append(f"key {name} = {_show(table)}: must be a table, [{name}]")
+            yield f"key {name} = {_show(table)}: must be a table, [{name}]"
     if isinstance(tables["defaults"], dict):
         allowed = set(CameraConfig.model_fields) - {"source", "mask"}
-        mistakes += [_unknown(("defaults", key), allowed) for key in tables["defaults"] if key not in allowed]
+        yield from (_unknown(("defaults", key), allowed) for key in tables["defaults"] if key not in allowed)
     if isinstance(tables["camera"], dict):
-        for name, camera in tables["camera"].items():
-            if not isinstance(camera, dict):
-                mistakes.append(f"key camera.{name} = {_show(camera)}: must be a table, [camera.{name}]")
-            elif not isinstance(camera.get("mask", {}), dict):
-                mistakes.append(f"key camera.{name}.mask: must be a table, [camera.{name}.mask]")
-    return mistakes
+        for camera, table in tables["camera"].items():
+            name = _name(("camera", camera))
+            if not isinstance(table, dict):
+                yield f"key {name} = {_show(table)}: must be a table, [{name}]"
+            elif not isinstance(table.get("mask", {}), dict):
+                yield f"key {name}.mask: must be a table, [{name}.mask]"
 
 
 def _merged(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,11 +97,11 @@ def _describe(detail: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         return _unknown(location, _known_keys(location[:-1]))
     if detail["type"] == "missing":
-        return f"key {'.'.join(location)}: is missing; give it a value"
+        return f"key {_name(location)}: is missing; give it a value"
     message = _for_people(detail)
     if isinstance(detail["input"], dict):
-        return f"table [{'.'.join(location)}]: {message}"
-    return f"key {'.'.join(location)} = {_show(detail['input'])}: {message}"
+        return f"table [{_name(location)}]: {message}"
+    return f"key {_name(location)} = {_show(detail['input'])}: {message}"
 
 
 def _for_people(detail: Mapping[str, Any]) -> str:
@@ -137,7 +148,13 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 def _unknown(location: tuple[str, ...], known: set[str]) -> str:
     near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
     remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"key {'.'.join(location)}: unknown; {remedy}"
+    return f"key {_name(location)}: unknown; {remedy}"
+
+
+def _name(location: tuple[str, ...]) -> str:
+    """The key's full name on one line, whatever characters it was given."""
+    text = ".".join(part if part.isprintable() else repr(part) for part in location)
+    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def _show(value: object) -> str:

@@ -52,7 +52,7 @@ def redact(uri: str) -> str:
 
     Everything up to the last @ goes, since people write passwords with @ and / in them; local paths have three slashes.
     """
-    return re.sub(r"//(?!/)\S*@", "//***@", uri)
+    return re.sub(r"(?<!/)//(?!/)\S*@", "//***@", uri)
 
 
 def _options(scheme: str, query: str) -> dict[str, int]:

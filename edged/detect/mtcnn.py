@@ -168,7 +168,7 @@ def strips(height: int, width: int) -> Iterator[tuple[int, int]]:
     rows = max(STRIP_PIXELS // width // STRIDE, CELL) * STRIDE
     # Pooling rounds up: with an odd height, a last window ends one row below the picture.
     for first in range(0, height - CELL + 2, rows):
-        yield first, min(first + rows + CELL, height)
+        yield first, min(first + rows + CELL - STRIDE, height)
 
 
 def patches(image: Picture, boxes: Floats, size: int) -> Floats:

@@ -12,6 +12,8 @@ from edged.render.outline import Array, Outline, Wear, mask_outline
 from edged.types import Image, MaskState, Points
 
 _SUBPIXEL_BITS = 4
+_FAR = 1e5
+"""Points beyond this (or not finite) belong to no face in a picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +45,18 @@ def wear_mask(image: Image, points: Points, style: MaskStyle, wear: Wear, rng: n
     """Draw a mask of `style` on the face with `points` (68 x 2 iBUG, or 5 x 2) in pixels of `image`.
 
     `image` is left as it is. `rng` decides where exactly the mask sits; the same seed draws the same picture.
-    A face wholly outside the picture changes nothing.
+    A face wholly outside the picture, or with points that are not finite, changes nothing.
     """
-    points68 = points if len(points) == 68 else sixty_eight_points(points)
-    outline = mask_outline(points68, wear, style.straightness, rng)
     drawn = image.copy()
     coverage = np.zeros(image.shape[:2], np.uint8)
+    state = MaskState.CORRECT if wear is Wear.CORRECT else MaskState.INCORRECT
+    if not (np.abs(points) < _FAR).all():
+        return WornMask(drawn, coverage, np.ones(5, np.bool_), state)
+    points68 = points if len(points) == 68 else sixty_eight_points(points)
+    outline = mask_outline(points68, wear, style.straightness, rng)
     window = _window(outline, image.shape[1], image.shape[0])
     if window is not None:
         _draw(window.of(drawn), window.of(coverage), outline, style, window, rng)
-    state = MaskState.CORRECT if wear is Wear.CORRECT else MaskState.INCORRECT
     visible = _visible(coverage, points if len(points) == 5 else five_points(points68))
     return WornMask(drawn, coverage, visible, state)
 
@@ -60,8 +64,6 @@ def wear_mask(image: Image, points: Points, style: MaskStyle, wear: Wear, rng: n
 def _window(outline: Outline, width: int, height: int) -> _Window | None:
     """The picture's part around the outline; None when nothing of it is inside."""
     everything = np.concatenate([outline.edge, *outline.loops])
-    if not np.isfinite(everything).all():
-        return None
     reach = 0.25 * outline.unit + 3
     x1, y1 = np.maximum(np.floor(everything.min(axis=0) - reach), 0).astype(int)
     x2, y2 = np.minimum(np.ceil(everything.max(axis=0) + reach), (width, height)).astype(int)
@@ -115,7 +117,7 @@ def _light(face: NDArray[np.float32], alpha: NDArray[np.uint8], unit: float) -> 
 def _as_colourful(fabric: NDArray[np.float32], patch: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The fabric in grey where the picture is grey (night cameras)."""
     spread = float((patch.max(axis=2).astype(np.int16) - patch.min(axis=2)).mean())
-    colour = min(1.0, spread / 8.0)
+    colour = float(np.clip((spread - 4) / 16, 0, 1))
     return fabric if colour == 1.0 else fabric * colour + fabric.mean(axis=2, keepdims=True) * (1 - colour)
 
 

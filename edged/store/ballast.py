@@ -17,13 +17,16 @@ class Ballast:
     def lay(self) -> None:
         """Reserve the space, if it is not reserved and there is plenty left; a failure leaves nothing behind."""
         try:
-            if self._path.exists() or shutil.disk_usage(self._path.parent).free < ROOM_TO_LAY:
+            if self._is_laid() or shutil.disk_usage(self._path.parent).free < ROOM_TO_LAY:
                 return
             with self._path.open("wb") as file:
                 for _ in range(BALLAST_BYTES // 65_536):
                     file.write(bytes(65_536))
         except OSError:
             self.throw()
+
+    def _is_laid(self) -> bool:
+        return self._path.exists() and self._path.stat().st_size >= BALLAST_BYTES
 
     def throw(self) -> bool:
         """Give the space back; return whether there was any."""

@@ -97,15 +97,29 @@ class StoreReader:
                 sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
             ) as connection:
                 connection.row_factory = sqlite3.Row
+                connection.text_factory = readable_text
                 connection.execute("PRAGMA query_only = ON")
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot be read ({error})") from None
 
 
+def readable_text(raw: bytes) -> str:
+    """Text as stored; a flipped bit in it must cost a letter, not the row."""
+    return raw.decode(errors="replace")
+
+
+def parsed_json(text: str | None) -> Any:
+    """What is in a JSON column; None when that is nothing, or damaged beyond reading."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
+
+
 def _parsed(row: Row) -> Row:
     """Decode the JSON columns."""
     for column in ("votes", "details"):
-        if row.get(column) is not None:
-            row[column] = json.loads(row[column])
+        if column in row:
+            row[column] = parsed_json(row[column])
     return row

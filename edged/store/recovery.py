@@ -1,6 +1,7 @@
 """Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup, makes backups."""
 
 import os
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.errors import StoreError
+from edged.store.ballast import Ballast
+from edged.store.reader import readable_text
 
 # WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
 # The WAL is kept under 4 MiB, and mmap stays off: a truncated file would kill the process.
@@ -36,21 +39,19 @@ class Restored:
 
 
 def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
-    """A writing connection to a sound database at `path`. Raise StoreError when the folder cannot be used."""
+    """A writing connection to a sound database at `path`, whose folder exists. Raise StoreError when it cannot be used."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path.parent}: cannot be made ({error.strerror}); set store.path to a folder edged may write"
-        ) from None
-    try:
-        return _connect(path), None
-    except sqlite3.DatabaseError as error:
+        if not _is_gone(path):
+            return _connect(path), None
+    except sqlite3.Error as error:
+        if _is_full(error) and Ballast(path.parent).throw():
+            return open_checked(path)
         if not _is_damage(error):
-            raise StoreError(
-                f"{path}: cannot be opened ({error}); the folder must exist and belong to the user edged runs as"
-            ) from None
-    return _restore(path)
+            raise _cannot_open(path, error) from None
+    try:
+        return _restore(path)
+    except (sqlite3.Error, OSError) as error:
+        raise _cannot_open(path, error) from None
 
 
 def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp: str) -> Path:
@@ -63,6 +64,7 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
         partial.unlink(missing_ok=True)
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
+            _stand_alone(copy)
         _sync(partial)
         partial.replace(target)
         _sync(folder)
@@ -84,6 +86,7 @@ def copy_while_open(path: Path, target: Path) -> None:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(partial)) as copy:
             source.backup(copy)
+            _stand_alone(copy)
         _sync(partial)
         partial.replace(target)
     except (sqlite3.Error, OSError) as error:
@@ -108,6 +111,7 @@ def is_sound(path: Path) -> bool:
 def _connect(path: Path) -> sqlite3.Connection:
     # The store's worker thread uses what the main thread opened, one after the other, never at once.
     connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+    connection.text_factory = readable_text
     try:
         for pragma in PRAGMAS:
             connection.execute(pragma)
@@ -124,11 +128,37 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _stand_alone(copy: sqlite3.Connection) -> None:
+    """A copy is one file: in WAL mode even reading it would lay two more beside it."""
+    copy.execute("PRAGMA journal_mode = DELETE")
+
+
 def _user_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_gone(path: Path) -> bool:
+    """Whether what was there has been lost: a file without content beside a WAL or backups, or something not a file."""
+    if not path.exists():
+        return False
+    if not path.is_file():
+        return True
+    wal = path.with_name(path.name + "-wal")
+    return path.stat().st_size == 0 and (bool(backups(path)) or (wal.exists() and wal.stat().st_size > 0))
+
+
+def _cannot_open(path: Path, error: Exception) -> StoreError:
+    remedy = "the folder must exist and belong to the user edged runs as"
+    if _is_full(error):
+        remedy = "the disk is full: free some space"
+    return StoreError(f"{path}: cannot be opened ({error}); {remedy}")
+
+
+def _is_full(error: Exception) -> bool:
+    return str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_FULL")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
     """Damage to the file's content, as against a folder, lock or disk that does not allow opening it."""
     name = getattr(error, "sqlite_errorname", None)
     return name is None or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
@@ -137,11 +167,14 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
     """Set the damaged files aside and go on from the newest sound backup, or from an empty database."""
     quarantined = _quarantine(path)
+    partial = path.with_name(path.name + ".restoring")
     for backup in sorted(backups(path), key=lambda file: file.stat().st_mtime, reverse=True):
         if is_sound(backup):
             gap_from = int(backup.stat().st_mtime * 1000)
-            with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(path)) as target:
-                source.backup(target)
+            shutil.copyfile(backup, partial)
+            _sync(partial)
+            partial.replace(path)
+            _sync(path.parent)
             return _connect(path), Restored(quarantined, backup, gap_from)
     return _connect(path), Restored(quarantined, None, None)
 

@@ -55,6 +55,9 @@ class EventEnded:
     ended_at: int
     end_reason: str
     details: Mapping[str, object]
+    started_at: int | None = None
+    """The start, as the clock knows it now: it may have been set meanwhile. None leaves it, and `clock_ok`, as it was."""
+    clock_ok: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

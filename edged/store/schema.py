@@ -74,3 +74,9 @@ def _tables(db: Database) -> None:
         not_null={"timezone", "created", "report", "sha256"},
     )
     db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})
+
+
+@MIGRATIONS(name="0002_outbox_by_event")
+def _outbox_by_event(db: Database) -> None:
+    # Retention asks for each old event whether a message of it still waits.
+    db.table("outbox").create_index(["event_id"])

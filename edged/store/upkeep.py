@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 SMALLEST_SHIFT_MS = 1000
+MOST_PRUNED = 10_000
+"""Rows deleted at once; the rest goes a minute later, so that events do not wait."""
 
 
 @dataclass(slots=True)
@@ -49,19 +51,30 @@ class Upkeep:
     def _daily(self, store: Store) -> None:
         now = self.clock.utc_ms()
         # A clock that was never set must not delete a record by mistake; it can only delete too little.
-        pruned = store.prune(now - self.retention_days * DAY_MS) if self.clock.trusted() else 0
+        pruned = store.prune(now - self.retention_days * DAY_MS, MOST_PRUNED) if self.clock.trusted() else 0
+        if pruned >= MOST_PRUNED:
+            self._next_daily_s = self.clock.monotonic_s()
+            return
         if self.backups:
             stamp = f"{datetime.fromtimestamp(now / 1000, timezone.utc):%Y%m%d-%H%M%S}"
             store.back_up(self.backups, stamp)
         log.info("daily upkeep of the database: %d old rows deleted, %d backups kept", pruned, self.backups)
 
     def _put_instants_right(self, store: Store) -> None:
-        if self._was_trusted or not self.clock.trusted():
+        """Bring what was recorded before a jump of the clock into its present reckoning, until it may be believed."""
+        if self._was_trusted:
             return
-        self._was_trusted = True
+        trusted = self.clock.trusted()
         shift = self._offset() - self._offset_ms
-        store.shift_untrusted(self._started_ms, shift if abs(shift) >= SMALLEST_SHIFT_MS else 0)
-        log.info("the clock is set; instants recorded before were moved by %.1f s", shift / 1000)
+        shift = shift if abs(shift) >= SMALLEST_SHIFT_MS else 0
+        if not shift and not trusted:
+            return
+        now = self.clock.utc_ms() - shift
+        store.shift_untrusted(self._started_ms, now, shift, trusted=trusted)
+        self._was_trusted = trusted
+        self._started_ms += shift
+        self._offset_ms += shift
+        log.info("the clock was set; instants recorded before were moved by %.1f s", shift / 1000)
 
     def _offset(self) -> int:
         return self.clock.utc_ms() - round(self.clock.monotonic_s() * 1000)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
-from edged.store.rows import Acknowledged, Change, CoverageMinute
-from edged.store.writer import Store, StoreFull
+from edged.store.rows import Acknowledged, Change
+from edged.store.writer import Store, StoreFull, StoreRefused
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,9 @@ RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 10.0
 MOST_WAITING = 20_000
 MOST_IN_ONE_COMMIT = 2_000
 UPKEEP_INTERVAL_S = 60.0
+
+Group = tuple[Change, ...]
+"""What was submitted together, and is written together or not at all."""
 
 
 class StoreWorker(Worker):
@@ -37,7 +40,7 @@ class StoreWorker(Worker):
         """`committed` is called after each commit, `upkeep` about once a minute, `reopen` after an I/O error."""
         super().__init__("store")
         self.dropped = 0
-        """Changes lost because the disk was full for too long."""
+        """Changes lost because nothing could be written for too long, or never could be."""
         self.problem: str | None = None
         """Why nothing can be written now, or None."""
         self._store = store
@@ -45,7 +48,8 @@ class StoreWorker(Worker):
         self._upkeep = upkeep
         self._reopen = reopen
         self._ballast = Ballast(store.path.parent)
-        self._waiting: queue.Queue[tuple[Change, ...]] = queue.Queue()
+        self._upkeep_problem: str | None = None
+        self._waiting: queue.Queue[Group] = queue.Queue()
         self._waiting_count = 0
         self._lock = threading.Lock()
 
@@ -81,46 +85,65 @@ class StoreWorker(Worker):
         """Close the database. Call after `stop`."""
         self._store.close()
 
-    def _gather(self) -> list[Change]:
-        """What waits, gathered for a moment after the first; empty when nothing came for a second."""
+    def _gather(self) -> list[Group]:
+        """What waits, gathered for a moment after the first; empty when nothing came for half a second."""
         try:
-            gathered = list(self._waiting.get(timeout=0.5))
+            gathered = [self._waiting.get(timeout=0.5)]
         except queue.Empty:
             return []
-        deadline = time.monotonic() + GATHER_S
-        while len(gathered) < MOST_IN_ONE_COMMIT:
+        count, deadline = len(gathered[0]), time.monotonic() + GATHER_S
+        while count < MOST_IN_ONE_COMMIT:
+            left_s = 0.0 if self.stopping.is_set() else max(0.0, deadline - time.monotonic())
             try:
-                gathered += self._waiting.get(timeout=max(0.0, deadline - time.monotonic()))
+                gathered.append(self._waiting.get(timeout=left_s))
             except queue.Empty:
                 break
+            count += len(gathered[-1])
         return gathered
 
-    def _write(self, batch: list[Change]) -> bool:
-        """Commit `batch`, retrying as long as it takes; False when the worker is stopped before it worked."""
+    def _write(self, groups: list[Group]) -> bool:
+        """Commit `groups`, retrying as long as it takes; False when the worker was stopped before it worked."""
+        changes = [change for group in groups for change in group]
         wait_s = RETRY_FIRST_S
         while True:
+            last_try = self.stopping.is_set()
             try:
-                self._store.write(batch)
+                self._store.write(changes)
+            except StoreRefused as error:
+                return self._write_what_can_be(groups, error)
             except StoreError as error:
-                self._failed(error)
-                if self.stopping.wait(wait_s):
-                    log.error("stopped with %d changes that could not be written: %s", len(batch), error)
+                if self._make_room(error):
+                    continue
+                if last_try:
+                    lost = len(changes) + self._waiting_besides(changes)
+                    log.error("stopped with %d changes that could not be written: %s", lost, error)
                     return False
+                self.stopping.wait(wait_s)
                 self.beat()
                 wait_s = min(wait_s * 2, RETRY_LONGEST_S)
-                batch = [change for change in batch if not isinstance(change, CoverageMinute)]
             else:
-                self._succeeded(len(batch))
+                self._succeeded(len(changes))
                 return True
 
-    def _failed(self, error: StoreError) -> None:
+    def _write_what_can_be(self, groups: list[Group], error: StoreRefused) -> bool:
+        """One bad group must not keep the others out, nor the worker busy for ever: it is left out and counted."""
+        if len(groups) == 1:
+            log.error("%d changes are left out: %s", len(groups[0]), error)
+            with self._lock:
+                self.dropped += len(groups[0])
+                self._waiting_count -= len(groups[0])
+            return True
+        return all(self._write([group]) for group in groups)
+
+    def _make_room(self, error: StoreError) -> bool:
+        """After a failure: log it once, do what may help, return whether to try again at once."""
         if self.problem is None:
             log.error("nothing can be stored: %s", error)
         self.problem = str(error)
         if isinstance(error, StoreFull):
-            self._ballast.throw()
-        else:
-            self._open_again()
+            return self._ballast.throw()
+        self._open_again()
+        return False
 
     def _open_again(self) -> None:
         """After an I/O error the old handle cannot be trusted: what it says is on the disk may not be."""
@@ -132,15 +155,23 @@ class StoreWorker(Worker):
 
     def _succeeded(self, count: int) -> None:
         with self._lock:
-            self._waiting_count = max(0, self._waiting_count - count)
+            self._waiting_count -= count
         if self.problem is not None:
             log.warning("storing works again")
             self.problem = None
         self._committed()
+
+    def _waiting_besides(self, changes: list[Change]) -> int:
+        with self._lock:
+            return self._waiting_count - len(changes)
 
     def _look_after(self) -> None:
         self._ballast.lay()
         try:
             self._upkeep(self._store)
         except StoreError as error:
-            log.warning("upkeep of the database failed: %s", error)
+            if self._upkeep_problem != str(error):
+                log.warning("upkeep of the database failed: %s", error)
+            self._upkeep_problem = str(error)
+        else:
+            self._upkeep_problem = None

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from edged.errors import StoreError
+from edged.store.lock import WriterLock
+from edged.store.reader import parsed_json
 from edged.store.recovery import Restored, back_up, open_checked
 from edged.store.rows import (
     Acknowledged,
@@ -29,6 +32,10 @@ class StoreFull(StoreError):
     """The disk has no room; what was asked was rolled back and may be tried again."""
 
 
+class StoreRefused(StoreError):
+    """SQLite will never take what was asked, however often it is tried; it was rolled back."""
+
+
 class Store:
     """Owns the database file. Not thread-safe: one thread of one process holds the only writing connection.
 
@@ -39,14 +46,21 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open or create the database, restoring a backup when it is damaged. Raise StoreError when that is impossible."""
         self.path = path
-        connection, self.restored = open_checked(path)
-        self._connection = connection
-        self._db = Database(connection)
+        self._lock = WriterLock(path)
+        try:
+            self._connection, self.restored = open_checked(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._db = Database(self._connection)
         try:
             self._migrate()
         except sqlite3.Error as error:
-            self._connection.close()
+            self.close()
             raise _store_error(path, error) from None
+        except BaseException:
+            self.close()
+            raise
 
     restored: Restored | None
     """What was lost and put back at this start, or None."""
@@ -62,28 +76,28 @@ class Store:
     def close(self) -> None:
         """Fold the WAL into the file and close. Idempotent."""
         self._connection.close()
+        self._lock.release()
 
     def write(self, changes: Iterable[Change]) -> None:
-        """Apply all of `changes` or none. Raise StoreFull when the disk is full, StoreError on other failures."""
-        try:
-            with self._db.atomic():
-                for change in changes:
-                    self._apply(change)
-        except sqlite3.Error as error:
-            raise _store_error(self.path, error) from None
+        """Apply all of `changes` or none.
+
+        Raise StoreFull when the disk is full, StoreRefused when no retry will help, StoreError on other failures.
+        """
+        with self._transaction():
+            for change in changes:
+                self._apply(change)
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Record facts about this device and run."""
-        try:
-            with self._db.atomic():
-                self._db.table("meta").upsert_all(({"key": k, "value": v} for k, v in values.items()), pk="key")
-        except sqlite3.Error as error:
-            raise _store_error(self.path, error) from None
+        with self._transaction():
+            self._db.table("meta").upsert_all(({"key": k, "value": v} for k, v in values.items()), pk="key")
 
     def open_events(self) -> list[dict[str, Any]]:
         """Events that have not ended: at start, those that a crash left behind."""
-        cursor = self._db.query("SELECT * FROM events WHERE ended_at IS NULL ORDER BY started_at")
-        return [{**row, "votes": _parsed(row["votes"]), "details": _parsed(row["details"])} for row in cursor]
+        rows = self._query("SELECT * FROM events WHERE ended_at IS NULL ORDER BY started_at")
+        return [
+            {**row, "votes": parsed_json(row["votes"]), "details": parsed_json(row["details"]) or {}} for row in rows
+        ]
 
     def last_known(self) -> int:
         """The latest instant the record knows of, in UTC milliseconds; 0 when it is empty."""
@@ -91,24 +105,30 @@ class Store:
             "SELECT max(a) AS last FROM (SELECT max(started_at) a FROM events UNION ALL SELECT max(ended_at) FROM events"
             " UNION ALL SELECT max(last_seen) FROM encounters UNION ALL SELECT max(minute) FROM coverage)"
         )
-        return int(next(self._db.query(sql))["last"] or 0)
+        return int(self._query(sql)[0]["last"] or 0)
 
     def close_encounters(self) -> None:
         """Close the encounters that a crash left open, as they were last seen."""
         self.execute("UPDATE encounters SET closed = 1 WHERE closed = 0")
 
-    def shift_untrusted(self, boot_started: int, shift_ms: int) -> None:
-        """Move this run's instants, written before the clock was set, by `shift_ms`, and mark them as believed."""
-        with self._db.atomic():
+    def shift_untrusted(self, since: int, until: int, shift_ms: int, *, trusted: bool) -> None:
+        """Move by `shift_ms` the instants that an unset clock gave to what began in [`since`, `until`], in its reckoning.
+
+        `trusted`: they are right now, and marked so.
+        """
+        with self._transaction():
             for table, begin, end in (("events", "started_at", "ended_at"), ("encounters", "first_seen", "last_seen")):
-                self._db.execute(
-                    f"UPDATE {table} SET {begin} = {begin} + :s, {end} = {end} + :s, clock_ok = 1"  # noqa: S608
-                    f" WHERE clock_ok = 0 AND {begin} >= :b",
-                    {"s": shift_ms, "b": boot_started},
+                self._connection.execute(
+                    f"UPDATE {table} SET {begin} = {begin} + :s, {end} = {end} + :s, clock_ok = :t"  # noqa: S608
+                    f" WHERE clock_ok = 0 AND {begin} BETWEEN :b AND :e",
+                    {"s": shift_ms, "t": trusted, "b": since, "e": until},
                 )
 
-    def prune(self, before: int) -> int:
-        """Delete what is older than `before` and delivered, in small transactions; return how many rows went."""
+    def prune(self, before: int, most: int | None = None) -> int:
+        """Delete what is older than `before` and delivered, in small transactions; return how many rows went.
+
+        It stops soon after `most`: the writing thread has other things to do.
+        """
         gone = 0
         statements = (
             "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE started_at < ? AND ended_at IS NOT NULL"
@@ -117,14 +137,14 @@ class Store:
             "DELETE FROM coverage WHERE rowid IN (SELECT rowid FROM coverage WHERE minute < ? LIMIT 500)",
         )
         for statement in statements:
-            while (deleted := self.execute(statement, (before,))) > 0:
+            while (most is None or gone < most) and (deleted := self.execute(statement, (before,))) > 0:
                 gone += deleted
-        self.execute("PRAGMA incremental_vacuum")
+        self._give_pages_back(most or 0)
         return gone
 
     def trim_outbox(self, limit: int) -> int:
         """Keep at most `limit` waiting messages: oldest updates go first, then the oldest of all. Return how many went."""
-        waiting = int(next(self._db.query("SELECT count(*) AS n FROM outbox"))["n"])
+        waiting = int(self._query("SELECT count(*) AS n FROM outbox")[0]["n"])
         excess = waiting - limit
         if excess <= 0:
             return 0
@@ -140,9 +160,27 @@ class Store:
 
     def execute(self, sql: str, values: tuple[object, ...] = ()) -> int:
         """One statement in its own transaction; return how many rows it changed."""
+        with self._transaction():
+            return self._connection.execute(sql, values).rowcount
+
+    def _give_pages_back(self, most: int) -> None:
+        """Shorten the file by the pages that are free, at most `most` of them, all when 0."""
+        try:
+            # Only a script is run to its end: `execute` takes the first step, which frees one page.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from None
+
+    def _query(self, sql: str) -> list[dict[str, Any]]:
+        with self._transaction():
+            return list(self._db.query(sql))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing; SQLite's errors become ours."""
         try:
             with self._db.atomic():
-                return self._connection.execute(sql, values).rowcount
+                yield
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from None
 
@@ -161,22 +199,39 @@ class Store:
     def _apply(self, change: Change) -> None:
         match change:
             case EventStarted():
-                self._db.table("events").insert(_event_columns(change) | {"seq": 1, "acked_seq": 0})
+                self._start(change)
             case EventUpdated() | EventEnded():
-                columns = _event_columns(change)
-                self._db.table("events").update(columns.pop("event_id"), columns)
+                self._update(change)
             case EncounterRow():
                 self._db.table("encounters").upsert(
                     _columns(change) | {"votes": _text(change.votes)}, pk="encounter_id"
                 )
             case OutboxMessageRow():
-                self._db.table("outbox").insert(_columns(change))
+                # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
+                if change.event_id is None or self._is_known(change.event_id):
+                    self._db.table("outbox").insert(_columns(change))
             case CoverageMinute():
                 self._add_coverage(change)
             case ReportRow():
                 self._db.table("reports").upsert(_columns(change), pk="day")
             case Acknowledged():
                 self._acknowledge(change.seq)
+
+    def _start(self, change: EventStarted) -> None:
+        # It may be there already: a commit that ended in an I/O error can have reached the disk before it is tried again.
+        if not self._is_known(change.event_id):
+            self._db.table("events").insert(_event_columns(change) | {"seq": 1, "acked_seq": 0})
+
+    def _update(self, change: EventUpdated | EventEnded) -> None:
+        columns = _event_columns(change)
+        if isinstance(change, EventEnded) and change.started_at is None:
+            del columns["started_at"], columns["clock_ok"]
+        assignments = ", ".join(f"{name} = :{name}" for name in columns)
+        self._connection.execute(f"UPDATE events SET {assignments} WHERE event_id = :event_id", columns)  # noqa: S608
+
+    def _is_known(self, event_id: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone()
+        return found is not None
 
     def _acknowledge(self, seq: int) -> None:
         self._connection.execute(
@@ -212,12 +267,10 @@ def _text(value: Mapping[str, object] | None) -> str | None:
     return None if value is None else json.dumps(dict(value), separators=(",", ":"), allow_nan=False)
 
 
-def _parsed(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
-
-
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorname", "") or ""
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
+        return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
     if code.startswith("SQLITE_FULL"):
         return StoreFull(f"{path}: the disk is full; free some space, or lower store.retention_days")
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):

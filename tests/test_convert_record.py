@@ -1,0 +1,50 @@
+"""Recording an export changes its own entry and tables, and nothing else."""
+
+import pytest
+
+from convert.record import BEGIN, END, record_model, record_tables
+from edged.errors import UsageError
+from edged.toml import load_toml
+
+MANIFEST = """# comment
+[model.one]
+sha256 = "aa"
+[model.one.figures]
+speed = 1
+
+[model.one-more]
+sha256 = "bb"
+[model.one-more.figures]
+speed = 2
+"""
+
+
+@pytest.mark.parametrize("name", ["one", "one-more"])
+def test_only_the_named_entry_changes(tmp_path, name):
+    path = tmp_path / "manifest.toml"
+    path.write_text(MANIFEST)
+    before = load_toml(path)["model"]
+    record_model(path, name, "cc", {"speed": 3.5, "new": 0.25})
+    after = load_toml(path)["model"]
+    assert after[name] == {"sha256": "cc", "figures": {"speed": 3.5, "new": 0.25}}
+    other = ({"one", "one-more"} - {name}).pop()
+    assert after[other] == before[other]
+    assert path.read_text().startswith("# comment\n")
+
+
+def test_an_unknown_entry_is_refused(tmp_path):
+    path = tmp_path / "manifest.toml"
+    path.write_text(MANIFEST)
+    with pytest.raises(UsageError, match="no entry"):
+        record_model(path, "two", "cc", {})
+
+
+def test_tables_stand_between_the_marks(tmp_path):
+    card = tmp_path / "card.md"
+    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    record_tables(card, "new")
+    record_tables(card, "newer\n")
+    assert card.read_text() == f"before\n{BEGIN}\n\nnewer\n\n{END}\nafter\n"
+    card.write_text("no marks")
+    with pytest.raises(UsageError, match="no lines"):
+        record_tables(card, "new")
