@@ -243,7 +243,9 @@ class App:
                 password=read_password(config.mqtt),
             )
         publish = lambda report: self._retain(messages.REPORT_DAILY, report, 1)  # noqa: E731
-        return Telling(publisher, Reporter(config, self._reader, self._store, self._clock, publish))
+        return Telling(
+            publisher, Reporter(config, self._reader, self._store, self._clock, publish, self._models.hashes)
+        )
 
     def _start_telling(self) -> None:
         if self._telling.publisher:

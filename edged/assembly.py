@@ -1,5 +1,6 @@
 """Builds models and pipelines from the config: the one map from config keys to the settings of the stages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edged.analyse import Analyser
@@ -10,7 +11,7 @@ from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import make_detector
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import EventSettings, MaskEvents
-from edged.inference import Manifest, default_engines_dir, load_manifest, open_engine
+from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
 from edged.ports import Detector, Engine, MaskJudge
 from edged.signals import Signals, VoteSettings
@@ -29,7 +30,8 @@ class Models:
 
     detector: Detector
     judge: MaskJudge
-    manifest: Manifest
+    hashes: Mapping[str, str]
+    """Name and SHA-256 of every loaded model."""
 
 
 def model_names(config: ModelsConfig) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ def load_models(config: ModelsConfig) -> Models:
 
     detector = make_detector(config.detector, open_model, smallest_face=config.smallest_face)
     judge = MaskClassifier(open_model(MASK_MODEL))
-    return Models(detector, judge, manifest)
+    return Models(detector, judge, {name: manifest.entry(name).sha256 for name in model_names(config)})
 
 
 def build_pipeline(

@@ -3,15 +3,15 @@
 import json
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from edged.config import Config
+from edged.config import Config, config_sha256
 from edged.errors import EdgedError
 from edged.ports import Clock
-from edged.report import build_report, canonical_json, report_sha256
+from edged.report import build_report, canonical_json, report_sha256, stored_report
 from edged.report.day import finished_days
 from edged.store import ReportRow, StoreReader
 from edged.store.worker import StoreWorker
@@ -24,8 +24,8 @@ MOST_DAYS_MADE_UP = 31
 EARLIEST_PLAUSIBLE_MS = 1_767_225_600_000
 """2026-01-01: an earlier present is a clock that was never set."""
 
-GRACE_MS = 15 * 60_000
-"""A day is closed this long after its midnight, when its last passages have ended."""
+GRACE_MS = 5 * 60_000
+"""A day is closed this long after its midnight, when its last passages have ended; edged-report.timer comes later."""
 
 Answer = Callable[[dict[str, Any]], None]
 
@@ -34,15 +34,26 @@ class Reporter(Worker):
     """Reads with its own connection; what it makes goes through the store's one writer."""
 
     def __init__(
-        self, config: Config, reader: StoreReader, store: StoreWorker, clock: Clock, publish: Callable[[str], None]
+        self,
+        config: Config,
+        reader: StoreReader,
+        store: StoreWorker,
+        clock: Clock,
+        publish: Callable[[str], None],
+        models: Mapping[str, str],
     ) -> None:
-        """`publish` gets the canonical JSON of the last finished day, at start and whenever there is a newer one."""
+        """`publish` gets the canonical JSON of the last finished day, at start and whenever there is a newer one.
+
+        `models` maps the name of each model in use to its SHA-256, for the report's footnotes.
+        """
         super().__init__("reporter")
         self._config = config
         self._reader = reader
         self._store = store
         self._clock = clock
         self._publish = publish
+        self._models = models
+        self._config_sha256 = config_sha256(config)
         self._requests: queue.Queue[tuple[date, Answer]] = queue.Queue(maxsize=8)
         self._published: str | None = None
 
@@ -73,7 +84,14 @@ class Reporter(Worker):
             answer({"ok": False, "error": str(error)})
 
     def _build(self, day: date) -> dict[str, Any]:
-        return build_report(self._reader, self._config, day, self._clock.utc_ms())
+        return stored_report(self._reader, day) or build_report(
+            self._reader,
+            self._config,
+            day,
+            self._clock.utc_ms(),
+            models=self._models,
+            config_sha256=self._config_sha256,
+        )
 
     def _make_due(self) -> None:
         """Store the report of every finished day that has none, and publish the newest."""

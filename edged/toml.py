@@ -9,7 +9,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-MAX_TOML_BYTES = 1024 * 1024
+MAX_TOML_BYTES = 256 * 1024
 
 
 def load_toml(path: Path) -> dict[str, Any]:

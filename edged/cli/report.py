@@ -10,28 +10,42 @@ import click
 from edged.cli.options import config_option, read_config
 from edged.clock import SystemClock
 from edged.errors import Failed
-from edged.report import build_report, canonical_json, parse_day, render_csv, render_html
+from edged.report import (
+    build_report,
+    canonical_json,
+    list_violations,
+    parse_day,
+    render_csv,
+    render_html,
+    stored_report,
+)
 from edged.store import StoreReader
 
-RENDER = {"html": render_html, "csv": render_csv, "json": canonical_json}
+FORMATS = ("html", "csv", "json")
 
 
 @click.command()
 @click.argument("day", metavar="[DATE]", default="yesterday")
 @config_option
-@click.option("--format", "form", type=click.Choice(sorted(RENDER)), default="html", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here instead of to the screen.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, or into this folder as DATE.FORMAT.")
 def report(day: str, config_file: Path | None, form: str, out: Path | None) -> None:
     """The compliance report of DATE: 2026-11-19, yesterday or today."""
     config = read_config(config_file)
     now_ms = SystemClock().utc_ms()
     wanted = parse_day(day, ZoneInfo(config.report.timezone), now_ms)
-    text = RENDER[form](build_report(StoreReader(config.store.path), config, wanted, now_ms))
+    reader = StoreReader(config.store.path)
+    found = stored_report(reader, wanted) or build_report(reader, config, wanted, now_ms)
+    if form == "csv":
+        text = render_csv(found, list_violations(reader, config, wanted))
+    else:
+        text = render_html(found) if form == "html" else canonical_json(found)
     if out is None:
         click.echo(text, nl=not text.endswith("\n"))
-    else:
-        write_whole(out, text)
-        click.echo(f"{out}: report of {wanted}", err=True)
+        return
+    file = out / f"{wanted}.{form}" if out.is_dir() else out
+    write_whole(file, text)
+    click.echo(f"{file}: report of {wanted}", err=True)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """The config: one TOML file, validated as a whole into frozen models before anything starts."""
 
-from edged.config.load import config_path, load_config
+from edged.config.load import config_path, config_sha256, load_config
 from edged.config.model import (
     CameraConfig,
     Config,
@@ -24,5 +24,6 @@ __all__ = [
     "ReportConfig",
     "StoreConfig",
     "config_path",
+    "config_sha256",
     "load_config",
 ]

@@ -1,6 +1,8 @@
 """Turns a TOML file into a `Config`, or into one line for each mistake: file, key, value, remedy."""
 
 import difflib
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -38,6 +40,11 @@ def load_config(path: Path) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return parse_config(raw, path)
+
+
+def config_sha256(config: Config) -> str:
+    """A hash of the effective settings, defaults included: two devices with the same hash are set up alike."""
+    return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 OPTIONS = {
     "file": {"loop", "realtime"},
@@ -17,7 +17,7 @@ LIMITS = {"loop": (0, 1), "realtime": (0, 1), "fps": (1, 240), "width": (16, 16_
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A parsed source URI. `path` is the local path, empty for streams; `options` are whole numbers."""
+    """A parsed source URI. `path` is the local path, decoded, empty for streams; `options` are whole numbers."""
 
     uri: str
     scheme: str
@@ -26,7 +26,10 @@ class Source:
 
 
 def parse_source(uri: str) -> Source:
-    """Take a source URI apart. Raise ValueError saying what would be right."""
+    """Take a source URI apart. In local paths %20 and the like stand for characters that a URI cannot hold.
+
+    Raise ValueError saying what would be right.
+    """
     parts = urlsplit(uri)
     if parts.scheme not in OPTIONS:
         raise ValueError(f"unknown kind of source; use one of {EXAMPLES}")
@@ -35,10 +38,15 @@ def parse_source(uri: str) -> Source:
         raise ValueError(f"a local path needs three slashes: {parts.scheme}:///{parts.netloc}{parts.path}")
     if local and len(parts.path) < 2:
         raise ValueError(f"the path is missing: {parts.scheme}:///…")
+    if local and "#" in uri:
+        raise ValueError("a # in a path is written %23")
+    path = unquote(parts.path, errors="surrogateescape") if local else ""
+    if "\0" in path:
+        raise ValueError("a path cannot hold %00")
     if not local and not parts.hostname:
         raise ValueError(f"the host is missing: {parts.scheme}://host/path")
     options = {} if not local else _options(parts.scheme, parts.query)
-    return Source(uri=uri, scheme=parts.scheme, path=parts.path if local else "", options=options)
+    return Source(uri=uri, scheme=parts.scheme, path=path, options=options)
 
 
 def check_source(uri: str) -> str:
@@ -50,9 +58,11 @@ def check_source(uri: str) -> str:
 def redact(uri: str) -> str:
     """The URI with any user name and password hidden, fit for logs and screens.
 
-    Everything up to the last @ goes, since people write passwords with @ and / in them; local paths have three slashes.
+    Everything up to the last @ goes, since people write passwords with @, / and spaces in them; local paths have three
+    slashes. Some cameras take the password in the address: the values of such options go too.
     """
-    return re.sub(r"(?<!/)//(?!/)\S*@", "//***@", uri)
+    without_user = re.sub(r"(?<!/)//(?!/).*@", "//***@", uri, flags=re.DOTALL)
+    return re.sub(r"(?i)((?:password|passwd|pass|pwd)=)[^&\s'\"]+", r"\1***", without_user)
 
 
 def _options(scheme: str, query: str) -> dict[str, int]:

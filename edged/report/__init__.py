@@ -1,6 +1,6 @@
 """The daily compliance report: one canonical JSON, rendered to a page and a table."""
 
-from edged.report.build import build_report
+from edged.report.build import build_report, stored_report
 from edged.report.canonical import canonical_json, report_sha256
 from edged.report.counts import list_violations
 from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
@@ -19,4 +19,5 @@ __all__ = [
     "render_csv",
     "render_html",
     "report_sha256",
+    "stored_report",
 ]

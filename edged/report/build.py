@@ -1,5 +1,6 @@
 """Builds the canonical report of one local day from the store."""
 
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -23,6 +24,12 @@ MOST_GAPS_LISTED = 40
 GOOD_COVERAGE_PERCENT = 90
 STARTED, RECOVERED = "started", "recovered"
 """States of `system` events that the device's health counts by name."""
+
+
+def stored_report(reader: StoreReader, day: date) -> Report | None:
+    """The report of a finished day as it was stored, or None. Raise StoreError when the database cannot be read."""
+    row = reader.report(day.isoformat())
+    return None if row is None else json.loads(row["report"])
 
 
 def build_report(

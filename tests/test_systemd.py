@@ -1,0 +1,137 @@
+"""The shipped units: systemd accepts them, they are hardened, and they keep the promises the daemon relies on."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parent.parent / "systemd"
+PROGRAM = "/opt/edged/bin/edged"
+ANALYZE = shutil.which("systemd-analyze")
+needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+
+
+def run(*command, **more):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def keys(path):
+    """Each key of a unit with its values, in order; an empty value resets, as systemd has it."""
+    found = {}
+    for line in path.read_text().splitlines():
+        if "=" in line and not line.startswith(("#", ";")):
+            key, value = line.split("=", 1)
+            found.setdefault(key, []).append(value)
+    return found
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The units with a program that is there: systemd-analyze looks whether ExecStart can be run."""
+    program = tmp_path / "edged"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]:
+        (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, str(program)))
+    return tmp_path
+
+
+@needs_analyze
+@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service", "edged-report.timer"])
+def test_systemd_accepts_the_unit_without_a_word(installed, unit):
+    done = run(ANALYZE, "verify", "--man=no", str(installed / unit))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_analyze
+@pytest.mark.parametrize(("unit", "threshold"), [("edged.service", 20), ("edged-report.service", 15)])
+def test_the_unit_is_exposed_to_little(unit, threshold):
+    done = run(ANALYZE, "security", "--offline=true", f"--threshold={threshold}", str(UNITS / unit))
+    assert done.returncode == 0, done.stdout[-200:]
+
+
+@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service"])
+def test_the_unit_may_write_its_state_and_nothing_else(unit):
+    found = keys(UNITS / unit)
+    assert (found["ProtectSystem"], found["ProtectHome"], found["NoNewPrivileges"]) == (["strict"], ["yes"], ["yes"])
+    assert "ReadWritePaths" not in found
+
+
+@needs_analyze
+@pytest.mark.parametrize("drop_in", sorted(UNITS.glob("edged.service.d/*.conf")), ids=lambda path: path.name)
+def test_every_drop_in_is_valid_once_its_lines_are_taken_in(installed, drop_in):
+    lines = drop_in.read_text().splitlines()
+    settings = [line[1:] for line in lines if line.startswith("#") and line[1:2] not in ("", " ")]
+    assert any(line.startswith("[Service]") for line in settings)
+    assert keys(drop_in) == {}, "what not every box needs must be commented out"
+    folder = installed / "edged.service.d"
+    folder.mkdir()
+    (folder / drop_in.name).write_text("\n".join(settings))
+    done = run(ANALYZE, "verify", "--man=no", str(installed / "edged.service"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Type", "notify"),
+        ("NotifyAccess", "main"),
+        ("WatchdogSec", "30s"),
+        ("Restart", "on-failure"),
+        ("RestartSec", "5s"),
+        ("RestartPreventExitStatus", "78"),
+        ("StartLimitIntervalSec", "0"),
+        ("ExecStart", f"{PROGRAM} run --config /etc/edged/edged.toml"),
+        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("User", "edged"),
+        ("StateDirectory", "edged"),
+    ],
+)
+def test_the_daemon_is_watched_restarted_and_reloaded_as_it_expects(key, value):
+    assert keys(UNITS / "edged.service")[key] == [value]
+
+
+def test_the_daemon_reaches_cameras_and_gpus_and_starts_without_a_credential():
+    unit = keys(UNITS / "edged.service")
+    assert {"char-video4linux rw", "char-drm rw", "char-nvidia rw"} <= set(unit["DeviceAllow"])
+    assert set(unit["SupplementaryGroups"][0].split()) == {"video", "render"}
+    # Each of these would break cameras, CUDA or an offline site.
+    for key in ("MemoryDenyWriteExecute", "PrivateUsers", "PrivateDevices", "DynamicUser", "LoadCredential"):
+        assert key not in unit
+    assert "time-sync.target" not in " ".join(unit["After"])
+
+
+def test_the_report_runs_as_the_daemons_user_after_midnight_and_makes_up_for_missed_nights():
+    daemon, report = keys(UNITS / "edged.service"), keys(UNITS / "edged-report.service")
+    timer = keys(UNITS / "edged-report.timer")
+    assert report["User"] == daemon["User"]
+    assert (timer["OnCalendar"], timer["Persistent"]) == (["*-*-* 00:10:00"], ["true"])
+
+
+def test_the_reports_command_writes_yesterdays_page_into_the_state_directory():
+    (command,) = keys(UNITS / "edged-report.service")["ExecStart"]
+    assert command.split() == [
+        *(PROGRAM, "report", "yesterday"),
+        *("--config", "/etc/edged/edged.toml"),
+        *("--format", "html"),
+        *("--out", "%S/edged/reports"),
+    ]
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
+def test_the_user_is_made_with_its_groups(tmp_path):
+    (tmp_path / "etc").mkdir()
+    done = run("systemd-sysusers", f"--root={tmp_path}", str(UNITS / "edged.sysusers.conf"))
+    assert done.returncode == 0, done.stderr
+    groups = dict(line.split(":", 1) for line in (tmp_path / "etc/group").read_text().splitlines())
+    assert groups["video"].endswith(":edged")
+    assert groups["render"].endswith(":edged")
+    assert ":/var/lib/edged:/usr/sbin/nologin" in (tmp_path / "etc/passwd").read_text()
+
+
+def test_folders_belong_to_the_daemon_and_the_config_to_root():
+    lines = [line.split() for line in (UNITS / "edged.tmpfiles.conf").read_text().splitlines() if line[:1] == "d"]
+    owners = {path: (mode, user, group) for _, path, mode, user, group, _ in lines}
+    assert owners["/etc/edged"] == ("0750", "root", "edged")
+    assert owners["/var/lib/edged"] == owners["/var/lib/edged/reports"] == ("0750", "edged", "edged")
