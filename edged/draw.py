@@ -36,17 +36,19 @@ def annotate(image: Image, faces: Sequence[tuple[Box, MaskState, str]]) -> Image
 
 
 def _write(drawn: Image, box: Box, words: str, state: MaskState) -> None:
-    """Put `words` on a bar above the box, inside the picture; small faces get their colour alone."""
-    scale = max(0.35, min(0.9, box.width / 220))
+    """Put `words` on a bar above or below the box, inside the picture; small faces get their colour alone."""
+    x1, y1 = _corner(box.x1, box.y1)
+    x2, y2 = _corner(box.x2, box.y2)
+    scale = max(0.35, min(0.9, (x2 - x1) / 220))
     (width, height), _ = cv2.getTextSize(words, FONT, scale, 1)
-    if width > 2.5 * box.width:
+    if width > 2.5 * (x2 - x1):
         return
-    left = int(min(max(0, box.x1), max(0, drawn.shape[1] - width - 6)))
-    bottom = int(box.y1) if box.y1 > height + 6 else int(box.y2) + height + 6
+    left = min(max(0, x1), max(0, drawn.shape[1] - width - 6))
+    bottom = min(y1 if y1 > height + 6 else y2 + height + 6, drawn.shape[0])
     cv2.rectangle(drawn, (left, bottom - height - 6), (left + width + 6, bottom), COLOURS[state], cv2.FILLED)
     cv2.putText(drawn, words, (left + 3, bottom - 4), FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def _corner(x: float, y: float) -> tuple[int, int]:
-    """A pixel near enough for OpenCV, which takes 16-bit coordinates."""
+    """A pixel that OpenCV can take: it draws wrongly from 2^15 on."""
     return int(min(max(x, -20_000), 20_000)), int(min(max(y, -20_000), 20_000))

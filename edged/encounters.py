@@ -28,7 +28,7 @@ class _Passage:
     told_state: MaskState | None = None
 
     def add(self, vote: MaskVote) -> None:
-        """Book the time since the last vote on the state that stood meanwhile."""
+        """Book the time since the last sighting on the state that stands now."""
         elapsed = max(0.0, min(vote.last_seen_s - self.vote.last_seen_s, 1.0))
         state = vote.state
         self.state_seconds[state] = self.state_seconds.get(state, 0.0) + elapsed
@@ -55,7 +55,8 @@ class Encounters:
 
     def update(self, time_s: float, signals: Sequence[Signal]) -> list[Encounter]:
         """Encounters that began, changed, are due again, or ended with this frame."""
-        told = self._close([track for track in self._passages if track not in {vote.track for vote in signals}])
+        present = {vote.track for vote in signals}
+        told = self._close([track for track in self._passages if track not in present])
         for vote in signals:
             passage = self._passages.get(vote.track)
             if passage is None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edged.types import Box, Event, EventPhase, MaskState, MaskVote, Signal
 
@@ -29,13 +29,21 @@ class _Open:
 
 
 @dataclass(frozen=True, slots=True)
-class _Quiet:
-    """Where and when a face that had alerted was last seen."""
+class _Alert:
+    """That a face alerted: under which track, in which state (the last one of that event), and when."""
 
+    track: int
     state: MaskState
-    box: Box
-    last_seen_s: float
-    alerted_s: float
+    time_s: float
+
+
+@dataclass(slots=True)
+class _Known:
+    """One track as it was last told of."""
+
+    vote: MaskVote
+    alert: _Alert | None
+    """Its last alert, or that of the track that stood here a moment before this one began."""
 
 
 @dataclass(slots=True)
@@ -47,20 +55,22 @@ class MaskEvents:
     suppressed: int = 0
     """Alerts held back so far, by cooldown or by the cap per minute."""
     _open: dict[int, _Open] = field(default_factory=dict)
-    _alerted_s: dict[int, float] = field(default_factory=dict)
-    _last_box: dict[int, MaskVote] = field(default_factory=dict)
-    _quiet: deque[_Quiet] = field(default_factory=lambda: deque(maxlen=64))
+    _known: dict[int, _Known] = field(default_factory=dict)
+    _gone: deque[_Known] = field(default_factory=lambda: deque(maxlen=64))
+    """Tracks with an alert to pass on that are gone."""
     _recent_alerts_s: deque[float] = field(default_factory=deque)
     _count: int = 0
 
     def update(self, time_s: float, signals: Sequence[Signal]) -> list[Event]:
         """The events this frame causes, in the order they are to be told."""
-        events: list[Event] = []
-        present = {vote.track for vote in signals}
-        events += self._end_absent(present, time_s)
+        events = self._end_absent({vote.track for vote in signals}, time_s)
         for vote in signals:
+            known = self._known.get(vote.track)
+            if known is None:
+                self._known[vote.track] = _Known(vote, self._alert_of_predecessor(vote))
+            else:
+                known.vote = vote
             events += self._follow(vote, time_s)
-            self._last_box[vote.track] = vote
         return events
 
     def finish(self, time_s: float, reason: str) -> list[Event]:
@@ -71,15 +81,19 @@ class MaskEvents:
         opened = self._open.get(vote.track)
         if opened is None:
             return [self._start(vote, time_s)] if vote.state in self.settings.violations else []
-        changed = vote.state is not opened.vote.state
-        opened.vote = vote if vote.state in self.settings.violations else opened.vote
-        if vote.state is MaskState.CORRECT:
+        violates = vote.state in self.settings.violations
+        changed = violates and vote.state is not opened.vote.state
+        if violates:
+            opened.vote = vote
+        elif vote.state is not MaskState.UNCERTAIN:
             return [self._end(vote.track, "corrected", time_s)]
         if time_s - opened.started_s >= self.settings.longest_seconds:
             return [self._end(vote.track, "longest", time_s)]
-        if changed and vote.state in self.settings.violations:
-            return [self._event(opened, "update", time_s)]
-        return []
+        if not changed:
+            return []
+        known = self._known[vote.track]
+        known.alert = known.alert and replace(known.alert, state=vote.state)
+        return [self._event(opened, "update", time_s)]
 
     def _start(self, vote: MaskVote, time_s: float) -> Event:
         self._count += 1
@@ -87,7 +101,7 @@ class MaskEvents:
         self._open[vote.track] = opened
         held_back = self._reason_to_stay_quiet(vote, time_s)
         if held_back is None:
-            self._alerted_s[vote.track] = time_s
+            self._known[vote.track].alert = _Alert(vote.track, vote.state, time_s)
             self._recent_alerts_s.append(time_s)
         else:
             self.suppressed += 1
@@ -95,33 +109,31 @@ class MaskEvents:
 
     def _reason_to_stay_quiet(self, vote: MaskVote, time_s: float) -> str | None:
         """Why this event does not alert, or None."""
-        alerted = self._alerted_s.get(vote.track, self._alerted_as_somebody_else(vote))
-        if alerted is not None:
-            self._alerted_s[vote.track] = alerted
-            if time_s - alerted < self.settings.cooldown_seconds:
-                return "cooldown"
+        alert = self._known[vote.track].alert
+        same_person = alert is not None and (alert.track == vote.track or alert.state is vote.state)
+        if alert and same_person and time_s - alert.time_s < self.settings.cooldown_seconds:
+            return "cooldown"
         while self._recent_alerts_s and time_s - self._recent_alerts_s[0] >= 60:
             self._recent_alerts_s.popleft()
         return "too many" if len(self._recent_alerts_s) >= self.settings.most_alerts_per_minute else None
 
-    def _alerted_as_somebody_else(self, vote: MaskVote) -> float | None:
-        """When the face that stood here a moment ago under another track alerted."""
-        for quiet in reversed(self._quiet):
-            gap = vote.first_seen_s - quiet.last_seen_s
-            if 0 <= gap <= self.settings.same_person_seconds and vote.state is quiet.state and _near(vote.box, quiet.box):
-                return quiet.alerted_s
+    def _alert_of_predecessor(self, vote: MaskVote) -> _Alert | None:
+        """The last alert of a face that stood where this one begins, until a moment before it began."""
+        for known in (*reversed(self._known.values()), *reversed(self._gone)):
+            gap = vote.first_seen_s - known.vote.last_seen_s
+            if known.alert and 0 < gap <= self.settings.same_person_seconds and _near(vote.box, known.vote.box):
+                return known.alert
         return None
 
     def _end_absent(self, present: set[int], time_s: float) -> list[Event]:
         """End the events of faces that are gone, as of when they were last seen, and forget those faces."""
         events = []
-        for track in [track for track in self._last_box if track not in present]:
-            last = self._last_box.pop(track)
+        for track in [track for track in self._known if track not in present]:
+            known = self._known.pop(track)
             if track in self._open:
-                events.append(self._end(track, "left", min(last.last_seen_s, time_s)))
-            alerted = self._alerted_s.pop(track, None)
-            if alerted is not None:
-                self._quiet.append(_Quiet(last.state, last.box, last.last_seen_s, alerted))
+                events.append(self._end(track, "left", min(known.vote.last_seen_s, time_s)))
+            if known.alert:
+                self._gone.append(known)
         return events
 
     def _end(self, track: int, reason: str, time_s: float) -> Event:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -97,7 +96,7 @@ class Recording:
     def __init__(self, path: Path, config: Config, models: Models) -> None:
         """Open `path`. Raise SourceLost when it is not a video."""
         self.path = path
-        uri = "file://" + quote(str(path.absolute()))
+        uri = path.absolute().as_uri()
         self._video = VideoFile(parse_source(uri))
         self.fps = self._video.fps
         self.frame_count = self._video.frame_count

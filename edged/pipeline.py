@@ -71,5 +71,6 @@ class Pipeline:
         return Outcome(detections, faces, signals, events, encounters)
 
     def finish(self, time_s: float, reason: str) -> Outcome:
-        """End what is open, because the camera stops or its settings change."""
+        """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
+        self.tracker.forget()
         return Outcome([], [], [], self.events.finish(time_s, reason), self.encounters.finish())

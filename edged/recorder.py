@@ -164,10 +164,10 @@ class Recorder:
             opened = self._open[event.key]
             opened.seq += 1
         # The clock may have been set meanwhile: that moves start and end, and not what lies between them.
-        started_at = at - round((event.time_s - opened.started_s) * 1000)
-        if abs(started_at - opened.started_at) >= CLOCK_SET_MS:
-            opened.started_at = started_at
-        at = max(at, opened.started_at)
+        lasted = max(0, round((event.time_s - opened.started_s) * 1000))
+        if abs(at - lasted - opened.started_at) >= CLOCK_SET_MS:
+            opened.started_at = at - lasted
+        at = opened.started_at + lasted
         opened.details.update(event.details)
         votes = event.votes._asdict() if event.votes else None
         row = self._event_row(event, opened, at, votes)

@@ -74,8 +74,8 @@ class _Motion:
 
     POSITION_GAIN = 0.85
     VELOCITY_SECONDS = 0.1
-    """How slowly the velocity follows: a jump within a few milliseconds is noise, not speed."""
-    FIRST_VELOCITY_SECONDS = 0.02
+    """A step this long tells half of the velocity; a jump within a few milliseconds is noise and tells next to nothing."""
+    FIRST_VELOCITY_SECONDS = 0.04
     """The second sighting is all that is known of the velocity, so it counts for more."""
 
     def predict(self, time_s: float, coast_s: float) -> Box:
@@ -93,9 +93,9 @@ class _Motion:
         if step > coast_s:
             self.dx = self.dy = 0.0  # after a long absence the old velocity says nothing
         elif step > 0:
-            inertia_s = self.FIRST_VELOCITY_SECONDS if first else self.VELOCITY_SECONDS
-            self.dx += error_x / (step + inertia_s)
-            self.dy += error_y / (step + inertia_s)
+            gain = step / (step**2 + (self.FIRST_VELOCITY_SECONDS if first else self.VELOCITY_SECONDS) ** 2)
+            self.dx += gain * error_x
+            self.dy += gain * error_y
         self.x = x + self.POSITION_GAIN * error_x
         self.y = y + self.POSITION_GAIN * error_y
         self.log_width += self.POSITION_GAIN * (math.log(box.width) - self.log_width)

@@ -296,11 +296,6 @@ def test_two_devices_of_one_name_are_told_so_and_slow_down(broker: Mosquitto) ->
         assert until(lambda: all("device.id" in (p.problem or "") for p in (first, second)))
 
 
-def test_the_broker_says_that_the_session_was_taken_over(broker: Mosquitto) -> None:
-    with publishing(broker.port, version="5") as first, publishing(broker.port, version="5"):
-        assert until(lambda: "another client uses the client id edged-dev1 too" in (first.problem or ""))
-
-
 def test_a_frozen_broker_is_noticed_and_gets_everything_when_it_thaws(broker: Mosquitto) -> None:
     outbox = MemoryOutbox(5)
     with (

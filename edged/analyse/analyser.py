@@ -20,13 +20,16 @@ class AnalyserSettings:
     settled_interval_s: float = 0.5
     """From one look to the next once the verdict stands."""
     most_faces: int = 64
-    """Faces judged in one frame at most; the largest go first, the rest wait for the next frame."""
+    """Faces judged in one frame at most; those not looked at for longest go first, of equals the largest."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Looks:
-    count: int
-    last_s: float
+    count: int = 0
+    last_s: float = float("-inf")
+
+
+_NO_LOOKS = _Looks()
 
 
 class Analyser:
@@ -41,10 +44,11 @@ class Analyser:
         """One Face for each track, in order; those not looked at say why."""
         reasons = [self._reason_not_to_look(time_s, track) for track in tracks]
         due = [track for track, reason in zip(tracks, reasons, strict=True) if reason is None]
-        due = sorted(due, key=lambda track: -track.box.side)[: self._settings.most_faces]
+        if len(due) > self._settings.most_faces:
+            due = sorted(due, key=self._urgency)[: self._settings.most_faces]
         scores = self._judge.judge(image, [track.box for track in due]) if due else []
         found = {track.id: score for track, score in zip(due, scores, strict=True)}
-        self._remember(time_s, tracks, found.keys())
+        self._remember(time_s, tracks, found)
         return [
             Face(track, found.get(track.id), None if track.id in found else reason or "not due")
             for track, reason in zip(tracks, reasons, strict=True)
@@ -55,17 +59,17 @@ class Analyser:
             return "out of sight"
         if track.box.side < self._settings.smallest_face:
             return "small"
-        looks = self._looks.get(track.id)
-        if looks is None or looks.count < self._settings.looks_until_settled:
+        looks = self._looks.get(track.id, _NO_LOOKS)
+        if looks.count < self._settings.looks_until_settled:
             return None
         return None if time_s - looks.last_s >= self._settings.settled_interval_s else "not due"
 
+    def _urgency(self, track: Track) -> tuple[float, float]:
+        """The smaller, the sooner a track must be looked at: nobody waits for ever, however many there are."""
+        return self._looks.get(track.id, _NO_LOOKS).last_s, -track.box.side
+
     def _remember(self, time_s: float, tracks: Sequence[Track], looked_at: Collection[int]) -> None:
         """Count this frame's looks and drop the tracks that are gone, which bounds the memory."""
-        kept: dict[int, _Looks] = {}
-        for track in tracks:
-            looks = self._looks.get(track.id) or _Looks(0, time_s)
-            if track.id in looked_at:
-                looks = _Looks(looks.count + 1, time_s)
-            kept[track.id] = looks
-        self._looks = kept
+        looks = {track.id: self._looks.get(track.id, _NO_LOOKS) for track in tracks}
+        looks.update({track: _Looks(looks[track].count + 1, time_s) for track in looked_at})
+        self._looks = looks

@@ -19,8 +19,8 @@ from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 30.0
+MOST_BROKEN = 25
+"""Pictures in a row that cannot be decoded before the source is opened anew: a cable's crackle is no loss."""
 ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 CameraStatus = Literal["online", "stalled", "reconnecting", "offline"]
@@ -41,6 +41,10 @@ class CameraState:
 class CameraWorker(Worker):
     """One capture thread. Its pictures go into the inbox; it never waits for whoever takes them, unless it plays a recording."""
 
+    first_wait_s = 1.0
+    longest_wait_s = 30.0
+    """From one try to open a lost source to the next."""
+
     def __init__(self, camera: str, config: CameraConfig, inbox: FrameInbox) -> None:
         super().__init__(f"camera-{camera}")
         self.camera = camera
@@ -51,7 +55,9 @@ class CameraWorker(Worker):
         self._lock = threading.Lock()
         self._state = CameraState("offline", time.monotonic(), 0, "not opened yet", 0)
         self._last_picture_s = time.monotonic()
+        self._last_time_s = float("-inf")
         self._index = 0
+        self._broken = 0
 
     def state(self) -> CameraState:
         """The present state; a camera that is open but silent for `stall_seconds` is stalled."""
@@ -69,7 +75,7 @@ class CameraWorker(Worker):
 
     def work(self) -> None:
         """Open, play, and open again until stopped."""
-        wait_s = FIRST_WAIT_S
+        wait_s = self.first_wait_s
         while not self.stopping.is_set() and not self.ended:
             before = self._state.frames
             try:
@@ -78,15 +84,14 @@ class CameraWorker(Worker):
                 self._became("offline", str(error))
             else:
                 self._play(source)
-                wait_s = FIRST_WAIT_S if self._state.frames > before else wait_s
+                wait_s = self.first_wait_s if self._state.frames > before else wait_s
             if self.ended or self.stopping.wait(wait_s * random.uniform(0.8, 1.2)):  # noqa: S311  jitter, not a secret
                 break
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            wait_s = min(wait_s * 2, self.longest_wait_s)
 
     def _play(self, source: PictureSource) -> None:
         """Hand pictures over until the source ends, fails, or the worker is stopped."""
         try:
-            self._became("online", None)
             if self._play_to_end(source):
                 self.ended = True
                 self._became("offline", "the recording has ended")
@@ -96,7 +101,7 @@ class CameraWorker(Worker):
             source.close()
 
     def _play_to_end(self, source: PictureSource) -> bool:
-        start_s = time.monotonic()
+        start_s = max(time.monotonic(), self._last_time_s)  # a recording opened again may have been ahead of the clock
         next_due = float("-inf")
         interval = 0.98 / self._config.fps  # a camera's own jitter must not halve the rate
         while not self.stopping.is_set():
@@ -106,14 +111,26 @@ class CameraWorker(Worker):
             time_s = time.monotonic() if _is_camera(self._config) else start_s + at
             if source.live and not _is_camera(self._config) and self.stopping.wait(max(0.0, time_s - time.monotonic())):
                 return False
+            if self._state.status != "online":  # not before: a source that opens but shows nothing is no use
+                self._became("online", None)
             self._seen()
+            self._last_time_s = time_s
             if time_s >= next_due:
                 next_due = next_due + interval if next_due + interval > time_s else time_s + interval
                 self._hand_over(source, time_s)
         return False
 
     def _hand_over(self, source: PictureSource, time_s: float) -> None:
-        frame = Frame(self.camera, self._index, time_s, self._oriented(source.picture()))
+        try:
+            picture = source.picture()
+        except SourceLost:
+            self._broken += 1
+            if self._broken >= MOST_BROKEN:
+                self._broken = 0
+                raise
+            return
+        self._broken = 0
+        frame = Frame(self.camera, self._index, time_s, self._oriented(picture))
         self._index += 1
         if source.live:
             self._inbox.offer(frame)

@@ -19,7 +19,9 @@ MOST_PIXELS = 100_000_000
 
 # OpenCV reads these once, at its first use of FFmpeg and of its picture decoders.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what fails is told once, in words with a remedy
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 class PictureSource(Protocol):
@@ -68,6 +70,8 @@ class VideoFile:
 
     def skip(self) -> float | None:
         if not self._capture.grab():
+            if self._since_rewind == 0:
+                raise SourceLost(f"{self._source.path}: holds no picture that can be decoded; record it again")
             if not self._loop:
                 return None
             self._rewind()
@@ -83,6 +87,8 @@ class VideoFile:
 
     def _open(self) -> cv2.VideoCapture:
         path = Path(self._source.path)
+        if not _is_text(self._source.path):  # OpenCV would end the process
+            raise SourceLost(f"{str(path)!a}: its name is not UTF-8; rename it")
         if not path.is_file():
             raise SourceLost(f"{path}: no such file; check camera.<id>.source")
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
@@ -91,8 +97,6 @@ class VideoFile:
         return capture
 
     def _rewind(self) -> None:
-        if self._since_rewind == 0:
-            raise SourceLost(f"{self._source.path}: holds no picture that can be decoded; record it again")
         self._capture.release()
         self._capture = self._open()
         self._since_rewind = 0
@@ -199,6 +203,15 @@ def _open_stream(source: Source) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise SourceLost(f"{redact(source.uri)}: does not answer; check address, user, password and network")
     return capture
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is UTF-8: Linux allows any bytes in file names."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _retrieved(capture: cv2.VideoCapture, name: str) -> Image:

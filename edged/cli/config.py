@@ -34,8 +34,6 @@ def show(config_file: Path | None) -> None:
     loaded = load_config(config_path(config_file)).model_dump(mode="json")
     for camera in loaded["camera"].values():
         camera["source"] = redact(camera["source"])
-        camera["mask"]["violations"].sort()
-    loaded["mask"]["violations"].sort()
     click.echo(json.dumps(loaded, indent=2))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from edged.config.source import check_source
 
@@ -58,6 +58,10 @@ class MaskConfig(Section):
     violations: frozenset[Literal["incorrect", "none"]] = Field(
         frozenset({"incorrect", "none"}), description="The states that make an event"
     )
+
+    @field_serializer("violations")
+    def _in_order(self, value: frozenset[str]) -> list[str]:
+        return sorted(value)  # a set's own order differs from run to run
 
     @model_validator(mode="after")
     def _leave_below_enter(self) -> "MaskConfig":

@@ -90,8 +90,8 @@ def another_client(client_id: str) -> str:
 def flapping(client_id: str) -> str:
     """The broker does not say why."""
     return (
-        "the broker accepts the connection and ends it, again and again: either another client uses the client id"
-        f" {client_id} too (give each device its own device.id), or a message exceeds a limit (look into the broker's log)"
+        "the broker accepts the connection and ends it, again and again: another client may use the client id"
+        f" {client_id} too (give each device its own device.id); the broker's log says more"
     )
 
 

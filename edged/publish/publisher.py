@@ -60,6 +60,7 @@ class Publisher:
         self._outgoing = Outgoing()
         self._backoff = Backoff(timing)
         self._commands: Queue[Command] = Queue(MOST_COMMANDS)
+        self._last_loss = ""
         self._overrun = False
         self._waker = Waker()
         self._stopping = threading.Event()
@@ -148,7 +149,8 @@ class Publisher:
             if connection.accepted:
                 self._serve(connection)
         except LinkDown as error:
-            self._tell((self._flapping() if connection.accepted else None) or str(error))
+            self._last_loss = str(error)
+            self._tell((self._flapping() if connection.accepted else None) or self._last_loss)
         except Exception as error:  # noqa: BLE001  whatever a broker sends, or a full queue raises, this thread goes on
             _LOG.debug("MQTT: unexpected error", exc_info=True)
             self._tell(f"lost the connection to the broker by an unexpected {type(error).__name__}; trying again")
@@ -208,7 +210,11 @@ class Publisher:
             self._stopping.wait(min(self._timing.tick_s, left))
 
     def _flapping(self) -> str | None:
-        return problems.flapping(self._device.client_id) if self._backoff.flapping else None
+        """What to say when connections are lost again and again: what the broker said, if it did."""
+        if not self._backoff.flapping:
+            return None
+        taken_over = problems.another_client(self._device.client_id)
+        return taken_over if self._last_loss == taken_over else problems.flapping(self._device.client_id)
 
     def _take_command(self, command: Command) -> None:
         try:

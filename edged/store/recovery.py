@@ -138,9 +138,12 @@ def _user_version(connection: sqlite3.Connection) -> int:
 
 
 def _is_gone(path: Path) -> bool:
-    """Whether what was there has been lost: a file without content beside a WAL or backups, or something not a file."""
+    """Whether what was there has been lost: no file, or one without content, beside backups or a WAL; or not a file.
+
+    Power can go between setting a damaged file aside and restoring a backup.
+    """
     if not path.exists():
-        return False
+        return bool(backups(path))
     if not path.is_file():
         return True
     wal = path.with_name(path.name + "-wal")
@@ -155,7 +158,8 @@ def _cannot_open(path: Path, error: Exception) -> StoreError:
 
 
 def _is_full(error: Exception) -> bool:
-    return str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_FULL")
+    """Whether the disk is full; where it has no room for the WAL's index, SQLite calls that an I/O error."""
+    return str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR_SHM"))
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -116,7 +116,7 @@ class StoreWorker(Worker):
                     continue
                 if last_try:
                     lost = len(changes) + self._waiting_besides(changes)
-                    log.error("stopped with %d changes that could not be written: %s", lost, error)
+                    log.error("stopped with %d changes that could not be written: %s", lost, self.problem)
                     return False
                 self.stopping.wait(wait_s)
                 self.beat()

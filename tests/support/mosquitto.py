@@ -195,7 +195,9 @@ class Subscriber:
         self._subscribed = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._subscribed.wait(10), "mosquitto_sub did not subscribe"
+        if not self._subscribed.wait(10):
+            self._process.kill()
+            raise AssertionError("mosquitto_sub did not subscribe")
 
     def __enter__(self) -> "Subscriber":
         return self
