@@ -144,13 +144,11 @@ class App:
             outbox = None  # the store's own problem is in `errors` already
         state = self._health.state(errors, outbox)
         now_s = self._clock.monotonic_s()
-        changed = {**state, "outbox": 0} != {**self._state, "outbox": 0}
+        changed = _steady(state) != _steady(self._state)
         self._state = state
         if changed or now_s - self._state_told_s >= STATE_INTERVAL_S:
             self._state_told_s = now_s
-            uptime = round(now_s - self.started_s)
-            payload = {"ts": messages.iso(self._clock.utc_ms()), "uptime_s": uptime, **state}
-            self._retain(messages.STATE, messages.encode(payload), 1)
+            self._retain(messages.STATE, messages.encode(state), 1)
             self._notifier.status(errors[0] if errors else f"watching {', '.join(self._config.camera)}")
 
     def _all_progress(self) -> bool:
@@ -301,3 +299,8 @@ class App:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()
+
+
+def _steady(state: messages.Payload) -> messages.Payload:
+    """The state document without what changes all the time by itself."""
+    return {key: value for key, value in state.items() if key not in ("ts", "uptime_s", "outbox")}

@@ -105,11 +105,14 @@ def state_payload(
     backend: str,
     models: Mapping[str, str],
     clock_ok: bool,
-    outbox: int,
+    outbox: int | None,
     errors: Sequence[str],
     at: int,
 ) -> Payload:
-    """The device as a whole: `mode` is normal or degraded, `outbox` how many messages wait, `errors` one line each."""
+    """The device as a whole: `mode` is normal or degraded, `errors` are one line each.
+
+    `outbox` is how many messages wait, None when the store cannot be read.
+    """
     return {
         "ts": iso(at),
         "version": version,

@@ -115,17 +115,19 @@ class Health:
                 problems.append(f"camera {camera} is {state.status}: {state.reason}")
         return [problem for problem in problems if problem]
 
-    def state(self, errors: list[str], outbox: int | None) -> dict[str, Any]:
-        """The `state` topic's document, without what changes by itself all the time."""
-        return {
-            "version": __version__,
-            "mode": "degraded" if errors else "normal",
-            "backend": "onnxruntime",
-            "models": dict(self.models),
-            "clock_synced": self.clock.trusted(),
-            "outbox": outbox,
-            "errors": errors,
-        }
+    def state(self, errors: list[str], outbox: int | None) -> messages.Payload:
+        """The `state` topic's document."""
+        return messages.state_payload(
+            version=__version__,
+            uptime_s=self.clock.monotonic_s() - self.started_s,
+            mode="degraded" if errors else "normal",
+            backend="onnxruntime",
+            models=self.models,
+            clock_ok=self.clock.trusted(),
+            outbox=outbox,
+            errors=errors,
+            at=self.clock.utc_ms(),
+        )
 
     def status(self, watching: Watching, state: Mapping[str, Any], broker: Mapping[str, Any]) -> dict[str, Any]:
         """The whole answer to `edged status --json`."""
@@ -133,11 +135,9 @@ class Health:
         cameras = {
             camera: self._camera(worker.state(), activity[camera]) for camera, worker in watching.cameras.items()
         }
-        now_s = self.clock.monotonic_s()
         first = watching.analysis.first_frame_s
         return {
             "device": self.device,
-            "uptime_s": round(now_s - self.started_s, 1),
             "first_frame_s": None if first is None else round(first - self.started_s, 2),
             "resident_mb": round(resident_mb(), 1),
             **state,
