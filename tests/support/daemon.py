@@ -80,7 +80,9 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(cameras, port=port, extra=extra)
 
-    def write_config(self, cameras: Mapping[str, str], *, port: int | None = None, extra: str = "") -> None:
+    def write_config(
+        self, cameras: Mapping[str, str], *, port: int | None = None, extra: str = "", camera_extra: str = ""
+    ) -> None:
         """Settings under which a verdict falls within half a second."""
         lines = [
             "[device]", 'id = "dev1"', "trust_clock = true",
@@ -94,11 +96,11 @@ class Daemon:
         if port is not None:
             lines += ["[mqtt]", 'host = "127.0.0.1"', f"port = {port}"]
         for camera, source in cameras.items():
-            lines += [f"[camera.{camera}]", f"source = {json.dumps(source)}"]
+            lines += [f"[camera.{camera}]", f"source = {json.dumps(source)}", camera_extra]
         self.config.write_text("\n".join([*lines, extra]) + "\n")
 
     def __enter__(self) -> "Daemon":
-        self.start()
+        """Whatever is started within is ended at the end."""
         return self
 
     def __exit__(
@@ -114,6 +116,7 @@ class Daemon:
 
     def start(self) -> None:
         """Return at once; `serves` tells when it is up."""
+        assert self._process is None
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "edged", "run", "--config", str(self.config)], stderr=log, env=self._environment

@@ -1,0 +1,53 @@
+"""The daemon is killed again and again at random moments: no event is lost, none stays open, all of them are delivered."""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+from support.daemon import Daemon, looped, needs_models, write_clip
+from support.ledger import OPEN_EVENTS, check_all_was_heard, check_books, deliver_the_rest
+from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto
+
+pytestmark = [needs_models, needs_mosquitto]
+
+SHORTEST_LIFE_S, LONGEST_LIFE_S = 0.8, 3.2
+"""From within the start to several events later."""
+
+
+@pytest.mark.parametrize("kills", [pytest.param(25, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.long)])
+def test_kill_minus_nine_at_any_moment_loses_no_event(tmp_path: Path, kills: int) -> None:
+    chance = random.Random(kills)
+    clip = write_clip(tmp_path / "clip.mp4")
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker.port, "edged/dev1/events") as subscriber,
+        Daemon(tmp_path, {"door": looped(clip)}, port=broker.port) as daemon,
+    ):
+        for _ in range(kills):
+            daemon.start()
+            time.sleep(chance.uniform(SHORTEST_LIFE_S, LONGEST_LIFE_S))
+            assert daemon.is_running, daemon.log
+            daemon.kill()
+            if daemon.count("SELECT count(*) FROM sqlite_master WHERE name = 'outbox'"):
+                check_books(daemon)
+        deliver_the_rest(daemon, broker.port)
+        check_books(daemon)
+        events = check_all_was_heard(daemon, subscriber)
+        assert events > kills, "the lives were too short for anything to happen"
+        assert daemon.count("SELECT count(*) FROM events WHERE end_reason = 'restart'") > 0
+        _ends_are_told_once(subscriber)
+        assert "Traceback" not in daemon.log
+        assert daemon.count("SELECT count(*) FROM encounters WHERE closed = 0") == 0
+        assert daemon.count(OPEN_EVENTS) == 0
+
+
+def _ends_are_told_once(subscriber: Subscriber) -> None:
+    """Whatever is repeated is repeated word for word: (event_id, seq) is enough to know it by."""
+    told: dict[tuple[str, int], str] = {}
+    for text in subscriber.payloads("edged/dev1/events"):
+        message = json.loads(text)
+        assert told.setdefault((message["event_id"], message["seq"]), text) == text
+    ends = [event for (event, _), text in told.items() if json.loads(text)["type"] == "end"]
+    assert len(ends) == len(set(ends))

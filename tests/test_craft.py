@@ -1,0 +1,112 @@
+"""What the source itself promises: it explains itself, stays small, and keeps each outside library in its room."""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted([*ROOT.glob("edged/**/*.py"), *ROOT.glob("convert/**/*.py")])
+EDGED = [path for path in MODULES if path.is_relative_to(ROOT / "edged")]
+
+MOST_LINES_OF_A_MODULE = 400
+MOST_LINES_OF_A_FUNCTION = 60
+BANNED = {"pickle", "marshal", "shelve", "torch", "joblib", "yaml", "keras", "tensorflow"}
+ROOMS = {
+    "cv2": {"capture", "detect", "analyse", "draw", "offline", "render", "demo", "cli"},
+    "paho": {"publish"},
+    "onnxruntime": {"inference"},
+    "sqlite3": {"store", "doctor"},  # doctor asks for the library's version
+    "sqlite_utils": {"store"},
+    "amqtt": {"demo"},
+    "lap": {"track"},
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def functions(path: Path) -> Iterator[Function]:
+    return (node for node in ast.walk(tree(path)) if isinstance(node, Function))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names of every module that `path` imports, at its head or inside a function."""
+    nodes = list(ast.walk(tree(path)))
+    plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    from_there = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {module.split(".")[0] for module in plain + from_there}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call, with what is called as it is written."""
+    return ((ast.unparse(node.func), node) for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
+
+
+def unannotated(function: Function) -> list[str]:
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    missing = [a.arg for a in arguments if a and a.annotation is None and a.arg not in ("self", "cls")]
+    return missing + (["return"] if function.returns is None else [])
+
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=name)
+each_edged_module = pytest.mark.parametrize("path", EDGED, ids=name)
+
+
+def test_there_are_modules_to_look_at():
+    assert len(EDGED) > 50
+
+
+@each_module
+def test_a_module_begins_with_what_it_is_for(path):
+    docstring = ast.get_docstring(tree(path))
+    assert docstring
+    assert docstring.split("\n\n")[0].rstrip().endswith((".", "?", "!", ":"))
+
+
+@each_module
+def test_every_function_is_annotated(path):
+    assert {f"{f.name}, line {f.lineno}": unannotated(f) for f in functions(path) if unannotated(f)} == {}
+
+
+@each_module
+def test_modules_and_functions_stay_small(path):
+    assert len(path.read_text().splitlines()) <= MOST_LINES_OF_A_MODULE
+    lengths = {f.name: (f.end_lineno or 0) - f.lineno + 1 for f in functions(path)}
+    assert {f: lines for f, lines in lengths.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
+
+
+@each_edged_module
+def test_the_daemon_loads_no_code_from_data_and_no_training_library(path):
+    assert imported(path) & BANNED == set()
+    assert {called for called, _ in calls(path)} & {"eval", "exec", "compile", "__import__"} == set()
+
+
+@each_edged_module
+def test_durations_are_monotonic_and_instants_know_their_zone(path):
+    banned = {"time.time", "datetime.utcnow", "datetime.today", "date.today", "datetime.utcfromtimestamp"}
+    found = [called for called, _ in calls(path) if called.removeprefix("datetime.") in banned or called in banned]
+    naive = [ast.unparse(call) for called, call in calls(path) if called.endswith("datetime.now") and not call.args]
+    assert found + [text for text in naive if "tz=" not in text] == []
+
+
+@each_edged_module
+def test_each_outside_library_has_its_rooms(path):
+    room = path.relative_to(ROOT / "edged").with_suffix("").parts[0]
+    assert {library for library in imported(path) & ROOMS.keys() if room not in ROOMS[library]} == set()
+
+
+@pytest.mark.parametrize("path", sorted(set(MODULES) - set(EDGED)), ids=name)
+def test_conversion_leaves_the_daemons_broker_and_store_alone(path):
+    assert imported(path) & {"paho", "sqlite3", "sqlite_utils", "pickle", "yaml"} == set()

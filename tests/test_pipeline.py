@@ -1,0 +1,86 @@
+"""One frame's way through all stages, with a scripted detector and judge: their order, their results, their end."""
+
+import itertools
+
+import numpy as np
+from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, sighting
+
+from edged.analyse import Analyser
+from edged.encounters import Encounters
+from edged.events import MaskEvents
+from edged.pipeline import Outcome, Pipeline
+from edged.signals import Signals
+from edged.track import Tracker
+from edged.types import Detection, Frame, Image, MaskScores
+
+
+def pipeline(frames: list[list[Detection]], scores: MaskScores = BARE) -> Pipeline:
+    judge = ConstantJudge(scores)
+    return Pipeline(
+        "door", ScriptedDetector(frames), Tracker(), Analyser(judge), Signals(), MaskEvents("door"), Encounters("door")
+    )
+
+
+def play(line: Pipeline, count: int, start: float = 0.0) -> list[Outcome]:
+    picture: Image = np.zeros((48, 64, 3), np.uint8)
+    return [line.step(Frame("door", k, start + k / 10, picture)) for k in range(count)]
+
+
+def test_a_face_goes_from_pixels_to_an_alert_and_an_encounter():
+    outcomes = play(pipeline([[sighting(100)]] * 20), 20)
+    events = [event for outcome in outcomes for event in outcome.events]
+    encounters = [encounter for outcome in outcomes for encounter in outcome.encounters]
+    assert [(event.phase, event.state, event.violation) for event in events] == [("start", "none", True)]
+    assert {encounter.track for encounter in encounters} == {1}
+    assert encounters[-1].state.value == "none"
+
+
+def test_every_stage_works_on_the_same_frame():
+    seen = sighting(100)
+    outcomes = play(pipeline([[sighting(100)], [seen]]), 2)
+    assert outcomes[0].faces == outcomes[0].signals == []
+    (face,), (signal,) = outcomes[1].faces, outcomes[1].signals
+    assert outcomes[1].detections == [seen]
+    assert face.track.detection is seen
+    assert face.mask == BARE
+    assert (signal.track, signal.time_s, signal.last_seen_s, signal.votes.none) == (1, 0.1, 0.1, 1)
+
+
+def test_the_detector_gets_the_frames_own_pixels():
+    line = pipeline([[]])
+    picture: Image = np.zeros((9, 9, 3), np.uint8)
+    line.step(Frame("door", 0, 0.0, picture))
+    assert line.detector.pictures[0] is picture
+
+
+def test_people_present_are_counted_by_state():
+    outcome = play(pipeline([[sighting(100), sighting(300)]] * 20, WORN), 20)[-1]
+    assert outcome.counts() == {"correct": 2, "incorrect": 0, "none": 0, "uncertain": 0}
+    assert play(pipeline([]), 1)[0].counts() == {"correct": 0, "incorrect": 0, "none": 0, "uncertain": 0}
+
+
+def test_the_last_frames_stages_are_timed():
+    line = pipeline([[]])
+    line.timer = itertools.accumulate([10.0, 1, 2, 4, 8]).__next__
+    play(line, 1)
+    times = line.times
+    assert (times.detect, times.track, times.analyse, times.decide) == (1, 2, 4, 8)
+
+
+def test_the_end_closes_everything_once():
+    line = pipeline([[sighting(100)]] * 40)
+    play(line, 20)
+    outcome = line.finish(5.0, "stopped")
+    assert [(event.phase, event.end_reason, event.time_s) for event in outcome.events] == [("end", "stopped", 5.0)]
+    assert [encounter.closed for encounter in outcome.encounters] == [True]
+    assert line.finish(6.0, "stopped") == Outcome([], [], [], [], [])
+
+
+def test_after_a_silence_whoever_is_seen_is_somebody_new():
+    line = pipeline([[sighting(100)]] * 40)
+    play(line, 20)
+    line.finish(2.0, "camera silent")
+    outcomes = play(line, 20, start=4.0)
+    assert {face.track.id for outcome in outcomes for face in outcome.faces} == {2}
+    assert outcomes[1].signals[0].state.value == "uncertain"
+    assert min(encounter.first_seen_s for outcome in outcomes for encounter in outcome.encounters) >= 2.0

@@ -1,0 +1,217 @@
+"""The recorder gives what the stages found its identity and its time of day, whatever the clock does meanwhile."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support.storing import HandClock, minute, started
+
+from edged.recorder import Recorder
+from edged.store import (
+    Change,
+    CoverageMinute,
+    EncounterRow,
+    EventEnded,
+    EventStarted,
+    EventUpdated,
+    OutboxMessageRow,
+    Store,
+    StoreReader,
+)
+from edged.types import Encounter, Event, MaskState, Votes
+
+TEN_YEARS_MS = 3652 * 86_400_000
+
+
+class Kept:
+    """A recorder with a clock set by hand, and what it submitted."""
+
+    def __init__(self, *, publishing: bool = True) -> None:
+        self.clock = HandClock()
+        self.groups: list[Sequence[Change]] = []
+        self.recorder = Recorder(self.clock, self.groups.append, publishing=publishing)
+
+    def step(self, phase: str, key: str = "k", **values: object) -> None:
+        keys = {
+            "key": key, "kind": "mask", "phase": phase, "camera": "door", "track": 1,
+            "time_s": self.clock.monotonic_s(), "state": "none", "score": 0.9, "votes": Votes(none=3),
+        }  # fmt: skip
+        self.recorder.record([Event(**keys | values)], [])
+
+    def rows(self, kind: type) -> list:
+        return [change for group in self.groups for change in group if isinstance(change, kind)]
+
+    def payloads(self) -> list[dict]:
+        return [json.loads(row.payload) for row in self.rows(OutboxMessageRow) if row.topic == "events"]
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+def test_a_step_and_its_messages_belong_into_one_transaction(kept: Kept) -> None:
+    kept.step("start", violation=True)
+    ((row, lifecycle, alert),) = kept.groups
+    assert isinstance(row, EventStarted)
+    assert (lifecycle.topic, lifecycle.event_id, lifecycle.event_seq) == ("events", row.event_id, 1)
+    assert (alert.topic, alert.event_id, alert.event_seq) == ("camera/door/violation", row.event_id, None)
+    assert json.loads(alert.payload)["event_type"] == "mask_none"
+
+
+def test_steps_are_numbered_without_a_gap(kept: Kept) -> None:
+    for phase in ("start", "update", "update", "end"):
+        kept.step(phase)
+        kept.clock.pass_s(1)
+    assert [(p["type"], p["seq"]) for p in kept.payloads()] == [("start", 1), ("update", 2), ("update", 3), ("end", 4)]
+    assert len({p["event_id"] for p in kept.payloads()}) == 1
+    assert kept.rows(EventEnded)[0].seq == 4
+    assert [row.seq for row in kept.rows(EventUpdated)] == [2, 3]
+
+
+def test_no_event_ends_that_has_not_started(kept: Kept) -> None:
+    with pytest.raises(KeyError):
+        kept.step("end")
+    kept.step("start")
+    kept.step("end")
+    with pytest.raises(KeyError):
+        kept.step("end")
+
+
+def test_identities_sort_by_time(kept: Kept) -> None:
+    for number in range(200):
+        kept.step("start", key=str(number))
+        kept.clock.pass_s(random.Random(number).choice([0, 0.001, 0.5]))
+    identities = [row.event_id for row in kept.rows(EventStarted)]
+    assert identities == sorted(identities)
+    assert len(set(identities)) == 200
+
+
+def test_what_the_start_told_is_still_there_at_the_end(kept: Kept) -> None:
+    kept.step("start", details={"held_back": "cooldown"})
+    kept.step("end")
+    assert kept.rows(EventEnded)[0].details == {"held_back": "cooldown"}
+    assert kept.payloads()[1]["details"] == {"held_back": "cooldown"}
+
+
+def test_without_a_broker_no_messages_pile_up() -> None:
+    kept = Kept(publishing=False)
+    kept.step("start", violation=True)
+    kept.step("end")
+    assert kept.rows(OutboxMessageRow) == []
+    assert len(kept.groups) == 2
+
+
+def test_an_instant_event_takes_no_time(kept: Kept) -> None:
+    kept.recorder.system_event("started", {})
+    (start,), (end,) = kept.rows(EventStarted), kept.rows(EventEnded)
+    assert start.started_at == end.ended_at == end.started_at == kept.clock.utc_ms()
+
+
+@pytest.mark.parametrize("jump_ms", [1500, -1500, TEN_YEARS_MS, -TEN_YEARS_MS])
+def test_a_clock_set_meanwhile_moves_start_and_end_but_not_what_lies_between(kept: Kept, jump_ms: int) -> None:
+    kept.step("start")
+    kept.clock.pass_s(3)
+    kept.clock.set_by(jump_ms)
+    kept.step("update")
+    kept.clock.pass_s(4)
+    kept.step("end")
+    (end,) = kept.rows(EventEnded)
+    assert end.ended_at == kept.clock.utc_ms()
+    assert end.ended_at - (end.started_at or 0) == 7000
+    assert end.clock_ok is True
+
+
+def test_forty_jumps_of_the_clock_make_no_negative_duration(kept: Kept) -> None:
+    chance = random.Random(7)
+    kept.clock.is_trusted = False
+    for number in range(40):
+        kept.step("start", key=str(number))
+        kept.recorder.analysed("door", kept.clock.monotonic_s(), 1)
+        kept.clock.pass_s(chance.uniform(0, 20))
+        kept.clock.set_by(chance.choice([-1, 1]) * chance.choice([1, 1000, 3_600_000, TEN_YEARS_MS]))
+        kept.recorder.seen("door", 5, 0, "online")
+        kept.recorder.record([], [_encounter(kept, lasted_s=2.0)])
+        kept.step("end", key=str(number))
+    kept.recorder.flush()
+    assert all(0 <= row.ended_at - row.started_at <= 20_001 for row in kept.rows(EventEnded))
+    assert all(row.last_seen - row.first_seen == 2000 for row in kept.rows(EncounterRow))
+    assert all(0 <= row.watched_ms <= 60_000 for row in kept.rows(CoverageMinute))
+    assert sum(row.frames_seen for row in kept.rows(CoverageMinute)) == 200
+
+
+def test_a_clock_at_the_epoch_or_before_is_survived(kept: Kept) -> None:
+    kept.clock.utc = -5000
+    kept.step("start", violation=True)
+    kept.clock.set_by(TEN_YEARS_MS)
+    kept.step("end")
+    assert kept.rows(EventEnded)[0].ended_at >= 0
+    assert kept.payloads()[0]["start"] == "1969-12-31T23:59:55.000Z"
+
+
+def _encounter(kept: Kept, lasted_s: float) -> Encounter:
+    now = kept.clock.monotonic_s()
+    return Encounter("e", "door", 1, now - lasted_s, now, MaskState.NONE, 0.9, Votes(none=2), 30.0, 40.0, False)
+
+
+def test_an_encounter_keeps_its_identity_until_it_is_closed(kept: Kept) -> None:
+    kept.recorder.record([], [_encounter(kept, 1.0)])
+    kept.clock.pass_s(5)
+    kept.recorder.record([], [_encounter(kept, 6.0)])
+    first, second = kept.rows(EncounterRow)
+    assert first.encounter_id == second.encounter_id
+    assert first.first_seen == second.first_seen
+
+
+def test_a_minute_is_stored_when_it_is_over_and_at_the_end(kept: Kept) -> None:
+    kept.clock.utc -= kept.clock.utc % 60_000
+    for _ in range(90):
+        kept.recorder.analysed("door", kept.clock.monotonic_s(), 2)
+        kept.recorder.seen("door", 15, 1, "stalled" if kept.clock.utc % 60_000 == 30_000 else "online")
+        kept.clock.pass_s(1)
+    (over,) = kept.rows(CoverageMinute)
+    assert (over.frames_analysed, over.frames_seen, over.dropped, over.faces) == (60, 900, 60, 2)
+    assert (over.watched_ms, over.camera_state) == (59_000, "stalled")
+    kept.recorder.flush()
+    assert [row.frames_analysed for row in kept.rows(CoverageMinute)] == [60, 30]
+    kept.recorder.flush()
+    assert len(kept.rows(CoverageMinute)) == 2
+
+
+def test_pictures_far_apart_leave_a_hole_in_what_was_watched(kept: Kept) -> None:
+    for gap in (1.0, 10.0, 1.0):
+        kept.recorder.analysed("door", kept.clock.monotonic_s(), 0)
+        kept.clock.monotonic += gap
+    kept.recorder.flush()
+    assert kept.rows(CoverageMinute)[0].watched_ms == 1000
+
+
+def test_events_a_crash_left_open_are_ended_and_that_is_told(tmp_path: Path, kept: Kept) -> None:
+    path = tmp_path / "edged.db"
+    at = kept.clock.utc_ms() - 60_000
+    with Store(path) as store:
+        store.write([started("A", at, details={"held_back": "cooldown"}), minute(at=at + 20_000)])
+        kept.recorder.end_left_open(store.open_events(), store.last_known())
+        store.write(kept.groups[0])
+        assert store.open_events() == []
+    (row,) = StoreReader(path).events()
+    assert (row["ended_at"], row["end_reason"], row["seq"]) == (at + 20_000, "restart", 2)
+    assert (row["state"], row["votes"], row["details"]) == ("none", {"none": 3}, {"held_back": "cooldown"})
+    (message,) = StoreReader(path).outbox_after(0, 10)
+    payload = json.loads(message.payload)
+    assert (payload["type"], payload["seq"], payload["end_reason"]) == ("end", 2, "restart")
+    assert payload["violation"] is False
+
+
+@pytest.mark.parametrize(("now", "last_known"), [(0, 0), (0, 10**13), (10**13, 0), (2_000_000, 1_500_000)])
+def test_an_end_by_restart_is_never_before_its_start(kept: Kept, now: int, last_known: int) -> None:
+    kept.clock.utc = now
+    row = {
+        "event_id": "A", "kind": "mask", "camera": "door", "track": 1, "state": "none", "score": 0.9,
+        "votes": None, "details": {}, "seq": 1, "started_at": 1_000_000, "clock_ok": 0,
+    }  # fmt: skip
+    kept.recorder.end_left_open([row], last_known)
+    (end,) = kept.rows(EventEnded)
+    assert 1_000_000 <= end.ended_at <= max(now, 1_000_000)

@@ -1,0 +1,84 @@
+"""Camera URIs: odd file names survive, mistakes are refused in words, passwords are never shown."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.config.source import check_source, parse_source, redact
+
+ODD_NAMES = ["a b.mp4", "100%.mp4", "a#b.mp4", "why?.mp4", "Tür & Straße.mp4", "a%20b.mp4", "a+b@c:d.mp4", "人.mp4"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_every_file_name_can_be_written_as_a_uri(name):
+    path = Path("/srv/videos") / name
+    source = parse_source(path.as_uri() + "?loop=1")
+    assert (source.path, source.options) == (str(path), {"loop": 1})
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "Tür.mp4", "100%.mp4", "a+b.mp4"])
+def test_a_name_written_as_it_is_is_understood_where_it_can_be(name):
+    assert parse_source(f"file:///srv/{name}?realtime=1").path == f"/srv/{name}"
+
+
+def test_a_name_that_is_not_utf8_keeps_its_bytes():
+    assert parse_source("file:///srv/%ff.mp4").path.encode(errors="surrogateescape") == b"/srv/\xff.mp4"
+
+
+@pytest.mark.parametrize(
+    ("uri", "remedy"),
+    [
+        ("file:///srv/a#1.mp4", "%23"),
+        ("file:///srv/why?.mp4", "unknown option"),
+        ("file:///srv/a%00.mp4", "%00"),
+        ("file://srv/a.mp4", "three slashes"),
+        ("images:///", "path is missing"),
+        ("rtsp:///stream", "host is missing"),
+        ("http://h/a", "unknown kind"),
+        ("file:///a.mp4?loop=2", "from 0 to 1"),
+        ("file:///a.mp4?loop=", "from 0 to 1"),
+        ("images:///a?fps=0", "from 1 to 240"),
+        ("v4l2:///dev/video0?width=9e9", "from 16"),
+    ],
+)
+def test_a_mistake_says_what_would_be_right(uri, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        check_source(uri)
+
+
+def test_a_stream_is_left_as_it_is():
+    source = parse_source("rtsp://h:554/a%20b?channel=1#x")
+    assert (source.uri, source.path, source.options) == ("rtsp://h:554/a%20b?channel=1#x", "", {})
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["geheim", "p@geheim", "@geheim@", "ge/geheim", "geheim#x", "a?geheim", "a geheim", "geheim:1", "//geheim"],
+)
+def test_a_password_is_never_shown(password):
+    shown = redact(f"rtsp://admin:{password}@10.0.0.3:554/stream")
+    assert shown == "rtsp://***@10.0.0.3:554/stream"
+
+
+def test_a_password_among_the_options_of_a_stream_is_not_shown():
+    assert redact("rtsp://h/?user=u&password=geheim&channel=1") == "rtsp://h/?user=u&password=***&channel=1"
+    assert redact("rtsp://h/user=u_pwd=geheim") == "rtsp://h/user=u_pwd=***"
+
+
+@pytest.mark.parametrize("uri", ["rtsp://h/a", "file:///srv/a@b.mp4", "v4l2:///dev/v4l/by-path/x@1", "images:///a/b@c"])
+def test_what_holds_no_password_is_shown_as_it_is(uri):
+    assert redact(uri) == uri
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=3, max_size=20))
+def test_no_password_at_all_is_shown(password):
+    assert password not in redact(f"rtsp://a:{password}@h").removeprefix("rtsp://***@h")
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(lambda s: s not in (".", ".."))
+)
+def test_any_file_name_survives(name):
+    assert parse_source((Path("/srv") / name).as_uri()).path == f"/srv/{name}"

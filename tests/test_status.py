@@ -1,0 +1,103 @@
+"""The status socket answers every question with one document, and outlives odd neighbours."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from support.mosquitto import until
+
+from edged.errors import Unavailable
+from edged.status import StatusServer, ask, socket_path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return socket_path(tmp_path / "edged.db")
+
+
+@pytest.fixture
+def server(path: Path):
+    running = StatusServer(path, lambda: {"mode": "normal", "long": "x" * 500_000})
+    running.open()
+    running.start()
+    yield running
+    assert running.stop(5)
+    assert running.failure is None
+
+
+def test_the_socket_lies_beside_the_database(path: Path) -> None:
+    assert path.name == "edged.sock"
+
+
+@pytest.mark.usefixtures("server")
+def test_every_question_is_answered(path: Path) -> None:
+    for _ in range(20):
+        assert ask(path)["mode"] == "normal"
+
+
+@pytest.mark.usefixtures("server")
+def test_several_ask_at_once(path: Path) -> None:
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(path)["mode"])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert answers == ["normal"] * 4
+
+
+@pytest.mark.usefixtures("server")
+def test_one_who_asks_and_does_not_listen_is_left_alone(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(path))
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.connect(str(path))
+        assert ask(path)["mode"] == "normal"
+
+
+def test_the_socket_of_a_killed_daemon_is_replaced_and_goes_with_its_successor(path: Path) -> None:
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    with pytest.raises(Unavailable, match="no daemon answers"):
+        ask(path)
+    server = StatusServer(path, lambda: {"mode": "normal"})
+    server.open()
+    server.start()
+    assert ask(path) == {"mode": "normal"}
+    assert server.stop(5)
+    assert not path.exists()
+
+
+def test_without_a_daemon_the_remedy_is_named(path: Path) -> None:
+    with pytest.raises(Unavailable, match="systemctl start edged") as refusal:
+        ask(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_another_program_answers_is_not_taken_for_the_daemon(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(1)
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(Unavailable, match="no daemon answers"):
+            ask(path)
+        thread.join(5)
+
+
+def test_a_path_too_long_for_a_socket_costs_only_the_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = StatusServer(tmp_path / ("x" * 120) / "edged.sock", dict)
+    server.open()
+    server.start()
+    assert until(server.is_alive)
+    assert "use a shorter store.path" in caplog.text
+    assert server.stop(5)
+    assert server.failure is None

@@ -1,0 +1,254 @@
+"""Whatever has become of the database, the store opens within seconds, restores the newest good backup, and says so."""
+
+import os
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.storing import event_ids, fill, message, started
+
+from edged.errors import StoreError
+from edged.store import Store
+from edged.store.recovery import MOST_QUARANTINED, backups, is_sound
+
+OPENS_WITHIN_S = 5.0
+
+
+def wal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def shm_of(path: Path) -> Path:
+    return path.with_name(path.name + "-shm")
+
+
+def as_after_a_power_cut(path: Path, count: int, first: int = 0) -> None:
+    """Write `count` commits and leave database, WAL and index as they stand, not folded together."""
+    kept = path.parent / "kept"
+    kept.mkdir()
+    with Store(path) as store:
+        for number in range(first, first + count):
+            store.write([started(f"E{number:06d}", number), message(f"E{number:06d}", 1)])
+        for file in (path, wal_of(path), shm_of(path)):
+            shutil.copy(file, kept)
+    for file in kept.iterdir():
+        file.replace(path.parent / file.name)
+    kept.rmdir()
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def zero_the_header(path: Path) -> None:
+    overwrite(path, 0, bytes(100))
+
+
+def put_text_in_its_place(path: Path) -> None:
+    path.write_text("this is not a database\n" * 1000)
+
+
+def truncate_to_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+
+
+def truncate_within_a_page(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 5000)
+
+
+def flip_pages(path: Path) -> None:
+    for page in range(1, path.stat().st_size // 4096, 2):
+        overwrite(path, page * 4096, bytes(byte ^ 0xA5 for byte in range(256)) * 16)
+
+
+def zero_the_schema(path: Path) -> None:
+    overwrite(path, 100, bytes(3996))
+
+
+def empty_it(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def put_a_folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "something").touch()
+
+
+def claim_another_page_size(path: Path) -> None:
+    overwrite(path, 16, b"\x00\x07")
+
+
+def break_the_root_of_events(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()[0]
+    connection.close()
+    overwrite(path, (root - 1) * 4096, b"\xff" * 64)
+
+
+DAMAGE = [
+    zero_the_header,
+    put_text_in_its_place,
+    truncate_to_half,
+    truncate_within_a_page,
+    flip_pages,
+    zero_the_schema,
+    empty_it,
+    put_a_folder_in_its_place,
+    claim_another_page_size,
+    break_the_root_of_events,
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database with 200 events, of which the newer of two backups has 100."""
+    path = tmp_path / "edged.db"
+    with Store(path) as store:
+        for number, stamp in ((50, "older"), (100, "newer")):
+            store.write([started(f"E{n:06d}", n) for n in range(number - 50, number)])
+            os.utime(store.back_up(3, stamp), (number, number))
+        store.write([started(f"E{n:06d}", n) for n in range(100, 200)])
+    return path
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_database_is_set_aside_and_the_newest_backup_restored(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(path)
+    began = time.monotonic()
+    with Store(path) as store:
+        assert time.monotonic() - began < OPENS_WITHIN_S
+        lost = store.restored
+        assert lost is not None
+        assert lost.quarantined.exists()
+        assert lost.backup == path.parent / "backups" / "edged-newer.db"
+        assert lost.gap_from == 100_000
+        assert len(event_ids(path)) == 100
+        store.write([started("new")])
+    assert is_sound(path)
+    with Store(path) as store:
+        assert store.restored is None
+    assert len(event_ids(path)) == 101
+
+
+def test_a_damaged_backup_is_passed_over(path: Path) -> None:
+    flip_pages(path)
+    put_text_in_its_place(path.parent / "backups" / "edged-newer.db")
+    with Store(path) as store:
+        assert store.restored is not None
+        assert store.restored.backup == path.parent / "backups" / "edged-older.db"
+    assert len(event_ids(path)) == 50
+
+
+def test_without_a_good_backup_an_empty_record_begins(path: Path) -> None:
+    for backup in backups(path):
+        put_text_in_its_place(backup)
+    put_text_in_its_place(path)
+    with Store(path) as store:
+        assert store.restored is not None
+        assert store.restored.backup is None
+        assert store.restored.gap_from is None
+        store.write([started("first")])
+    assert event_ids(path) == ["first"]
+
+
+def test_a_file_just_made_and_empty_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    path.touch()
+    with Store(path) as store:
+        assert store.restored is None
+
+
+def test_a_wal_without_its_database_is_set_aside_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    as_after_a_power_cut(path, 20)
+    empty_it(path)
+    with Store(path) as store:
+        assert store.restored is not None
+        quarantined = store.restored.quarantined
+        assert quarantined.with_name(quarantined.name + "-wal").stat().st_size > 0
+
+
+def test_a_missing_index_of_the_wal_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    as_after_a_power_cut(path, 20)
+    shm_of(path).unlink()
+    with Store(path) as store:
+        assert store.restored is None
+    assert len(event_ids(path)) == 20
+
+
+def test_a_damaged_index_of_the_wal_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    as_after_a_power_cut(path, 20)
+    shm_of(path).write_bytes(random.Random(1).randbytes(32_768))
+    with Store(path) as store:
+        assert store.restored is None
+    assert len(event_ids(path)) == 20
+
+
+def test_a_torn_or_flipped_wal_leaves_a_prefix_of_the_commits(tmp_path: Path) -> None:
+    chance = random.Random(20)
+    original = tmp_path / "original" / "edged.db"
+    original.parent.mkdir()
+    fill(original, 10)
+    as_after_a_power_cut(original, 30, first=10)
+    whole = wal_of(original).read_bytes()
+    every = [f"E{number:06d}" for number in range(40)]
+    lengths = set()
+    for number in range(100):
+        path = tmp_path / str(number) / "edged.db"
+        path.parent.mkdir()
+        shutil.copy(original, path)
+        wal_of(path).write_bytes(_mutated(whole, number, chance))
+        with Store(path) as store:
+            assert store.restored is None
+            assert store._connection.execute("SELECT count(*) FROM outbox").fetchone()[0] == len(event_ids(path))
+        found = event_ids(path)
+        assert found == every[: len(found)]
+        assert len(found) >= 10
+        assert is_sound(path)
+        lengths.add(len(found))
+        shutil.rmtree(path.parent)
+    assert len(lengths) > 10, "the mutations must reach all parts of the WAL"
+
+
+def _mutated(wal: bytes, number: int, chance: random.Random) -> bytes:
+    at = chance.randrange(len(wal))
+    if number % 3 == 0:
+        return wal[:at]
+    if number % 3 == 1:
+        return wal[:at] + bytes([wal[at] ^ 1 << chance.randrange(8)]) + wal[at + 1 :]
+    return wal[:at] + chance.randbytes(64) + wal[at + 64 :]
+
+
+def test_old_quarantines_go(path: Path) -> None:
+    for _ in range(MOST_QUARANTINED + 3):
+        put_text_in_its_place(path)
+        Store(path).close()
+        time.sleep(0.002)
+    quarantined = list((path.parent / "quarantine").iterdir())
+    assert len(quarantined) == MOST_QUARANTINED
+
+
+def test_a_restoring_cut_short_is_done_again(path: Path) -> None:
+    """Power went after the damaged file was set aside, while the backup was being copied."""
+    (path.parent / "edged.db.restoring").write_bytes(b"half a backup")
+    path.unlink()
+    with Store(path) as store:
+        assert store.restored is not None
+    assert len(event_ids(path)) == 100
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file/below: cannot be made .* set store\.path"):
+        Store(tmp_path / "file" / "below" / "edged.db")
