@@ -15,6 +15,8 @@ from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
+SILENT_AFTER_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class CameraActivity:
@@ -43,6 +45,7 @@ class AnalysisWorker(Worker):
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
         self._last_time_s: dict[str, float] = {}
+        self._next_check_s = 0.0
 
     def activity(self) -> dict[str, CameraActivity]:
         """A snapshot for the supervisor."""
@@ -54,10 +57,9 @@ class AnalysisWorker(Worker):
         while not self.stopping.is_set():
             self.beat()
             frame = self._inbox.take(timeout_s=0.5)
-            if frame is None:
-                self._let_time_pass()
-            else:
+            if frame is not None:
                 self._analyse(frame)
+            self._let_time_pass(time.monotonic())
         self._finish("stopped")
 
     def _analyse(self, frame: Frame) -> None:
@@ -88,11 +90,13 @@ class AnalysisWorker(Worker):
             old = self._activity[camera]
             self._activity[camera] = CameraActivity(old.frames, old.faulty + 1, old.counts, old.times, old.age_s)
 
-    def _let_time_pass(self) -> None:
-        """End the events of cameras that fell silent: without frames nobody is seen to have left."""
-        now = time.monotonic()
+    def _let_time_pass(self, now_s: float) -> None:
+        """Once a second, end the events of cameras that fell silent: without frames nobody is seen to have left."""
+        if now_s < self._next_check_s:
+            return
+        self._next_check_s = now_s + 1.0
         for camera, last in list(self._last_time_s.items()):
-            if now - last > 5.0:
+            if now_s - last > SILENT_AFTER_S:
                 del self._last_time_s[camera]
                 self._record_end(camera, last, "camera silent")
 

@@ -29,7 +29,7 @@ SMALLEST_FACE = 20.0
 )
 @click.option(
     "--pad",
-    type=click.FloatRange(0, 2),
+    type=click.FloatRange(0, 1),
     default=0.0,
     help="Widen pictures on every border by this share first, for tight crops.",
 )

@@ -66,7 +66,7 @@ def _pictures(source: Path | None, count: int) -> list[Image]:
         return [portrait_crowd()]
     if source.suffix.lower() not in (".mp4", ".avi", ".mkv", ".mov", ".webm"):
         return [read_picture(source)]
-    video = VideoFile(parse_source(f"file://{source.absolute()}"))
+    video = VideoFile(parse_source(source.absolute().as_uri()))
     pictures: list[Image] = []
     while len(pictures) < min(count, 300) and video.skip() is not None:
         pictures.append(video.picture())

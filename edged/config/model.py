@@ -80,7 +80,7 @@ class CameraConfig(Section):
     region: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 1.0, 1.0), description="Part of the picture to watch: left, top, right, bottom, from 0 to 1"
     )
-    fps: Annotated[float, Field(gt=0, le=120)] = Field(15, description="Most pictures analysed a second")
+    fps: Annotated[float, Field(ge=0.5, le=120)] = Field(15, description="Most pictures analysed a second")
     stall_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
         5, description="No picture for this long is a stalled camera"
     )

@@ -7,6 +7,25 @@ MIGRATIONS = Migrations("edged")
 
 @MIGRATIONS(name="0001_tables")
 def _tables(db: Database) -> None:
+    _create_events(db)
+    _create_encounters(db)
+    _create_coverage(db)
+    _create_outbox(db)
+    db.table("reports").create(
+        {"day": str, "timezone": str, "created": int, "report": str, "sha256": str},
+        pk="day",
+        not_null={"timezone", "created", "report", "sha256"},
+    )
+    db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})
+
+
+@MIGRATIONS(name="0002_outbox_by_event")
+def _outbox_by_event(db: Database) -> None:
+    # Retention asks for each old event whether a message of it still waits.
+    db.table("outbox").create_index(["event_id"])
+
+
+def _create_events(db: Database) -> None:
     db.table("events").create(
         {
             "event_id": str,
@@ -29,6 +48,9 @@ def _tables(db: Database) -> None:
         defaults={"seq": 1, "acked_seq": 0},
     )
     db.table("events").create_index(["started_at"])
+
+
+def _create_encounters(db: Database) -> None:
     db.table("encounters").create(
         {
             "encounter_id": str,
@@ -48,6 +70,9 @@ def _tables(db: Database) -> None:
         not_null={"camera", "track", "first_seen", "last_seen", "state", "score", "votes", "closed", "clock_ok"},
     )
     db.table("encounters").create_index(["first_seen"])
+
+
+def _create_coverage(db: Database) -> None:
     db.table("coverage").create(
         {
             "camera": str,
@@ -63,20 +88,11 @@ def _tables(db: Database) -> None:
         not_null={"frames_seen", "frames_analysed", "faces", "dropped", "camera_state", "watched_ms"},
     )
     db.table("coverage").create_index(["minute"])
+
+
+def _create_outbox(db: Database) -> None:
     # AUTOINCREMENT, which sqlite-utils cannot say: a sequence number is never used twice, even after its row is gone.
     db.execute(
         "CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload TEXT NOT NULL,"
         " qos INTEGER NOT NULL, retain INTEGER NOT NULL, created INTEGER NOT NULL, event_id TEXT, event_seq INTEGER)"
     )
-    db.table("reports").create(
-        {"day": str, "timezone": str, "created": int, "report": str, "sha256": str},
-        pk="day",
-        not_null={"timezone", "created", "report", "sha256"},
-    )
-    db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})
-
-
-@MIGRATIONS(name="0002_outbox_by_event")
-def _outbox_by_event(db: Database) -> None:
-    # Retention asks for each old event whether a message of it still waits.
-    db.table("outbox").create_index(["event_id"])
