@@ -32,15 +32,16 @@ class StatusServer(Worker):
 
     def open(self) -> None:
         """Bind. A socket that cannot be had is logged: the daemon works without one."""
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.unlink(missing_ok=True)
-            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             server.bind(str(self._path))
             self._path.chmod(0o660)
             server.listen(4)
             server.settimeout(0.5)
             self._socket = server
         except OSError as error:
+            server.close()
             log.warning(
                 "%s: `edged status` will not work (%s); use a shorter store.path", self._path, error.strerror or error
             )

@@ -22,6 +22,7 @@ from convert.mask.evaluate import (
     macro_f1,
 )
 from convert.mask.network import MaskModel, MaskNetwork
+from convert.mask.samples import prior_offset
 from convert.onnx_file import Signature, require_parity, write_onnx
 from convert.training import read_trained
 from edged.analyse.mask import CROP_SIZE
@@ -49,8 +50,10 @@ def export_mask(data: Path, run: Path, target: Path) -> ExportedMask:
     network.eval()
     examples = held_out_examples(data)
     seen = examples.sides >= SMALLEST_SCORED
-    temperature = best_temperature(logits_of(network, examples.images[seen]), examples.states[seen])
-    model = MaskModel(network, temperature)
+    offset = prior_offset()
+    logits = logits_of(network, examples.images[seen]) + np.array(offset, np.float32)
+    temperature = best_temperature(logits, examples.states[seen])
+    model = MaskModel(network, offset, temperature)
     example = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
     sha256 = write_onnx(model, example, SIGNATURE, target)
     batches = [torch.from_numpy(examples.images[:count].copy()) for count in (1, 7, 32)]

@@ -1,5 +1,7 @@
 """The mask classifier's network: inverted residuals (MobileNetV2, arXiv 1801.04381) and a depthwise head."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -72,16 +74,19 @@ class MaskNetwork(nn.Module):
 class MaskModel(nn.Module):
     """What is exported: uint8 pixels in, calibrated probabilities out.
 
-    Input `faces` uint8 [batch, 96, 96, 3], BGR; output float32 [batch, 3].
+    Input `faces` uint8 [batch, 96, 96, 3], BGR; output float32 [batch, 3]: softmax of (logits + offset) / temperature.
     """
 
-    def __init__(self, network: MaskNetwork, temperature: float) -> None:
+    offset: Tensor
+
+    def __init__(self, network: MaskNetwork, offset: Sequence[float], temperature: float) -> None:
         super().__init__()
         self.network = network
+        self.register_buffer("offset", torch.tensor(offset, dtype=torch.float32))
         self.temperature = temperature
 
     def forward(self, faces: Tensor) -> Tensor:
-        return torch.softmax(self.network(normalise(faces)) / self.temperature, dim=1)
+        return torch.softmax((self.network(normalise(faces)) + self.offset) / self.temperature, dim=1)
 
 
 def normalise(faces: Tensor) -> Tensor:

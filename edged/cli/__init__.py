@@ -24,6 +24,7 @@ VERBS = {
     "report": "edged.cli.report:report",
     "run": "edged.cli.run:run",
     "status": "edged.cli.status:status",
+    "wear-mask": "edged.cli.wear_mask:wear_mask_command",
 }
 
 

@@ -16,10 +16,14 @@ BACK_WITHIN_S = 90.0
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(10, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.long)]
+    ("how", "seconds"),
+    [
+        pytest.param("stop", 10, marks=pytest.mark.slow),
+        pytest.param("stop", 60, marks=pytest.mark.long),
+        pytest.param("kill", 60, marks=pytest.mark.long),
+    ],
 )
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_nothing_is_lost_while_the_broker_is_away(tmp_path: Path, seconds: int, how: str) -> None:
+def test_nothing_is_lost_while_the_broker_is_away(tmp_path: Path, how: str, seconds: int) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     saved_at_once = ["autosave_interval 1", "autosave_on_changes true"]
     with (
