@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint faults lock clean train-mask
+.PHONY: help setup demo test lint faults lock clean setup-train train-mask train-detector
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,19 @@ lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/lint-imports
 
 faults: setup ## Run the long fault tests: kills, outages, full disks (about 15 minutes)
-	@$(BIN)/pytest -m "slow or not slow" tests/faults --long
+	@$(BIN)/pytest tests/faults --long
+
+setup-train: ## Make .venv-train with PyTorch, for the trainings
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/pip install --quiet --disable-pip-version-check --editable '.[convert]'
+
+train-mask: ## Train the mask classifier on DATA and write it to engines/ (about 40 minutes on two cores; resumes)
+	.venv-train/bin/python -m convert train-mask --data $(DATA) --out $(RUNS)/mask --epochs 16 --resume
+	.venv-train/bin/python -m convert export-mask --data $(DATA) --run $(RUNS)/mask
+
+train-detector: ## Train the face detector on DATA and write it to engines/ (about two hours on two cores; resumes)
+	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --resume
+	.venv-train/bin/python -m convert export-detector --data $(DATA) --run $(RUNS)/detector
 
 lock: ## Write the locked requirements anew
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

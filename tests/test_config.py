@@ -155,7 +155,7 @@ def test_all_mistakes_are_told_at_once(mistakes):
     [
         ("[mask]\nenter_scor = 1", "key mask.enter_scor: unknown; did you mean enter_score?"),
         ("[mask]\nenter_score = 2", "key mask.enter_score = 2: must be less than or equal to 1"),
-        ("[defaults]\nfps = 0", "key defaults.fps = 0: must be greater than 0"),
+        ("[defaults]\nfps = 0", "key defaults.fps = 0: must be greater than or equal to 0.5"),
         ("[mask]\nleave_score = 0.9", "table [mask]: leave_score = 0.9 must not be above enter_score = 0.75; lower it"),
     ],
 )

@@ -105,6 +105,17 @@ def test_a_clock_set_by_hand_before_it_is_believed_is_not_counted_twice(run: Run
     assert [row["clock_ok"] for row in seen] == [1, 1]
 
 
+def test_what_was_recorded_after_a_jump_is_not_moved_by_it(run: Run) -> None:
+    run.clock.pass_s(10)
+    run.encounter("before")
+    run.clock.set_by(3 * 3_600_000)
+    run.clock.pass_s(10)
+    run.encounter("after")
+    run.upkeep(run.store)
+    seen = StoreReader(run.store.path).encounters(-(2**60), 2**60)
+    assert [row["last_seen"] - run.began - 3 * 3_600_000 for row in seen] == [10_000, 20_000]
+
+
 def test_the_record_of_earlier_runs_stays_as_it_is(run: Run) -> None:
     run.encounter("this run")
     run.store.execute("UPDATE encounters SET first_seen = first_seen - 100000, last_seen = last_seen - 100000")

@@ -1,0 +1,142 @@
+"""RetinaFace with MobileNet-0.25 at run time: one pass over the picture at its own size, decoding and suppression in NumPy.
+
+Deng et al. 2019 (arXiv 1905.00641); anchors and variances are those of github.com/biubug6/Pytorch_Retinaface, from whose
+weights `convert/retinaface.py` builds the graph.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.detect.boxes import suppress
+from edged.errors import ConfigError, ModelError, UsageError
+from edged.ports import Engine
+from edged.types import Box, Detection, Image
+
+ANCHORS = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
+"""The sides of the squares that faces are told relative to, in px, by stride; all are centred in their cell."""
+VALUES = 15
+"""Of each anchor: face logit, box centre (dx, dy), log size (w, h), five points (dx, dy); all raw."""
+CHANNELS = 2 * VALUES
+"""Of each output: the first anchor's values, then the second's."""
+CENTRE_VARIANCE = 0.1
+"""Centres and points are told in tenths of the anchor's side …"""
+SIZE_VARIANCE = 0.2
+"""… and sizes in fifths of the natural logarithm."""
+MEAN_BGR = (104, 117, 123)
+"""What the graph subtracts; borders of this colour are 0 to the network, as those inside it are."""
+
+MAX_PIXELS = 1 << 24
+"""A larger picture would take more than a gigabyte of memory."""
+LARGEST_LOG_SCALE = 4.0
+"""No face is 50 times as large as its anchor; the bound keeps absurd answers finite."""
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RetinaFaceSettings:
+    """What may be tuned. Raise ConfigError for values that make no sense."""
+
+    score: float = 0.3
+    """Faces less probable than this are dropped, …"""
+    overlap: float = 0.4
+    """… as are those that overlap a better one by more than this IoU."""
+    most: int = 300
+    """At most this many faces are returned."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.score < 1:
+            raise ConfigError(f"score = {self.score}: must be above 0 and below 1")
+        if not 0 <= self.overlap <= 1:
+            raise ConfigError(f"overlap = {self.overlap}: must be 0 … 1")
+        if not 1 <= self.most <= 10_000:
+            raise ConfigError(f"most = {self.most}: must be 1 … 10000")
+
+
+class RetinaFace:
+    """Finds faces and five points; implements `edged.ports.Detector`.
+
+    The engine takes `image` uint8 [1, H, W, 3], H and W multiples of 32, and gives `stride8`, `stride16` and
+    `stride32`, floats [1, 30, H/s, W/s].
+    """
+
+    def __init__(self, engine: Engine, settings: RetinaFaceSettings | None = None) -> None:
+        self._engine = engine
+        self._settings = settings or RetinaFaceSettings()
+
+    def detect(self, image: Image) -> list[Detection]:
+        """All faces, best first, boxes cut to the picture; points may lie outside it.
+
+        Raise ModelError when the engine's answer is not RetinaFace's, and UsageError for a picture of more than
+        MAX_PIXELS.
+        """
+        height, width = image.shape[:2]
+        if height == 0 or width == 0:
+            return []
+        if height * width > MAX_PIXELS:
+            size = f"{width} x {height} px"
+            raise UsageError(f"a picture of {size} is too large for RetinaFace; use at most {MAX_PIXELS} px in all")
+        canvas = padded(image)
+        answers = self._engine.run({"image": canvas[None]})
+        rows = np.concatenate([self._level(answers, stride, canvas.shape) for stride in ANCHORS])
+        # Bounds the suppression: a wall of posters must not stall the camera.
+        rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._settings.most]]
+        rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._settings.overlap)[: self._settings.most]]
+        return _detections(rows, width, height)
+
+    def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
+        """One output's candidate rows."""
+        level = answers.get(f"stride{stride}")
+        if level is None or level.shape != (1, CHANNELS, shape[0] // stride, shape[1] // stride):
+            raise ModelError(
+                f"model {self._engine.name}: stride{stride} is missing or not [1, {CHANNELS}, H/{stride}, W/{stride}]; "
+                "it is not RetinaFace as edged converts it: build it again, or name another detector in the config"
+            )
+        return decode(level[0], stride, self._settings.score)
+
+
+def padded(image: Image) -> Image:
+    """The picture with borders right and below, to multiples of 32; itself where it needs none."""
+    height, width = image.shape[:2]
+    if height % 32 == 0 and width % 32 == 0:
+        return image
+    canvas = np.empty((height + -height % 32, width + -width % 32, 3), np.uint8)
+    canvas[:height, :width] = image
+    canvas[height:] = MEAN_BGR
+    canvas[:height, width:] = MEAN_BGR
+    return canvas
+
+
+def decode(level: NDArray[np.floating[Any]], stride: int, threshold: float) -> Rows:
+    """The anchors of one level (30 x H x W) with a face's probability of at least `threshold`, as N x 15 rows in pixels.
+
+    A row: score, x1, y1, x2, y2, five points (x, y). Anchors holding anything that is not finite are left out.
+    """
+    values = level.reshape(2, VALUES, *level.shape[1:])
+    which, y, x = np.nonzero(values[:, 0] >= math.log(threshold / (1 - threshold)))
+    found = values[which, :, y, x].astype(np.float32)
+    keep = np.isfinite(found).all(axis=1)
+    found = found[keep]
+    side = np.array(ANCHORS[stride], np.float32)[which[keep], None]
+    middle = (np.stack([x[keep], y[keep]], axis=1).astype(np.float32) + np.float32(0.5)) * stride
+    centre = middle + found[:, 1:3] * np.float32(CENTRE_VARIANCE) * side
+    half = side / 2 * np.exp(np.minimum(found[:, 3:5] * np.float32(SIZE_VARIANCE), LARGEST_LOG_SCALE))
+    points = middle[:, None] + found[:, 5:].reshape(-1, 5, 2) * np.float32(CENTRE_VARIANCE) * side[:, None]
+    score = 1 / (1 + np.exp(-found[:, :1]))
+    return np.concatenate([score, centre - half, centre + half, points.reshape(-1, 10)], axis=1)
+
+
+def _detections(rows: Rows, width: int, height: int) -> list[Detection]:
+    """Rows to detections, their boxes cut to the picture; what lies outside it altogether is left out."""
+    boxes = rows[:, 1:5]
+    boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
+    boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
+    return [
+        Detection(Box(*box), float(row[0]), row[5:].reshape(5, 2))
+        for row, box in zip(rows, boxes.tolist(), strict=True)
+        if box[2] > box[0] and box[3] > box[1]
+    ]
