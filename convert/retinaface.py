@@ -1,11 +1,12 @@
 """Rebuilds RetinaFace with MobileNet-0.25 as an ONNX graph from a PyTorch state dict that the user names.
 
-The network is that of Deng et al. 2019 (arXiv 1905.00641) in the small form that github.com/biubug6/Pytorch_Retinaface
-gave it: MobileNetV1 at a quarter of its width, a feature pyramid of 64 channels, a context module and three heads for
-each stride. Names and shapes are checked one by one, so that another network's file is refused.
+The network is that of Deng et al. 2019 (arXiv 1905.00641) in the form that
+github.com/biubug6/Face-Detector-1MB-with-landmark gave it: MobileNetV1 at a quarter of its width, a feature pyramid of 64
+channels, a context module and three heads for each stride. Names and shapes are checked one by one, so that another
+network's file is refused. The same author's Pytorch_Retinaface differs in nothing that a state dict shows (leaky ReLU,
+anchors twice as large): its weights give nonsense here, and are told apart by the hash in the manifest.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ BACKBONE = (
 )
 """Channels and stride of each layer; the first one is a plain convolution of stride 2, all others are separable."""
 PYRAMID = 64
-LEAK = 0.1
 NORM_EPSILON = 1e-5
 PER_ANCHOR = (("ClassHead", 2), ("BboxHead", 4), ("LandmarkHead", 10))
 
@@ -61,11 +61,12 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
     _require_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  torch raises a dozen unrelated classes
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
-        raise UsageError(f"{path}: not a state dict of tensors ({reason}); save model.state_dict() alone") from None
+    except Exception:  # noqa: BLE001  torch raises a dozen unrelated classes, some advising to trust the file
+        state = None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UsageError(f"{path}: holds more than a state dict of tensors; save model.state_dict() alone")
+        raise UsageError(
+            f"{path}: not a state dict of tensors and nothing else; save model.state_dict() with torch.save"
+        )
     return {str(name).removeprefix("module."): value.numpy() for name, value in state.items()}
 
 
@@ -141,11 +142,11 @@ class _Network:
             for number, (outside, stride) in enumerate(layers):
                 name = f"{stage}.{number}"
                 if inside == 3:
-                    value = self.conv((f"{name}.0", f"{name}.1"), value, (outside, 3, 3), stride=2, leak=LEAK)
+                    value = self.conv((f"{name}.0", f"{name}.1"), value, (outside, 3, 3), stride=2)
                 else:
                     lone = (inside, 1, 3)
-                    value = self.conv((f"{name}.0", f"{name}.1"), value, lone, stride=stride, leak=LEAK, groups=inside)
-                    value = self.conv((f"{name}.3", f"{name}.4"), value, (outside, inside, 1), leak=LEAK)
+                    value = self.conv((f"{name}.0", f"{name}.1"), value, lone, stride=stride, groups=inside)
+                    value = self.conv((f"{name}.3", f"{name}.4"), value, (outside, inside, 1))
                 inside = outside
             maps.append(value)
         return maps
@@ -154,27 +155,25 @@ class _Network:
         """The maps brought to one width, each finer one with the coarser ones added."""
         widths = [layers[-1][0] for _, layers in BACKBONE]
         levels = [
-            self._pair(f"fpn.output{k}", value, (PYRAMID, width, 1), LEAK)
+            self._pair(f"fpn.output{k}", value, (PYRAMID, width, 1))
             for k, (value, width) in enumerate(zip(maps, widths, strict=True), 1)
         ]
         doubled = self.graph.constant("doubled", np.array([1, 1, 2, 2], np.float32))
         for k in (1, 0):
-            coarse = self.graph.node(
-                "Resize", f"fpn.up{k + 2}", levels[k + 1], "", doubled,
-                mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
-            )  # fmt: skip
+            way = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            coarse = self.graph.node("Resize", f"fpn.up{k + 2}", levels[k + 1], "", doubled, **way)
             both = self.graph.node("Add", f"fpn.sum{k + 1}", levels[k], coarse)
-            levels[k] = self._pair(f"fpn.merge{k + 1}", both, (PYRAMID, PYRAMID, 3), LEAK)
+            levels[k] = self._pair(f"fpn.merge{k + 1}", both, (PYRAMID, PYRAMID, 3))
         return levels
 
     def context(self, name: str, value: str) -> str:
         """SSH (arXiv 1708.03979): windows of 3, 5 and 7 cells, each from filters of 3."""
         half, quarter = PYRAMID // 2, PYRAMID // 4
-        three = self._pair(f"{name}.conv3X3", value, (half, PYRAMID, 3), None)
-        start = self._pair(f"{name}.conv5X5_1", value, (quarter, PYRAMID, 3), LEAK)
-        five = self._pair(f"{name}.conv5X5_2", start, (quarter, quarter, 3), None)
-        longer = self._pair(f"{name}.conv7X7_2", start, (quarter, quarter, 3), LEAK)
-        seven = self._pair(f"{name}.conv7x7_3", longer, (quarter, quarter, 3), None)
+        three = self._pair(f"{name}.conv3X3", value, (half, PYRAMID, 3), active=False)
+        start = self._pair(f"{name}.conv5X5_1", value, (quarter, PYRAMID, 3))
+        five = self._pair(f"{name}.conv5X5_2", start, (quarter, quarter, 3), active=False)
+        longer = self._pair(f"{name}.conv7X7_2", start, (quarter, quarter, 3))
+        seven = self._pair(f"{name}.conv7x7_3", longer, (quarter, quarter, 3), active=False)
         joined = self.graph.node("Concat", f"{name}.joined", three, five, seven, axis=1)
         return self.graph.node("Relu", f"{name}.relu", joined)
 
@@ -194,8 +193,8 @@ class _Network:
         kernel = np.concatenate(kernels, axis=1).reshape(anchors * VALUES, PYRAMID, 1, 1)
         self._add_conv(output, value, kernel, np.concatenate(biases, axis=1).ravel())
 
-    def _pair(self, name: str, value: str, shape: tuple[int, int, int], leak: float | None) -> str:
-        return self.conv((f"{name}.0", f"{name}.1"), value, shape, leak=leak)
+    def _pair(self, name: str, value: str, shape: tuple[int, int, int], active: bool = True) -> str:
+        return self.conv((f"{name}.0", f"{name}.1"), value, shape, active=active)
 
     def conv(
         self,
@@ -203,11 +202,11 @@ class _Network:
         value: str,
         shape: tuple[int, int, int],
         *,
-        leak: float | None,
         stride: int = 1,
         groups: int = 1,
+        active: bool = True,
     ) -> str:
-        """A convolution of `shape` (out, in, size) and its normalisation, called `names`, and a leaky ReLU if any."""
+        """A convolution of `shape` (out, in, size) and its normalisation, called `names`; `active`: a ReLU after them."""
         conv, norm = names
         outside, inside, size = shape
         kernel = self.arrays.take(f"{conv}.weight", outside, inside, size, size)
@@ -217,7 +216,7 @@ class _Network:
         factor = gamma / np.sqrt(variance + NORM_EPSILON)
         kernel = kernel * factor[:, None, None, None]
         value = self._add_conv(conv, value, kernel, beta - mean * factor, stride, groups)
-        return value if leak is None else self.graph.node("LeakyRelu", f"{conv}.relu", value, alpha=leak)
+        return self.graph.node("Relu", f"{conv}.relu", value) if active else value
 
     def _add_conv(
         self,
@@ -232,8 +231,3 @@ class _Network:
         offset = self.graph.constant(f"{name}.bias", bias.astype(np.float32))
         pads = [kernel.shape[2] // 2] * 4
         return self.graph.node("Conv", name, value, weight, offset, strides=[stride, stride], pads=pads, group=groups)
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,7 +8,7 @@ from edged.analyse.analyser import AnalyserSettings
 from edged.analyse.mask import MaskClassifier
 from edged.config import CameraConfig, Config, ModelsConfig
 from edged.detect import MODELS as DETECTOR_MODELS
-from edged.detect import make_detector
+from edged.detect import Wanted, make_detector
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import EventSettings, MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
@@ -46,7 +46,7 @@ def load_models(config: ModelsConfig) -> Models:
     def open_model(name: str) -> Engine:
         return open_engine(manifest, name, config.threads)
 
-    detector = make_detector(config.detector, open_model, smallest_face=config.smallest_face)
+    detector = make_detector(config.detector, open_model, Wanted(config.smallest_face, config.least_score))
     judge = MaskClassifier(open_model(MASK_MODEL))
     return Models(detector, judge, {name: manifest.entry(name).sha256 for name in model_names(config)})
 

@@ -15,6 +15,8 @@ from edged.config.source import parse_source
 from edged.draw import annotate
 from edged.types import Box, Detection, Frame, Image, MaskScores, MaskState, Points
 
+LEAST_SCORE_DRAWN = 0.4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
@@ -68,8 +70,9 @@ class Analysed:
         }
 
     def annotated(self) -> Image:
-        """A copy of the picture with the faces drawn on it."""
-        return annotate(self.image, [(f.box, f.state, "" if f.track is None else f"#{f.track}") for f in self.faces])
+        """A copy of the picture with the faces drawn on it, but for finds too weak to show anybody."""
+        faces = [face for face in self.faces if face.score >= LEAST_SCORE_DRAWN]
+        return annotate(self.image, [(f.box, f.state, "" if f.track is None else f"#{f.track}") for f in faces])
 
 
 def analyse_picture(path: Path, config: Config, models: Models, pad: float = 0.0) -> Analysed:

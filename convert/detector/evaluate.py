@@ -62,7 +62,7 @@ def score(detector: Detector, pictures: Sequence[LabelledPicture], needed: float
     masks = np.zeros((3, 3), np.int64)
     for picture in pictures:
         found = detector.detect(read_picture(picture.path))
-        taken = _match(found, picture.boxes, needed)
+        taken = match(found, picture.boxes, needed)
         ranked += [(face.score, place >= 0) for face, place in zip(found, taken, strict=True)]
         sides = np.minimum(picture.boxes[:, 2] - picture.boxes[:, 0], picture.boxes[:, 3] - picture.boxes[:, 1])
         for index, side in enumerate(sides):
@@ -86,7 +86,7 @@ def average_precision(ranked: Sequence[tuple[float, bool]], total: int) -> float
     return float(np.sum(np.diff(np.concatenate([[0.0], recall])) * envelope))
 
 
-def _match(found: Sequence[Detection], truth: NDArray[np.float32], needed: float) -> list[int]:
+def match(found: Sequence[Detection], truth: NDArray[np.float32], needed: float) -> list[int]:
     """For each find, best score first, the face it takes, or -1."""
     if not len(found) or not len(truth):
         return [-1] * len(found)

@@ -12,12 +12,13 @@ import cv2
 from edged.assembly import Models, load_models
 from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, picture_files
 from edged.cli.options import config_option, json_option, read_config_if_any
-from edged.config import Config
+from edged.config import DETECTORS, Config
 from edged.errors import Failed, SourceLost, UsageError
 from edged.offline import Analysed, Recording, analyse_picture
 
-SMALLEST_FACE = 20.0
-"""Offline there is time to look for smaller faces than a camera's daemon does."""
+# Offline there is time for smaller and weaker faces than a camera's daemon looks for; the score says how weak.
+SMALLEST_FACE = 15.0
+LEAST_SCORE = 0.05
 
 
 @click.command()
@@ -33,9 +34,16 @@ SMALLEST_FACE = 20.0
     default=0.0,
     help="Widen pictures on every border by this share first, for tight crops.",
 )
-@click.option("--detector", type=click.Choice(["mtcnn"]), help="Another detector than the config's.")
+@click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
     "--smallest-face", type=click.FloatRange(12, 2000), default=SMALLEST_FACE, show_default=True, help="In pixels."
+)
+@click.option(
+    "--least-score",
+    type=click.FloatRange(0.02, 0.95),
+    default=LEAST_SCORE,
+    show_default=True,
+    help="Drop weaker finds.",
 )
 def analyze(
     sources: tuple[Path, ...],
@@ -45,10 +53,12 @@ def analyze(
     pad: float,
     detector: str | None,
     smallest_face: float,
+    least_score: float,
 ) -> None:
     """Find and judge faces in SOURCES: pictures, folders of pictures, videos."""
     config = read_config_if_any(config_file)
-    changes = {"smallest_face": smallest_face} | ({"detector": detector} if detector else {})
+    changes: dict[str, object] = {"smallest_face": smallest_face, "least_score": least_score}
+    changes |= {"detector": detector} if detector else {}
     models = load_models(config.models.model_copy(update=changes))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

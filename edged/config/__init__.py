@@ -2,6 +2,7 @@
 
 from edged.config.load import config_path, config_sha256, load_config
 from edged.config.model import (
+    DETECTORS,
     CameraConfig,
     Config,
     DeviceConfig,
@@ -14,6 +15,7 @@ from edged.config.model import (
 )
 
 __all__ = [
+    "DETECTORS",
     "CameraConfig",
     "Config",
     "DeviceConfig",

@@ -1,7 +1,7 @@
 """The frozen models behind every key of the config file: names, types, limits, defaults and their descriptions."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, field_validator, model_validator
@@ -100,12 +100,19 @@ class CameraConfig(Section):
         return value
 
 
+DetectorName = Literal["edged", "mtcnn"]
+DETECTORS: tuple[str, ...] = get_args(DetectorName)
+
+
 class ModelsConfig(Section):
     """Which models run, and how."""
 
-    detector: Literal["mtcnn"] = Field("mtcnn", description="The face detector")
+    detector: DetectorName = Field("mtcnn", description="The face detector")
     smallest_face: Annotated[float, Field(ge=12, le=2000)] = Field(
         40, description="Smallest face looked for, in pixels; the cost of MTCNN grows with its inverse square"
+    )
+    least_score: Annotated[float, Field(ge=0.02, le=0.95)] = Field(
+        0.25, description="Faces found with less are dropped; a new face needs 0.6 before anything is said about it"
     )
     threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
 

@@ -1,29 +1,49 @@
 """Finds faces in one picture; each detector is a class behind `edged.ports.Detector`, made by name here."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from edged.detect.anchor_free import AnchorFreeDetector, WorkingSize
 from edged.detect.mtcnn import Mtcnn, MtcnnSettings
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine
 
-MODELS = {"mtcnn": ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")}
+MODELS = {"edged": ("detector",), "mtcnn": ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")}
 """The manifest's names of the models behind each detector."""
 
-# The tracker makes use of weak sightings of a face it knows (ByteTrack's second pass) and starts no track from them, so
-# O-Net lets through more than the package's 0.8: masked faces score low.
-MTCNN_THRESHOLDS = (0.6, 0.7, 0.3)
+# Seen by the network with this shorter side, in pixels, no face is missed for being small; larger costs time only.
+CLEAR_FACE = 24.0
+MOST_ENLARGED = 1.6
+LONGEST_SIDE = 1280
+
+# O-Net lets through more than the package's 0.8: masked faces score low, and the tracker makes use of weak sightings.
+MTCNN_LEAST_SCORE = 0.3
 
 
-def make_detector(name: str, open_model: Callable[[str], Engine], *, smallest_face: float) -> Detector:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for."""
+
+    smallest_face: float
+    """The shorter side, in pixels, of the smallest face worth finding."""
+    least_score: float = 0.25
+    """Weaker finds are dropped. The tracker starts no track from weak ones, but follows known faces by them (ByteTrack)."""
+
+
+def make_detector(name: str, open_model: Callable[[str], Engine], wanted: Wanted) -> Detector:
     """The detector called `name`, its models opened by `open_model` under the names that `MODELS` lists.
 
-    `smallest_face` is the side in px of the smallest face worth finding. Raise ConfigError for a name or size that makes
-    no sense, and whatever `open_model` raises.
+    Raise ConfigError for a name or size that makes no sense, and whatever `open_model` raises.
     """
     if name not in MODELS:
         raise ConfigError(f"detector {name!r} is not known; known are: {', '.join(MODELS)}")
-    pnet, rnet, onet = (open_model(model) for model in MODELS[name])
-    return Mtcnn(pnet, rnet, onet, MtcnnSettings(smallest_face=smallest_face, thresholds=MTCNN_THRESHOLDS))
+    engines = [open_model(model) for model in MODELS[name]]
+    if name == "edged":
+        size = WorkingSize(LONGEST_SIDE, min(MOST_ENLARGED, CLEAR_FACE / wanted.smallest_face))
+        return AnchorFreeDetector(engines[0], size, wanted.least_score)
+    pnet, rnet, onet = engines
+    thresholds = (0.6, 0.7, max(MTCNN_LEAST_SCORE, wanted.least_score))
+    return Mtcnn(pnet, rnet, onet, MtcnnSettings(smallest_face=wanted.smallest_face, thresholds=thresholds))
 
 
-__all__ = ["MODELS", "Mtcnn", "MtcnnSettings", "make_detector"]
+__all__ = ["MODELS", "AnchorFreeDetector", "Mtcnn", "MtcnnSettings", "Wanted", "make_detector"]

@@ -22,7 +22,7 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """How large the picture is looked at: its longer side becomes `long_side`, but grows at most `enlarge` times."""
+    """How large the picture is looked at: `enlarge` times its size, but its longer side at most `long_side`."""
 
     long_side: int = 640
     enlarge: float = 1.6
@@ -53,6 +53,8 @@ class AnchorFreeDetector:
         """
         self._engine, self._working_size = engine, working_size
         self._score, self._overlap, self._most = score, overlap, most
+        self._canvas_inner = (0, 0)
+        self._canvas_buffer: Image = np.empty((0, 0, 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
         """All faces, best score first. Raise ModelError when the engine's answer is not a detector's."""
@@ -72,11 +74,14 @@ class AnchorFreeDetector:
         height, width = image.shape[:2]
         scale = self._working_size.scale(width, height)
         inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
-        canvas = np.zeros((_up32(inner_height), _up32(inner_width), 3), np.uint8)
+        if self._canvas_inner != (inner_width, inner_height):
+            # Kept from frame to frame: pictures of one camera are all of one size, and the padding stays zero.
+            self._canvas_inner = inner_width, inner_height
+            self._canvas_buffer = np.zeros((_up32(inner_height), _up32(inner_width), 3), np.uint8)
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        inside = canvas[:inner_height, :inner_width]
-        inside[:] = image if scale == 1 else cv2.resize(image, (inner_width, inner_height), interpolation=way)
-        return canvas, inner_width / width, inner_height / height
+        inside = self._canvas_buffer[:inner_height, :inner_width]
+        cv2.resize(image, (inner_width, inner_height), dst=inside, interpolation=way)
+        return self._canvas_buffer, inner_width / width, inner_height / height
 
     def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""

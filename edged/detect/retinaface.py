@@ -1,7 +1,7 @@
 """RetinaFace with MobileNet-0.25 at run time: one pass over the picture at its own size, decoding and suppression in NumPy.
 
-Deng et al. 2019 (arXiv 1905.00641); anchors and variances are those of github.com/biubug6/Pytorch_Retinaface, from whose
-weights `convert/retinaface.py` builds the graph.
+Deng et al. 2019 (arXiv 1905.00641); anchors and variances are those of github.com/biubug6/Face-Detector-1MB-with-landmark,
+from whose weights `convert/retinaface.py` builds the graph.
 """
 
 import math
@@ -16,7 +16,7 @@ from edged.errors import ConfigError, ModelError, UsageError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image
 
-ANCHORS = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
+ANCHORS = {8: (10, 20), 16: (32, 64), 32: (128, 256)}
 """The sides of the squares that faces are told relative to, in px, by stride; all are centred in their cell."""
 VALUES = 15
 """Of each anchor: face logit, box centre (dx, dy), log size (w, h), five points (dx, dy); all raw."""
