@@ -121,6 +121,18 @@ def export_detector(data: Path, run: Path, engines: Path) -> None:
     _record("detector", engines, written.sha256, export.report(data, target))
 
 
+@main.command("decide-mask")
+@data_option
+def decide_mask(data: Path) -> None:
+    """Measure who should decide the mask state, by face size: the detector's branch, the classifier, or both."""
+    from convert.mask.decide import decision_table, find_faces
+    from edged.assembly import load_models
+    from edged.config import ModelsConfig
+
+    models = load_models(ModelsConfig(detector="edged", smallest_face=15, least_score=0.1))
+    click.echo(decision_table(find_faces(data, models.detector, models.judge)))
+
+
 def run() -> None:
     """Start, turning errors raised on purpose into one line."""
     try:

@@ -32,7 +32,9 @@ class ModelEntry(_Entry):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     task: Literal["face-detection", "mask-state", "keypoints", "eye-state", "head-pose"]
     built_locally: bool = False
-    """True for files that `make setup` builds on each machine because their weights are others'."""
+    """True for files that are built on each machine because their weights are others'."""
+    remedy: str = ""
+    """How to get the file, for people; empty where `make setup` (built locally) or a new installation gives it."""
     inputs: dict[str, TensorEntry]
     outputs: dict[str, TensorEntry]
     classes: tuple[str, ...] = ()
@@ -68,13 +70,14 @@ class Manifest:
                 raise ModelError(f"{path}: {size} bytes is more than a model of ours can have; restore the file")
             data = path.read_bytes()
         except OSError as error:
-            remedy = "run `make setup`, which builds it" if entry.built_locally else "reinstall edged"
+            usual = "run `make setup`, which builds it" if entry.built_locally else "reinstall edged"
+            remedy = entry.remedy or usual
             raise ModelError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         found = hashlib.sha256(data).hexdigest()
         if found != entry.sha256:
             raise ModelError(
                 f"{path}: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…; "
-                "the file is not the one that was checked: restore it, or run `make setup`"
+                f"the file is not the one that was checked: restore it, or {entry.remedy or 'run `make setup`'}"
             )
         return data
 
