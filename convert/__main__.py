@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
@@ -87,6 +87,17 @@ def mtcnn(out: Path, wheel: Path | None, package: Path | None) -> None:
         click.echo(f"wrote {path}")
 
 
+@main.command()
+@click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--out", type=Folder, default="engines", show_default=True, help="Where the ONNX file goes.")
+def retinaface(weights: Path, out: Path) -> None:
+    """Build RetinaFace from WEIGHTS, a PyTorch state dict; engines/retinaface.md says which."""
+    from convert.retinaface import write_network
+    from edged.inference import default_engines_dir, load_manifest
+
+    click.echo(f"wrote {write_network(weights, out, load_manifest(default_engines_dir()))}")
+
+
 @main.command("export-mask")
 @export_options
 def export_mask(data: Path, run: Path, engines: Path) -> None:
@@ -131,6 +142,23 @@ def decide_mask(data: Path) -> None:
 
     models = load_models(ModelsConfig(detector="edged", smallest_face=15, least_score=0.1))
     click.echo(decision_table(find_faces(data, models.detector, models.judge)))
+
+
+@main.command()
+@data_option
+@click.option("--all", "everything", is_flag=True, help="All of masks853, not only the part held out from training.")
+@click.option("--pictures", type=click.IntRange(1), help="At most so many pictures.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only detectors whose name begins so; may be repeated.")
+@click.option("--smallest-face", default=15.0, show_default=True, help="What edged's detectors look for, in pixels.")
+@click.option("--threads", default=1, show_default=True, help="Threads of each detector.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of the table.")
+def compare(data: Path, everything: bool, pictures: int | None, as_json: bool, **choice: Any) -> None:
+    """Measure all detectors that are there, ours and others', side by side on masks853."""
+    from convert.compare import Choice, compare, contestants, pictures_of, report
+
+    chosen = pictures_of(data, everything, pictures)
+    rivals = contestants(data, Choice(**choice))
+    click.echo(report(compare(rivals, chosen), chosen, as_json))
 
 
 def run() -> None:

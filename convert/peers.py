@@ -14,6 +14,9 @@ ULTRA_LIGHT_SIZE = (640, 480)
 """Width and height that its graph is made for."""
 ULTRA_LIGHT_OVERLAP = 0.3
 
+MOST = 300
+"""At most so many faces are returned, as edged's detectors do; Ultra-Light would give thousands at low scores."""
+
 Rows = NDArray[np.float32]
 """N x 5: x1, y1, x2, y2, score."""
 
@@ -70,5 +73,6 @@ class UltraLight:
 
 def _best(rows: Rows, overlap: float) -> list[Detection]:
     """The rows that no better one overlaps, best first."""
-    kept = suppress(rows[:, :4], rows[:, 4], overlap)
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")[: 4 * MOST]]
+    kept = suppress(rows[:, :4], rows[:, 4], overlap)[:MOST]
     return [Detection(Box(*row[:4]), row[4]) for row in rows[kept].tolist()]

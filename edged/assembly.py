@@ -30,6 +30,8 @@ class Models:
 
     detector: Detector
     judge: MaskJudge
+    backends: Mapping[str, str]
+    """Name of every loaded model, and what runs it."""
     hashes: Mapping[str, str]
     """Name and SHA-256 of every loaded model."""
 
@@ -43,12 +45,16 @@ def load_models(config: ModelsConfig) -> Models:
     """Verify and load what the config names. Raise ModelError, naming the remedy, when one cannot be used."""
     manifest = load_manifest(default_engines_dir())
 
+    backends: dict[str, str] = {}
+
     def open_model(name: str) -> Engine:
-        return open_engine(manifest, name, config.threads)
+        engine = open_engine(manifest, name, config.threads)
+        backends[name] = engine.backend
+        return engine
 
     detector = make_detector(config.detector, open_model, Wanted(config.smallest_face, config.least_score))
     judge = MaskClassifier(open_model(MASK_MODEL))
-    return Models(detector, judge, {name: manifest.entry(name).sha256 for name in model_names(config)})
+    return Models(detector, judge, backends, {name: manifest.entry(name).sha256 for name in backends})
 
 
 def build_pipeline(

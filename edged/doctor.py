@@ -14,12 +14,12 @@ from edged.capture import open_source
 from edged.clock import SystemClock
 from edged.config import CameraConfig, Config
 from edged.config.source import redact
+from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import EdgedError
 from edged.inference import default_engines_dir, load_manifest
 from edged.publish import probe_broker
 from edged.store.recovery import is_sound
-from edged.systemd import Notifier
 
 CAMERA_WAIT_S = 12.0
 LEAST_FREE_BYTES = 200_000_000

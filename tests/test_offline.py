@@ -11,7 +11,6 @@ from support.recordings import shaded, write_video
 from edged.assembly import Models
 from edged.config import Config
 from edged.errors import SourceLost
-from edged.inference import Manifest
 from edged.offline import Recording, analyse_picture
 from edged.types import Box, Detection, Image, MaskScores
 
@@ -19,7 +18,7 @@ POINTS = np.array([[10, 20], [30, 20], [20, 30], [12, 40], [28, 40]], np.float32
 
 
 def models(frames: list[list[Detection]], scores: MaskScores = BARE) -> Models:
-    return Models(ScriptedDetector(frames), ConstantJudge(scores), Manifest.__new__(Manifest))
+    return Models(ScriptedDetector(frames), ConstantJudge(scores), {}, {})
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.mosquitto import until
 
+from edged.daemon.status import StatusServer, ask, socket_path
 from edged.errors import Unavailable
-from edged.status import StatusServer, ask, socket_path
 
 
 @pytest.fixture

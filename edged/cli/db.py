@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from edged.cli.options import config_option, read_config
+from edged.daemon.status import ask, socket_path
 from edged.errors import Failed, StoreError, Unavailable
-from edged.status import ask, socket_path
 from edged.store import Store
 from edged.store.recovery import copy_while_open, is_sound
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from edged.config import config_path, load_config
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
 def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     """Watch the configured cameras until stopped."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload asked for while all is still being loaded has no use yet
     configure_logging(verbose)
     path = config_path(config_file)
     config = load_config(path)
-    from edged.app import App  # the model runtimes load only now: a wrong config is told at once
+    from edged.daemon.app import App  # the model runtimes load only now: a wrong config is told at once
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
     sys.exit(app.run())

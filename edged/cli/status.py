@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edged.cli.options import config_option, json_option, read_config
-from edged.status import ask, socket_path
+from edged.daemon.status import ask, socket_path
 
 
 @click.command()

@@ -100,7 +100,7 @@ class CameraConfig(Section):
         return value
 
 
-DetectorName = Literal["edged", "mtcnn"]
+DetectorName = Literal["edged", "mtcnn", "retinaface"]
 DETECTORS: tuple[str, ...] = get_args(DetectorName)
 
 

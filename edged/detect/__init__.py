@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 from edged.detect.anchor_free import AnchorFreeDetector, WorkingSize
 from edged.detect.mtcnn import Mtcnn, MtcnnSettings
+from edged.detect.retinaface import RetinaFace, RetinaFaceSettings
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine
 
-MODELS = {"edged": ("detector",), "mtcnn": ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")}
+MODELS: dict[str, tuple[str, ...]] = {
+    "edged": ("detector",),
+    "mtcnn": ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"),
+    "retinaface": ("retinaface",),
+}
 """The manifest's names of the models behind each detector."""
 
 # Seen by the network with this shorter side, in pixels, no face is missed for being small; larger costs time only.
@@ -25,7 +30,8 @@ class Wanted:
     """What is looked for."""
 
     smallest_face: float
-    """The shorter side, in pixels, of the smallest face worth finding."""
+    """The shorter side, in pixels, of the smallest face worth finding. RetinaFace, whose cost does not depend on it, gives
+    smaller ones too."""
     least_score: float = 0.25
     """Weaker finds are dropped. The tracker starts no track from weak ones, but follows known faces by them (ByteTrack)."""
 
@@ -41,9 +47,20 @@ def make_detector(name: str, open_model: Callable[[str], Engine], wanted: Wanted
     if name == "edged":
         size = WorkingSize(LONGEST_SIDE, min(MOST_ENLARGED, CLEAR_FACE / wanted.smallest_face))
         return AnchorFreeDetector(engines[0], size, wanted.least_score)
+    if name == "retinaface":
+        return RetinaFace(engines[0], RetinaFaceSettings(score=wanted.least_score))
     pnet, rnet, onet = engines
     thresholds = (0.6, 0.7, max(MTCNN_LEAST_SCORE, wanted.least_score))
     return Mtcnn(pnet, rnet, onet, MtcnnSettings(smallest_face=wanted.smallest_face, thresholds=thresholds))
 
 
-__all__ = ["MODELS", "AnchorFreeDetector", "Mtcnn", "MtcnnSettings", "Wanted", "make_detector"]
+__all__ = [
+    "MODELS",
+    "AnchorFreeDetector",
+    "Mtcnn",
+    "MtcnnSettings",
+    "RetinaFace",
+    "RetinaFaceSettings",
+    "Wanted",
+    "make_detector",
+]

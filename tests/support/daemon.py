@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import pytest
 
+from edged.daemon.status import ask, socket_path
 from edged.demo.scene import FPS, Passage, make_scene
 from edged.errors import Unavailable
 from edged.inference import default_engines_dir, load_manifest
-from edged.status import ask, socket_path
 from support.mosquitto import until
 
 NEAR = slice(20, 38)

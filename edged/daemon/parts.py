@@ -7,13 +7,13 @@ import logging
 import time
 from dataclasses import dataclass
 
-from edged.analysis import AnalysisWorker
 from edged.assembly import Models, build_pipeline
 from edged.capture import CameraWorker, FrameInbox
 from edged.config import Config
+from edged.daemon.analysis import AnalysisWorker
+from edged.daemon.reporter import Reporter
 from edged.publish import Publisher
 from edged.recorder import Recorder
-from edged.reporter import Reporter
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)

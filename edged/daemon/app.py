@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -10,22 +11,22 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged import __version__, messages
-from edged.assembly import load_models, model_names
+from edged.assembly import load_models
 from edged.config import Config, load_config
+from edged.daemon.parts import Telling, build_watching
+from edged.daemon.reporter import Reporter
+from edged.daemon.status import StatusServer, socket_path
+from edged.daemon.supervision import CameraWatch, Health
+from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import ConfigError, EdgedError, Unavailable
-from edged.parts import Telling, build_watching
 from edged.ports import Clock
 from edged.publish import Command, Publisher, check_mqtt, device_discovery, read_password
 from edged.recorder import Recorder
 from edged.report.day import day_of, parse_day
-from edged.reporter import Reporter
-from edged.status import StatusServer, socket_path
 from edged.store import Store, StoreReader
 from edged.store.upkeep import Upkeep
 from edged.store.worker import StoreWorker
-from edged.supervision import CameraWatch, Health
-from edged.systemd import Notifier
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,7 @@ class App:
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
-        models = dict.fromkeys(model_names(config.models), "onnxruntime")
-        self._health = Health(self._device, self.started_s, clock, self._store, models)
+        self._health = Health(self._device, self.started_s, clock, self._store, self._models.backends)
         self._reload_problem: str | None = None
         self._state: dict[str, Any] = {}
         self._state_told_s = float("-inf")
@@ -213,6 +213,7 @@ class App:
         check_mqtt(config.mqtt)
         if "models" in changed:
             self._models = load_models(config.models)
+            self._health = replace(self._health, models=self._models.backends)
         self._config = config
         if changed & {"mqtt", "report", "camera", "device"}:  # discovery lists the cameras
             self._stop_telling()

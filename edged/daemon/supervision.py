@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edged import __version__, messages
-from edged.analysis import CameraActivity
 from edged.capture import CameraState
 from edged.config import Config
+from edged.daemon.analysis import CameraActivity
+from edged.daemon.parts import Watching
 from edged.memory import resident_mb
-from edged.parts import Watching
 from edged.ports import Clock
 from edged.recorder import Recorder
 from edged.store.worker import StoreWorker
