@@ -57,7 +57,9 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
     try:
         import torch
     except ImportError:
-        raise Unavailable("PyTorch is not installed, which reads the weights; pip install 'edged[convert]'") from None
+        raise Unavailable(
+            "PyTorch, which reads the weights, is not installed; use what `make setup-train` installs"
+        ) from None
     _require_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -180,7 +180,9 @@ def test_odd_pictures_are_analysed(tmp_path: Path, shape: tuple[int, ...]) -> No
     cv2.imwrite(str(path), np.full(shape, 90, np.uint8))
     done = edged("analyze", path, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["faces"] == []
+    assert all(
+        face["score"] < 0.4 for face in json.loads(done.stdout)["faces"]
+    )  # nothing that would be drawn or tracked
 
 
 def test_a_broken_picture_and_an_empty_video_are_told_and_the_rest_goes_on(tmp_path: Path, portrait: Path) -> None:

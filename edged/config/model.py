@@ -107,9 +107,9 @@ DETECTORS: tuple[str, ...] = get_args(DetectorName)
 class ModelsConfig(Section):
     """Which models run, and how."""
 
-    detector: DetectorName = Field("mtcnn", description="The face detector")
+    detector: DetectorName = Field("edged", description="The face detector")
     smallest_face: Annotated[float, Field(ge=12, le=2000)] = Field(
-        40, description="Smallest face looked for, in pixels; the cost of MTCNN grows with its inverse square"
+        24, description="Smallest face looked for, in pixels; the cost grows with its inverse square"
     )
     least_score: Annotated[float, Field(ge=0.02, le=0.95)] = Field(
         0.25, description="Faces found with less are dropped; a new face needs 0.6 before anything is said about it"
