@@ -8,7 +8,7 @@ from edged.analyse.analyser import AnalyserSettings
 from edged.analyse.mask import MaskClassifier
 from edged.config import CameraConfig, Config, ModelsConfig
 from edged.detect import MODELS as DETECTOR_MODELS
-from edged.detect import Wanted, make_detector
+from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import EventSettings, MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
@@ -19,6 +19,9 @@ from edged.track import Tracker, TrackerSettings
 from edged.types import MaskState
 
 MASK_MODEL = "mask"
+
+WEAKER_BY = 0.05
+"""A find that is weaker than a new face must be by this much still pairs freely with faces already known."""
 
 SETTLED_INTERVAL_S = 0.5
 """How often a face whose verdict stands is looked at again."""
@@ -62,10 +65,11 @@ def build_pipeline(
 ) -> Pipeline:
     """One camera's stages. `every_frame`: judge every sighting, also of faces whose verdict has settled."""
     mask, events = settings.mask, config.events
+    sure = SURE_SCORES[config.models.detector]
     return Pipeline(
         camera=camera,
         detector=models.detector,
-        tracker=Tracker(TrackerSettings(lost_seconds=events.lost_seconds)),
+        tracker=Tracker(TrackerSettings(new_score=sure, high_score=sure - WEAKER_BY, lost_seconds=events.lost_seconds)),
         analyser=Analyser(
             models.judge,
             AnalyserSettings(

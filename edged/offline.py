@@ -16,6 +16,7 @@ from edged.draw import annotate
 from edged.types import Box, Detection, Frame, Image, MaskScores, MaskState, Points
 
 LEAST_SCORE_DRAWN = 0.4
+"""Weaker finds are wrong more often than not; they are in the JSON only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -112,7 +112,8 @@ class ModelsConfig(Section):
         24, description="Smallest face looked for, in pixels; the cost grows with its inverse square"
     )
     least_score: Annotated[float, Field(ge=0.02, le=0.95)] = Field(
-        0.25, description="Faces found with less are dropped; a new face needs 0.6 before anything is said about it"
+        0.25,
+        description="Faces found with less are dropped; a new face needs more, by detector, before anything is said",
     )
     threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
 
