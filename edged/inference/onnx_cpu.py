@@ -25,8 +25,9 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # Arenas keep their peak for ever, and dynamic shapes make many peaks.
-        options.enable_cpu_mem_arena = False
+        # The arena keeps its peak, which the working size bounds, and saves an eighth of the time of a frame: without it
+        # the C library gives the same memory back, and takes it again, in every run.
+        options.enable_cpu_mem_arena = True
         # Spinning workers burn a core between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
