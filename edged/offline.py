@@ -15,8 +15,8 @@ from edged.config.source import parse_source
 from edged.draw import annotate
 from edged.types import Box, Detection, Frame, Image, MaskScores, MaskState, Points
 
-LEAST_SCORE_DRAWN = 0.4
-"""Weaker finds are wrong more often than not; they are in the JSON only."""
+LEAST_SCORE_SHOWN = 0.4
+"""Weaker finds are wrong more often than not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +70,13 @@ class Analysed:
             "faces": [face.record() for face in self.faces],
         }
 
+    def shown(self) -> list[Found]:
+        """The faces that people are told of: finds weaker than these are in the JSON only."""
+        return [face for face in self.faces if face.score >= LEAST_SCORE_SHOWN]
+
     def annotated(self) -> Image:
-        """A copy of the picture with the faces drawn on it, but for finds too weak to show anybody."""
-        faces = [face for face in self.faces if face.score >= LEAST_SCORE_DRAWN]
-        return annotate(self.image, [(f.box, f.state, "" if f.track is None else f"#{f.track}") for f in faces])
+        """A copy of the picture with the faces drawn on it."""
+        return annotate(self.image, [(f.box, f.state, "" if f.track is None else f"#{f.track}") for f in self.shown()])
 
 
 def analyse_picture(path: Path, config: Config, models: Models, pad: float = 0.0) -> Analysed:

@@ -28,6 +28,8 @@ FARTHEST_PX = 1e6
 class TrackerSettings:
     """All thresholds of the tracker; scores are the detector's."""
 
+    low_score: float = 0.2
+    """Weaker detections are not looked at."""
     high_score: float = 0.55
     """Detections from here on may pair with any track."""
     new_score: float = 0.6
@@ -131,7 +133,7 @@ class Tracker:
         if self._time_s is not None and abs(time_s - self._time_s) > settings.blind_seconds:
             self.forget()
         self._time_s = time_s
-        usable = [d for d in detections if _is_usable(d)]
+        usable = [d for d in detections if d.score >= self._settings.low_score and _is_usable(d)]
         high = [d for d in usable if d.score >= settings.high_score]
         low = [d for d in usable if d.score < settings.high_score]
         overlap, nearness = self._similarities(time_s)

@@ -261,3 +261,13 @@ def test_closeness_falls_with_distance_and_is_nothing_for_unlike_sizes():
     here = np.array([square(0, 0, 20)])
     there = np.array([square(x, 0, side) for x, side in ((0, 20), (10, 20), (20, 20), (50, 20), (0, 40))])
     assert closeness(here, there, np.array([2.0]))[0] == pytest.approx([1, 0.75, 0.5, 0, 0])
+
+
+def test_the_weakest_detections_keep_no_track_alive():
+    tracker = Tracker(TrackerSettings(lost_seconds=0.5))
+    for step in range(3):
+        tracks = tracker.update(step * 0.1, [Detection(Box(10, 10, 50, 50), 0.9)])
+    assert len(tracks) == 1
+    for step in range(3, 12):
+        tracks = tracker.update(step * 0.1, [Detection(Box(10, 10, 50, 50), 0.1)])
+    assert tracks == []

@@ -137,9 +137,9 @@ def _tell(analysed: Analysed, as_json: bool, label: str) -> None:
     if as_json:
         click.echo(json.dumps(analysed.record(), separators=(",", ":")))
         return
-    states = Counter(face.state.value for face in analysed.faces)
+    states = Counter(face.state.value for face in analysed.shown())
     found = ", ".join(f"{count} {state}" for state, count in states.items())
-    click.echo(f"{label}: {len(analysed.faces)} faces" + (f": {found}" if found else ""))
+    click.echo(f"{label}: {states.total()} faces" + (f": {found}" if found else ""))
 
 
 def _write_picture(path: Path, analysed: Analysed) -> None:
