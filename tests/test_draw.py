@@ -36,12 +36,12 @@ def test_the_picture_itself_is_left_alone():
 @pytest.mark.parametrize("top", [0, 5, 100, 190])
 def test_words_lie_in_the_picture_wherever_the_face_is(top):
     drawn = annotate(grey(200, 400), [(Box(100, top, 300, 200), NONE, "")])
-    assert (drawn == 255).all(axis=-1).sum() > 20
+    assert (drawn > 200).all(axis=-1).sum() > 20
 
 
 def test_small_faces_get_no_words():
     drawn = annotate(grey(200, 400), [(Box(100, 100, 112, 112), NONE, "#1")])
-    assert not (drawn == 255).all(axis=-1).any()
+    assert not (drawn > 200).all(axis=-1).any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 10_000), (10_000, 20), (2, 2)])

@@ -21,7 +21,9 @@ MOST_PIXELS = 100_000_000
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what fails is told once, in words with a remedy
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+LOG_ERRORS_ONLY = 2
+# OpenCV 5 moved the function.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(LOG_ERRORS_ONLY)
 
 
 class PictureSource(Protocol):
