@@ -75,7 +75,9 @@ def test_a_subscriber_sees_everything_and_sigterm_ends_it_in_order(
         assert daemon.stop() == 0
         assert time.monotonic() - began < 5
         assert until(lambda: subscriber.payloads("edged/dev1/availability") == ["online", "offline"])
+        assert _types(subscriber, "mask")[-1] == "end"
     assert daemon.count(open_events) == 0
+    assert daemon.count("SELECT count(*) FROM outbox") == 0
     assert daemon.count("SELECT count(*) FROM events WHERE end_reason = 'stopped'") <= 1
     assert daemon.count("SELECT sum(frames_analysed) FROM coverage") > 0
     assert daemon.count("SELECT count(*) FROM encounters WHERE closed = 0") == 0

@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 LOOK_INTERVAL_S = 1.0
 STATE_INTERVAL_S = 60.0
+LAST_WORDS_S = 0.7
 PUBLISHER_STUCK_AFTER_S = 60.0
 RELOADABLE = {"camera", "mask", "events", "models", "mqtt", "report"}
 
@@ -101,6 +103,7 @@ class App:
         self._watching.stop()
         self._watch.finish("stopped")
         self._recorder.flush()
+        self._deliver_last_words()
         self._stop_telling()
         self._status.stop(1.0)
         if self._store.stop(2.0):
@@ -108,6 +111,17 @@ class App:
         else:
             log.error("the store did not finish in time")  # and still uses what `close` would close
         log.info("edged has stopped")
+
+    def _deliver_last_words(self) -> None:
+        """Give the ends of events that the stop has ended a moment to reach the broker; what does not waits in the outbox."""
+        publisher, deadline = self._telling.publisher, time.monotonic() + LAST_WORDS_S
+        while publisher and publisher.connected and time.monotonic() < deadline:
+            try:
+                if self._store.is_idle() and self._reader.outbox_depth() == 0:
+                    return
+            except EdgedError:
+                return  # the disk is in trouble: stopping in time matters more
+            time.sleep(0.02)
 
     def _serve(self) -> int:
         next_look_s = next_watchdog_s = 0.0

@@ -64,6 +64,11 @@ class StoreWorker(Worker):
             self._waiting_count += len(changes)
         self._waiting.put(tuple(changes))
 
+    def is_idle(self) -> bool:
+        """Whether everything that was submitted is written, or dropped."""
+        with self._lock:
+            return self._waiting_count == 0
+
     def acknowledge(self, seq: int) -> None:
         """Have outbox message `seq` marked as delivered, soon."""
         self.submit((Acknowledged(seq),))
