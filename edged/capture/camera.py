@@ -102,7 +102,7 @@ class CameraWorker(Worker):
 
     def _play_to_end(self, source: PictureSource) -> bool:
         start_s = max(time.monotonic(), self._last_time_s)  # a recording opened again may have been ahead of the clock
-        next_due = float("-inf")
+        next_due = 0.0
         interval = 0.98 / self._config.fps  # a camera's own jitter must not halve the rate
         while not self.stopping.is_set():
             at = source.skip()
@@ -116,7 +116,8 @@ class CameraWorker(Worker):
             self._seen()
             self._last_time_s = time_s
             if time_s >= next_due:
-                next_due = next_due + interval if next_due + interval > time_s else time_s + interval
+                # One interval of credit: streams come in bursts, and the late half of a pair must not cost a turn.
+                next_due = max(next_due, time_s - interval) + interval if next_due > 0 else time_s + interval
                 self._hand_over(source, time_s)
         return False
 
