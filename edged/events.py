@@ -52,8 +52,6 @@ class MaskEvents:
 
     camera: str
     settings: EventSettings = field(default_factory=EventSettings)
-    suppressed: int = 0
-    """Alerts held back so far, by cooldown or by the cap per minute."""
     _open: dict[int, _Open] = field(default_factory=dict)
     _known: dict[int, _Known] = field(default_factory=dict)
     _gone: deque[_Known] = field(default_factory=lambda: deque(maxlen=64))
@@ -103,8 +101,6 @@ class MaskEvents:
         if held_back is None:
             self._known[vote.track].alert = _Alert(vote.track, vote.state, time_s)
             self._recent_alerts_s.append(time_s)
-        else:
-            self.suppressed += 1
         return self._event(opened, "start", time_s, held_back)
 
     def _reason_to_stay_quiet(self, vote: MaskVote, time_s: float) -> str | None:

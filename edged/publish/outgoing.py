@@ -28,7 +28,6 @@ class Outgoing:
         self._latest: dict[str, Message] = {}
         self._due: dict[str, None] = {}
         self._once: deque[Message] = deque(maxlen=MOST_ONCE)
-        self.refused_topics = 0
 
     def retain(self, topic: str, payload: str, qos: int) -> bool:
         """Keep the latest value of `topic`; return whether that made it due to be sent."""
@@ -37,7 +36,6 @@ class Outgoing:
             if self._latest.get(topic) == message:
                 return False
             if topic not in self._latest and len(self._latest) >= MOST_TOPICS:
-                self.refused_topics += 1
                 return False
             self._latest[topic] = message
             self._due[topic] = None
