@@ -85,7 +85,9 @@ class Progress:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from `path`. Raise UsageError when it is missing or belongs to another network."""
+        """Go on from `path`, or start where there is none yet. Raise UsageError when it belongs to another network."""
+        if not path.exists():
+            return
         try:
             state = torch.load(path, weights_only=True)
             self.network.load_state_dict(state["network"])

@@ -10,11 +10,13 @@ from edged.config import CameraConfig, Config, ModelsConfig
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.encounters import Encounters, EncounterSettings
-from edged.events import EventSettings, MaskEvents
+from edged.events import Events
+from edged.events.mask import EventSettings, MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
 from edged.ports import Detector, Engine, MaskJudge
-from edged.signals import Signals, VoteSettings
+from edged.signals import Smoother
+from edged.signals.mask import MaskVoter, VoteSettings
 from edged.track import Tracker, TrackerSettings
 from edged.types import MaskState
 
@@ -76,23 +78,27 @@ def build_pipeline(
                 smallest_face=mask.smallest_face, settled_interval_s=0.0 if every_frame else SETTLED_INTERVAL_S
             ),
         ),
-        signals=Signals(
-            VoteSettings(
-                enter_score=mask.enter_score,
-                leave_score=mask.leave_score,
-                vote_seconds=mask.vote_seconds,
-                hold_seconds=mask.hold_seconds,
-                least_votes=mask.least_votes,
+        smoother=Smoother(
+            MaskVoter(
+                VoteSettings(
+                    enter_score=mask.enter_score,
+                    leave_score=mask.leave_score,
+                    vote_seconds=mask.vote_seconds,
+                    hold_seconds=mask.hold_seconds,
+                    least_votes=mask.least_votes,
+                )
             )
         ),
-        events=MaskEvents(
-            camera,
-            EventSettings(
-                violations=frozenset(MaskState(state) for state in mask.violations),
-                cooldown_seconds=mask.cooldown_seconds,
-                most_alerts_per_minute=mask.most_alerts_per_minute,
-                longest_seconds=events.longest_seconds,
-            ),
+        events=Events(
+            MaskEvents(
+                camera,
+                EventSettings(
+                    violations=frozenset(MaskState(state) for state in mask.violations),
+                    cooldown_seconds=mask.cooldown_seconds,
+                    most_alerts_per_minute=mask.most_alerts_per_minute,
+                    longest_seconds=events.longest_seconds,
+                ),
+            )
         ),
         encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edged.types import Encounter, MaskState, MaskVote, Signal
+from edged.types import Encounter, MaskState, MaskVote, Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Encounters:
     _passages: dict[int, _Passage] = field(default_factory=dict)
     _count: int = 0
 
-    def update(self, time_s: float, signals: Sequence[Signal]) -> list[Encounter]:
+    def update(self, time_s: float, signals: Signals) -> list[Encounter]:
         """Encounters that began, changed, are due again, or ended with this frame."""
-        present = {vote.track for vote in signals}
+        present = {vote.track for vote in signals.masks}
         told = self._close([track for track in self._passages if track not in present])
-        for vote in signals:
+        for vote in signals.masks:
             passage = self._passages.get(vote.track)
             if passage is None:
                 self._count += 1

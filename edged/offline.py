@@ -128,7 +128,7 @@ class Recording:
                         scores=scores[face.track.id],
                         points=face.track.detection.points,
                     )
-                    for face, vote in zip(outcome.faces, outcome.signals, strict=True)
+                    for face, vote in zip(outcome.faces, outcome.signals.masks, strict=True)
                     if face.track.detection is not None
                 ]
                 yield Analysed(self.path, index, time_s, image, sorted(faces, key=lambda face: -face.score))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from edged.analyse import Analyser
 from edged.encounters import Encounters
-from edged.events import MaskEvents
+from edged.events import Events
 from edged.ports import Detector
-from edged.signals import Signals
+from edged.signals import Smoother
 from edged.track import Tracker
-from edged.types import Detection, Encounter, Event, Face, Frame, Signal
+from edged.types import Detection, Encounter, Event, Face, Frame, Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class Outcome:
 
     detections: list[Detection]
     faces: list[Face]
-    signals: list[Signal]
+    signals: Signals
     events: list[Event]
     encounters: list[Encounter]
 
     def counts(self) -> dict[str, int]:
         """People present by mask state."""
-        counted = Counter(signal.state.value for signal in self.signals)
+        counted = Counter(vote.state.value for vote in self.signals.masks)
         return {state: counted[state] for state in ("correct", "incorrect", "none", "uncertain")}
 
 
@@ -48,8 +48,8 @@ class Pipeline:
     detector: Detector
     tracker: Tracker
     analyser: Analyser
-    signals: Signals
-    events: MaskEvents
+    smoother: Smoother
+    events: Events
     encounters: Encounters
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
@@ -63,7 +63,7 @@ class Pipeline:
         tracked = self.timer()
         faces = self.analyser.analyse(frame.time_s, frame.image, tracks)
         analysed = self.timer()
-        signals = self.signals.update(frame.time_s, faces)
+        signals = self.smoother.update(frame.time_s, faces)
         events = self.events.update(frame.time_s, signals)
         encounters = self.encounters.update(frame.time_s, signals)
         decided = self.timer()
@@ -73,4 +73,4 @@ class Pipeline:
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
         self.tracker.forget()
-        return Outcome([], [], [], self.events.finish(time_s, reason), self.encounters.finish())
+        return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())

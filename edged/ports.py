@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from edged.types import Box, Detection, Image, MaskScores, OutboxMessage
+from edged.types import Box, Detection, EyeLook, HeadPose, Image, Landmarks, Lens, MaskScores, OutboxMessage
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -37,6 +37,34 @@ class MaskJudge(Protocol):
 
     def judge(self, image: Image, boxes: Sequence[Box]) -> list[MaskScores]:
         """One MaskScores for each box, in order; one batched run however many boxes."""
+
+
+class LandmarkReader(Protocol):
+    """Finds 68 landmarks, for many faces of one picture at once."""
+
+    def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
+        """One Landmarks for each detection, in order; one batched run however many."""
+
+
+class PoseReader(Protocol):
+    """Tells where heads point, for many faces of one picture at once."""
+
+    def read(
+        self,
+        image: Image,
+        detections: Sequence[Detection],
+        landmarks: Sequence[Landmarks],
+        masked: Sequence[bool],
+        lens: Lens,
+    ) -> list[HeadPose | None]:
+        """One for each face, in order; None where it cannot be told. `masked`: nose, mouth or chin are covered."""
+
+
+class EyeReader(Protocol):
+    """Reads eyes, for many faces of one picture at once."""
+
+    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeLook]:
+        """One EyeLook for each face, in order; one batched run however many."""
 
 
 class Clock(Protocol):

@@ -4,6 +4,7 @@ Pixel coordinates have their origin at the top left of the original picture, x t
 `time_s` is monotonic seconds from the camera's clock; nothing here knows the time of day.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -44,6 +45,20 @@ class Box(NamedTuple):
     @property
     def centre(self) -> tuple[float, float]:
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """How a camera's pixels relate to angles: focal length and optical centre, in pixels of the picture."""
+
+    focal: float
+    centre_x: float
+    centre_y: float
+
+    @classmethod
+    def of(cls, width: int, height: int, field_of_view: float = 60.0) -> "Lens":
+        """For a picture of this size whose horizontal field of view is so many degrees, centred."""
+        return cls(width / 2 / math.tan(math.radians(field_of_view) / 2), width / 2, height / 2)
 
 
 class MaskState(str, Enum):
@@ -116,16 +131,67 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """68 facial landmarks in iBUG order.
+
+    `points` are 68 x 2 pixels. `deviations` are 68 pixels: the expected error (one standard deviation) of each point;
+    points that a mask or the head itself hides are guesses, and have large ones.
+    """
+
+    points: Points
+    deviations: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPose:
+    """Where a head points, in degrees: yaw > 0 turns the nose to the image's left, pitch > 0 looks up,
+    roll > 0 tilts the head clockwise in the image.
+
+    `yaw`, `pitch` and `roll` are relative to the camera's optical axis. `facing_yaw` and `facing_pitch` are relative to
+    the line from the camera to the face: both 0 for a person who looks into the lens, wherever in the picture.
+    `deviation` is the expected error of one angle.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    facing_yaw: float
+    facing_pitch: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class EyeLook:
+    """What one frame shows of a person's eyes; the image-left and image-right eye's share in it is decided inside.
+
+    `open_probability` is the classifier's, calibrated. `aspect_ratio` is the lids' distance over the eye's width
+    (Soukupova and Cech, CVWW 2016), None where the landmarks are too unsure. When the eyes cannot be read both are None
+    and `unavailable` says why ("small", "turned away", "hidden"): an eye that is not seen is never open.
+    """
+
+    open_probability: float | None
+    aspect_ratio: float | None
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """What one frame's pixels tell about one track.
 
-    `mask` is None when the frame gave no evidence; `unjudged` then says why
-    ("small", "not due", "out of sight").
+    `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight").
+    `landmarks`, `pose`, `eyes` and `mouth_ratio` are None when they were not read in this frame; `unread` then says why
+    ("small", "not due", "out of sight", "not wanted", or what the reader said). `mouth_ratio` is the inner lips'
+    distance over their width, None too where a mask hides the mouth.
     """
 
     track: Track
     mask: MaskScores | None = None
     unjudged: str | None = None
+    landmarks: Landmarks | None = None
+    pose: HeadPose | None = None
+    eyes: EyeLook | None = None
+    mouth_ratio: float | None = None
+    unread: str | None = None
 
 
 class Votes(NamedTuple):
@@ -151,8 +217,67 @@ class MaskVote:
     votes: Votes
 
 
-Signal: TypeAlias = MaskVote
-"""A smoothed value about one track. Attention and drowsiness join this union."""
+Distraction = Literal["long", "repeated"]
+DrowsinessLevel = Literal["unknown", "alert", "notice", "warning", "alarm"]
+"""From "not enough seen" up; see `[drowsiness]` in the config."""
+DrowsinessReason = Literal["microsleep", "sleep", "perclos", "yawning", "nodding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Whether one person looks where they should, over time.
+
+    `attentive` is None while it is not known; `unavailable` then says why. `away_s` is how long the present look away
+    has lasted, `away_recent_s` how much of the recent window (30 s by default) went to looks away. `distraction` stands
+    from the moment a limit is passed until attention has returned. `attentive_s` and `away_total_s` sum up the passage.
+    """
+
+    track: int
+    time_s: float
+    attentive: bool | None
+    unavailable: str | None
+    away_s: float
+    away_recent_s: float
+    distraction: Distraction | None
+    attentive_s: float
+    away_total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drowsiness:
+    """How awake one person looks, over time. What cannot be told is None, never zero.
+
+    `openness` is the eyes' opening in the person's own range, 0 shut and 1 as open as usual; `closed` follows it with
+    hysteresis, and `closure_s` is how long the present closure has lasted. `perclos` is the share of valid time of the
+    last minute in which the eyes were at least 80 % closed (PERCLOS P80, Wierwille 1994). `blinks_per_minute` and
+    `blink_s` (mean duration) need 15 frames a second. `yawns` and `nods` count the recent window. `score` is 0 to 1.
+    `reasons` say what the level rests on; `unavailable` names the cues that could not be read ("eyes: small", "mouth: mask").
+    """
+
+    track: int
+    time_s: float
+    openness: float | None
+    closed: bool | None
+    closure_s: float
+    perclos: float | None
+    blinks_per_minute: float | None
+    blink_s: float | None
+    yawns: int | None
+    nods: int | None
+    score: float | None
+    level: DrowsinessLevel
+    reasons: tuple[DrowsinessReason, ...]
+    unavailable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """All smoothed values of one frame, each tuple in the order of the frame's faces; profiles leave some empty."""
+
+    masks: tuple[MaskVote, ...] = ()
+    attention: tuple[Attention, ...] = ()
+    drowsiness: tuple[Drowsiness, ...] = ()
+
 
 EventKind = Literal["mask", "inattention", "drowsiness", "camera", "system"]
 EventPhase = Literal["start", "update", "end"]
@@ -180,6 +305,31 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class AttentionSummary:
+    """One passage's attention: seconds attentive, away and not known, and how many distractions began."""
+
+    attentive_s: float
+    away_s: float
+    unknown_s: float
+    distractions: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrowsinessSummary:
+    """One passage's drowsiness: the worst level, the highest PERCLOS, and how often each thing was seen.
+
+    `yawns` and `nods` are None when they could never be read; `valid_s` is how long the eyes could.
+    """
+
+    worst_level: DrowsinessLevel
+    highest_perclos: float | None
+    longest_closure_s: float
+    yawns: int | None
+    nods: int | None
+    valid_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Encounter:
     """One person's passage: a track that lasted. Sent again whenever it changes, `closed` at the end."""
 
@@ -194,6 +344,8 @@ class Encounter:
     smallest_face: float
     largest_face: float
     closed: bool
+    attention: AttentionSummary | None = None
+    drowsiness: DrowsinessSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

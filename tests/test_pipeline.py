@@ -7,17 +7,24 @@ from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, sightin
 
 from edged.analyse import Analyser
 from edged.encounters import Encounters
-from edged.events import MaskEvents
+from edged.events import Events
+from edged.events.mask import MaskEvents
 from edged.pipeline import Outcome, Pipeline
-from edged.signals import Signals
+from edged.signals import Smoother
 from edged.track import Tracker
-from edged.types import Detection, Frame, Image, MaskScores
+from edged.types import Detection, Frame, Image, MaskScores, Signals
 
 
 def pipeline(frames: list[list[Detection]], scores: MaskScores = BARE) -> Pipeline:
     judge = ConstantJudge(scores)
     return Pipeline(
-        "door", ScriptedDetector(frames), Tracker(), Analyser(judge), Signals(), MaskEvents("door"), Encounters("door")
+        "door",
+        ScriptedDetector(frames),
+        Tracker(),
+        Analyser(judge),
+        Smoother(),
+        Events(MaskEvents("door")),
+        Encounters("door"),
     )
 
 
@@ -38,8 +45,9 @@ def test_a_face_goes_from_pixels_to_an_alert_and_an_encounter():
 def test_every_stage_works_on_the_same_frame():
     seen = sighting(100)
     outcomes = play(pipeline([[sighting(100)], [seen]]), 2)
-    assert outcomes[0].faces == outcomes[0].signals == []
-    (face,), (signal,) = outcomes[1].faces, outcomes[1].signals
+    assert outcomes[0].faces == []
+    assert outcomes[0].signals == Signals()
+    (face,), (signal,) = outcomes[1].faces, outcomes[1].signals.masks
     assert outcomes[1].detections == [seen]
     assert face.track.detection is seen
     assert face.mask == BARE
@@ -73,7 +81,7 @@ def test_the_end_closes_everything_once():
     outcome = line.finish(5.0, "stopped")
     assert [(event.phase, event.end_reason, event.time_s) for event in outcome.events] == [("end", "stopped", 5.0)]
     assert [encounter.closed for encounter in outcome.encounters] == [True]
-    assert line.finish(6.0, "stopped") == Outcome([], [], [], [], [])
+    assert line.finish(6.0, "stopped") == Outcome([], [], Signals(), [], [])
 
 
 def test_after_a_silence_whoever_is_seen_is_somebody_new():
@@ -82,5 +90,5 @@ def test_after_a_silence_whoever_is_seen_is_somebody_new():
     line.finish(2.0, "camera silent")
     outcomes = play(line, 20, start=4.0)
     assert {face.track.id for outcome in outcomes for face in outcome.faces} == {2}
-    assert outcomes[1].signals[0].state.value == "uncertain"
+    assert outcomes[1].signals.masks[0].state.value == "uncertain"
     assert min(encounter.first_seen_s for outcome in outcomes for encounter in outcome.encounters) >= 2.0

@@ -43,8 +43,8 @@ def detection_loss(levels: list[Tensor], truth: list[Faces]) -> dict[str, Tensor
     parts = []
     for image, faces in enumerate(truth):
         found = assign(cells, raw[image, :, 0].detach().sigmoid(), boxes[image].detach(), faces.boxes)
-        # The score learns how good the box is, but never less than half, or small faces would be taught to hide.
-        targets[image, found.cells] = found.overlaps.clamp(0.5, 1.0)
+        # Whether a face is there, not how well it is boxed: a score tied to the overlap teaches small faces to hide.
+        targets[image, found.cells] = 1.0
         asked[image] = _asked(cells, faces, found)
         parts.append(_face_losses(raw[image], boxes[image], cells, faces, found))
     count = max(1, sum(len(part.box) for part in parts))
@@ -69,7 +69,7 @@ def decode_boxes(raw: Tensor, cells: Cells) -> Tensor:
 
 
 def focal(logits: Tensor, targets: Tensor) -> Tensor:
-    """Quality focal loss with beta 2 (arXiv 2006.04388, equation 3), elementwise."""
+    """Quality focal loss with beta 2 (arXiv 2006.04388, equation 3), elementwise; targets are 0 or 1 here."""
     distance = (targets - logits.sigmoid()).abs()
     return binary_cross_entropy_with_logits(logits, targets, reduction="none") * distance.square() * 2
 

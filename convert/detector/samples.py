@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from convert.augment import blur, jpeg, noise, photometric
+from convert.data.clutter import draw_clutter
 from convert.data.coco import INCORRECT
 from convert.detector.losses import Faces
 from convert.detector.pictures import COLUMNS, IGNORED, Rows
@@ -18,8 +19,11 @@ from convert.detector.store import PictureStore
 
 SIZE = 320
 """Side of a sample, in pixels."""
-SHARES = {"crowd": 0.58, "scene": 0.12, "single": 0.3}
+SHARES = {"crowd": 0.62, "scene": 0.15, "single": 0.23}
 """How often each group is drawn. Only `crowd` is labelled by people throughout."""
+FACELESS = 0.25
+"""Share of windows laid anywhere in their picture: most of a picture is no face."""
+CLUTTERED = 0.25
 USUAL_SCALE = 1.6
 """Small pictures are enlarged about this much in service, and so they are here."""
 SMALLEST = 5.0
@@ -62,6 +66,8 @@ class Samples(IterableDataset[tuple[torch.Tensor, list[Rows]]]):
         else:
             number = int(rng.choice(self._members[name], p=self._weights[name]))
             sample = window(self._store.image(number), self._store.rows(number), rng)
+            if rng.random() < CLUTTERED:
+                draw_clutter(sample.image, sample.faces[:, :4], rng)
         if rng.random() < 0.5:
             sample = mirror(sample)
         return Sample(_wear_down(sample.image, rng), _settle(sample.faces))
@@ -80,7 +86,7 @@ def window(image: NDArray[np.uint8], faces: Rows, rng: np.random.Generator) -> S
     scale = float(USUAL_SCALE * np.exp(rng.normal(0, 0.45)).clip(0.35, 3.0))
     height, width = image.shape[:2]
     real = faces[faces[:, 24] != IGNORED]
-    chosen = real[rng.integers(len(real)), :4] if len(real) and rng.random() < 0.85 else None
+    chosen = real[rng.integers(len(real)), :4] if len(real) and rng.random() >= FACELESS else None
     if chosen is not None:
         # No window shall show only a cheek of its face.
         scale = min(scale, SIZE * 0.95 / max(float((chosen[2:] - chosen[:2]).max()), 1.0))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.doubles import vote
 
-from edged.events import EventSettings, MaskEvents
+from edged.events.mask import EventSettings, MaskEvents
 from edged.types import Event, MaskState
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState

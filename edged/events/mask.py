@@ -1,10 +1,10 @@
-"""Turns verdicts into events that start once, may be updated, and end once; decides which of them alert people."""
+"""Turns mask verdicts into events that start once, may be updated, and end once; decides which of them alert people."""
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from edged.types import Box, Event, EventPhase, MaskState, MaskVote, Signal
+from edged.types import Box, Event, EventPhase, MaskState, MaskVote
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class MaskEvents:
     _recent_alerts_s: deque[float] = field(default_factory=deque)
     _count: int = 0
 
-    def update(self, time_s: float, signals: Sequence[Signal]) -> list[Event]:
+    def update(self, time_s: float, votes: Sequence[MaskVote]) -> list[Event]:
         """The events this frame causes, in the order they are to be told."""
-        events = self._end_absent({vote.track for vote in signals}, time_s)
-        for vote in signals:
+        events = self._end_absent({vote.track for vote in votes}, time_s)
+        for vote in votes:
             known = self._known.get(vote.track)
             if known is None:
                 self._known[vote.track] = _Known(vote, self._alert_of_predecessor(vote))

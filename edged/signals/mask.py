@@ -1,4 +1,4 @@
-"""Smooths what single frames say about a track into verdicts that can be acted on.
+"""Votes on what single frames say about a mask, until there is a verdict that can be acted on.
 
 A single look is wrong too often to alert anybody. Looks are averaged over a window in seconds; a verdict is taken up
 at one score and given up at a lower one, and must stand for a while before it counts.
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edged.types import JUDGED_STATES, Face, MaskState, MaskVote, Signal, Votes
+from edged.types import JUDGED_STATES, Face, MaskState, MaskVote, Votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,22 @@ class _Voter:
             self.state, self.score, self.challenger = leader, means[best], None
 
 
-class Signals:
-    """One camera's smoothed signals, a voter for each living track."""
+class MaskVoter:
+    """One camera's mask verdicts, a voter for each living track."""
 
     def __init__(self, settings: VoteSettings | None = None) -> None:
         self._settings = settings or VoteSettings()
         self._voters: dict[int, _Voter] = {}
 
-    def update(self, time_s: float, faces: Sequence[Face]) -> list[Signal]:
+    def update(self, time_s: float, faces: Sequence[Face]) -> list[MaskVote]:
         """The standing verdict of every track in `faces`; tracks that are not there are forgotten."""
         self._voters = {face.track.id: self._voters.get(face.track.id) or _Voter(self._settings) for face in faces}
-        signals: list[Signal] = []
+        verdicts: list[MaskVote] = []
         for face in faces:
             voter = self._voters[face.track.id]
             voter.look(face, time_s)
             track = face.track
-            signals.append(
+            verdicts.append(
                 MaskVote(
                     track=track.id,
                     time_s=time_s,
@@ -119,4 +119,4 @@ class Signals:
                     votes=voter.votes,
                 )
             )
-        return signals
+        return verdicts

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.doubles import BARE, SPLIT, WORN, scores_for, track
 
-from edged.signals import Signals, VoteSettings
+from edged.signals.mask import MaskVoter, VoteSettings
 from edged.types import Face, MaskScores, MaskState, MaskVote
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
 
 
-def look(signals: Signals, time_s: float, scores: MaskScores | None, side: float = 60.0) -> MaskVote:
+def look(signals: MaskVoter, time_s: float, scores: MaskScores | None, side: float = 60.0) -> MaskVote:
     (vote,) = signals.update(time_s, [Face(track(1, side), scores)])
     return vote
 
 
-def look_every(signals: Signals, seconds: float, scores: Iterable[MaskScores | None], start: float = 0.0):
+def look_every(signals: MaskVoter, seconds: float, scores: Iterable[MaskScores | None], start: float = 0.0):
     return [look(signals, start + k * seconds, s) for k, s in enumerate(scores)]
 
 
@@ -36,43 +36,43 @@ def first(votes: list[MaskVote], state: MaskState) -> float:
 
 @pytest.mark.parametrize("fps", [5, 10, 15, 30])
 def test_a_verdict_needs_enough_looks_and_must_then_hold(fps):
-    votes = look_every(Signals(VoteSettings(least_votes=3, hold_seconds=0.4)), 1 / fps, [BARE] * 2 * fps)
+    votes = look_every(MaskVoter(VoteSettings(least_votes=3, hold_seconds=0.4)), 1 / fps, [BARE] * 2 * fps)
     taken_up = first(votes, NONE)
     assert taken_up == pytest.approx(2 / fps + 0.4, abs=1 / fps)
     assert all(vote.state is UNCERTAIN for vote in votes if vote.time_s < 2 / fps + 0.4 - 1e-9)
 
 
 def test_fewer_looks_than_the_least_are_no_verdict_however_long_they_hold():
-    assert set(states(look_every(Signals(VoteSettings(least_votes=3)), 5.0, [BARE, BARE]))) == {UNCERTAIN}
+    assert set(states(look_every(MaskVoter(VoteSettings(least_votes=3)), 5.0, [BARE, BARE]))) == {UNCERTAIN}
 
 
 def test_without_a_hold_the_last_needed_look_decides():
-    votes = look_every(Signals(VoteSettings(least_votes=3, hold_seconds=0)), 0.1, [BARE] * 3)
+    votes = look_every(MaskVoter(VoteSettings(least_votes=3, hold_seconds=0)), 0.1, [BARE] * 3)
     assert states(votes) == [UNCERTAIN, UNCERTAIN, NONE]
 
 
 @pytest.mark.parametrize(("score", "state"), [(0.74, UNCERTAIN), (0.76, INCORRECT)])
 def test_a_mean_below_the_entry_score_is_no_verdict(score, state):
-    votes = look_every(Signals(VoteSettings(enter_score=0.75)), 0.1, [scores_for(INCORRECT, score)] * 30)
+    votes = look_every(MaskVoter(VoteSettings(enter_score=0.75)), 0.1, [scores_for(INCORRECT, score)] * 30)
     assert votes[-1].state is state
 
 
 def test_the_hold_begins_anew_when_the_lead_is_lost():
     settings_ = VoteSettings(vote_seconds=0.05, least_votes=1, hold_seconds=0.4)
-    votes = look_every(Signals(settings_), 0.1, [BARE, BARE, BARE, SPLIT, BARE, BARE, BARE, BARE, BARE])
+    votes = look_every(MaskVoter(settings_), 0.1, [BARE, BARE, BARE, SPLIT, BARE, BARE, BARE, BARE, BARE])
     assert states(votes) == [UNCERTAIN] * 8 + [NONE]
 
 
 @pytest.mark.parametrize("pair", [(BARE, WORN), (BARE, scores_for(INCORRECT)), (SPLIT, SPLIT)])
 def test_split_votes_stay_uncertain(pair):
-    assert set(states(look_every(Signals(), 0.1, pair * 20))) == {UNCERTAIN}
+    assert set(states(look_every(MaskVoter(), 0.1, pair * 20))) == {UNCERTAIN}
 
 
 # --- keeping it and giving it up
 
 
 def test_a_verdict_is_kept_between_the_two_scores_and_given_up_below_the_lower_one():
-    signals = Signals(VoteSettings(enter_score=0.75, leave_score=0.55))
+    signals = MaskVoter(VoteSettings(enter_score=0.75, leave_score=0.55))
     taken_up = look_every(signals, 0.1, [BARE] * 10)[-1]
     kept = look_every(signals, 0.1, [scores_for(NONE, 0.6)] * 20, start=1.0)[-1]
     given_up = look_every(signals, 0.1, [scores_for(NONE, 0.5)] * 20, start=3.0)[-1]
@@ -81,24 +81,24 @@ def test_a_verdict_is_kept_between_the_two_scores_and_given_up_below_the_lower_o
 
 
 def test_one_contrary_look_changes_nothing():
-    votes = look_every(Signals(), 0.1, [BARE] * 10 + [WORN] + [BARE] * 10)
+    votes = look_every(MaskVoter(), 0.1, [BARE] * 10 + [WORN] + [BARE] * 10)
     assert set(states(votes[10:])) == {NONE}
 
 
 def test_from_one_verdict_to_the_other_the_way_leads_through_uncertain():
-    votes = look_every(Signals(), 0.1, [BARE] * 15 + [WORN] * 30)
+    votes = look_every(MaskVoter(), 0.1, [BARE] * 15 + [WORN] * 30)
     order = [state for k, state in enumerate(states(votes)) if k == 0 or state is not votes[k - 1].state]
     assert order == [UNCERTAIN, NONE, UNCERTAIN, CORRECT]
 
 
 @pytest.mark.parametrize("fps", [5, 10, 15, 30])
 def test_a_change_is_noticed_in_the_same_time_at_every_frame_rate(fps):
-    votes = look_every(Signals(VoteSettings(vote_seconds=1.0)), 1 / fps, [BARE] * 3 * fps + [WORN] * 3 * fps)
+    votes = look_every(MaskVoter(VoteSettings(vote_seconds=1.0)), 1 / fps, [BARE] * 3 * fps + [WORN] * 3 * fps)
     assert first(votes, CORRECT) - 3.0 == pytest.approx(0.75 + 0.4, abs=0.3)
 
 
 def test_looks_older_than_the_window_do_not_count():
-    signals = Signals(VoteSettings(vote_seconds=1.0, least_votes=3))
+    signals = MaskVoter(VoteSettings(vote_seconds=1.0, least_votes=3))
     look_every(signals, 0.1, [BARE] * 10)
     votes = look_every(signals, 0.1, [WORN] * 12, start=60.0)
     assert votes[-1].state is CORRECT
@@ -106,19 +106,19 @@ def test_looks_older_than_the_window_do_not_count():
 
 
 def test_a_settled_face_that_is_looked_at_rarely_keeps_its_verdict():
-    signals = Signals(VoteSettings(vote_seconds=0.5))
+    signals = MaskVoter(VoteSettings(vote_seconds=0.5))
     look_every(signals, 0.1, [BARE] * 10)
     assert set(states(look_every(signals, 5.0, [BARE, BARE, BARE], start=5.0))) == {NONE}
 
 
 def test_nor_does_one_contrary_look_take_it_away():
-    signals = Signals(VoteSettings(vote_seconds=0.5))
+    signals = MaskVoter(VoteSettings(vote_seconds=0.5))
     look_every(signals, 0.1, [BARE] * 10)
     assert states(look_every(signals, 5.0, [WORN, BARE], start=5.0)) == [NONE, NONE]
 
 
 def test_without_evidence_the_verdict_stands():
-    signals = Signals()
+    signals = MaskVoter()
     before = look_every(signals, 0.1, [BARE] * 10)[-1]
     after = look_every(signals, 0.1, [None] * 50, start=1.0)[-1]
     assert (after.state, after.score, after.votes) == (before.state, before.score, before.votes)
@@ -128,25 +128,25 @@ def test_without_evidence_the_verdict_stands():
 
 
 def test_votes_count_every_look_by_what_it_spoke_for():
-    votes = look_every(Signals(VoteSettings(leave_score=0.55)), 0.1, [WORN, BARE, BARE, None, SPLIT])
+    votes = look_every(MaskVoter(VoteSettings(leave_score=0.55)), 0.1, [WORN, BARE, BARE, None, SPLIT])
     assert votes[-1].votes == (1, 0, 2, 1)
 
 
 def test_a_small_face_weighs_less_than_a_large_one():
-    signals = Signals(VoteSettings(full_weight_side=48))
+    signals = MaskVoter(VoteSettings(full_weight_side=48))
     look(signals, 0.0, WORN, side=12)
     vote = look(signals, 0.1, BARE, side=48)
     assert vote.score == pytest.approx((0.25 * WORN.none + BARE.none) / 1.25)
 
 
 def test_a_face_larger_than_full_weight_weighs_no_more():
-    signals = Signals(VoteSettings(full_weight_side=48))
+    signals = MaskVoter(VoteSettings(full_weight_side=48))
     look(signals, 0.0, WORN, side=480)
     assert look(signals, 0.1, WORN._replace(correct=0.0), side=48).score == pytest.approx(0.475)
 
 
 def test_every_track_has_its_own_vote_and_leaves_nothing_behind():
-    signals = Signals()
+    signals = MaskVoter()
     for k in range(10):
         votes = signals.update(k / 10, [Face(track(1), BARE), Face(track(2), WORN)])
     assert states(votes) == [NONE, CORRECT]
@@ -155,7 +155,7 @@ def test_every_track_has_its_own_vote_and_leaves_nothing_behind():
 
 
 def test_looks_kept_are_bounded_whatever_the_window():
-    signals = Signals(VoteSettings(vote_seconds=60, most_votes=64))
+    signals = MaskVoter(VoteSettings(vote_seconds=60, most_votes=64))
     look_every(signals, 0.01, [BARE] * 500)
     assert len(signals._voters[1].looks) == 64
 
@@ -174,7 +174,7 @@ steps = st.tuples(st.floats(0, 3), st.none() | probabilities, st.floats(1, 500))
 )
 def test_any_scores_give_a_score_from_0_to_1_and_count_each_look_once(looks, window, hold, least, thresholds):
     leave, enter = thresholds
-    signals, time_s = Signals(VoteSettings(enter, leave, window, hold, least)), 0.0
+    signals, time_s = MaskVoter(VoteSettings(enter, leave, window, hold, least)), 0.0
     for count, (step, scores, side) in enumerate(looks, 1):
         time_s += step
         vote = look(signals, time_s, scores, side)
