@@ -1,5 +1,8 @@
 """What every test may ask for: the long forms of the fault tests run only with --long."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 
@@ -17,3 +20,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="runs with --long"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with data/ and eval/ that is not part of this repository; tests that need it skip without it."""
+    path = Path(__file__).parent.parent / os.environ.get("EDGED_SHARED", "../shared")
+    if not (path / "data").is_dir():
+        pytest.skip(f"no {path}/data: set EDGED_SHARED to the folder that holds data/")
+    return path

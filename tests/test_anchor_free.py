@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from edged.detect.anchor_free import CHANNELS, STRIDES, AnchorFreeDetector, WorkingSize, decode
+from edged.detect.anchor_free import CHANNELS, STRIDES, AnchorFreeDetector, decode
+from edged.detect.canvas import WorkingSize
 from edged.errors import ModelError
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from edged.config.model import DetectorName
-from edged.detect import MODELS, RetinaFace, RetinaFaceSettings, Wanted, make_detector, retinaface
+from edged.detect import MODELS, RetinaFace, RetinaFaceSettings, Wanted, make_detector
+from edged.detect.canvas import WorkingSize
 from edged.detect.retinaface import ANCHORS, CHANNELS, MEAN_BGR, VALUES, decode
-from edged.errors import ConfigError, ModelError, UsageError
+from edged.errors import ConfigError, ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine
 
 NOTHING = -9.0
@@ -138,10 +139,12 @@ def test_odd_pictures_are_no_obstacle(shape):
     assert RetinaFace(PlantedEngine()).detect(np.zeros((*shape, 3), np.uint8)) == []
 
 
-def test_a_picture_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(retinaface, "MAX_PIXELS", 999)
-    with pytest.raises(UsageError, match="40 x 25 px is too large"):
-        RetinaFace(PlantedEngine()).detect(np.zeros((25, 40, 3), np.uint8))
+def test_a_picture_too_large_is_shrunk_and_its_faces_told_in_its_own_pixels():
+    engine = PlantedEngine((8, 0, 7, 11, values(0.8)))
+    (small,) = RetinaFace(engine).detect(np.zeros((100, 160, 3), np.uint8))
+    (large,) = RetinaFace(engine, working_size=WorkingSize(160, 1.0)).detect(np.zeros((1000, 1600, 3), np.uint8))
+    assert large.box == pytest.approx([10 * v for v in small.box])
+    assert large.points == pytest.approx(10 * small.points)
 
 
 @pytest.mark.parametrize("answer", [{}, {f"stride{s}": np.zeros((1, 23, 64 // s, 64 // s)) for s in ANCHORS}])

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from convert.data.coco import LabelledPicture, read_picture
 from convert.detector.network import DetectorModel, DetectorNetwork
 from convert.mask.evaluate import Confusion, macro_f1
-from edged.detect.anchor_free import STRIDES, AnchorFreeDetector, WorkingSize
+from edged.detect.anchor_free import STRIDES, AnchorFreeDetector
 from edged.detect.boxes import iou
+from edged.detect.canvas import WorkingSize
 from edged.ports import Arrays, Detector
 from edged.types import Detection
 

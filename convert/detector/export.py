@@ -16,7 +16,8 @@ from convert.detector.network import STRIDES, DetectorModel, DetectorNetwork
 from convert.mask.evaluate import f1_scores, macro_f1
 from convert.onnx_file import Signature, require_parity, write_onnx
 from convert.training import read_trained
-from edged.detect.anchor_free import AnchorFreeDetector, WorkingSize
+from edged.detect.anchor_free import AnchorFreeDetector
+from edged.detect.canvas import WorkingSize
 from edged.inference import OnnxEngine
 from edged.ports import Detector, Engine
 from edged.types import JUDGED_STATES, Box, Detection, Image

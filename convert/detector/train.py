@@ -18,7 +18,7 @@ from convert.detector.pictures import Rows, training_pictures
 from convert.detector.samples import Samples, to_truth
 from convert.detector.store import PictureStore, open_store, write_store
 from convert.training import AveragedWeights, Progress, TrainingLog, best_device, learning_rate, use_threads
-from edged.detect.anchor_free import WorkingSize
+from edged.detect.canvas import WorkingSize
 
 BATCH = 16
 PEAK_RATE = 2e-3

@@ -17,8 +17,8 @@ from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
 SHARES: dict[tuple[str, int], float] = {
     ("real", CORRECT): 0.22, ("web", CORRECT): 0.06, ("scene", CORRECT): 0.06, ("rendered set", CORRECT): 0.02,
     ("drawn correct", CORRECT): 0.09, ("dressed", CORRECT): 0.02,
-    ("real", INCORRECT): 0.06, ("dressed", INCORRECT): 0.06, ("rendered set", INCORRECT): 0.03,
-    ("drawn nose", INCORRECT): 0.06, ("drawn mouth", INCORRECT): 0.04, ("drawn chin", INCORRECT): 0.02,
+    ("real", INCORRECT): 0.08, ("dressed", INCORRECT): 0.06, ("rendered set", INCORRECT): 0.03,
+    ("drawn nose", INCORRECT): 0.06, ("drawn mouth", INCORRECT): 0.04, ("drawn chin", INCORRECT): 0.01,
     ("real", NONE): 0.12, ("web", NONE): 0.04, ("rendered set", NONE): 0.01, ("bare", NONE): 0.04,
     ("occluded", NONE): 0.03, ("turned", NONE): 0.02,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
 from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
+from convert.data.reviewed import Reviewed
 from convert.data.teacher import Teacher
 from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
@@ -61,13 +62,14 @@ def from_dressed(pictures: list[LabelledPicture], teacher: Teacher, rng: np.rand
                 yield wide_crop(worn.image, box, CORRECT if wear is Wear.CORRECT else INCORRECT, "dressed")
 
 
-def from_scenes(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
-    """The surest finds in pictures of masked people: many kinds of masks, a few of them not worn well after all."""
+def from_scenes(folder: Path, teacher: Teacher, reviewed: Reviewed) -> Iterator[WideCrop]:
+    """The surest finds in pictures of masked people: many kinds of masks; those not worn after all were reviewed."""
     for path in sorted(folder.glob("*.jpg")):
         image = read_picture(path)
         for row in teacher.find(image, threshold=0.7):
-            if min(row[2] - row[0], row[3] - row[1]) >= 24:
-                yield wide_crop(image, row[:4], CORRECT, "scene")
+            state = reviewed.state(path, row[:4], CORRECT)
+            if state is not None and min(row[2] - row[0], row[3] - row[1]) >= 24:
+                yield wide_crop(image, row[:4], state, "scene" if state == CORRECT else "real")
 
 
 def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
@@ -80,13 +82,16 @@ def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
             yield wide_crop(image, near[0, :4] if len(near) else box, int(state), "rendered set")
 
 
-def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher) -> Iterator[WideCrop]:
+def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher, reviewed: Reviewed) -> Iterator[WideCrop]:
     """Ready-made crops, cut again round the face the teacher sees in them; pictures without one face are left out."""
     for path in sorted(folder.glob("*.jpg")):
+        actual = reviewed.state(path, None, state)
+        if actual is None:
+            continue
         image = read_picture(path)
         found, edge = _find_with_room(teacher, image, 0.4)
         if len(found) == 1:
-            yield wide_crop(image, found[0, :4] - edge, state, group)
+            yield wide_crop(image, found[0, :4] - edge, actual, group if actual == state else "real")
 
 
 def from_points(faces: list[PointedFace], variants: int, rng: np.random.Generator) -> Iterator[WideCrop]:
@@ -114,15 +119,18 @@ def training_crops(data: Path, training: list[LabelledPicture], seed: int) -> It
     """Everything the classifier learns from; `training` is the training part of masks853."""
     teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
     rng = np.random.default_rng(seed)
+    reviewed = Reviewed()
     yield from from_boxes(training, "real", smallest=7)
     yield from from_dressed(training, teacher, rng)
-    yield from from_scenes(data / "masked_scenes", teacher)
+    yield from from_scenes(data / "masked_scenes", teacher, reviewed)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)
-    yield from from_crop_folder(data / "mask_crops/web/correct", CORRECT, "web", teacher)
-    yield from from_crop_folder(data / "mask_crops/web/none", NONE, "web", teacher)
-    yield from from_crop_folder(data / "mask_crops/web_synthetic/correct", CORRECT, "rendered set", teacher)
-    yield from from_crop_folder(data / "mask_crops/maskedfacenet/correct", CORRECT, "rendered set", teacher)
-    yield from from_crop_folder(data / "mask_crops/maskedfacenet/incorrect", INCORRECT, "rendered set", teacher)
+    yield from from_crop_folder(data / "mask_crops/web/correct", CORRECT, "web", teacher, reviewed)
+    yield from from_crop_folder(data / "mask_crops/web/none", NONE, "web", teacher, reviewed)
+    yield from from_crop_folder(data / "mask_crops/web_synthetic/correct", CORRECT, "rendered set", teacher, reviewed)
+    yield from from_crop_folder(data / "mask_crops/maskedfacenet/correct", CORRECT, "rendered set", teacher, reviewed)
+    yield from from_crop_folder(
+        data / "mask_crops/maskedfacenet/incorrect", INCORRECT, "rendered set", teacher, reviewed
+    )
     yield from from_poses(data / "headpose_biwi", 6, teacher)
     for name, variants in (("helen_train", 5), ("youtube_train", 3)):
         yield from from_points(read_points(data / "landmarks68" / name), variants, rng)

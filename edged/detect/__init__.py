@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edged.detect.anchor_free import AnchorFreeDetector, WorkingSize
+from edged.detect.anchor_free import AnchorFreeDetector
+from edged.detect.canvas import WorkingSize
 from edged.detect.mtcnn import Mtcnn, MtcnnSettings
 from edged.detect.retinaface import RetinaFace, RetinaFaceSettings
 from edged.errors import ConfigError
@@ -52,7 +53,7 @@ def make_detector(name: str, open_model: Callable[[str], Engine], wanted: Wanted
         size = WorkingSize(LONGEST_SIDE, min(MOST_ENLARGED, CLEAR_FACE / wanted.smallest_face))
         return AnchorFreeDetector(engines[0], size, wanted.least_score)
     if name == "retinaface":
-        return RetinaFace(engines[0], RetinaFaceSettings(score=wanted.least_score))
+        return RetinaFace(engines[0], RetinaFaceSettings(score=wanted.least_score), WorkingSize(LONGEST_SIDE, 1.0))
     pnet, rnet, onet = engines
     thresholds = (0.6, 0.7, max(MTCNN_LEAST_SCORE, wanted.least_score))
     return Mtcnn(pnet, rnet, onet, MtcnnSettings(smallest_face=wanted.smallest_face, thresholds=thresholds))

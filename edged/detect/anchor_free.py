@@ -1,13 +1,12 @@
 """Our one-stage detector at run time: one pass over the picture, decoding and suppression in NumPy."""
 
-from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.detect.boxes import suppress
+from edged.detect.canvas import SMALL_FACES, Canvas, WorkingSize
 from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image, MaskScores
@@ -20,18 +19,6 @@ probabilities. Distances are from the cell's centre; all lengths are in units of
 Rows = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class WorkingSize:
-    """How large the picture is looked at: `enlarge` times its size, but its longer side at most `long_side`."""
-
-    long_side: int = 640
-    enlarge: float = 1.6
-
-    def scale(self, width: int, height: int) -> float:
-        """The factor from the picture to what the network sees."""
-        return min(self.long_side / max(width, height), self.enlarge)
-
-
 class AnchorFreeDetector:
     """Implements `edged.ports.Detector` with five points and mask scores.
 
@@ -42,7 +29,7 @@ class AnchorFreeDetector:
     def __init__(
         self,
         engine: Engine,
-        working_size: WorkingSize = WorkingSize(),
+        working_size: WorkingSize = SMALL_FACES,
         score: float = 0.3,
         overlap: float = 0.45,
         most: int = 300,
@@ -51,37 +38,21 @@ class AnchorFreeDetector:
 
         At most `most` faces are returned.
         """
-        self._engine, self._working_size = engine, working_size
+        self._engine, self._canvas = engine, Canvas(working_size)
         self._score, self._overlap, self._most = score, overlap, most
-        self._canvas_inner = (0, 0)
-        self._canvas_buffer: Image = np.empty((0, 0, 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
         """All faces, best score first. Raise ModelError when the engine's answer is not a detector's."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return []
-        canvas, scale_x, scale_y = self._canvas(image)
+        canvas, scale_x, scale_y = self._canvas.lay(image)
         answers = self._engine.run({"image": canvas[None]})
         rows = np.concatenate([self._level(answers, stride, canvas.shape) for stride in STRIDES])
         # Bounds the suppression: a wall of posters must not stall the camera.
         rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._most]]
         rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
         return _detections(rows, scale_x, scale_y, width, height)
-
-    def _canvas(self, image: Image) -> tuple[Image, float, float]:
-        """The picture at its working size, zero-padded right and below to multiples of 32, and the two scales."""
-        height, width = image.shape[:2]
-        scale = self._working_size.scale(width, height)
-        inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
-        if self._canvas_inner != (inner_width, inner_height):
-            # Kept from frame to frame: pictures of one camera are all of one size, and the padding stays zero.
-            self._canvas_inner = inner_width, inner_height
-            self._canvas_buffer = np.zeros((_up32(inner_height), _up32(inner_width), 3), np.uint8)
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        inside = self._canvas_buffer[:inner_height, :inner_width]
-        cv2.resize(image, (inner_width, inner_height), dst=inside, interpolation=way)
-        return self._canvas_buffer, inner_width / width, inner_height / height
 
     def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""
@@ -124,7 +95,3 @@ def _detections(rows: Rows, scale_x: float, scale_y: float, width: int, height: 
         for row, box, face_points in zip(rows, boxes.tolist(), points, strict=True)
         if box[2] > box[0] and box[3] > box[1]
     ]
-
-
-def _up32(length: int) -> int:
-    return -(-length // 32) * 32

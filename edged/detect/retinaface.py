@@ -1,4 +1,4 @@
-"""RetinaFace with MobileNet-0.25 at run time: one pass over the picture at its own size, decoding and suppression in NumPy.
+"""RetinaFace with MobileNet-0.25 at run time: one pass over the picture, decoding and suppression in NumPy.
 
 Deng et al. 2019 (arXiv 1905.00641); anchors and variances are those of github.com/biubug6/Face-Detector-1MB-with-landmark,
 from whose weights `convert/retinaface.py` builds the graph.
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.detect.boxes import suppress
-from edged.errors import ConfigError, ModelError, UsageError
+from edged.detect.canvas import Canvas, WorkingSize
+from edged.errors import ConfigError, ModelError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image
 
@@ -29,8 +30,8 @@ SIZE_VARIANCE = 0.2
 MEAN_BGR = (104, 117, 123)
 """What the graph subtracts; borders of this colour are 0 to the network, as those inside it are."""
 
-MAX_PIXELS = 1 << 24
-"""A larger picture would take more than a gigabyte of memory."""
+OWN_SIZE = WorkingSize(long_side=2048, enlarge=1.0)
+"""Pictures are looked at as they are; a larger one would take more than a gigabyte of memory."""
 LARGEST_LOG_SCALE = 4.0
 """No face is 50 times as large as its anchor; the bound keeps absurd answers finite."""
 
@@ -64,29 +65,27 @@ class RetinaFace:
     `stride32`, floats [1, 30, H/s, W/s].
     """
 
-    def __init__(self, engine: Engine, settings: RetinaFaceSettings | None = None) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, settings: RetinaFaceSettings | None = None, working_size: WorkingSize = OWN_SIZE
+    ) -> None:
+        self._engine, self._canvas = engine, Canvas(working_size, MEAN_BGR)
         self._settings = settings or RetinaFaceSettings()
 
     def detect(self, image: Image) -> list[Detection]:
         """All faces, best first, boxes cut to the picture; points may lie outside it.
 
-        Raise ModelError when the engine's answer is not RetinaFace's, and UsageError for a picture of more than
-        MAX_PIXELS.
+        Raise ModelError when the engine's answer is not RetinaFace's.
         """
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return []
-        if height * width > MAX_PIXELS:
-            size = f"{width} x {height} px"
-            raise UsageError(f"a picture of {size} is too large for RetinaFace; use at most {MAX_PIXELS} px in all")
-        canvas = padded(image)
+        canvas, scale_x, scale_y = self._canvas.lay(image)
         answers = self._engine.run({"image": canvas[None]})
         rows = np.concatenate([self._level(answers, stride, canvas.shape) for stride in ANCHORS])
         # Bounds the suppression: a wall of posters must not stall the camera.
         rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._settings.most]]
         rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._settings.overlap)[: self._settings.most]]
-        return _detections(rows, width, height)
+        return _detections(rows, scale_x, scale_y, width, height)
 
     def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""
@@ -97,18 +96,6 @@ class RetinaFace:
                 "it is not RetinaFace as edged converts it: build it again, or name another detector in the config"
             )
         return decode(level[0], stride, self._settings.score)
-
-
-def padded(image: Image) -> Image:
-    """The picture with borders right and below, to multiples of 32; itself where it needs none."""
-    height, width = image.shape[:2]
-    if height % 32 == 0 and width % 32 == 0:
-        return image
-    canvas = np.empty((height + -height % 32, width + -width % 32, 3), np.uint8)
-    canvas[:height, :width] = image
-    canvas[height:] = MEAN_BGR
-    canvas[:height, width:] = MEAN_BGR
-    return canvas
 
 
 def decode(level: NDArray[np.floating[Any]], stride: int, threshold: float) -> Rows:
@@ -130,13 +117,14 @@ def decode(level: NDArray[np.floating[Any]], stride: int, threshold: float) -> R
     return np.concatenate([score, centre - half, centre + half, points.reshape(-1, 10)], axis=1)
 
 
-def _detections(rows: Rows, width: int, height: int) -> list[Detection]:
-    """Rows to detections, their boxes cut to the picture; what lies outside it altogether is left out."""
-    boxes = rows[:, 1:5]
+def _detections(rows: Rows, scale_x: float, scale_y: float, width: int, height: int) -> list[Detection]:
+    """Rows in working pixels to detections in the picture's, boxes cut to it; what lies outside it is left out."""
+    scale = np.array([scale_x, scale_y], np.float32)
+    boxes = rows[:, 1:5] / np.tile(scale, 2)
     boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
     boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
     return [
-        Detection(Box(*box), float(row[0]), row[5:].reshape(5, 2))
+        Detection(Box(*box), float(row[0]), row[5:].reshape(5, 2) / scale)
         for row, box in zip(rows, boxes.tolist(), strict=True)
         if box[2] > box[0] and box[3] > box[1]
     ]
