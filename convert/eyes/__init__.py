@@ -1,0 +1,1 @@
+"""Trains, calibrates, checks and exports the eye classifier."""
