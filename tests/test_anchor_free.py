@@ -16,18 +16,22 @@ class PlantedEngine:
 
     def __init__(self, *faces):
         self.faces = faces
-        self.shape = None
+        self.shapes = []
 
     def run(self, inputs):
         image = inputs["image"]
         assert image.dtype == np.uint8
-        self.shape = image.shape
         _, height, width, _ = image.shape
+        small_copy = bool(self.shapes)
+        self.shapes.append(image.shape)
         assert height % 32 == width % 32 == 0
         answers = {f"stride{s}": np.zeros((1, CHANNELS, height // s, width // s), np.float32) for s in STRIDES}
-        for stride, row, column, cell in self.faces:
+        for stride, row, column, cell in self.faces if not small_copy else self.near_faces:
             answers[f"stride{stride}"][0, :, row, column] = cell
         return answers
+
+    near_faces = ()
+    """What the second call finds, which is given the small copy."""
 
 
 def cell(score, width=2.0, height=3.0, dx=0.25, dy=-0.5, mask=(0.7, 0.2, 0.1)):
@@ -73,7 +77,7 @@ def test_a_face_comes_back_in_pixels_of_the_picture():
     # 200 x 100 is looked at 1.6 times as large; 320 x 160 needs no padding.
     engine = PlantedEngine((16, 4, 8, cell(0.9)))
     (face,) = AnchorFreeDetector(engine, WorkingSize(640, 1.6)).detect(np.zeros((100, 200, 3), np.uint8))
-    assert engine.shape == (1, 160, 320, 3)
+    assert engine.shapes == [(1, 160, 320, 3)]
     centre = np.array([8.75, 4.0]) * 16 / 1.6
     assert face.box == pytest.approx((centre[0] - 10, centre[1] - 15, centre[0] + 10, centre[1] + 15))
     assert face.points[2] == pytest.approx(centre)
@@ -85,8 +89,32 @@ def test_a_face_comes_back_in_pixels_of_the_picture():
 def test_large_pictures_are_looked_at_smaller():
     engine = PlantedEngine((8, 5, 5, cell(0.9)))
     (face,) = AnchorFreeDetector(engine, WorkingSize(640, 1.6)).detect(np.zeros((1080, 1920, 3), np.uint8))
-    assert engine.shape == (1, 384, 640, 3)
+    assert engine.shapes == [(1, 384, 640, 3), (1, 192, 320, 3)]
     assert face.box.width == pytest.approx(2 * 8 * 3, rel=0.01)
+
+
+def test_a_face_that_fills_the_picture_comes_from_the_small_copy_without_its_parts():
+    # On 640 x 480 an eye and a wall beside the face are taken for faces; on 320 x 240 the face is seen as a whole.
+    engine = PlantedEngine((16, 14, 18, cell(0.7, width=4, height=4)), (32, 7, 3, cell(0.9, width=7, height=7)))
+    engine.near_faces = ((32, 3, 4, cell(0.95, width=4.5, height=5)),)
+    (face,) = AnchorFreeDetector(engine, WorkingSize(640, 1.0)).detect(np.zeros((480, 640, 3), np.uint8))
+    assert face.score == pytest.approx(0.95)
+    assert face.box.height == 2 * 5 * 32
+    assert face.points[2] == pytest.approx((2 * 32 * 4.75, 2 * 32 * 3))
+
+
+def test_a_small_face_before_a_large_doubtful_one_stays():
+    engine = PlantedEngine((8, 30, 38, cell(0.7, width=4, height=4)))
+    engine.near_faces = ((32, 3, 4, cell(0.4, width=4.5, height=5)),)
+    found = AnchorFreeDetector(engine, WorkingSize(640, 1.0)).detect(np.zeros((480, 640, 3), np.uint8))
+    assert [face.score for face in found] == pytest.approx([0.7, 0.4])
+
+
+def test_what_the_copy_shows_small_is_left_to_the_picture():
+    engine = PlantedEngine((8, 10, 10, cell(0.6, width=4, height=4)))
+    engine.near_faces = ((8, 5, 5, cell(0.9, width=2, height=2)),)
+    (face,) = AnchorFreeDetector(engine, WorkingSize(640, 1.0)).detect(np.zeros((480, 640, 3), np.uint8))
+    assert face.score == pytest.approx(0.6)
 
 
 def test_the_best_of_overlapping_faces_is_kept_and_the_best_come_first():

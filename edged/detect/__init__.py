@@ -17,13 +17,13 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 """The manifest's names of the models behind each detector."""
 
-SURE_SCORES = {"edged": 0.45, "mtcnn": 0.6, "retinaface": 0.6}
-"""From this score on, a find of each detector may be a new face. Our own then tells two false faces in three crowded
-pictures, many of them faces that nobody labelled, and 93 % of the faces of at least 16 px; tracks want two finds."""
+SURE_SCORES = {"edged": 0.6, "mtcnn": 0.6, "retinaface": 0.6}
+"""From this score on, a find of each detector may be a new face. Our own then tells one false face in six crowded
+pictures, some of them faces that nobody labelled, and 93 % of the faces of at least 16 px; tracks want two finds."""
 
 # Seen by the network with this shorter side, in pixels, no face is missed for being small; larger costs time only.
 CLEAR_FACE = 32.0
-MOST_ENLARGED = 1.6
+MOST_ENLARGED = 2.0
 LONGEST_SIDE = 1280
 
 # O-Net lets through more than the package's 0.8: masked faces score low, and the tracker makes use of weak sightings.
@@ -37,7 +37,7 @@ class Wanted:
     smallest_face: float
     """The shorter side, in pixels, of the smallest face worth finding. RetinaFace, whose cost does not depend on it, gives
     smaller ones too."""
-    least_score: float = 0.25
+    least_score: float = 0.35
     """Weaker finds are dropped. The tracker starts no track from weak ones, but follows known faces by them (ByteTrack)."""
 
 

@@ -16,7 +16,7 @@ class WorkingSize:
     """
 
     long_side: int = 640
-    enlarge: float = 1.6
+    enlarge: float = 2.0
 
     def scale(self, width: int, height: int) -> float:
         """The factor from the picture to what the network sees."""

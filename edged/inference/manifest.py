@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edged.errors import ModelError
 from edged.toml import load_toml
@@ -24,6 +24,41 @@ class TensorEntry(_Entry):
     shape: tuple[int | str, ...]
 
 
+class ProfileEntry(_Entry):
+    """The shapes of one input that a GPU engine is built for: smallest, most usual, largest."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _grows(self) -> "ProfileEntry":
+        if not len(self.min) == len(self.opt) == len(self.max):
+            raise ValueError("min, opt and max need equally many sizes")
+        if not all(1 <= low <= usual <= high for low, usual, high in zip(self.min, self.opt, self.max, strict=True)):
+            raise ValueError("sizes must be at least 1, and grow from min over opt to max")
+        return self
+
+    def fits(self, shape: tuple[int | str, ...]) -> bool:
+        """Whether it is a profile for an input of `shape`: known sizes are the same in all three."""
+        return len(shape) == len(self.min) and all(
+            isinstance(size, str) or low == usual == high == size
+            for size, low, usual, high in zip(shape, self.min, self.opt, self.max, strict=True)
+        )
+
+
+class AgreementEntry(_Entry):
+    """What some numbers of an output mean, and so how far backends may differ in them."""
+
+    unit: Literal["probability", "logit", "pixels"]
+    """Points and lengths in `pixels` of what the model sees, once multiplied by `scale`."""
+    channels: tuple[int, int] | None = None
+    """First and one after the last index along axis 1; all, if not given."""
+    scale: float = Field(1.0, gt=0)
+    sure: int | None = None
+    """Index along axis 1 of a probability: only where it is one half or more do the numbers mean anything."""
+
+
 class ModelEntry(_Entry):
     """Everything that must be known to use one model file correctly."""
 
@@ -37,12 +72,27 @@ class ModelEntry(_Entry):
     """How to get the file, for people; empty where `make setup` (built locally) or a new installation gives it."""
     inputs: dict[str, TensorEntry]
     outputs: dict[str, TensorEntry]
+    profiles: dict[str, ProfileEntry] = Field(default_factory=dict)
+    """For every input with sizes known only at run time."""
+    agreement: dict[str, tuple[AgreementEntry, ...]] = Field(default_factory=dict)
+    """By output; of these, only what is named is compared, and of outputs not named everything, by its size."""
     classes: tuple[str, ...] = ()
     preprocessing: str
     licence: str
     training_data: str
     card: str
     figures: dict[str, float | str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> "ModelEntry":
+        wrong = [key for key, profile in self.profiles.items() if not self._has_profile(key, profile)]
+        unknown = sorted(self.agreement.keys() - self.outputs.keys())
+        if wrong or unknown:
+            raise ValueError(f"profiles of {wrong} or agreement of {unknown} fit no input or output of {self.name}")
+        return self
+
+    def _has_profile(self, key: str, profile: ProfileEntry) -> bool:
+        return key in self.inputs and profile.fits(self.inputs[key].shape)
 
 
 class Manifest:

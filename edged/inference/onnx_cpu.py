@@ -10,6 +10,8 @@ from edged.errors import ModelError
 from edged.inference.manifest import Manifest
 from edged.ports import Arrays
 
+NO_FOLDER = "/nonexistent/edged"
+
 ort.set_default_logger_severity(3)  # warnings about unused initialisers are not for our users
 
 
@@ -30,6 +32,8 @@ class OnnxEngine:
         options.enable_cpu_mem_arena = True
         # Spinning workers burn a core between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A model is one file. One that names others would have them read from the working directory.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001  onnxruntime raises a dozen unrelated classes

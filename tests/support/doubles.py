@@ -1,15 +1,33 @@
-"""Hand-written detector, judge and numbers for the stages that need no pixels."""
+"""Hand-written detector, judge, readers and numbers for the stages that need no pixels."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edged.types import JUDGED_STATES, Box, Detection, Image, MaskScores, MaskState, MaskVote, Track, Votes
+from edged.types import (
+    JUDGED_STATES,
+    Box,
+    Detection,
+    EyeLook,
+    HeadPose,
+    Image,
+    Landmarks,
+    Lens,
+    MaskScores,
+    MaskState,
+    MaskVote,
+    Points,
+    Track,
+    Votes,
+)
 
 BLACK: Image = np.zeros((48, 64, 3), np.uint8)
 BARE = MaskScores(0.02, 0.03, 0.95)
 WORN = MaskScores(0.95, 0.03, 0.02)
 SPLIT = MaskScores(0.34, 0.33, 0.33)
+AHEAD = HeadPose(2.0, -1.0, 0.5, 0.0, 0.0, 3.0)
+OPEN, SHUT = EyeLook(0.96, 0.31), EyeLook(0.04, 0.08)
+OPEN_MOUTH = 0.8
 
 
 def square(x: float, y: float, side: float = 40.0) -> Box:
@@ -62,3 +80,59 @@ class ConstantJudge:
     def judge(self, image: Image, boxes: Sequence[Box]) -> list[MaskScores]:
         self.batches.append(list(boxes))
         return [self.scores] * len(boxes)
+
+
+def landmarks_in(box: Box) -> Points:
+    """68 landmarks strewn over a box, the mouth open by OPEN_MOUTH."""
+    spread = np.array([[k % 9 / 8, k // 9 / 8] for k in range(68)])
+    spread[60], spread[64] = (0.3, 0.8), (0.7, 0.8)
+    apart = OPEN_MOUTH * 0.4 / 3
+    for upper, lower in ((61, 67), (62, 66), (63, 65)):
+        spread[upper], spread[lower] = (0.5, 0.8 - apart), (0.5, 0.8 + apart)
+    return (spread * (box.width, box.height) + (box.x1, box.y1)).astype(np.float32)
+
+
+class BoxLandmarks:
+    """Implements `edged.ports.LandmarkReader`: `landmarks_in` each face's box; remembers which faces it was shown."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Detection]] = []
+
+    def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
+        self.batches.append(list(detections))
+        return [Landmarks(landmarks_in(face.box), np.ones(68, np.float32)) for face in detections]
+
+
+class ConstantPose:
+    """Implements `edged.ports.PoseReader`: everybody looks the same way; remembers who was said to be masked."""
+
+    def __init__(self, pose: HeadPose | None = AHEAD) -> None:
+        self.pose = pose
+        self.masked: list[list[bool]] = []
+        self.lenses: list[Lens] = []
+
+    def read(
+        self,
+        image: Image,
+        detections: Sequence[Detection],
+        landmarks: Sequence[Landmarks],
+        masked: Sequence[bool],
+        lens: Lens,
+    ) -> list[HeadPose | None]:
+        assert len(detections) == len(landmarks) == len(masked)
+        self.masked.append(list(masked))
+        self.lenses.append(lens)
+        return [self.pose] * len(detections)
+
+
+class ConstantEyes:
+    """Implements `edged.ports.EyeReader`: everybody's eyes alike; remembers the poses it was given."""
+
+    def __init__(self, look: EyeLook = OPEN) -> None:
+        self.look = look
+        self.batches: list[list[HeadPose | None]] = []
+
+    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeLook]:
+        assert len(landmarks) == len(poses)
+        self.batches.append(list(poses))
+        return [self.look] * len(landmarks)

@@ -1,0 +1,25 @@
+"""TensorRT on the GPU: builds plans from ONNX models, keeps them, and runs them behind the `Engine` contract."""
+
+from edged.inference.tensorrt.binding import Gpu, GpuMemoryError, tensorrt_available
+from edged.inference.tensorrt.build import Toolkit, build_engine, engine_key, find_toolkit, open_tensorrt_engine
+from edged.inference.tensorrt.cache import EngineCache, EngineKey
+from edged.inference.tensorrt.engine import TensorrtEngine
+from edged.inference.tensorrt.plan import BuildOptions, Progress
+from edged.inference.tensorrt.thread import GpuThread
+
+__all__ = [
+    "BuildOptions",
+    "EngineCache",
+    "EngineKey",
+    "Gpu",
+    "GpuMemoryError",
+    "GpuThread",
+    "Progress",
+    "TensorrtEngine",
+    "Toolkit",
+    "build_engine",
+    "engine_key",
+    "find_toolkit",
+    "open_tensorrt_engine",
+    "tensorrt_available",
+]

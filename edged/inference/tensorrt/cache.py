@@ -1,0 +1,191 @@
+"""The folder of built plans: each under a key of everything it depends on, its hash beside it, checked before each load.
+
+A plan is code that runs in the daemon. So plans are taken only from the daemon's own state directory, which nobody else
+can write to, and only when they are what the daemon itself put there; never from the config, a model or the network.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edged.errors import ModelError
+from edged.inference.manifest import ProfileEntry
+from edged.inference.tensorrt.binding import Gpu, Precision
+
+RECIPE = 1
+"""Raised when the code makes other plans from the same inputs."""
+
+MAX_PLAN_BYTES = 1 << 30
+REBUILD = "run `edged engines build`"
+
+_PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKey:
+    """Everything a plan depends on; if one thing changes, another plan is built."""
+
+    model: str
+    model_sha256: str
+    precision: Precision
+    profiles: str
+    """As canonical JSON; see `profiles_text`."""
+    flags: tuple[str, ...]
+    tensorrt: str
+    gpu: Gpu
+    recipe: int = RECIPE
+
+    def digest(self) -> str:
+        """SHA-256 over all of it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def stem(self) -> str:
+        """The files' name, without suffix."""
+        return f"{self.model}-{self.digest()[:20]}"
+
+    @property
+    def machine(self) -> str:
+        """What timings depend on: TensorRT and the GPU, but not the model."""
+        text = json.dumps([self.tensorrt, asdict(self.gpu)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def profiles_text(profiles: Mapping[str, ProfileEntry]) -> str:
+    """The profiles in one way only."""
+    return json.dumps({name: profile.model_dump() for name, profile in profiles.items()}, sort_keys=True)
+
+
+class EngineCache:
+    """Plans and timing caches in one folder."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the folder, for this user alone. Raise ModelError when it is another's, or others can write to it."""
+        self.directory = directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = directory.lstat()
+        except OSError as error:
+            raise ModelError(f"{directory}: cannot be made ({error.strerror}); let edged's user own it") from None
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise ModelError(
+                f"{directory}: engines are code, so it must be a folder of edged's user that nobody else can enter; "
+                "make it so (`chmod 700`, `chown`)"
+            )
+
+    def has(self, key: EngineKey) -> bool:
+        """Whether there is a plan for `key`; not whether it is whole."""
+        return self._plan(key).is_file() and self._record(key).is_file()
+
+    def load(self, key: EngineKey) -> bytes:
+        """The plan for `key`, if it is what was stored. Raise ModelError when it is not there, or not so."""
+        path, record = self._plan(key), self._record(key)
+        try:
+            expected = json.loads(_read_own(record, 1 << 16))
+            wanted = expected["plan_sha256"] if expected["key"] == key.digest() else None
+        except (ValueError, KeyError, TypeError):
+            wanted = None
+        plan = _read_own(path, MAX_PLAN_BYTES)
+        if not isinstance(wanted, str) or hashlib.sha256(plan).hexdigest() != wanted:
+            raise ModelError(f"{path}: is not the engine that was built here; {REBUILD}")
+        return plan
+
+    def store(self, key: EngineKey, plan: bytes) -> Path:
+        """Keep `plan`, whole or not at all: the record, written last, makes it count. Raise ModelError if that fails."""
+        record = {"model": key.model, "key": key.digest(), "plan_sha256": hashlib.sha256(plan).hexdigest()}
+        self._record(key).unlink(missing_ok=True)
+        self._write(self._plan(key), plan)
+        self._write(self._record(key), json.dumps(record).encode())
+        return self._plan(key)
+
+    def discard(self, key: EngineKey) -> None:
+        """Forget the plan for `key`: it was refused, or has failed its check."""
+        self._record(key).unlink(missing_ok=True)
+        self._plan(key).unlink(missing_ok=True)
+
+    def prune(self, current: Collection[EngineKey]) -> list[str]:
+        """Delete plans and timings of other versions, and what killed builds left; the names of what is gone.
+
+        Call when no build runs.
+        """
+        stems = {key.stem for key in current} | {f"timing-{key.machine}" for key in current}
+        gone = [path for path in sorted(self.directory.iterdir()) if path.is_file() and path.stem not in stems]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return [path.name for path in gone]
+
+    def timing_cache(self, key: EngineKey) -> bytes:
+        """What builds for this GPU and TensorRT learnt; empty at first, and when it is damaged: it only saves time."""
+        try:
+            content = _read_own(self._timing(key), MAX_PLAN_BYTES)
+        except ModelError:
+            return b""
+        digest, body = content[:32], content[32:]
+        return body if hashlib.sha256(body).digest() == digest else b""
+
+    def store_timing_cache(self, key: EngineKey, content: bytes) -> None:
+        """Keep it, its hash in front. Raise ModelError if that fails."""
+        self._write(self._timing(key), hashlib.sha256(content).digest() + content)
+
+    def _plan(self, key: EngineKey) -> Path:
+        return self.directory / f"{key.stem}.plan"
+
+    def _record(self, key: EngineKey) -> Path:
+        return self.directory / f"{key.stem}.json"
+
+    def _timing(self, key: EngineKey) -> Path:
+        return self.directory / f"timing-{key.machine}.cache"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Temporary file, fsync, rename, fsync of the folder: after a power cut there is the old file or the new one."""
+        try:
+            handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=self.directory)
+        except OSError as error:
+            raise self._unwritten(path, error) from None
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(partial).replace(path)
+            _sync_folder(self.directory)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                Path(partial).unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise self._unwritten(path, error) from None
+            raise
+
+    def _unwritten(self, path: Path, error: OSError) -> ModelError:
+        return ModelError(f"{path}: cannot be written ({error.strerror}); make room in {self.directory}")
+
+
+def _sync_folder(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_own(path: Path, most: int) -> bytes:
+    """A file's bytes, if it is a plain file of this user that only this user can write. Raise ModelError otherwise."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: not built yet; {REBUILD}") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); delete it and {REBUILD}") from None
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise ModelError(f"{path}: is not a file that only edged's user can write; delete it and {REBUILD}")
+        if found.st_size > most:
+            raise ModelError(f"{path}: {found.st_size} bytes are too many; delete it and {REBUILD}")
+        return file.read(most)
