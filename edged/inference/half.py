@@ -3,8 +3,8 @@
 TensorRT 10 takes each tensor's type from the model ("strongly typed"), and 11 knows nothing else. Its parsers refuse
 an input of uint8 that anything but a Cast reads (NVIDIA/TensorRT issue 3985), so the Cast is moved to the very front.
 
-The converters of onnxconverter-common and ONNX Runtime were tried: their graphs are not sorted topologically, so
-`onnx.checker` refuses them, and they leave integer inputs as they are.
+ONNX Runtime's own converter was tried: five of six of its graphs are not sorted topologically, so `onnx.checker`
+refuses them, and it leaves integer inputs as they are.
 """
 
 from collections.abc import Collection, Iterator
