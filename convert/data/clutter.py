@@ -18,7 +18,7 @@ def draw_clutter(image: Pixels, boxes: Boxes, rng: np.random.Generator) -> None:
     """Put one to three things into `image`, in place, clear of `boxes` (N x 4, corners); crowded pictures stay as they are."""
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, 4))):
-        side = float(np.exp(rng.uniform(np.log(12), np.log(min(height, width) / 3))))
+        side = float(np.exp(rng.uniform(np.log(12), np.log(0.9 * min(height, width)))))
         place = _free_place(width, height, side, boxes, rng)
         if place is None:
             continue

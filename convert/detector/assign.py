@@ -25,11 +25,10 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """The chosen cells (P), the face each must find (P), and how well its box already overlaps it (P)."""
+    """The chosen cells (P), and the face each must find (P)."""
 
     cells: Tensor
     faces: Tensor
-    overlaps: Tensor
 
 
 def lay_cells(height: int, width: int, device: torch.device) -> Cells:
@@ -53,7 +52,7 @@ def assign(cells: Cells, scores: Tensor, boxes: Tensor, faces: Tensor) -> Assign
     """
     if not len(faces):
         empty = torch.zeros(0, dtype=torch.long, device=faces.device)
-        return Assignment(empty, empty, faces.new_zeros(0))
+        return Assignment(empty, empty)
     inside, central = _near(cells, faces)
     candidates = torch.nonzero((inside | central).any(dim=1)).squeeze(1)
     inside, central = inside[candidates], central[candidates]
@@ -85,7 +84,7 @@ def _cheapest(cost: Tensor, overlap: Tensor, candidates: Tensor) -> Assignment:
         matches[contested] = False
         matches[contested.nonzero().squeeze(1), winner] = True
     rows, faces = matches.nonzero(as_tuple=True)
-    return Assignment(candidates[rows], faces, overlap[rows, faces])
+    return Assignment(candidates[rows], faces)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:

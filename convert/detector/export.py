@@ -132,7 +132,10 @@ def milliseconds(detect: Callable[[Image], list[Detection]], pictures: Sequence[
 def _mask_table(figures: DetectionFigures) -> list[str]:
     """The mask branch on found faces of at least 16 px."""
     names = [str(state) for state in JUDGED_STATES]
-    lines = [f"| mask branch at 1.6x, truth \\ answer | {' | '.join(names)} | F1 |", "|---|---|---|---|---|"]
+    lines = [
+        f"| mask branch at {WorkingSize().enlarge:g}x, truth \\ answer | {' | '.join(names)} | F1 |",
+        "|---|---|---|---|---|",
+    ]
     for name, row, f1 in zip(names, figures.masks.tolist(), f1_scores(figures.masks), strict=True):
         lines.append(f"| {name} | {' | '.join(map(str, row))} | {f1:.3f} |")
     return lines

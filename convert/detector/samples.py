@@ -21,8 +21,10 @@ SIZE = 320
 """Side of a sample, in pixels."""
 SHARES = {"crowd": 0.62, "scene": 0.15, "single": 0.23}
 """How often each group is drawn. Only `crowd` is labelled by people throughout."""
-FACELESS = 0.25
+FACELESS = 0.3
 """Share of windows laid anywhere in their picture: most of a picture is no face."""
+FACELESS_SCALES = (0.7, 5.0)
+"""They reach further than faces do: the cells that find large faces must see large things that are none."""
 CLUTTERED = 0.25
 USUAL_SCALE = 1.6
 """Small pictures are enlarged about this much in service, and so they are here."""
@@ -83,10 +85,13 @@ def _weights(store: PictureStore, members: NDArray[np.int64]) -> NDArray[np.floa
 
 def window(image: NDArray[np.uint8], faces: Rows, rng: np.random.Generator) -> Sample:
     """A scaled window of one picture, usually with a face in it."""
+    faceless = rng.random() < FACELESS
     scale = float(USUAL_SCALE * np.exp(rng.normal(0, 0.45)).clip(0.35, 3.0))
+    if faceless:
+        scale = float(np.exp(rng.uniform(*np.log(FACELESS_SCALES))))
     height, width = image.shape[:2]
     real = faces[faces[:, 24] != IGNORED]
-    chosen = real[rng.integers(len(real)), :4] if len(real) and rng.random() >= FACELESS else None
+    chosen = real[rng.integers(len(real)), :4] if len(real) and not faceless else None
     if chosen is not None:
         # No window shall show only a cheek of its face.
         scale = min(scale, SIZE * 0.95 / max(float((chosen[2:] - chosen[:2]).max()), 1.0))

@@ -53,19 +53,18 @@ class MaskNetwork(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             # Plain separable layers first: widening pays only where the map is small.
-            convolution(3, 24, 3, 2),
-            *separable(24, 40, 2),
-            *separable(40, 40, 1),
-            *separable(40, 72, 2),
-            InvertedResidual(72, 72, 1, 2),
-            InvertedResidual(72, 72, 1, 2),
-            InvertedResidual(72, 120, 2, 3),
-            InvertedResidual(120, 120, 1, 3),
-            InvertedResidual(120, 120, 1, 3),
-            convolution(120, 256),
+            convolution(3, 16, 3, 2),
+            *separable(16, 32, 2),
+            *separable(32, 32, 1),
+            *separable(32, 64, 2),
+            InvertedResidual(64, 64, 1, 2),
+            InvertedResidual(64, 64, 1, 2),
+            InvertedResidual(64, 96, 2, 3),
+            InvertedResidual(96, 96, 1, 3),
+            convolution(96, 192),
         )
-        self.head = nn.Sequential(nn.Conv2d(256, 256, 6, groups=256, bias=False), nn.BatchNorm2d(256), nn.Flatten())
-        self.logits = nn.Sequential(nn.Dropout(0.3), nn.Linear(256, 3))
+        self.head = nn.Sequential(nn.Conv2d(192, 192, 6, groups=192, bias=False), nn.BatchNorm2d(192), nn.Flatten())
+        self.logits = nn.Sequential(nn.Dropout(0.2), nn.Linear(192, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.logits(self.head(self.features(x)))
