@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from convert.data.clutter import draw_clutter  # noqa: E402
 from convert.detector.assign import assign, lay_cells, pairwise_iou  # noqa: E402
 from convert.detector.evaluate import average_precision  # noqa: E402
 from convert.detector.losses import UNKNOWN, Faces, complete_iou_loss, detection_loss  # noqa: E402
@@ -131,12 +132,27 @@ def a_face(x1, y1, x2, y2, state=1.0):
     return row
 
 
+def test_clutter_is_drawn_and_touches_no_face():
+    faces = np.array([[100, 100, 200, 220], [20, 20, 60, 70]], np.float32)
+    changed = 0
+    for seed in range(30):
+        picture = np.full((320, 320, 3), 90, np.uint8)
+        draw_clutter(picture, faces, np.random.default_rng(seed))
+        changed += bool((picture != 90).any())
+        for x1, y1, x2, y2 in faces.astype(int):
+            assert (picture[y1:y2, x1:x2] == 90).all()
+    assert changed > 25
+
+
 def test_windows_move_pixels_and_labels_together():
     picture = np.zeros((200, 300, 3), np.uint8)
     picture[80:120, 150:190] = 255
     face = a_face(150, 80, 190, 120)[None]
     for seed in range(20):
         sample = window(picture, face, np.random.default_rng(seed))
+        if not len(sample.faces):  # laid beside the face
+            assert not (sample.image == 255).all(axis=2).any() or sample.image[0, 0].any()
+            continue
         x1, y1, x2, y2 = sample.faces[0, :4]
         columns = np.flatnonzero((sample.image == 255).all(axis=2).any(axis=0))
         rows = np.flatnonzero((sample.image == 255).all(axis=2).any(axis=1))
