@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 RUNS ?= runs
+# For train-seed-classifiers, as `--size 224 --steps 20000` where there is a GPU.
+SEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint faults lock clean setup-train train-mask train-detector
+.PHONY: help setup demo test lint contract-wheels faults lock clean setup-train train-mask train-detector train-seed-classifiers train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,9 @@ lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+contract-wheels: setup ## Fetch the real TensorRT bindings and PyCUDA's sources that the tests hold our backend against
+	@$(BIN)/python -m tests.support.contract_wheels .cache/contract-wheels
+
 faults: setup ## Run the long fault tests: kills, outages, full disks (about 15 minutes)
 	@$(BIN)/pytest tests/faults --long
 
@@ -48,6 +53,27 @@ train-mask: ## Train the mask classifier on DATA and write it to engines/ (about
 train-detector: ## Train the face detector on DATA and write it to engines/ (about two hours on two cores; resumes)
 	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --resume
 	.venv-train/bin/python -m convert export-detector --data $(DATA) --run $(RUNS)/detector
+
+train-landmarks: ## Train the landmark regressor on DATA and write it to engines/ (about an hour on two cores; resumes)
+	.venv-train/bin/python -m convert train-landmarks --data $(DATA) --out $(RUNS)/landmarks --resume
+	.venv-train/bin/python -m convert export-landmarks --data $(DATA) --run $(RUNS)/landmarks
+
+train-eyes: ## Train the eye classifier on DATA and write it to engines/ (about three minutes; resumes)
+	.venv-train/bin/python -m convert train-eyes --data $(DATA) --out $(RUNS)/eyes --resume
+	.venv-train/bin/python -m convert export-eyes --data $(DATA) --run $(RUNS)/eyes
+
+train-pose: ## Train both learned head poses on DATA and write them to engines/ (about an hour on two cores; resumes)
+	.venv-train/bin/python -m convert train-pose --data $(DATA) --out $(RUNS)/pose --resume
+	.venv-train/bin/python -m convert train-pose-heatmap --data $(DATA) --out $(RUNS)/pose-heatmap --resume
+	.venv-train/bin/python -m convert export-pose --data $(DATA) --run $(RUNS)/pose --heatmap-run $(RUNS)/pose-heatmap
+
+train-seed-classifiers: ## Train the seed's ResNet-50, Xception and MobileNet on DATA, compare with ours (4 h on one core; resumes)
+	.venv-train/bin/pip install --quiet --disable-pip-version-check --editable '.[keras]'
+	for name in resnet50 xception mobilenet; do \
+		.venv-train/bin/python -m convert train-seed-classifier --architecture $$name --data $(DATA) --out $(RUNS)/seed-$$name \
+			--crops $(RUNS)/mask/crops-0 $(SEED_OPTIONS) --resume; \
+	done
+	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,resnet50 xception mobilenet,--run $(RUNS)/seed-$(name))
 
 lock: ## Write the locked requirements anew
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

@@ -4,23 +4,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edged.analyse import Analyser
-from edged.analyse.analyser import AnalyserSettings
+from edged.analyse.analyser import AnalyserSettings, LensMaker, Readers
+from edged.analyse.eyes import EyeClassifier
+from edged.analyse.landmarks import LandmarkRegressor
 from edged.analyse.mask import MaskClassifier
-from edged.config import CameraConfig, Config, ModelsConfig
+from edged.analyse.pose import MODELS as POSE_MODELS
+from edged.analyse.pose import make_pose_reader
+from edged.config import (
+    AttentionConfig,
+    CameraConfig,
+    Config,
+    DrowsinessConfig,
+    EventsConfig,
+    ModelsConfig,
+    Wants,
+)
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import Events
+from edged.events.drowsiness import DrowsinessEvents, DrowsinessEventSettings
+from edged.events.inattention import InattentionEvents, InattentionSettings
 from edged.events.mask import EventSettings, MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
-from edged.ports import Detector, Engine, MaskJudge
+from edged.ports import Detector, Engine, EyeReader, LandmarkReader, MaskJudge, PoseReader
 from edged.signals import Smoother
+from edged.signals.attention import AttentionMonitor, AttentionSettings
+from edged.signals.direction import Direction
+from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
+from edged.signals.eyes import EyeSettings
+from edged.signals.gestures import NodSettings, YawnSettings
+from edged.signals.levels import LevelSettings
 from edged.signals.mask import MaskVoter, VoteSettings
 from edged.track import Tracker, TrackerSettings
-from edged.types import MaskState
+from edged.types import Lens, MaskState
 
-MASK_MODEL = "mask"
+MASK_MODEL, LANDMARK_MODEL, EYE_MODEL = "mask", "landmarks", "eyes"
+
+MASK_ONLY = Wants(mask=True, attention=False, drowsiness=False)
+EVERYTHING = Wants(mask=True, attention=True, drowsiness=True)
 
 WEAKER_BY = 0.05
 """A find that is weaker than a new face must be by this much still pairs freely with faces already known."""
@@ -28,10 +51,13 @@ WEAKER_BY = 0.05
 SETTLED_INTERVAL_S = 0.5
 """How often a face whose verdict stands is looked at again."""
 
+MOST_READ_OFFLINE = 64
+"""Faces read in one frame where nobody waits for the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The loaded models, shared by all cameras."""
+    """The loaded models, shared by all cameras; what no camera wants is None."""
 
     detector: Detector
     judge: MaskJudge
@@ -39,15 +65,36 @@ class Models:
     """Name of every loaded model, and what runs it."""
     hashes: Mapping[str, str]
     """Name and SHA-256 of every loaded model."""
+    landmarks: LandmarkReader | None = None
+    pose: PoseReader | None = None
+    eyes: EyeReader | None = None
+
+    def readers(self, wants: Wants) -> Readers | None:
+        """What reads the faces of a camera that wants this, as far as it was loaded."""
+        if not wants.landmarks or self.landmarks is None:
+            return None
+        return Readers(self.landmarks, self.pose, self.eyes if wants.drowsiness else None)
 
 
-def model_names(config: ModelsConfig) -> tuple[str, ...]:
-    """The manifest's names of the models that the config needs."""
-    return (*DETECTOR_MODELS[config.detector], MASK_MODEL)
+def wanted(config: Config) -> Wants:
+    """What the cameras want, taken together."""
+    wants = [camera.wants for camera in config.camera.values()]
+    return Wants(*(any(getattr(want, name) for want in wants) for name in ("mask", "attention", "drowsiness")))
 
 
-def load_models(config: ModelsConfig) -> Models:
-    """Verify and load what the config names. Raise ModelError, naming the remedy, when one cannot be used."""
+def model_names(config: ModelsConfig, wants: Wants = MASK_ONLY) -> tuple[str, ...]:
+    """The manifest's names of the models that are needed for what is wanted."""
+    names = (*DETECTOR_MODELS[config.detector], MASK_MODEL)
+    if wants.landmarks:
+        names = (*names, LANDMARK_MODEL, *POSE_MODELS[config.pose])
+    return (*names, EYE_MODEL) if wants.drowsiness else names
+
+
+def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY) -> Models:
+    """Verify and load what is needed for what is wanted, and no more: each model costs memory.
+
+    Raise ModelError, naming the remedy, when one cannot be used.
+    """
     manifest = load_manifest(default_engines_dir())
 
     backends: dict[str, str] = {}
@@ -59,14 +106,35 @@ def load_models(config: ModelsConfig) -> Models:
 
     detector = make_detector(config.detector, open_model, Wanted(config.smallest_face, config.least_score))
     judge = MaskClassifier(open_model(MASK_MODEL))
-    return Models(detector, judge, backends, {name: manifest.entry(name).sha256 for name in backends})
+    landmarks = LandmarkRegressor(open_model(LANDMARK_MODEL)) if wants.landmarks else None
+    pose = make_pose_reader(config.pose, open_model) if wants.landmarks else None
+    eyes = EyeClassifier(open_model(EYE_MODEL)) if wants.drowsiness else None
+    hashes = {name: manifest.entry(name).sha256 for name in backends}
+    return Models(detector, judge, backends, hashes, landmarks, pose, eyes)
+
+
+def lens_maker(settings: CameraConfig) -> LensMaker:
+    """The lens behind pictures that were turned and cut to the region as `settings` say.
+
+    The field of view is that of the camera's own picture, before it is turned and cut.
+    """
+    left, top, right, bottom = settings.region
+    turned = settings.rotation in (90, 270)
+
+    def lens(width: int, height: int) -> Lens:
+        whole_width, whole_height = width / (right - left), height / (bottom - top)
+        across = whole_height if turned else whole_width
+        focal = Lens.of(round(across), 0, settings.field_of_view).focal
+        return Lens(focal, whole_width * (0.5 - left), whole_height * (0.5 - top))
+
+    return lens
 
 
 def build_pipeline(
     camera: str, settings: CameraConfig, config: Config, models: Models, *, every_frame: bool = False
 ) -> Pipeline:
-    """One camera's stages. `every_frame`: judge every sighting, also of faces whose verdict has settled."""
-    mask, events = settings.mask, config.events
+    """One camera's stages. `every_frame`: judge and read every sighting, also of small faces and settled verdicts."""
+    events = config.events
     sure = SURE_SCORES[config.models.detector]
     return Pipeline(
         camera=camera,
@@ -74,31 +142,113 @@ def build_pipeline(
         tracker=Tracker(TrackerSettings(new_score=sure, high_score=sure - WEAKER_BY, lost_seconds=events.lost_seconds)),
         analyser=Analyser(
             models.judge,
-            AnalyserSettings(
-                smallest_face=mask.smallest_face, settled_interval_s=0.0 if every_frame else SETTLED_INTERVAL_S
-            ),
+            _analyser_settings(settings, every_frame),
+            models.readers(settings.wants),
+            lens_maker(settings),
         ),
-        smoother=Smoother(
-            MaskVoter(
-                VoteSettings(
-                    enter_score=mask.enter_score,
-                    leave_score=mask.leave_score,
-                    vote_seconds=mask.vote_seconds,
-                    hold_seconds=mask.hold_seconds,
-                    least_votes=mask.least_votes,
-                )
-            )
-        ),
-        events=Events(
-            MaskEvents(
-                camera,
-                EventSettings(
-                    violations=frozenset(MaskState(state) for state in mask.violations),
-                    cooldown_seconds=mask.cooldown_seconds,
-                    most_alerts_per_minute=mask.most_alerts_per_minute,
-                    longest_seconds=events.longest_seconds,
-                ),
-            )
-        ),
+        smoother=_smoother(settings),
+        events=_events(camera, settings, events),
         encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
+    )
+
+
+def _smoother(settings: CameraConfig) -> Smoother:
+    """The signals that the camera wants; of masks an uncertain one stands where they are not."""
+    mask, wants = settings.mask, settings.wants
+    votes = VoteSettings(
+        enter_score=mask.enter_score,
+        leave_score=mask.leave_score,
+        vote_seconds=mask.vote_seconds,
+        hold_seconds=mask.hold_seconds,
+        least_votes=mask.least_votes,
+        wanted=wants.mask,
+    )
+    return Smoother(
+        MaskVoter(votes),
+        AttentionMonitor(_attention_settings(settings.attention)) if wants.attention else None,
+        DrowsinessMonitor(_drowsiness_settings(settings.drowsiness)) if wants.drowsiness else None,
+    )
+
+
+def _attention_settings(attention: AttentionConfig) -> AttentionSettings:
+    target = None
+    if attention.target_yaw is not None and attention.target_pitch is not None:
+        target = Direction(attention.target_yaw, attention.target_pitch)
+    return AttentionSettings(
+        smallest_face=attention.smallest_face,
+        target=target,
+        yaw_degrees=attention.yaw_degrees,
+        up_degrees=attention.up_degrees,
+        down_degrees=attention.down_degrees,
+        most_deviation=attention.most_deviation,
+        long_seconds=attention.long_seconds,
+        repeated_seconds=attention.repeated_seconds,
+        window_seconds=attention.window_seconds,
+        forward_seconds=attention.forward_seconds,
+    )
+
+
+def _drowsiness_settings(drowsiness: DrowsinessConfig) -> DrowsinessSettings:
+    return DrowsinessSettings(
+        smallest_face=drowsiness.smallest_face,
+        window_seconds=drowsiness.window_seconds,
+        least_valid=drowsiness.least_valid,
+        eyes=EyeSettings(drowsiness.closed_below, drowsiness.open_above, drowsiness.long_closure_seconds),
+        yawns=YawnSettings(drowsiness.yawn_ratio, drowsiness.yawn_seconds),
+        nods=NodSettings(drowsiness.nod_degrees),
+        levels=LevelSettings(
+            microsleep_seconds=drowsiness.microsleep_seconds,
+            alarm_seconds=drowsiness.alarm_seconds,
+            sleep_seconds=drowsiness.sleep_seconds,
+            perclos=(drowsiness.perclos_notice, drowsiness.perclos_warning, drowsiness.perclos_alarm),
+            yawns=drowsiness.yawns,
+            nods=drowsiness.nods,
+            dwell_seconds=drowsiness.dwell_seconds,
+            recovery_seconds=drowsiness.recovery_seconds,
+        ),
+    )
+
+
+def _events(camera: str, settings: CameraConfig, events: EventsConfig) -> Events:
+    """The events that the camera wants."""
+    mask, attention, drowsiness, wants = settings.mask, settings.attention, settings.drowsiness, settings.wants
+    mask_settings = EventSettings(
+        mask.cooldown_seconds,
+        mask.most_alerts_per_minute,
+        events.longest_seconds,
+        violations=frozenset(MaskState(state) for state in mask.violations),
+    )
+    inattention_settings = InattentionSettings(
+        attention.cooldown_seconds,
+        attention.most_alerts_per_minute,
+        events.longest_seconds,
+        distractions=attention.distractions,
+        alerts=attention.alerts,
+    )
+    drowsiness_settings = DrowsinessEventSettings(
+        drowsiness.cooldown_seconds,
+        drowsiness.most_alerts_per_minute,
+        events.longest_seconds,
+        reasons=drowsiness.reasons,
+        alert_level=drowsiness.alert_level,
+    )
+    return Events(
+        MaskEvents(camera, mask_settings) if wants.mask else None,
+        InattentionEvents(camera, inattention_settings) if wants.attention else None,
+        DrowsinessEvents(camera, drowsiness_settings) if wants.drowsiness else None,
+    )
+
+
+def _analyser_settings(settings: CameraConfig, every_frame: bool) -> AnalyserSettings:
+    """When faces are judged, and from which size on they are read."""
+    smallest = settings.mask.smallest_face
+    if every_frame:
+        return AnalyserSettings(smallest, settled_interval_s=0.0, smallest_landmarks=0.0, most_read=MOST_READ_OFFLINE)
+    wants, wanted = settings.wants, []
+    if wants.attention:
+        wanted.append(settings.attention.smallest_face)
+    if wants.drowsiness:
+        wanted.append(settings.drowsiness.smallest_face)
+    return AnalyserSettings(
+        smallest, settled_interval_s=SETTLED_INTERVAL_S, smallest_landmarks=min(wanted, default=0.0)
     )

@@ -1,9 +1,26 @@
-"""Turns tracks that last into encounters: one person's passage, with the mask state worn for most of it."""
+"""Turns tracks that last into encounters: one person's passage, the mask worn for most of it, attention and drowsiness."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
-from edged.types import Encounter, MaskState, MaskVote, Signals
+from edged.types import (
+    Attention,
+    AttentionSummary,
+    Drowsiness,
+    DrowsinessLevel,
+    DrowsinessSummary,
+    Encounter,
+    MaskState,
+    MaskVote,
+    Signals,
+)
+
+LEVELS: tuple[DrowsinessLevel, ...] = get_args(DrowsinessLevel)
+"""From "not enough seen" up."""
+
+LONGEST_GAP_S = 1.0
+"""Time between two frames counts up to this: what was in a longer gap is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +29,74 @@ class EncounterSettings:
 
     encounter_seconds: float = 0.5
     refresh_seconds: float = 10.0
+
+
+@dataclass(slots=True)
+class _Looks:
+    """What one track's attention has come to."""
+
+    last: Attention
+    distractions: int = 0
+
+    def add(self, attention: Attention) -> None:
+        if attention.distraction is not None and self.last.distraction is None:
+            self.distractions += 1
+        self.last = attention
+
+    def summary(self, seconds: float) -> AttentionSummary:
+        """For a passage of so many seconds; what was neither attentive nor away in it is not known."""
+        attentive_s, away_s = self.last.attentive_s, self.last.away_total_s
+        return AttentionSummary(
+            attentive_s, away_s, max(0.0, round(seconds - attentive_s - away_s, 3)), self.distractions
+        )
+
+
+@dataclass(slots=True)
+class _Count:
+    """Sums up a count of the recent window over a passage: each rise of it is something new."""
+
+    window: int | None = None
+    total: int | None = None
+
+    def add(self, window: int | None) -> None:
+        if window is None:
+            return
+        self.total = (self.total or 0) + max(0, window - (self.window or 0))
+        self.window = window
+
+
+@dataclass(slots=True)
+class _Wakefulness:
+    """What one track's drowsiness has come to."""
+
+    last: Drowsiness | None = None
+    worst_level: DrowsinessLevel = "unknown"
+    highest_perclos: float | None = None
+    longest_closure_s: float = 0.0
+    yawns: _Count = field(default_factory=_Count)
+    nods: _Count = field(default_factory=_Count)
+    valid_s: float = 0.0
+
+    def add(self, drowsiness: Drowsiness) -> None:
+        if self.last is not None and self.last.openness is not None:
+            self.valid_s += max(0.0, min(drowsiness.time_s - self.last.time_s, LONGEST_GAP_S))
+        self.last = drowsiness
+        self.worst_level = max(self.worst_level, drowsiness.level, key=LEVELS.index)
+        if drowsiness.perclos is not None:
+            self.highest_perclos = max(self.highest_perclos or 0.0, drowsiness.perclos)
+        self.longest_closure_s = max(self.longest_closure_s, drowsiness.closure_s)
+        self.yawns.add(drowsiness.yawns)
+        self.nods.add(drowsiness.nods)
+
+    def summary(self) -> DrowsinessSummary:
+        return DrowsinessSummary(
+            self.worst_level,
+            self.highest_perclos,
+            self.longest_closure_s,
+            self.yawns.total,
+            self.nods.total,
+            round(self.valid_s, 3),
+        )
 
 
 @dataclass(slots=True)
@@ -24,18 +109,32 @@ class _Passage:
     vote: MaskVote
     state_seconds: dict[MaskState, float] = field(default_factory=dict)
     state_scores: dict[MaskState, float] = field(default_factory=dict)
+    looks: _Looks | None = None
+    wakefulness: _Wakefulness | None = None
     told_s: float | None = None
     told_state: MaskState | None = None
 
-    def add(self, vote: MaskVote) -> None:
-        """Book the time since the last sighting on the state that stands now."""
-        elapsed = max(0.0, min(vote.last_seen_s - self.vote.last_seen_s, 1.0))
+    def add(self, vote: MaskVote, attention: Attention | None, drowsiness: Drowsiness | None) -> None:
+        """Book the time since the last sighting on the state that stands now, and what else was told."""
+        elapsed = max(0.0, min(vote.last_seen_s - self.vote.last_seen_s, LONGEST_GAP_S))
         state = vote.state
         self.state_seconds[state] = self.state_seconds.get(state, 0.0) + elapsed
         self.state_scores[state] = vote.score
         self.smallest_face = min(self.smallest_face, vote.box.side)
         self.largest_face = max(self.largest_face, vote.box.side)
         self.vote = vote
+        if attention is not None:
+            if self.looks is None:
+                self.looks = _Looks(attention, int(attention.distraction is not None))
+            self.looks.add(attention)
+        if drowsiness is not None:
+            if self.wakefulness is None:
+                self.wakefulness = _Wakefulness()
+            self.wakefulness.add(drowsiness)
+
+    @property
+    def seconds(self) -> float:
+        return self.vote.last_seen_s - self.vote.first_seen_s
 
     @property
     def state(self) -> MaskState:
@@ -46,7 +145,7 @@ class _Passage:
 
 @dataclass(slots=True)
 class Encounters:
-    """One camera's passages."""
+    """One camera's passages. Who is there is taken from the mask votes: every face has one, on every profile."""
 
     camera: str
     settings: EncounterSettings = field(default_factory=EncounterSettings)
@@ -57,13 +156,15 @@ class Encounters:
         """Encounters that began, changed, are due again, or ended with this frame."""
         present = {vote.track for vote in signals.masks}
         told = self._close([track for track in self._passages if track not in present])
+        attention = {one.track: one for one in signals.attention}
+        drowsiness = {one.track: one for one in signals.drowsiness}
         for vote in signals.masks:
             passage = self._passages.get(vote.track)
             if passage is None:
                 self._count += 1
                 key = f"{self.camera}-encounter-{self._count}"
                 passage = self._passages[vote.track] = _Passage(key, vote.box.side, vote.box.side, vote)
-            passage.add(vote)
+            passage.add(vote, attention.get(vote.track), drowsiness.get(vote.track))
             if self._is_due(passage, time_s):
                 passage.told_s, passage.told_state = time_s, passage.state
                 told.append(self._encounter(passage, closed=False))
@@ -78,10 +179,11 @@ class Encounters:
             return False
         if passage.told_s is None or passage.told_state is not passage.state:
             return True
-        return time_s - passage.told_s >= self.settings.refresh_seconds
+        # In either direction: the clock may have been set back.
+        return abs(time_s - passage.told_s) >= self.settings.refresh_seconds
 
     def _lasted(self, passage: _Passage) -> bool:
-        return passage.vote.last_seen_s - passage.vote.first_seen_s >= self.settings.encounter_seconds
+        return passage.seconds >= self.settings.encounter_seconds
 
     def _close(self, tracks: Sequence[int]) -> list[Encounter]:
         passages = [self._passages.pop(track) for track in tracks]
@@ -101,4 +203,6 @@ class Encounters:
             smallest_face=round(passage.smallest_face, 1),
             largest_face=round(passage.largest_face, 1),
             closed=closed,
+            attention=passage.looks.summary(passage.seconds) if passage.looks else None,
+            drowsiness=passage.wakefulness.summary() if passage.wakefulness else None,
         )

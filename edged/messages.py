@@ -22,6 +22,10 @@ def camera_counts(camera: str) -> str:
     return f"camera/{camera}/counts"
 
 
+def camera_attention(camera: str) -> str:
+    return f"camera/{camera}/attention"
+
+
 def camera_violation(camera: str) -> str:
     return f"camera/{camera}/violation"
 
@@ -83,13 +87,21 @@ def event_payload(
 
 def violation_payload(event: Payload, at: int) -> Payload:
     """The alert that goes with an event's step, in the form Home Assistant's `event` entity wants."""
-    kept = ("event_id", "seq", "kind", "camera", "track", "state", "score", "votes", "clock_synced")
+    kept = ("event_id", "seq", "kind", "camera", "track", "state", "score", "votes", "clock_synced", "details")
     return {"event_type": f"{event['kind']}_{event['state']}", "ts": iso(at), **{key: event[key] for key in kept}}
 
 
 def counts_payload(counts: Mapping[str, int], at: int) -> Payload:
     """People present by mask state: `counts` holds correct, incorrect, none, uncertain."""
     return {"ts": iso(at), "present": sum(counts.values()), **counts}
+
+
+def attention_payload(counts: Mapping[str, int | None], at: int) -> Payload:
+    """People present by attention, never one by one: `counts` holds present, attentive, away, drowsy, unknown.
+
+    What the camera's profile does not follow is null.
+    """
+    return {"ts": iso(at), **counts}
 
 
 def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> Payload:
@@ -108,10 +120,13 @@ def state_payload(
     outbox: int | None,
     errors: Sequence[str],
     at: int,
+    temperature_c: float | None = None,
+    throttled: bool = False,
 ) -> Payload:
     """The device as a whole: `mode` is normal or degraded, `errors` are one line each.
 
-    `outbox` is how many messages wait, None when the store cannot be read.
+    `outbox` is how many messages wait, None when the store cannot be read; `temperature_c` that of the hottest part of the
+    board, None where it does not tell.
     """
     return {
         "ts": iso(at),
@@ -121,6 +136,8 @@ def state_payload(
         "backend": backend,
         "models": dict(models),
         "clock_synced": clock_ok,
+        "temperature_c": None if temperature_c is None else round(temperature_c, 1),
+        "throttled": throttled,
         "outbox": outbox,
         "errors": list(errors),
     }

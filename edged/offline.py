@@ -8,20 +8,54 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edged.assembly import Models, build_pipeline
+from edged.analyse.analyser import Reading, is_masked, read_faces
+from edged.assembly import EVERYTHING, Models, build_pipeline
 from edged.capture.sources import VideoFile, read_picture
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
-from edged.draw import annotate
-from edged.types import Box, Detection, Frame, Image, MaskScores, MaskState, Points
+from edged.draw import Portrait, annotate
+from edged.pipeline import Outcome
+from edged.types import (
+    Attention,
+    Box,
+    Detection,
+    Drowsiness,
+    EyeLook,
+    Face,
+    Frame,
+    HeadPose,
+    Image,
+    Lens,
+    MaskScores,
+    MaskState,
+    Points,
+)
 
-LEAST_SCORE_SHOWN = 0.4
+LEAST_SCORE_SHOWN = 0.55
 """Weaker finds are wrong more often than not."""
+
+TIGHT_CROP_FOCAL = 4.0
+"""Focal length of what shows little more than one face, in units of its longer side: such pictures are cut out of
+larger ones, or taken from near with a long lens; either way they span few degrees (about 14)."""
+
+MOST_FPS = 120.0
+"""Every frame of a recording is analysed, however fast they come."""
+
+FIELD_OF_VIEW = 60.0
+"""Degrees from left to right, where nobody knows better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """How open a face's eyes are, 0 to 1, and whether that counts as closed."""
+
+    openness: float
+    closed: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One face of one picture, in the original picture's pixels."""
+    """One face of one picture, in the original picture's pixels. What was not read, or could not be, is None."""
 
     track: int | None
     box: Box
@@ -29,6 +63,11 @@ class Found:
     state: MaskState
     scores: MaskScores | None
     points: Points | None
+    landmarks: Points | None = None
+    pose: HeadPose | None = None
+    eyes: Eyes | None = None
+    words: tuple[str, ...] = ()
+    """What is known of attention and drowsiness, for people."""
 
     def record(self) -> dict[str, Any]:
         """The face as one line of JSON has it."""
@@ -36,16 +75,23 @@ class Found:
         if self.scores is not None:
             scores = {name: round(value, 4) for name, value in self.scores._asdict().items()}
             mask = {"state": self.state.value, "scores": scores}
+        pose = self.pose and {name: round(getattr(self.pose, name), 2) for name in ("yaw", "pitch", "roll")}
         return {
             "track": self.track,
             "box": [round(float(v), 2) for v in self.box],
             "score": round(float(self.score), 5),
             "mask": mask,
-            "keypoints5": None if self.points is None else np.round(self.points.astype(np.float64), 2).tolist(),
-            "keypoints68": None,
-            "pose": None,
-            "eyes": None,
+            "keypoints5": _rounded(self.points),
+            "keypoints68": _rounded(self.landmarks),
+            "pose": pose,
+            "eyes": self.eyes and {"openness": round(self.eyes.openness, 4), "closed": self.eyes.closed},
         }
+
+    def portrait(self) -> Portrait:
+        """The face as it is drawn."""
+        shut = self.eyes is not None and self.eyes.closed
+        note = "" if self.track is None else f"#{self.track}"
+        return Portrait(self.box, self.state, note, self.words, self.landmarks, self.pose, shut)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,38 +122,78 @@ class Analysed:
 
     def annotated(self) -> Image:
         """A copy of the picture with the faces drawn on it."""
-        return annotate(self.image, [(f.box, f.state, "" if f.track is None else f"#{f.track}") for f in self.shown()])
+        return annotate(self.image, [face.portrait() for face in self.shown()])
 
 
-def analyse_picture(path: Path, config: Config, models: Models, pad: float = 0.0) -> Analysed:
+def analyse_picture(
+    path: Path, config: Config, models: Models, pad: float = 0.0, field_of_view: float | None = None
+) -> Analysed:
     """Analyse a picture file; `pad` adds that share of its longer side on every border first, for tight crops.
 
-    Raise SourceLost when the file is not a picture.
+    `field_of_view` is the picture's own, from left to right in degrees; 60 when left out, or that of a tight crop where
+    there is a pad. Raise SourceLost when the file is not a picture.
     """
     image = read_picture(path)
     border = round(pad * max(image.shape[:2]))
     padded = image
     if border:
         padded = np.asarray(cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8)
+    lens = _lens(image, border, field_of_view)
     detections = models.detector.detect(padded)
     scores = models.judge.judge(padded, [d.box for d in detections]) if detections else []
-    faces = [
-        _found(_shifted(detection, border), score, config) for detection, score in zip(detections, scores, strict=True)
-    ]
-    return Analysed(path, 0, 0.0, image, faces)
+    readings = _readings(models, padded, detections, scores, lens)
+    rows = zip(detections, scores, readings, strict=True)
+    return Analysed(path, 0, 0.0, image, [_found(*row, config, border) for row in rows])
+
+
+def _lens(image: Image, border: int, field_of_view: float | None) -> Lens:
+    """The lens of a picture that was widened by `border`, in pixels of the widened one."""
+    height, width = image.shape[:2]
+    plain = Lens.of(width, height, field_of_view or FIELD_OF_VIEW)
+    focal = TIGHT_CROP_FOCAL * max(height, width) if border and field_of_view is None else plain.focal
+    return Lens(focal, plain.centre_x + border, plain.centre_y + border)
+
+
+def _readings(
+    models: Models, image: Image, detections: list[Detection], scores: list[MaskScores], lens: Lens
+) -> list[Reading] | list[None]:
+    """Everything the loaded models can read, of every face."""
+    readers = models.readers(EVERYTHING)
+    if readers is None or not detections:
+        return [None] * len(detections)
+    return read_faces(readers, image, detections, [is_masked(score) for score in scores], lens)
+
+
+def _found(detection: Detection, scores: MaskScores, reading: Reading | None, config: Config, border: int) -> Found:
+    """A single look's verdict: certain only when the face is large enough and the score high enough."""
+    sure = detection.box.side >= config.mask.smallest_face and max(scores) >= config.mask.leave_score
+    state = scores.state if sure else MaskState.UNCERTAIN
+    eyes = None if reading is None else _eyes(None, reading.eyes)
+    return Found(
+        track=None,
+        box=Box(*(value - border for value in detection.box)),
+        score=detection.score,
+        state=state,
+        scores=scores,
+        points=_shifted(detection.points, border),
+        landmarks=None if reading is None else _shifted(reading.landmarks.points, border),
+        pose=None if reading is None else reading.pose,
+        eyes=eyes,
+        words=("eyes closed",) if eyes is not None and eyes.closed else (),
+    )
 
 
 class Recording:
     """A video file being analysed, every frame of it."""
 
-    def __init__(self, path: Path, config: Config, models: Models) -> None:
-        """Open `path`. Raise SourceLost when it is not a video."""
+    def __init__(self, path: Path, config: Config, models: Models, field_of_view: float | None = None) -> None:
+        """Open `path`; `field_of_view` as in `analyse_picture`. Raise SourceLost when it is not a video."""
         self.path = path
         uri = path.absolute().as_uri()
         self._video = VideoFile(parse_source(uri))
         self.fps = self._video.fps
         self.frame_count = self._video.frame_count
-        settings = CameraConfig(source=uri, mask=config.mask)
+        settings = _settings(uri, config, models, field_of_view or FIELD_OF_VIEW)
         self._pipeline = build_pipeline("offline", settings, config, models, every_frame=True)
 
     def frames(self) -> Iterator[Analysed]:
@@ -120,16 +206,9 @@ class Recording:
                 outcome = self._pipeline.step(Frame("offline", index, time_s, image))
                 scores = {f.track.id: f.mask or scores.get(f.track.id, _UNKNOWN) for f in outcome.faces}
                 faces = [
-                    Found(
-                        track=face.track.id,
-                        box=face.track.detection.box,
-                        score=face.track.detection.score,
-                        state=vote.state,
-                        scores=scores[face.track.id],
-                        points=face.track.detection.points,
-                    )
-                    for face, vote in zip(outcome.faces, outcome.signals.masks, strict=True)
-                    if face.track.detection is not None
+                    _followed(detection, face, scores[face.track.id], _Smoothed.of(outcome, face.track.id))
+                    for face in outcome.faces
+                    if (detection := face.track.detection) is not None
                 ]
                 yield Analysed(self.path, index, time_s, image, sorted(faces, key=lambda face: -face.score))
         finally:
@@ -139,16 +218,77 @@ class Recording:
 _UNKNOWN = MaskScores(1 / 3, 1 / 3, 1 / 3)
 
 
-def _found(detection: Detection, scores: MaskScores, config: Config) -> Found:
-    """A single look's verdict: certain only when the face is large enough and the score high enough."""
-    sure = detection.box.side >= config.mask.smallest_face and max(scores) >= config.mask.leave_score
-    state = scores.state if sure else MaskState.UNCERTAIN
-    return Found(None, detection.box, detection.score, state, scores, detection.points)
+def _settings(uri: str, config: Config, models: Models, field_of_view: float) -> CameraConfig:
+    """A camera that wants all that the loaded models can tell."""
+    enabled = {
+        "mask": True,
+        "attention": models.landmarks is not None,
+        "drowsiness": models.landmarks is not None and models.eyes is not None,
+    }
+    parts = {name: getattr(config, name).model_copy(update={"enabled": value}) for name, value in enabled.items()}
+    return CameraConfig(source=uri, fps=MOST_FPS, field_of_view=field_of_view, **parts)
 
 
-def _shifted(detection: Detection, border: int) -> Detection:
-    if not border:
-        return detection
-    box = Box(*(value - border for value in detection.box))
-    points = None if detection.points is None else (detection.points - border).astype(np.float32)
-    return Detection(box, detection.score, points, detection.mask)
+@dataclass(frozen=True, slots=True)
+class _Smoothed:
+    """What the signals say of one track."""
+
+    state: MaskState
+    attention: Attention | None
+    drowsiness: Drowsiness | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, track: int) -> "_Smoothed":
+        signals = outcome.signals
+        return cls(
+            next((vote.state for vote in signals.masks if vote.track == track), MaskState.UNCERTAIN),
+            next((attention for attention in signals.attention if attention.track == track), None),
+            next((drowsiness for drowsiness in signals.drowsiness if drowsiness.track == track), None),
+        )
+
+
+def _followed(detection: Detection, face: Face, scores: MaskScores, smoothed: _Smoothed) -> Found:
+    return Found(
+        track=face.track.id,
+        box=detection.box,
+        score=detection.score,
+        state=smoothed.state,
+        scores=scores,
+        points=detection.points,
+        landmarks=None if face.landmarks is None else face.landmarks.points,
+        pose=face.pose,
+        eyes=_eyes(smoothed.drowsiness, face.eyes),
+        words=_words(smoothed),
+    )
+
+
+def _eyes(drowsiness: Drowsiness | None, look: EyeLook | None) -> Eyes | None:
+    """The smoothed signal where there is one, else what this one look shows; None where neither can tell."""
+    if drowsiness is not None and drowsiness.openness is not None and drowsiness.closed is not None:
+        return Eyes(drowsiness.openness, drowsiness.closed)
+    if look is None or look.open_probability is None:
+        return None
+    return Eyes(look.open_probability, look.open_probability < 0.5)
+
+
+def _words(smoothed: _Smoothed) -> tuple[str, ...]:
+    """What is known of attention and drowsiness; what is not known is not mentioned."""
+    words = []
+    attention, drowsiness = smoothed.attention, smoothed.drowsiness
+    if attention is not None and attention.attentive is not None:
+        distracted = ", distracted" if attention.distraction else ""
+        words.append("attentive" if attention.attentive else f"away {attention.away_s:.1f} s{distracted}")
+    if drowsiness is not None:
+        if drowsiness.closed:
+            words.append(f"eyes closed {drowsiness.closure_s:.1f} s")
+        if drowsiness.level not in ("unknown", "alert"):
+            words.append(f"{drowsiness.level}: {', '.join(drowsiness.reasons)}".removesuffix(": "))
+    return tuple(words)
+
+
+def _rounded(points: Points | None) -> list[list[float]] | None:
+    return None if points is None else np.round(points.astype(np.float64), 2).tolist()
+
+
+def _shifted(points: Points | None, border: int) -> Points | None:
+    return points if points is None or not border else (points - border).astype(np.float32)

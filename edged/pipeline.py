@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
 from edged.encounters import Encounters
@@ -11,7 +11,9 @@ from edged.events import Events
 from edged.ports import Detector
 from edged.signals import Smoother
 from edged.track import Tracker
-from edged.types import Detection, Encounter, Event, Face, Frame, Signals
+from edged.types import Detection, DrowsinessLevel, Encounter, Event, Face, Frame, Signals
+
+DROWSY_LEVELS: tuple[DrowsinessLevel, ...] = ("warning", "alarm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,17 @@ class Outcome:
         """People present by mask state."""
         counted = Counter(vote.state.value for vote in self.signals.masks)
         return {state: counted[state] for state in ("correct", "incorrect", "none", "uncertain")}
+
+    def attention_counts(self) -> dict[str, int]:
+        """People present by attention; `drowsy` are those whose drowsiness stands at warning or alarm."""
+        looks = Counter(look.attentive for look in self.signals.attention)
+        return {
+            "present": len(self.faces),
+            "attentive": looks[True],
+            "away": looks[False],
+            "drowsy": sum(drowsiness.level in DROWSY_LEVELS for drowsiness in self.signals.drowsiness),
+            "unknown": looks[None],
+        }
 
 
 @dataclass(slots=True)
@@ -53,9 +66,15 @@ class Pipeline:
     encounters: Encounters
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
+    _last: tuple[float, Outcome] | None = None
+    """The newest frame's time and outcome."""
 
     def step(self, frame: Frame) -> Outcome:
-        """Turn one frame into what it tells."""
+        """Turn one frame into what it tells. A frame of the same instant as the one before is the same frame: it costs
+        nothing, and tells nothing new.
+        """
+        if self._last is not None and self._last[0] == frame.time_s:
+            return replace(self._last[1], events=[], encounters=[])
         start = self.timer()
         detections = self.detector.detect(frame.image)
         detected = self.timer()
@@ -68,9 +87,12 @@ class Pipeline:
         encounters = self.encounters.update(frame.time_s, signals)
         decided = self.timer()
         self.times = StageTimes(detected - start, tracked - detected, analysed - tracked, decided - analysed)
-        return Outcome(detections, faces, signals, events, encounters)
+        outcome = Outcome(detections, faces, signals, events, encounters)
+        self._last = frame.time_s, outcome
+        return outcome
 
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
         self.tracker.forget()
+        self._last = None
         return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())

@@ -4,7 +4,7 @@ The stages know only monotonic seconds and keys of one run; the record knows ULI
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ulid import ULID
@@ -20,7 +20,7 @@ from edged.store import (
     EventUpdated,
     OutboxMessageRow,
 )
-from edged.types import Encounter, Event, EventPhase
+from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, EventPhase
 
 MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
@@ -169,6 +169,8 @@ class Recorder:
             opened.started_at = at - lasted
         at = opened.started_at + lasted
         opened.details.update(event.details)
+        if event.violation:  # an update may alert where the start was held back
+            opened.details.pop("held_back", None)
         votes = event.votes._asdict() if event.votes else None
         row = self._event_row(event, opened, at, votes)
         if event.phase == "end":
@@ -240,6 +242,8 @@ class Recorder:
             largest_face=encounter.largest_face,
             closed=encounter.closed,
             clock_ok=self.clock.trusted(),
+            attention=_summary(encounter.attention),
+            drowsiness=_summary(encounter.drowsiness),
         )
 
     def _minute(self, camera: str) -> _Minute:
@@ -263,3 +267,10 @@ class Recorder:
             camera_state=minute.camera_state,
             watched_ms=min(MINUTE_MS, round(minute.watched_s * 1000)),
         )
+
+
+def _summary(summary: AttentionSummary | DrowsinessSummary | None) -> dict[str, object] | None:
+    """As the store keeps it, with no more digits than were measured."""
+    if summary is None:
+        return None
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(summary).items()}

@@ -16,11 +16,13 @@ HOUR = 3_600_000
 MODELS = {"mtcnn": "5c1f" * 16, "mask": "09ab" * 16}
 
 
-def config(zone: str = "Europe/Madrid", cameras: Iterable[str] = ("door",), **report: Any) -> Config:
+def config(
+    zone: str = "Europe/Madrid", cameras: Iterable[str] = ("door",), profile: str = "entrance", **report: Any
+) -> Config:
     return Config.model_validate(
         {
             "device": {"id": "entrance-1", "name": "Entrance 1"},
-            "camera": {name: {"source": f"v4l2:///dev/v4l/by-id/{name}"} for name in cameras},
+            "camera": {name: {"source": f"v4l2:///dev/v4l/by-id/{name}", "profile": profile} for name in cameras},
             "report": {"timezone": zone, **report},
         }
     )
@@ -49,10 +51,10 @@ def encounter(number: int, at: int, state: str, camera: str = "door", **changes:
 
 
 def violation(number: int, at: int, state: str = "none", camera: str = "door", **changes: Any) -> list[Any]:
-    """An event that starts and, unless `lasted` is None, ends."""
-    lasted = changes.pop("lasted", 4500)
+    """An event that starts and, unless `lasted` is None, ends; of kind `mask` unless `kind` says otherwise."""
+    lasted, kind = changes.pop("lasted", 4500), changes.pop("kind", "mask")
     values = {"event_id": f"EV{number:08d}", "state": state, "score": 0.91, "votes": None, "details": {}} | changes
-    start = EventStarted(kind="mask", camera=camera, track=number, started_at=at, clock_ok=True, **values)
+    start = EventStarted(kind=kind, camera=camera, track=number, started_at=at, clock_ok=True, **values)
     if lasted is None:
         return [start]
     return [start, EventEnded(seq=2, ended_at=at + lasted, end_reason="left", **values)]

@@ -1,10 +1,28 @@
-"""The analyser with a judge that is a list: who is looked at, how often, and in which order it is told."""
+"""The analyser with a judge and readers that are lists: who is looked at, how often, and in which order it is told."""
+
+from collections import Counter
+from dataclasses import replace
 
 import pytest
-from support.doubles import BARE, BLACK, ConstantJudge, track
+from support.doubles import (
+    AHEAD,
+    BARE,
+    BLACK,
+    MOUTH_RATIO,
+    OPEN,
+    SPLIT,
+    WORN,
+    BoxLandmarks,
+    ConstantEyes,
+    ConstantJudge,
+    ConstantPose,
+    landmarks_in,
+    scores_for,
+    track,
+)
 
-from edged.analyse.analyser import Analyser, AnalyserSettings
-from edged.types import Face
+from edged.analyse.analyser import Analyser, AnalyserSettings, Readers, is_masked
+from edged.types import Face, Lens, MaskScores, MaskState
 
 
 def looks(frames: list[list[Face]], number: int = 1) -> int:
@@ -29,6 +47,13 @@ def test_a_settled_face_is_looked_at_twice_a_second_at_every_frame_rate(fps):
     later = watch(analyser, [3 / fps + k / fps for k in range(10 * fps)], track(1))
     assert 16 <= looks(later) <= 20
     assert {face.unjudged for (face,) in later} == {None, "not due"}
+
+
+def test_a_clock_that_is_set_back_does_not_end_the_looks():
+    analyser = Analyser(ConstantJudge(), AnalyserSettings(looks_until_settled=1, settled_interval_s=0.5))
+    watch(analyser, [1000.0], track(1))
+    later = watch(analyser, [k / 10 for k in range(20)], track(1))
+    assert looks(later) == 4
 
 
 def test_faces_that_cannot_be_judged_say_why_and_the_judge_is_left_alone():
@@ -71,6 +96,111 @@ def test_a_track_that_was_gone_begins_anew_and_nothing_is_kept_of_it():
     analyser = Analyser(ConstantJudge(), AnalyserSettings(looks_until_settled=1, settled_interval_s=100))
     for number in range(1000):
         analyser.analyse(number / 10, BLACK, [track(number)])
-    assert len(analyser._looks) == 1
+    assert len(analyser._known) == 1
     analyser.analyse(100.0, BLACK, [])
-    assert analyser._looks == {}
+    assert analyser._known == {}
+
+
+# --- landmarks, pose and eyes
+
+
+def reading(settings: AnalyserSettings | None = None, scores: MaskScores = BARE) -> tuple[Analyser, Readers]:
+    readers = Readers(BoxLandmarks(), ConstantPose(), ConstantEyes())
+    return Analyser(ConstantJudge(scores), settings or AnalyserSettings(), readers), readers
+
+
+def test_a_profile_without_readers_reads_nobody_and_says_so():
+    (face,) = Analyser(ConstantJudge()).analyse(0.0, BLACK, [track(1)])
+    assert (face.landmarks, face.pose, face.eyes, face.mouth_ratio) == (None,) * 4
+    assert face.unread == "not wanted"
+
+
+def test_a_face_is_read_in_every_frame_although_its_mask_has_settled():
+    analyser, readers = reading(AnalyserSettings(looks_until_settled=2, settled_interval_s=100))
+    faces = watch(analyser, [k / 10 for k in range(10)], track(1))
+    assert looks(faces) == 2
+    assert [face.unread for (face,) in faces] == [None] * 10
+    assert len(readers.landmarks.batches) == len(readers.pose.masked) == len(readers.eyes.batches) == 10
+
+
+def test_what_was_read_is_in_the_face():
+    analyser, _ = reading()
+    (face,) = analyser.analyse(0.0, BLACK, [track(1)])
+    assert (face.landmarks.points == landmarks_in(track(1).box)).all()
+    assert (face.pose, face.eyes, face.unread) == (AHEAD, OPEN, None)
+    assert face.mouth_ratio == pytest.approx(MOUTH_RATIO, abs=0.01)
+
+
+def test_all_faces_of_a_frame_are_read_in_one_run_of_each_reader():
+    analyser, readers = reading()
+    analyser.analyse(0.0, BLACK, [track(1), track(2, side=31.9), track(3, seen=False), track(4, side=32)])
+    ((first, second),) = readers.landmarks.batches
+    assert (first.box, second.box) == (track(1).box, track(4, side=32).box)
+    assert (len(readers.pose.masked), readers.eyes.batches) == (1, [[AHEAD, AHEAD]])
+
+
+def test_faces_that_cannot_be_read_say_why_and_the_readers_are_left_alone():
+    analyser, readers = reading()
+    faces = analyser.analyse(0.0, BLACK, [track(1, side=31.9), track(2, seen=False)])
+    assert [(face.landmarks, face.unread) for face in faces] == [(None, "small"), (None, "out of sight")]
+    assert readers.landmarks.batches == []
+
+
+def test_a_profile_that_wants_no_eyes_gets_none():
+    analyser = Analyser(ConstantJudge(), readers=Readers(BoxLandmarks(), ConstantPose()))
+    (face,) = analyser.analyse(0.0, BLACK, [track(1)])
+    assert (face.pose, face.eyes, face.unread) == (AHEAD, None, None)
+
+
+@pytest.mark.parametrize("count", [4, 9, 12])
+def test_beyond_the_limit_those_not_read_for_longest_come_first(count):
+    analyser, readers = reading(AnalyserSettings(most_read=4))
+    crowd = [track(number, side=40 + number) for number in range(count)]
+    frames = watch(analyser, [k / 5 for k in range(count)], *crowd)
+    assert {len(batch) for batch in readers.landmarks.batches} == {4}
+    reads = Counter(face.track.id for frame in frames for face in frame if face.landmarks)
+    assert len(reads) == count
+    assert max(reads.values()) - min(reads.values()) <= 2, "everybody has as many turns"
+    first = {face.track.id for face in frames[0] if face.landmarks}
+    assert first == set(range(count - 4, count)), "of equals the largest"
+    assert {face.unread for frame in frames for face in frame} <= {None, "not due"}
+
+
+@pytest.mark.parametrize(("scores", "masked"), [(BARE, False), (WORN, True), (scores_for(MaskState.INCORRECT), True)])
+def test_the_mask_is_looked_at_first_and_hides_the_mouth(scores, masked):
+    analyser, readers = reading(scores=scores)
+    (face,) = analyser.analyse(0.0, BLACK, [track(1)])
+    assert readers.pose.masked == [[masked]]
+    assert (face.mouth_ratio is None) is masked
+
+
+@pytest.mark.parametrize(
+    ("scores", "masked"), [(MaskScores(0.3, 0.25, 0.45), True), (MaskScores(0.2, 0.25, 0.55), False), (SPLIT, True)]
+)
+def test_some_mask_is_there_when_that_is_more_probable_than_none(scores, masked):
+    assert is_masked(scores) is masked
+
+
+def test_between_looks_the_last_scores_say_whether_the_mouth_is_hidden():
+    analyser, readers = reading(AnalyserSettings(looks_until_settled=1, settled_interval_s=1.0))
+    for time_s, scores in ((0.0, WORN), (0.5, BARE), (1.0, BARE)):
+        analyser.judge.scores = scores
+        analyser.analyse(time_s, BLACK, [track(1)])
+    assert readers.pose.masked == [[True], [True], [False]]
+
+
+def test_a_face_too_small_to_judge_is_masked_unless_the_detector_saw_that_it_is_not():
+    analyser, readers = reading(AnalyserSettings(smallest_face=100))
+    bare = track(2)
+    bare = replace(bare, detection=replace(bare.detection, mask=BARE))
+    unknown, known = analyser.analyse(0.0, BLACK, [track(1), bare])
+    assert readers.pose.masked == [[True, False]]
+    assert unknown.mouth_ratio is None
+    assert known.mouth_ratio is not None
+
+
+def test_the_readers_know_the_lens_of_the_picture():
+    analyser, readers = reading()
+    analyser.analyse(0.0, BLACK, [track(1)])
+    height, width = BLACK.shape[:2]
+    assert readers.pose.lenses == [Lens.of(width, height)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from edged.config import CameraConfig, Config, MaskConfig, config_path, load_config
+from edged.config import CameraConfig, Config, MaskConfig, Wants, config_path, load_config
 from edged.config.source import parse_source, redact
 from edged.errors import ConfigError
 from edged.toml import MAX_TOML_BYTES, load_toml
@@ -53,6 +53,12 @@ def loaded(tmp_path):
         ('[device]\nnane = "x"', "key device.nane: unknown; did you mean name?"),
         ("[models]\nthread = 2", "key models.thread: unknown; did you mean threads?"),
         ("[mask]\nvote_second = 1", "key mask.vote_second: unknown; did you mean vote_seconds?"),
+        ("[attention]\nyaw_degree = 9", "key attention.yaw_degree: unknown; did you mean yaw_degrees?"),
+        ("[drowsiness]\nperclos = 0.1", "key drowsiness.perclos: unknown; did you mean perclos_alarm?"),
+        ("[attentions]", "key attentions: unknown; did you mean attention?"),
+        ('[defaults]\nprofil = "driver"', "key defaults.profil: unknown; did you mean profile?"),
+        (CAMERA + "field_of_vue = 9", "key camera.door.field_of_vue: unknown; did you mean field_of_view?"),
+        (CAMERA + "[camera.door.drowsiness]\nenable = 1", "key camera.door.drowsiness.enable: unknown; did you mean enabled?"),
         ("[events]\nlost_second = 1", "key events.lost_second: unknown; did you mean lost_seconds?"),
         ("[store]\nretention = 1", "key store.retention: unknown; did you mean retention_days?"),
         ('[mqtt]\npassword = "x"', "key mqtt.password: unknown; did you mean password_file?"),
@@ -63,7 +69,8 @@ def loaded(tmp_path):
         ('[camera.mask]\nsource = "file:///a"\nfpss = 1', "key camera.mask.fpss: unknown; did you mean fps?"),
         (
             "[xyzzy]",
-            "key xyzzy: unknown; known here: camera, defaults, device, events, mask, models, mqtt, report, store",
+            "key xyzzy: unknown; known here: attention, camera, defaults, device, drowsiness, events, mask, models, mqtt, "
+            "report, store",
         ),
     ],
 )  # fmt: skip
@@ -96,6 +103,16 @@ def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
         ("[camera]\ndoor = 3", "key camera.door = 3: must be a table, [camera.door]"),
         ("mask = []", "key mask = []: must be a table, [mask]"),
         (CAMERA + "mask = 3", "key camera.door.mask: must be a table, [camera.door.mask]"),
+        (CAMERA + "drowsiness = 3", "key camera.door.drowsiness: must be a table, [camera.door.drowsiness]"),
+        ("attention = 3", "key attention = 3: must be a table, [attention]"),
+        ("[attention]\nenabled = 3", "key attention.enabled = 3: must be a valid boolean"),
+        ("[attention]\nlong_seconds = true", "key attention.long_seconds = True: must be a value, not true or false"),
+        ('[attention]\ndistractions = ["often"]', "key attention.distractions.0 = 'often': must be 'long' or 'repeated'"),
+        ("[drowsiness]\nperclos_alarm = 15", "key drowsiness.perclos_alarm = 15: must be less than or equal to 1"),
+        ('[drowsiness]\nalert_level = "high"', "key drowsiness.alert_level = 'high': must be 'notice', 'warning' or 'alarm'"),
+        (CAMERA + 'profile = "cab"', "key camera.door.profile = 'cab': must be 'entrance', 'classroom' or 'driver'"),
+        (CAMERA + "field_of_view = 360", "key camera.door.field_of_view = 360: must be less than or equal to 170"),
+        ('[models]\npose = "whenet"', "key models.pose = 'whenet': must be 'edged', 'heatmap' or 'pnp6'"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_key_value_and_remedy(mistakes, text, line):
@@ -105,8 +122,8 @@ def test_a_wrong_value_is_told_with_key_value_and_remedy(mistakes, text, line):
 @pytest.mark.parametrize(
     ("source", "remedy"),
     [
-        ("/dev/video0", "unknown kind of source; use one of v4l2:///"),
-        ("csi://0", "unknown kind of source; use one of v4l2:///"),
+        ("/dev/video0", "unknown kind of source; use one of csi://0, picamera://0, v4l2:///"),
+        ("csi:0", "a csi camera is named by its number, as in csi://0"),
         ("v4l2://dev/video0", "a local path needs three slashes: v4l2:///dev/video0"),
         ("file:///", "the path is missing: file:///…"),
         ("rtsp:///stream", "the host is missing: rtsp://host/path"),
@@ -140,8 +157,33 @@ def test_a_wrong_source_says_what_would_be_right(mistakes, source, remedy):
         ),
         ('[mqtt]\nca_file = "a"', "table [mqtt]: ca_file, cert_file and key_file need tls = true"),
         ('[mqtt]\npassword_file = "a"', "table [mqtt]: password_file needs username"),
+        ("[attention]\ntarget_yaw = 9", "table [attention]: target_yaw and target_pitch go together: give both, or neither"),
+        (
+            "[attention]\nrepeated_seconds = 30",
+            "table [attention]: repeated_seconds = 30.0 must be below window_seconds = 30",
+        ),
+        (
+            "[drowsiness]\nalarm_seconds = 4",
+            "table [drowsiness]: alarm_seconds = 4.0 must be below sleep_seconds = 3.0",
+        ),
+        (
+            "[drowsiness]\nclosed_below = 0.4",
+            "table [drowsiness]: closed_below = 0.4 must be below open_above = 0.35",
+        ),
+        (
+            "[drowsiness]\nperclos_notice = 0.12",
+            "table [drowsiness]: perclos_notice = 0.12 must be below perclos_warning = 0.12",
+        ),
+        (
+            CAMERA + 'profile = "driver"\nfps = 4',
+            "table [camera.door]: fps = 4 is too slow to tell drowsiness; give it 5 or more",
+        ),
+        (
+            "[defaults]\nfps = 1\n[attention]\nenabled = true\n" + CAMERA,
+            "table [camera.door]: fps = 1 is too slow to tell attention; give it 2 or more",
+        ),
     ],
-)
+)  # fmt: skip
 def test_keys_that_do_not_go_together_are_told(mistakes, text, line):
     assert mistakes(text) == [line]
 
@@ -157,6 +199,9 @@ def test_all_mistakes_are_told_at_once(mistakes):
         ("[mask]\nenter_score = 2", "key mask.enter_score = 2: must be less than or equal to 1"),
         ("[defaults]\nfps = 0", "key defaults.fps = 0: must be greater than or equal to 0.5"),
         ("[mask]\nleave_score = 0.9", "table [mask]: leave_score = 0.9 must not be above enter_score = 0.75; lower it"),
+        ("[attention]\nup_degrees = 99", "key attention.up_degrees = 99: must be less than or equal to 90"),
+        ("[drowsiness]\nnod = 1", "key drowsiness.nod: unknown; did you mean nods?"),
+        ('[defaults]\nprofile = "cab"', "key defaults.profile = 'cab': must be 'entrance', 'classroom' or 'driver'"),
     ],
 )
 def test_what_cameras_share_is_told_once_where_it_stands(mistakes, shared, line):
@@ -253,6 +298,51 @@ def test_defaults_and_mask_lie_under_each_cameras_own_keys(loaded):
     assert config.mask.enter_score == MaskConfig().enter_score
 
 
+def test_attention_and_drowsiness_lie_under_each_cameras_own_keys_too(loaded):
+    config = loaded(
+        "[attention]\nyaw_degrees = 30\n[drowsiness]\nyawns = 2\nnods = 4\n"
+        + CAMERA
+        + "[camera.door.attention]\nlong_seconds = 5\n[camera.door.drowsiness]\nyawns = 9\n"
+    )
+    door = config.camera["door"]
+    assert (door.attention.yaw_degrees, door.attention.long_seconds) == (30, 5)
+    assert (door.drowsiness.yawns, door.drowsiness.nods) == (9, 4)
+    assert (config.attention.long_seconds, config.drowsiness.yawns) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("profile", "wants"),
+    [
+        ("entrance", Wants(mask=True, attention=False, drowsiness=False)),
+        ("classroom", Wants(mask=True, attention=True, drowsiness=False)),
+        ("driver", Wants(mask=False, attention=True, drowsiness=True)),
+    ],
+)
+def test_the_profile_says_what_faces_are_asked(loaded, profile, wants):
+    assert loaded(f'{CAMERA}profile = "{profile}"').camera["door"].wants == wants
+    assert loaded(f'{CAMERA}[defaults]\nprofile = "{profile}"').camera["door"].wants == wants
+
+
+def test_an_entrance_asks_nothing_else_unless_told_to(loaded):
+    assert loaded(CAMERA).camera["door"].wants == Wants(mask=True, attention=False, drowsiness=False)
+
+
+def test_enabled_has_the_last_word_for_all_cameras_or_for_one(loaded):
+    config = loaded(
+        '[attention]\nenabled = true\n[camera.a]\nsource = "file:///a"\n[camera.a.mask]\nenabled = false\n'
+        '[camera.b]\nsource = "file:///b"\nprofile = "driver"\n[camera.b.attention]\nenabled = false\n'
+        "[camera.b.mask]\nenabled = true\n"
+    )
+    assert config.camera["a"].wants == Wants(mask=False, attention=True, drowsiness=False)
+    assert config.camera["b"].wants == Wants(mask=True, attention=False, drowsiness=True)
+
+
+def test_only_attention_and_drowsiness_need_landmarks():
+    assert not Wants(mask=True, attention=False, drowsiness=False).landmarks
+    assert Wants(mask=False, attention=True, drowsiness=False).landmarks
+    assert Wants(mask=False, attention=False, drowsiness=True).landmarks
+
+
 def test_the_port_follows_tls(loaded):
     assert loaded('[mqtt]\nhost = "h"').mqtt.effective_port == 1883
     assert loaded('[mqtt]\nhost = "h"\ntls = true').mqtt.effective_port == 8883
@@ -277,6 +367,19 @@ def test_every_shipped_config_loads(path):
 
 def test_the_commented_config_is_the_defaults():
     assert load_config(CONFIG / "edged.toml") == Config()
+
+
+def test_the_classroom_and_the_driver_have_their_profiles_and_say_what_they_are_not():
+    (room,) = load_config(CONFIG / "classroom.toml").camera.values()
+    (cab,) = load_config(CONFIG / "driver.toml").camera.values()
+    assert (room.profile, room.wants) == ("classroom", Wants(mask=False, attention=True, drowsiness=False))
+    assert (cab.profile, cab.wants) == ("driver", Wants(mask=False, attention=True, drowsiness=True))
+    for name in ("edged.toml", "driver.toml"):
+        text = " ".join((CONFIG / name).read_text().replace("\n#", " ").split())
+        assert "not a medical device" in text
+        assert "no type-approved driver monitoring" in text
+        assert "reads no emotions" in text
+    assert "reads no emotions" in (CONFIG / "classroom.toml").read_text()
 
 
 def uncommented():

@@ -31,7 +31,9 @@ NAMES = st.sampled_from([*Config.model_fields, "defaults", "masks", ""]) | st.te
 KEYS = sorted({key for model in [*SECTIONS, CameraConfig] for key in model.model_fields})
 TABLES = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), ANYTHING, max_size=5)
 STRUCTURES = st.dictionaries(
-    NAMES, TABLES | ANYTHING | st.dictionaries(st.sampled_from(["door", "mask", "a b"]), TABLES, max_size=3), max_size=5
+    NAMES,
+    TABLES | ANYTHING | st.dictionaries(st.sampled_from(["door", "mask", "attention", "a b"]), TABLES, max_size=3),
+    max_size=5,
 )
 
 
@@ -55,7 +57,17 @@ VALID = {
     "device": {"id": "x", "name": "X"},
     "defaults": {"fps": 5},
     "mask": {"enter_score": 0.8, "violations": ["none"]},
-    "camera": {"door": {"source": "rtsp://h/x", "region": [0, 0, 1, 1], "mask": {"least_votes": 4}}},
+    "attention": {"long_seconds": 5, "target_yaw": 3.0, "target_pitch": -5, "distractions": ["long"]},
+    "drowsiness": {"enabled": True, "yawns": 2, "reasons": ["sleep", "perclos"], "alert_level": "alarm"},
+    "camera": {
+        "door": {"source": "rtsp://h/x", "region": [0, 0, 1, 1], "mask": {"least_votes": 4}},
+        "cab": {
+            "source": "rtsp://h/y",
+            "profile": "driver",
+            "attention": {"enabled": False},
+            "drowsiness": {"nods": 3},
+        },
+    },
     "mqtt": {"host": "h", "tls": True, "port": 1, "username": "u", "password_file": "/p"},
     "report": {"timezone": "Europe/Madrid", "open_from": "08:00", "target_percent": 90},
     "store": {"path": "/tmp/x.db", "retention_days": 3},

@@ -20,6 +20,7 @@ ROOMS = {
     "onnxruntime": {"inference"},
     "sqlite3": {"store", "doctor"},  # doctor asks for the library's version
     "sqlite_utils": {"store"},
+    "onnx": {"inference"},
     "amqtt": {"demo"},
     "lap": {"track"},
 }

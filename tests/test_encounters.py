@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from support.doubles import square, vote
 
 from edged.encounters import Encounters, EncounterSettings
-from edged.types import Encounter, MaskState, MaskVote, Signals
+from edged.types import (
+    Attention,
+    AttentionSummary,
+    Drowsiness,
+    DrowsinessSummary,
+    Encounter,
+    MaskState,
+    MaskVote,
+    Signals,
+)
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
 
@@ -107,6 +116,60 @@ def test_every_passage_told_is_closed_once_and_last(frames):
     by_key = {encounter.key: [e.closed for e in told if e.key == encounter.key] for encounter in told}
     assert all(closed == [False] * (len(closed) - 1) + [True] for closed in by_key.values())
     assert not encounters._passages
+
+
+# --- attention and drowsiness
+
+
+def awake(time_s: float, **known: object) -> Drowsiness:
+    values = {"openness": 0.9, "closed": False, "closure_s": 0.0, "perclos": None, "blinks_per_minute": None}
+    values |= {"blink_s": None, "yawns": None, "nods": None, "score": None, "level": "unknown", "reasons": ()}
+    return Drowsiness(track=1, time_s=time_s, unavailable=(), **{**values, **known})
+
+
+def sum_up(*signals: Signals) -> Encounter:
+    encounters = Encounters("cab")
+    for told in signals:
+        encounters.update(told.masks[0].time_s, told)
+    (closed,) = encounters.finish()
+    return closed
+
+
+def test_a_profile_without_attention_and_drowsiness_sums_up_neither():
+    encounters = Encounters("door")
+    pass_by(encounters, [NONE] * 10)
+    (closed,) = encounters.finish()
+    assert (closed.attention, closed.drowsiness) == (None, None)
+
+
+def test_attention_is_summed_up_over_the_passage():
+    distractions = [None, "long", "long", None, "repeated", "long", None, "long"]
+    closed = sum_up(
+        *(
+            Signals(
+                masks=(vote(1, float(k), UNCERTAIN),),
+                attention=(Attention(1, float(k), True, None, 0.0, 0.0, one, k * 0.5, k * 0.25),),
+            )
+            for k, one in enumerate(distractions)
+        )
+    )
+    assert closed.attention == AttentionSummary(attentive_s=3.5, away_s=1.75, unknown_s=1.75, distractions=3)
+
+
+def test_drowsiness_is_summed_up_with_its_worst():
+    looks = [
+        awake(0.0), awake(1.0, level="alert", perclos=0.02, yawns=0, nods=0), awake(2.0, yawns=1, nods=0, openness=None),
+        awake(3.0, level="alarm", closure_s=2.5, perclos=0.2, yawns=2), awake(4.0, level="notice", yawns=1),
+        awake(5.0, yawns=2, perclos=0.1),
+    ]  # fmt: skip
+    closed = sum_up(*(Signals(masks=(vote(1, one.time_s, UNCERTAIN),), drowsiness=(one,)) for one in looks))
+    assert closed.drowsiness == DrowsinessSummary("alarm", 0.2, 2.5, yawns=3, nods=0, valid_s=4.0)
+
+
+def test_what_could_never_be_read_stays_unknown_in_the_sum():
+    looks = [awake(k / 2, openness=None, closed=None) for k in range(4)]
+    closed = sum_up(*(Signals(masks=(vote(1, one.time_s, UNCERTAIN),), drowsiness=(one,)) for one in looks))
+    assert closed.drowsiness == DrowsinessSummary("unknown", None, 0.0, yawns=None, nods=None, valid_s=0.0)
 
 
 def test_a_passage_that_is_told_has_lasted():

@@ -205,8 +205,9 @@ def test_what_is_remembered_of_those_who_are_gone_is_bounded():
     events = MaskEvents("door", EventSettings(cooldown_seconds=0, most_alerts_per_minute=600))
     for number in range(500):
         events.update(number / 5, [vote(number, number / 5, NONE, since=number / 5)])
-    assert (len(events._known), len(events._open), len(events._gone)) == (1, 1, 64)
-    assert len(events._recent_alerts_s) <= 600
+    lives = events.lives
+    assert (len(lives._known), len(lives._open), len(lives._gone)) == (1, 1, 64)
+    assert len(lives._recent_alerts_s) <= 600
 
 
 # --- any life at all

@@ -5,20 +5,45 @@ import json
 import cv2
 import numpy as np
 import pytest
-from support.doubles import BARE, SPLIT, ConstantJudge, ScriptedDetector, sighting
+from support.doubles import (
+    BARE,
+    OPEN,
+    SHUT,
+    SPLIT,
+    WORN,
+    BoxLandmarks,
+    ConstantEyes,
+    ConstantJudge,
+    ConstantPose,
+    ScriptedDetector,
+    landmarks_in,
+    sighting,
+)
 from support.recordings import shaded, write_video
 
 from edged.assembly import Models
 from edged.config import Config
 from edged.errors import SourceLost
 from edged.offline import Recording, analyse_picture
-from edged.types import Box, Detection, Image, MaskScores
+from edged.types import Box, Detection, EyeLook, HeadPose, Image, Lens, MaskScores
 
+TURNED = HeadPose(-3.123456, 4.0, 0.5, 0.0, 0.0, 2.0)
 POINTS = np.array([[10, 20], [30, 20], [20, 30], [12, 40], [28, 40]], np.float32)
 
 
 def models(frames: list[list[Detection]], scores: MaskScores = BARE) -> Models:
     return Models(ScriptedDetector(frames), ConstantJudge(scores), {}, {})
+
+
+def reading(
+    frames: list[list[Detection]],
+    look: EyeLook = OPEN,
+    scores: MaskScores = BARE,
+    pose: HeadPose | None = TURNED,
+) -> Models:
+    """Models that read everything."""
+    parts = ScriptedDetector(frames), ConstantJudge(scores), {}, {}
+    return Models(*parts, BoxLandmarks(), ConstantPose(pose), ConstantEyes(look))
 
 
 @pytest.fixture
@@ -91,6 +116,139 @@ def test_an_annotated_picture_is_a_copy_with_the_faces_on_it(picture):
     drawn: Image = analysed.annotated()
     assert drawn.shape == analysed.image.shape
     assert not np.array_equal(drawn, analysed.image)
+
+
+# --- landmarks, pose and eyes
+
+
+def write_dark_video(path, pictures):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for _ in range(pictures):
+        writer.write(shaded(0))
+    writer.release()
+    return path
+
+
+def faces_of(analysed) -> list[dict]:
+    return json.loads(json.dumps(analysed.record()))["faces"]
+
+
+def test_a_pictures_record_holds_landmarks_pose_and_eyes(picture):
+    (face,) = faces_of(analyse_picture(picture, Config(), reading([[sighting(50, 50)]])))
+    assert np.allclose(face["keypoints68"], landmarks_in(sighting(50, 50).box), atol=0.01)
+    assert face["pose"] == {"yaw": -3.12, "pitch": 4.0, "roll": 0.5}
+    assert face["eyes"] == {"openness": 0.96, "closed": False}
+
+
+def test_every_face_is_read_however_small_in_one_run(picture):
+    parts = reading([[sighting(50, 50), sighting(150, 50, 12)]])
+    faces = faces_of(analyse_picture(picture, Config(), parts))
+    assert all(face["keypoints68"] and face["pose"] and face["eyes"] for face in faces)
+    assert [len(batch) for batch in parts.landmarks.batches] == [2]
+
+
+@pytest.mark.parametrize(
+    ("look", "eyes"), [(SHUT, {"openness": 0.04, "closed": True}), (EyeLook(None, None, "turned away"), None)]
+)
+def test_eyes_that_cannot_be_read_are_null_and_never_open(picture, look, eyes):
+    (face,) = faces_of(analyse_picture(picture, Config(), reading([[sighting(50, 50)]], look)))
+    assert face["eyes"] == eyes
+
+
+def test_a_pose_that_cannot_be_told_is_null(picture):
+    (face,) = faces_of(analyse_picture(picture, Config(), reading([[sighting(50, 50)]], pose=None)))
+    assert face["pose"] is None
+    assert face["keypoints68"] is not None
+
+
+@pytest.mark.parametrize(("scores", "masked"), [(BARE, False), (WORN, True)])
+def test_the_pose_reader_knows_who_is_masked(picture, scores, masked):
+    parts = reading([[sighting(50, 50)]], scores=scores)
+    analyse_picture(picture, Config(), parts)
+    assert parts.pose.masked == [[masked]]
+
+
+def test_padding_moves_no_landmark(picture):
+    detected = Detection(Box(70, 60, 110, 100), 0.9, POINTS + 50)
+    (face,) = faces_of(analyse_picture(picture, Config(), reading([[detected]]), pad=0.25))
+    assert np.allclose(face["keypoints68"], landmarks_in(Box(20, 10, 60, 50)), atol=0.02)
+
+
+def lens_of(picture, **options):
+    parts = reading([[sighting(50, 50)]])
+    analyse_picture(picture, Config(), parts, **options)
+    (lens,) = parts.pose.lenses
+    return lens
+
+
+def test_a_picture_spans_sixty_degrees_unless_somebody_knows_better(picture):
+    assert lens_of(picture) == Lens.of(200, 100, 60)
+    assert lens_of(picture, field_of_view=35) == Lens.of(200, 100, 35)
+
+
+def test_a_tight_crop_has_a_long_lens_centred_on_the_padded_picture(picture):
+    lens = lens_of(picture, pad=0.5)
+    assert (lens.centre_x, lens.centre_y) == (200, 150)
+    assert 2 * np.degrees(np.arctan(400 / 2 / lens.focal)) == pytest.approx(28, abs=0.2)
+    assert lens_of(picture, pad=0.25).focal == lens.focal, "the pad widens the picture, not the lens"
+    assert lens_of(picture, pad=0.5, field_of_view=60).focal == Lens.of(200, 100, 60).focal
+
+
+def test_models_that_only_judge_masks_leave_the_rest_null(picture, tmp_path):
+    (face,) = faces_of(analyse_picture(picture, Config(), models([[sighting(50, 50)]])))
+    assert face["keypoints68"] is face["pose"] is face["eyes"] is None
+    frames = list(
+        Recording(write_video(tmp_path / "a.avi", 3), Config(), models([[sighting(30, 24, 30)]] * 3)).frames()
+    )
+    (face,) = faces_of(frames[-1])
+    assert face["keypoints68"] is face["pose"] is face["eyes"] is None
+
+
+def test_a_recordings_faces_are_read_in_every_frame(tmp_path):
+    parts = reading([[sighting(30, 24, 30)]] * 10)
+    frames = list(Recording(write_video(tmp_path / "a.avi", 10), Config(), parts).frames())
+    read = [face for analysed in frames for face in faces_of(analysed)]
+    assert len(read) == len(parts.landmarks.batches) == 9
+    assert all(face["keypoints68"] and face["pose"] and face["eyes"] for face in read)
+
+
+def test_a_recordings_eyes_follow_the_smoothed_signal(tmp_path):
+    """Eyes open for two seconds and shut for one, on a face large enough for the signal."""
+    parts = reading([[sighting(30, 24, 100)]] * 75)
+    closed, words = [], []
+    for analysed in Recording(write_dark_video(tmp_path / "a.avi", 75), Config(), parts).frames():
+        parts.eyes.look = OPEN if analysed.time_s < 2 else SHUT
+        for face in analysed.faces:
+            closed.append((analysed.time_s, face.eyes.closed))
+            words += face.words
+    shut = [time_s for time_s, is_closed in closed if is_closed]
+    assert 2.0 <= min(shut) <= 2.3
+    assert max(shut) == max(time_s for time_s, _ in closed)
+    assert any(word.startswith("eyes closed 0.") for word in words)
+
+
+def test_one_doubtful_look_does_not_shut_a_recordings_eyes(tmp_path):
+    """Lids as far apart as usual, of which the classifier alone is not sure."""
+    parts = reading([[sighting(30, 24, 100)]] * 60)
+    for analysed in Recording(write_dark_video(tmp_path / "a.avi", 60), Config(), parts).frames():
+        parts.eyes.look = EyeLook(0.45, OPEN.aspect_ratio) if 1.5 <= analysed.time_s < 1.6 else OPEN
+        assert not any(face.eyes.closed for face in analysed.faces)
+
+
+def test_people_are_told_of_attention_only_where_it_is_known(tmp_path):
+    looking = reading([[sighting(30, 24, 60)]] * 30, pose=HeadPose(0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
+    ahead = Config.model_validate({"attention": {"target_yaw": 0, "target_pitch": 0}})
+    frames = list(Recording(write_dark_video(tmp_path / "a.avi", 30), ahead, looking).frames())
+    assert "attentive" in {word for analysed in frames for face in analysed.faces for word in face.words}
+    blind = reading([[sighting(30, 24, 60)]] * 30, EyeLook(None, None, "small"), pose=None)
+    frames = list(Recording(write_dark_video(tmp_path / "b.avi", 30), ahead, blind).frames())
+    assert {word for analysed in frames for face in analysed.faces for word in face.words} == set()
+
+
+def test_what_was_read_is_drawn(picture):
+    plain = analyse_picture(picture, Config(), models([[sighting(100, 50, 80)]])).annotated()
+    full = analyse_picture(picture, Config(), reading([[sighting(100, 50, 80)]], SHUT)).annotated()
+    assert (plain != full).any(axis=-1).sum() > 68
 
 
 # --- recordings

@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, sighting
+from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, sighting, track
 
 from edged.analyse import Analyser
 from edged.encounters import Encounters
@@ -12,7 +12,7 @@ from edged.events.mask import MaskEvents
 from edged.pipeline import Outcome, Pipeline
 from edged.signals import Smoother
 from edged.track import Tracker
-from edged.types import Detection, Frame, Image, MaskScores, Signals
+from edged.types import Attention, Detection, Drowsiness, DrowsinessLevel, Face, Frame, Image, MaskScores, Signals
 
 
 def pipeline(frames: list[list[Detection]], scores: MaskScores = BARE) -> Pipeline:
@@ -92,3 +92,50 @@ def test_after_a_silence_whoever_is_seen_is_somebody_new():
     assert {face.track.id for outcome in outcomes for face in outcome.faces} == {2}
     assert outcomes[1].signals.masks[0].state.value == "uncertain"
     assert min(encounter.first_seen_s for outcome in outcomes for encounter in outcome.encounters) >= 2.0
+
+
+def test_a_frame_that_comes_twice_costs_nothing_and_tells_nothing_new():
+    line = pipeline([[sighting(100)]] * 40)
+    play(line, 10)
+    calls = len(line.detector.pictures), len(line.analyser.judge.batches)
+    picture: Image = np.zeros((48, 64, 3), np.uint8)
+    first = line.step(Frame("door", 10, 1.0, picture))
+    again = line.step(Frame("door", 10, 1.0, picture))
+    assert len(line.detector.pictures) == calls[0] + 1
+    assert len(line.analyser.judge.batches) <= calls[1] + 1
+    assert (again.faces, again.signals) == (first.faces, first.signals)
+    assert again.events == again.encounters == []
+
+
+def test_the_frame_that_alerts_alerts_once_when_it_comes_twice():
+    line = pipeline([[sighting(100)]] * 40)
+    picture: Image = np.zeros((48, 64, 3), np.uint8)
+    outcomes = [line.step(Frame("door", number // 2, number // 2 / 10, picture)) for number in range(60)]
+    assert [event.phase for outcome in outcomes for event in outcome.events] == ["start"]
+
+
+def test_a_face_is_not_looked_at_again_when_its_frame_comes_twice():
+    line = pipeline([[sighting(100)]] * 40)
+    play(line, 4)
+    picture: Image = np.zeros((48, 64, 3), np.uint8)
+    votes = [line.step(Frame("door", 4, 0.4, picture)).signals.masks[0].votes.none for _ in range(3)]
+    votes.append(line.step(Frame("door", 5, 0.5, picture)).signals.masks[0].votes.none)
+    assert votes == [4, 4, 4, 5]
+
+
+def attention(number: int, attentive: bool | None) -> Attention:
+    return Attention(number, 0.0, attentive, None if attentive is not None else "small", 0.0, 0.0, None, 0.0, 0.0)
+
+
+def drowsiness(number: int, level: DrowsinessLevel) -> Drowsiness:
+    return Drowsiness(number, 0.0, 0.9, False, 0.0, 0.02, None, None, 0, 0, 0.1, level, (), ())
+
+
+def test_people_present_are_counted_by_attention():
+    signals = Signals(
+        attention=tuple(attention(k, attentive) for k, attentive in enumerate((True, True, False, None))),
+        drowsiness=tuple(drowsiness(k, level) for k, level in enumerate(("alarm", "warning", "notice", "unknown"))),
+    )
+    faces = [Face(track(number)) for number in range(4)]
+    counts = Outcome([], faces, signals, [], []).attention_counts()
+    assert counts == {"present": 4, "attentive": 2, "away": 1, "drowsy": 2, "unknown": 1}

@@ -2,23 +2,33 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 import pytest
 
 from edged import messages
 from edged.config import CameraConfig, Config, DeviceConfig, MqttConfig
-from edged.publish import device_discovery
-from edged.publish.discovery import discovery_topic
+from edged.publish import device_discovery, platforms
+from edged.publish.discovery import MOST_REMEMBERED, discovery_topic
+from edged.types import Distraction, DrowsinessReason
 
 ROOT = "site/edged/dev-1"
 CONFIG = Config(
     device=DeviceConfig(name="Entrance 1"),
     mqtt=MqttConfig(host="broker", prefix="site/edged"),
-    camera={name: CameraConfig(source="file:///x.mp4") for name in ("door", "door_2", "side-gate")},
+    camera={
+        name: CameraConfig(source="file:///x.mp4", profile=profile)
+        for name, profile in (
+            ("door", "entrance"),
+            ("door_2", "entrance"),
+            ("side-gate", "classroom"),
+            ("cab", "driver"),
+        )
+    },
 )
 COUNTS = messages.counts_payload({"correct": 4, "incorrect": 3, "none": 2, "uncertain": 1}, 0)
+ATTENTION = messages.attention_payload({"present": 5, "attentive": 2, "away": 1, "drowsy": 4, "unknown": 3}, 0)
 STATE = messages.state_payload(
     version="1", uptime_s=9.6, mode="normal", backend="cpu", models={}, clock_ok=True, outbox=7, errors=[], at=0
 )
@@ -30,8 +40,10 @@ def components() -> dict[str, dict[str, Any]]:
 
 def published() -> set[str]:
     relative = {messages.AVAILABILITY, messages.STATE, messages.REPORT_DAILY}
-    for camera in CONFIG.camera:
-        relative |= {messages.camera_status(camera), messages.camera_counts(camera), messages.camera_violation(camera)}
+    for camera, settings in CONFIG.camera.items():
+        relative |= {messages.camera_status(camera), messages.camera_violation(camera)}
+        relative |= {messages.camera_counts(camera)} if settings.wants.mask else set()
+        relative |= {messages.camera_attention(camera)} if settings.wants.attention else set()
     return {f"{ROOT}/{topic}" for topic in relative}
 
 
@@ -49,7 +61,7 @@ def rendered(name: str, payload: dict[str, Any]) -> str:
 
 def test_every_unique_id_is_unique_and_fit_for_home_assistant() -> None:
     identities = [component["unique_id"] for component in components().values()]
-    assert len(set(identities)) == len(identities) == 4 + 7 * 3
+    assert len(set(identities)) == len(identities) == 4 + 7 * 2 + (7 + 3) + (2 + 1 + 4)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]+", identity) for identity in [*identities, *components()])
 
 
@@ -81,6 +93,50 @@ def test_counts_come_out_of_the_payload(key: str, value: str) -> None:
     assert rendered(f"door_{key}", COUNTS) == value
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cab_present", "5"), ("cab_attentive", "2"), ("cab_away", "1"), ("cab_drowsy", "4"), ("side-gate_unknown", "3")],
+)
+def test_attention_comes_out_of_the_payload(name: str, value: str) -> None:
+    assert rendered(name, ATTENTION) == value
+
+
+def test_cameras_are_announced_with_what_their_profile_follows_and_no_more() -> None:
+    names = components().keys()
+    assert not [name for name in names if name.startswith("door_") and name.endswith(("attentive", "drowsy"))]
+    assert "side-gate_drowsy" not in names
+    assert "cab_correct" not in names
+    types = {name: components()[f"{name}_violation"]["event_types"] for name in CONFIG.camera}
+    assert types["door"] == ["mask_none", "mask_incorrect"]
+    assert types["side-gate"] == [*types["door"], "inattention_long", "inattention_repeated"]
+    assert types["cab"][:2] == ["inattention_long", "inattention_repeated"]
+    assert "drowsiness_microsleep" in types["cab"]
+
+
+def test_a_site_that_asks_nobody_for_masks_announces_no_compliance() -> None:
+    cab = CONFIG.model_copy(update={"camera": {"cab": CONFIG.camera["cab"]}})
+    assert "compliance" not in device_discovery(cab, "dev-1")["cmps"]
+
+
+def test_what_a_config_no_longer_has_is_removed_and_comes_back_when_it_has_it_again() -> None:
+    before = platforms(device_discovery(CONFIG, "dev-1"))
+    fewer = CONFIG.model_copy(update={"camera": {"door": CONFIG.camera["door"], "side-gate": CONFIG.camera["door"]}})
+    after = device_discovery(fewer, "dev-1", before)
+    assert after["cmps"]["cab_drowsy"] == {"p": "sensor"}
+    assert after["cmps"]["cab_violation"] == {"p": "event"}
+    assert after["cmps"]["side-gate_attentive"] == {"p": "sensor"}
+    assert after["cmps"]["side-gate_present"]["state_topic"]
+    assert platforms(after) == before, "what was removed while nobody listened is removed again"
+    assert device_discovery(CONFIG, "dev-1", platforms(after)) == device_discovery(CONFIG, "dev-1")
+
+
+def test_what_is_remembered_is_bounded_and_never_forgets_what_is_there() -> None:
+    crowd = {f"old{number}_status": "binary_sensor" for number in range(10_000)}
+    remembered = platforms(device_discovery(CONFIG, "dev-1", crowd))
+    assert len(remembered) == MOST_REMEMBERED
+    assert components().keys() <= remembered.keys()
+
+
 @pytest.mark.parametrize(("status", "value"), [("online", "ON"), ("stalled", "OFF"), ("offline", "OFF")])
 def test_a_camera_is_connected_when_online(status: str, value: str) -> None:
     assert rendered("door_status", messages.status_payload(status, 0, 0, 0, None)) == value
@@ -98,10 +154,17 @@ def test_a_day_without_a_figure_is_unknown() -> None:
     assert rendered("compliance", {"compliance_percent": None}) == "None"
 
 
-@pytest.mark.parametrize("state", ["none", "incorrect"])
-def test_a_violation_is_of_a_type_the_event_entity_knows(state: str) -> None:
+@pytest.mark.parametrize(
+    ("camera", "kind", "state"),
+    [
+        *(("door", "mask", state) for state in ("none", "incorrect")),
+        *(("side-gate", "inattention", state) for state in get_args(Distraction)),
+        *(("cab", "drowsiness", state) for state in get_args(DrowsinessReason)),
+    ],
+)
+def test_a_violation_is_of_a_type_the_event_entity_knows(camera: str, kind: str, state: str) -> None:
     event = messages.event_payload(
-        phase="start", event_id="e", seq=1, kind="mask", camera="door", track=1, state=state, score=0.9, votes=None,
+        phase="start", event_id="e", seq=1, kind=kind, camera=camera, track=1, state=state, score=0.9, votes=None,
         violation=True, start=0, end=None, end_reason=None, clock_ok=True, details={},
     )  # fmt: skip
-    assert messages.violation_payload(event, 0)["event_type"] in components()["door_violation"]["event_types"]
+    assert messages.violation_payload(event, 0)["event_type"] in components()[f"{camera}_violation"]["event_types"]

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from edged.store import (
     Store,
     StoreReader,
 )
-from edged.types import Encounter, Event, MaskState, Votes
+from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, MaskState, Votes
 
 TEN_YEARS_MS = 3652 * 86_400_000
 
@@ -154,6 +155,52 @@ def test_a_clock_at_the_epoch_or_before_is_survived(kept: Kept) -> None:
 def _encounter(kept: Kept, lasted_s: float) -> Encounter:
     now = kept.clock.monotonic_s()
     return Encounter("e", "door", 1, now - lasted_s, now, MaskState.NONE, 0.9, Votes(none=2), 30.0, 40.0, False)
+
+
+def test_an_encounter_brings_its_summaries_with_no_more_digits_than_were_measured(kept: Kept) -> None:
+    attention = AttentionSummary(30.123456, 4.0, 1.5, 1)
+    drowsiness = DrowsinessSummary("warning", None, 1.23456789, None, 2, 30.0)
+    kept.recorder.record([], [replace(_encounter(kept, 1.0), attention=attention, drowsiness=drowsiness)])
+    kept.recorder.record([], [_encounter(kept, 1.0)])
+    full, bare = kept.rows(EncounterRow)
+    assert full.attention == {"attentive_s": 30.123, "away_s": 4.0, "unknown_s": 1.5, "distractions": 1}
+    assert full.drowsiness == {
+        "worst_level": "warning", "highest_perclos": None, "longest_closure_s": 1.235, "yawns": None, "nods": 2,
+        "valid_s": 30.0,
+    }  # fmt: skip
+    assert bare.attention is bare.drowsiness is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "event_type"),
+    [
+        ("inattention", "long", "inattention_long"),
+        ("inattention", "repeated", "inattention_repeated"),
+        ("drowsiness", "microsleep", "drowsiness_microsleep"),
+        ("drowsiness", "nodding", "drowsiness_nodding"),
+    ],
+)
+def test_distractions_and_drowsiness_alert_as_masks_do(kept: Kept, kind: str, state: str, event_type: str) -> None:
+    details = {"level": "warning", "closure_s": 1.1}
+    kept.step("start", kind=kind, state=state, votes=None, score=None, violation=True, details=details)
+    ((row, lifecycle, alert),) = kept.groups
+    assert (row.kind, row.state, row.votes, row.score) == (kind, state, None, None)
+    assert json.loads(lifecycle.payload)["details"] == details
+    payload = json.loads(alert.payload)
+    assert (alert.topic, payload["event_type"]) == ("camera/door/violation", event_type)
+    assert payload["details"] == details
+
+
+def test_an_update_that_alerts_lifts_what_held_the_start_back(kept: Kept) -> None:
+    kept.step(
+        "start", kind="drowsiness", state="yawning", votes=None, details={"held_back": "level", "level": "notice"}
+    )
+    kept.clock.pass_s(5)
+    kept.step("update", kind="drowsiness", state="microsleep", votes=None, violation=True, details={"level": "warning"})
+    assert kept.rows(EventUpdated)[0].details == {"level": "warning"}
+    (alert,) = [row for row in kept.rows(OutboxMessageRow) if row.topic.endswith("violation")]
+    payload = json.loads(alert.payload)
+    assert (payload["event_type"], payload["seq"]) == ("drowsiness_microsleep", 2)
 
 
 def test_an_encounter_keeps_its_identity_until_it_is_closed(kept: Kept) -> None:

@@ -319,7 +319,7 @@ def crowded(tmp_path):
         for n in range(100_000):
             at = int(START + n * step)
             row = (f"e{n:06d}", n, at, at + 4000, "correct" if n % 10 else "none", votes)
-            connection.execute("INSERT INTO encounters VALUES (?,'door',?,?,?,?,0.9,?,30,60,1,1)", row)
+            connection.execute("INSERT INTO encounters VALUES (?,'door',?,?,?,?,0.9,?,30,60,1,1,NULL,NULL)", row)
         connection.execute(
             "INSERT INTO events SELECT encounter_id, 'mask', camera, track, state, 0.9, votes, first_seen, last_seen,"
             " 'left', 1, '{}', 2, 2 FROM encounters WHERE state = 'none'"

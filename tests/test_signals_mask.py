@@ -160,6 +160,22 @@ def test_looks_kept_are_bounded_whatever_the_window():
     assert len(signals._voters[1].looks) == 64
 
 
+def test_where_masks_are_not_wanted_every_face_stays_uncertain():
+    (*_, vote) = look_every(MaskVoter(VoteSettings(wanted=False)), 0.1, [BARE] * 30)
+    assert (vote.state, vote.score, vote.votes) == (UNCERTAIN, 0.0, (0, 0, 0, 0))
+
+
+def test_scores_that_are_no_numbers_are_no_evidence():
+    (*_, vote) = look_every(MaskVoter(), 0.1, [BARE] * 10 + [MaskScores(math.nan, 0.0, math.inf)] * 3)
+    assert (vote.state, sum(vote.votes)) == (NONE, 10)
+
+
+def test_a_clock_that_is_set_back_costs_no_more_than_a_new_vote():
+    signals = MaskVoter()
+    look_every(signals, 0.1, [BARE] * 10, start=5000.0)
+    assert look_every(signals, 0.1, [WORN] * 15)[-1].state is CORRECT
+
+
 probabilities = st.tuples(*[st.floats(1e-6, 1)] * 3).map(lambda v: MaskScores(*(x / sum(v) for x in v)))
 steps = st.tuples(st.floats(0, 3), st.none() | probabilities, st.floats(1, 500))
 

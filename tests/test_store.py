@@ -4,9 +4,11 @@ import json
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 from support.storing import HandClock, ended, event_ids, fill, message, minute, started, whole_event
 
 from edged.errors import StoreError
@@ -16,6 +18,7 @@ from edged.store.upkeep import MOST_PRUNED, Upkeep
 from edged.store.writer import StoreRefused
 
 DAY_MS = 86_400_000
+ATTENTION = "0003_attention_and_drowsiness"
 
 
 @pytest.fixture
@@ -128,16 +131,51 @@ def test_a_newer_schema_is_refused_in_one_line(path: Path) -> None:
 
 
 def test_a_backup_is_made_before_migrating(path: Path) -> None:
-    fill(path, 3)
-    newest = MIGRATIONS._migrations[-1].name
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP INDEX idx_outbox_event_id")
-    connection.close()
-    _unmark_migrated(path, newest)
+    _write_as_before_attention(path)
     Store(path).close()
     (backup,) = (path.parent / "backups").iterdir()
-    assert backup.name == f"edged-before-{newest}.db"
-    assert event_ids(backup) == event_ids(path) == ["E000000", "E000001", "E000002"]
+    assert backup.name == f"edged-before-{ATTENTION}.db"
+    assert event_ids(backup) == event_ids(path) == ["A", "B"]
+    assert "attention" not in _encounter(backup)
+
+
+def test_a_database_from_before_attention_keeps_its_rows_and_takes_new_ones(path: Path) -> None:
+    before = _write_as_before_attention(path)
+    summaries = {
+        "attention": {"attentive_s": 30.5, "away_s": 4.0, "unknown_s": 1.25, "distractions": 1},
+        "drowsiness": {"worst_level": "alarm", "highest_perclos": None, "yawns": None},
+    }
+    with Store(path) as store:
+        (kept,) = StoreReader(path).encounters(0, 10_000)
+        assert kept == before | {"attention": None, "drowsiness": None}
+        assert StoreReader(path).outbox_depth() == 1
+        store.write([EncounterRow("new", "cab", 2, 500, 900, "none", 0.8, {}, 40.0, 60.0, False, True, **summaries)])
+        store.write([EncounterRow("new", "cab", 2, 500, 990, "none", 0.8, {}, 40.0, 60.0, True, True, **summaries)])
+    new = StoreReader(path).encounters(0, 1000)[0]
+    assert (new["last_seen"], new["closed"]) == (990, 1)
+    assert {name: new[name] for name in summaries} == summaries
+
+
+def _write_as_before_attention(path: Path) -> dict[str, object]:
+    """Two events, a message and an encounter in a database of the second schema; the encounter as it is read."""
+    row = {
+        "encounter_id": "old", "camera": "door", "track": 1, "first_seen": 1000, "last_seen": 3000, "state": "correct",
+        "score": 0.9, "votes": {"correct": 3}, "smallest_face": 30.0, "largest_face": 50.0, "closed": 1, "clock_ok": 1,
+    }  # fmt: skip
+    with closing(sqlite3.connect(path)) as connection, connection:
+        db = Database(connection)
+        MIGRATIONS.apply(db, stop_before=ATTENTION)
+        db.table("encounters").insert(row)
+        for event_id in "AB":
+            event = {"event_id": event_id, "kind": "mask", "camera": "door", "state": "none", "started_at": 1000}
+            db.table("events").insert(event | {"clock_ok": 1, "details": "{}", "seq": 1, "acked_seq": 0})
+        message = {"topic": "events", "payload": "{}", "qos": 1, "retain": 0, "created": 1}
+        db.table("outbox").insert(message)
+    return row
+
+
+def _encounter(path: Path) -> dict[str, object]:
+    return StoreReader(path).encounters(0, 10_000)[0]
 
 
 def _mark_migrated(path: Path, name: str) -> None:

@@ -1,5 +1,6 @@
 """Scores a mask classifier on faces it has never seen, and finds the temperature that makes its scores honest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,11 +69,13 @@ def _cut(image: Image, boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 @torch.inference_mode()
-def logits_of(network: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """N x 3 logits for N crops, in float32."""
+def logits_of(
+    network: nn.Module, images: NDArray[np.uint8], prepare: Callable[[torch.Tensor], torch.Tensor] = normalise
+) -> NDArray[np.float32]:
+    """N x 3 logits for N crops, in float32; `prepare` makes of uint8 [batch, 96, 96, 3] what the network takes."""
     device = next(network.parameters()).device
     parts = [
-        network(normalise(torch.from_numpy(images[start : start + 64]).to(device))).cpu()
+        network(prepare(torch.from_numpy(images[start : start + 64]).to(device))).cpu()
         for start in range(0, len(images), 64)
     ]
     return np.asarray(torch.cat(parts).float().numpy(), np.float32)

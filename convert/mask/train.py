@@ -40,7 +40,7 @@ def train(choice: MaskTraining) -> None:
     choice.out.mkdir(parents=True, exist_ok=True)
     use_threads(choice.threads)
     torch.manual_seed(choice.seed)
-    store = _store(choice)
+    store = crop_store(choice.out / f"crops-{choice.seed}", choice.data, choice.seed)
     examples = held_out_examples(choice.data)
     progress = _fresh_progress()
     checkpoint = choice.out / "checkpoint.pt"
@@ -59,13 +59,12 @@ def train(choice: MaskTraining) -> None:
             loss_sum = 0.0
 
 
-def _store(choice: MaskTraining) -> CropStore:
-    """The cut crops, from an earlier run with the same seed or cut now."""
-    folder = choice.out / f"crops-{choice.seed}"
+def crop_store(folder: Path, data: Path, seed: int) -> CropStore:
+    """The cut faces in `folder`, from an earlier run, or cut there now from `data`, decided by `seed`."""
     found = open_store(folder)
     if found is None:
-        training, _ = split(read_coco(choice.data / "masks853"))
-        write_store(folder, training_crops(choice.data, training, choice.seed))
+        training, _ = split(read_coco(data / "masks853"))
+        write_store(folder, training_crops(data, training, seed))
         found = open_store(folder)
     assert found is not None  # noqa: S101 - written to the end just now
     return found

@@ -1,75 +1,164 @@
-"""Decides which faces are worth a look in this frame, and looks at them all in one batch.
+"""Decides which faces are worth which look in this frame, and looks at all of them in one batch a model.
 
-A verdict that stands needs few looks: until a track's vote is settled every sighting is judged, afterwards one in a
-while. This is where most of the work on the per-frame path is saved.
+A verdict on a mask that stands needs few looks: until a track's vote is settled every sighting is judged, afterwards
+one in a while. Attention and drowsiness live from what changes between frames: those who want them pay for a look at
+every face in every frame, up to a limit. This is where most of the work on the per-frame path is saved.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from edged.ports import MaskJudge
-from edged.types import Face, Image, Track
+from edged.analyse.ratios import mouth_ratio
+from edged.ports import EyeReader, LandmarkReader, MaskJudge, PoseReader
+from edged.types import Detection, EyeLook, Face, HeadPose, Image, Landmarks, Lens, MaskScores, Track
 
 
 @dataclass(frozen=True, slots=True)
 class AnalyserSettings:
-    """Which faces are judged, and how often."""
+    """Which faces are judged and read, and how often."""
 
     smallest_face: float = 24
     looks_until_settled: int = 8
     settled_interval_s: float = 0.5
-    """From one look to the next once the verdict stands."""
+    """From one look at the mask to the next once the verdict stands."""
     most_faces: int = 64
     """Faces judged in one frame at most; those not looked at for longest go first, of equals the largest."""
+    smallest_landmarks: float = 32
+    """Landmarks of faces with a shorter side, in pixels, are worth nothing; how large an eye must be, its reader knows."""
+    most_read: int = 16
+    """Faces whose landmarks, pose and eyes are read in one frame at most; chosen as `most_faces` are."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Looks:
-    count: int = 0
-    last_s: float = float("-inf")
+class Readers:
+    """What reads faces beyond the mask; pose and eyes are None where the profile does not want them."""
+
+    landmarks: LandmarkReader
+    pose: PoseReader | None = None
+    eyes: EyeReader | None = None
 
 
-_NO_LOOKS = _Looks()
+LensMaker = Callable[[int, int], Lens]
+"""The lens of a picture of this width and height."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of one face; what could not be, or was not wanted, is None."""
+
+    landmarks: Landmarks
+    pose: HeadPose | None
+    eyes: EyeLook | None
+    mouth_ratio: float | None
+
+
+def read_faces(
+    readers: Readers, image: Image, detections: Sequence[Detection], masked: Sequence[bool], lens: Lens
+) -> list[Reading]:
+    """Read faces of one picture, in order: one run of each reader, however many. Under a mask there is no mouth to read."""
+    landmarks = readers.landmarks.read(image, detections)
+    nothing: list[None] = [None] * len(detections)
+    poses: Sequence[HeadPose | None] = nothing
+    if readers.pose is not None:
+        poses = readers.pose.read(image, detections, landmarks, masked, lens)
+    eyes = nothing if readers.eyes is None else readers.eyes.read(image, landmarks, poses)
+    mouths = [None if hidden else mouth_ratio(marks.points) for marks, hidden in zip(landmarks, masked, strict=True)]
+    return [Reading(*row) for row in zip(landmarks, poses, eyes, mouths, strict=True)]
+
+
+def is_masked(scores: MaskScores) -> bool:
+    """Whether a mask is in the face, wherever in it: more probable than none at all."""
+    return scores.correct + scores.incorrect > scores.none
+
+
+@dataclass(slots=True)
+class _Known:
+    """What one track's looks so far have left behind; looks at the mask and readings have their own turns."""
+
+    looks: int = 0
+    looked_s: float = float("-inf")
+    read_s: float = float("-inf")
+    scores: MaskScores | None = None
+
+
+@dataclass(slots=True)
 class Analyser:
-    """One camera's analyser; the judge behind it may be shared."""
+    """One camera's analyser; the judge and the readers behind it may be shared."""
 
-    def __init__(self, judge: MaskJudge, settings: AnalyserSettings | None = None) -> None:
-        self._judge = judge
-        self._settings = settings or AnalyserSettings()
-        self._looks: dict[int, _Looks] = {}
+    judge: MaskJudge
+    settings: AnalyserSettings = field(default_factory=AnalyserSettings)
+    readers: Readers | None = None
+    lens: LensMaker = Lens.of
+    _known: dict[int, _Known] = field(default_factory=dict)
 
     def analyse(self, time_s: float, image: Image, tracks: Sequence[Track]) -> list[Face]:
-        """One Face for each track, in order; those not looked at say why."""
-        reasons = [self._reason_not_to_look(time_s, track) for track in tracks]
-        due = [track for track, reason in zip(tracks, reasons, strict=True) if reason is None]
-        if len(due) > self._settings.most_faces:
-            due = sorted(due, key=self._urgency)[: self._settings.most_faces]
-        scores = self._judge.judge(image, [track.box for track in due]) if due else []
-        found = {track.id: score for track, score in zip(due, scores, strict=True)}
-        self._remember(time_s, tracks, found)
-        return [
-            Face(track, found.get(track.id), None if track.id in found else reason or "not due")
-            for track, reason in zip(tracks, reasons, strict=True)
-        ]
+        """One Face for each track, in order; those not looked at say why. The mask comes first: it hides what is read next."""
+        self._known = {track.id: self._known.get(track.id) or _Known() for track in tracks}
+        unjudged = [self._reason_not_to_judge(time_s, track) for track in tracks]
+        judged = self._judge(time_s, image, _without_reason(tracks, unjudged))
+        unread = [self._reason_not_to_read(track) for track in tracks]
+        read = self._read(time_s, image, _without_reason(tracks, unread))
+        faces = []
+        for track, no_look, no_reading in zip(tracks, unjudged, unread, strict=True):
+            scores, reading = judged.get(track.id), read.get(track.id)
+            no_look = None if scores else no_look or "not due"
+            if reading is None:
+                faces.append(Face(track, scores, no_look, unread=no_reading or "not due"))
+            else:
+                own = reading.landmarks, reading.pose, reading.eyes, reading.mouth_ratio
+                faces.append(Face(track, scores, no_look, *own))
+        return faces
 
-    def _reason_not_to_look(self, time_s: float, track: Track) -> str | None:
+    def _judge(self, time_s: float, image: Image, tracks: Sequence[Track]) -> Mapping[int, MaskScores]:
+        """Scores of those whose turn it is, by track."""
+        if len(tracks) > self.settings.most_faces:
+            tracks = sorted(tracks, key=lambda t: (self._known[t.id].looked_s, -t.box.side))[: self.settings.most_faces]
+        if not tracks:
+            return {}
+        judged = {}
+        for track, scores in zip(tracks, self.judge.judge(image, [track.box for track in tracks]), strict=True):
+            known = self._known[track.id]
+            known.looks, known.looked_s, known.scores = known.looks + 1, time_s, scores
+            judged[track.id] = scores
+        return judged
+
+    def _read(self, time_s: float, image: Image, tracks: Sequence[Track]) -> Mapping[int, Reading]:
+        """Readings of those whose turn it is, by track."""
+        if len(tracks) > self.settings.most_read:
+            tracks = sorted(tracks, key=lambda t: (self._known[t.id].read_s, -t.box.side))[: self.settings.most_read]
+        if not tracks or self.readers is None:
+            return {}
+        height, width = image.shape[:2]
+        detections = [track.detection for track in tracks if track.detection is not None]
+        masked = [self._is_masked(track) for track in tracks]
+        readings = read_faces(self.readers, image, detections, masked, self.lens(width, height))
+        for track in tracks:
+            self._known[track.id].read_s = time_s
+        return {track.id: reading for track, reading in zip(tracks, readings, strict=True)}
+
+    def _is_masked(self, track: Track) -> bool:
+        """By the newest scores, else the detector's; a face never judged may wear a mask, and its mouth is not read."""
+        scores = self._known[track.id].scores or (track.detection and track.detection.mask)
+        return is_masked(scores) if scores else True
+
+    def _reason_not_to_judge(self, time_s: float, track: Track) -> str | None:
         if track.detection is None:
             return "out of sight"
-        if track.box.side < self._settings.smallest_face:
+        if track.box.side < self.settings.smallest_face:
             return "small"
-        looks = self._looks.get(track.id, _NO_LOOKS)
-        if looks.count < self._settings.looks_until_settled:
+        known = self._known[track.id]
+        if known.looks < self.settings.looks_until_settled:
             return None
-        return None if time_s - looks.last_s >= self._settings.settled_interval_s else "not due"
+        # A look that lies ahead is one before the clock was set back.
+        return "not due" if 0 <= time_s - known.looked_s < self.settings.settled_interval_s else None
 
-    def _urgency(self, track: Track) -> tuple[float, float]:
-        """The smaller, the sooner a track must be looked at: nobody waits for ever, however many there are."""
-        return self._looks.get(track.id, _NO_LOOKS).last_s, -track.box.side
+    def _reason_not_to_read(self, track: Track) -> str | None:
+        if self.readers is None:
+            return "not wanted"
+        if track.detection is None:
+            return "out of sight"
+        return "small" if track.box.side < self.settings.smallest_landmarks else None
 
-    def _remember(self, time_s: float, tracks: Sequence[Track], looked_at: Collection[int]) -> None:
-        """Count this frame's looks and drop the tracks that are gone, which bounds the memory."""
-        looks = {track.id: self._looks.get(track.id, _NO_LOOKS) for track in tracks}
-        looks.update({track: _Looks(looks[track].count + 1, time_s) for track in looked_at})
-        self._looks = looks
+
+def _without_reason(tracks: Sequence[Track], reasons: Sequence[str | None]) -> list[Track]:
+    return [track for track, reason in zip(tracks, reasons, strict=True) if reason is None]

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import cv2
 
-from edged.assembly import Models, load_models
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models
 from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, picture_files
 from edged.cli.options import config_option, json_option, read_config_if_any
 from edged.config import DETECTORS, Config
@@ -34,6 +34,13 @@ LEAST_SCORE = 0.05
     default=0.0,
     help="Widen pictures on every border by this share first, for tight crops.",
 )
+@click.option(
+    "--field-of-view",
+    type=click.FloatRange(10, 170),
+    help="Degrees that the pictures span from left to right, for the head's pose; 60 when left out, or that of a tight"
+    " crop with --pad.",
+)
+@click.option("--only", type=click.Choice(["mask"]), help="Find and judge masks, and leave the slower rest unread.")
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
     "--smallest-face", type=click.FloatRange(12, 2000), default=SMALLEST_FACE, show_default=True, help="In pixels."
@@ -51,26 +58,30 @@ def analyze(
     as_json: bool,
     out: Path | None,
     pad: float,
+    field_of_view: float | None,
+    only: str | None,
     detector: str | None,
     smallest_face: float,
     least_score: float,
 ) -> None:
-    """Find and judge faces in SOURCES: pictures, folders of pictures, videos."""
+    """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."""
     config = read_config_if_any(config_file)
     changes: dict[str, object] = {"smallest_face": smallest_face, "least_score": least_score}
     changes |= {"detector": detector} if detector else {}
-    models = load_models(config.models.model_copy(update=changes))
+    models = load_models(config.models.model_copy(update=changes), MASK_ONLY if only else EVERYTHING)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     pictures, videos = _sorted_out(sources)
-    for analysed in _progress(_pictures(pictures, config, models, pad, problems), len(pictures), "pictures"):
+    for analysed in _progress(
+        _pictures(pictures, config, models, pad, field_of_view, problems), len(pictures), "pictures"
+    ):
         _tell(analysed, as_json, str(analysed.source))
         if out is not None:
             _write_picture(out / f"{analysed.source.stem}.jpg", analysed)
     for video in videos:
         try:
-            _analyse_video(video, config, models, as_json, out)
+            _analyse_video(Recording(video, config, models, field_of_view), as_json, out)
         except SourceLost as error:
             problems.append(str(error))
     if problems:
@@ -93,16 +104,18 @@ def _sorted_out(sources: tuple[Path, ...]) -> tuple[list[Path], list[Path]]:
     return pictures, videos
 
 
-def _pictures(paths: list[Path], config: Config, models: Models, pad: float, problems: list[str]) -> Iterator[Analysed]:
+def _pictures(
+    paths: list[Path], config: Config, models: Models, pad: float, field_of_view: float | None, problems: list[str]
+) -> Iterator[Analysed]:
     for path in paths:
         try:
-            yield analyse_picture(path, config, models, pad)
+            yield analyse_picture(path, config, models, pad, field_of_view)
         except SourceLost as error:
             problems.append(str(error))
 
 
-def _analyse_video(path: Path, config: Config, models: Models, as_json: bool, out: Path | None) -> None:
-    recording = Recording(path, config, models)
+def _analyse_video(recording: Recording, as_json: bool, out: Path | None) -> None:
+    path = recording.path
     writer: cv2.VideoWriter | None = None
     frames = 0
     try:

@@ -5,22 +5,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import cv2
 import numpy as np
 
-from edged.assembly import build_pipeline, load_models
+from edged.analyse.analyser import Readers, is_masked
+from edged.assembly import EVERYTHING, Models, build_pipeline, load_models
 from edged.capture.sources import VideoFile, read_picture
 from edged.cli.options import config_option, json_option, read_config_if_any
 from edged.config import CameraConfig, Config
+from edged.config.people import PROFILES, Profile
 from edged.config.source import parse_source
 from edged.errors import Failed
 from edged.memory import resident_mb
-from edged.types import Frame, Image
+from edged.offline import LEAST_SCORE_SHOWN
+from edged.types import Frame, Image, Lens
 
 STAGES = ("detect", "track", "analyse", "decide")
+NEAR = 120.0
+"""Side of a face, in pixels, of which everything can be read."""
+
+MOST_READINGS = 30
+"""Each reader is timed so often: they take much the same time on every face."""
 
 
 @click.command()
@@ -34,13 +43,24 @@ STAGES = ("detect", "track", "analyse", "decide")
 @click.option(
     "--frames", type=click.IntRange(5, 100_000), default=100, show_default=True, help="How many frames are timed."
 )
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), default="entrance", show_default=True, help="What the camera wants."
+)
 @click.option("--first-frame", is_flag=True, hidden=True)
-def bench(config_file: Path | None, as_json: bool, source: Path | None, frames: int, first_frame: bool) -> None:
-    """Time each stage on this machine, one camera, every face judged in every frame."""
+def bench(
+    config_file: Path | None, as_json: bool, source: Path | None, frames: int, profile: Profile, first_frame: bool
+) -> None:
+    """Time each stage on this machine, one camera, every face judged in every frame; then each reader of faces alone."""
     config = read_config_if_any(config_file)
     pictures = _pictures(source, 1 if first_frame else frames)
-    models = load_models(config.models)
-    settings = CameraConfig(source="images:///bench", mask=config.mask)
+    settings = CameraConfig(
+        source="images:///bench",
+        profile=profile,
+        mask=config.mask,
+        attention=config.attention,
+        drowsiness=config.drowsiness,
+    )
+    models = load_models(config.models, settings.wants)
     pipeline = build_pipeline("bench", settings, config, models, every_frame=True)
     if first_frame:
         pipeline.step(Frame("bench", 0, 0.0, pictures[0]))
@@ -53,7 +73,8 @@ def bench(config_file: Path | None, as_json: bool, source: Path | None, frames: 
         faces += len(outcome.faces) if index >= 0 else 0
         if index >= 0:
             times[index] = [getattr(pipeline.times, stage) * 1000 for stage in STAGES]
-    result = _summary(times, faces / frames, pictures[0], config)
+    result = _summary(times, faces / frames, pictures[0], config) | {"profile": profile}
+    result["readers_ms_a_face"] = _readers(load_models(config.models, EVERYTHING), pictures[0])
     result["first_frame_s"] = _first_frame_s(config_file, pictures[0])
     _print(result, as_json)
 
@@ -74,6 +95,46 @@ def _pictures(source: Path | None, count: int) -> list[Image]:
     if not pictures:
         raise Failed(f"{source}: holds no frame that can be decoded; try another video")
     return pictures
+
+
+def _readers(models: Models, image: Image) -> dict[str, float] | None:
+    """Median milliseconds a face that each reader takes alone, all faces of one picture at once; None without faces.
+
+    Smaller faces than NEAR are enlarged to it: eyes of few pixels are not read at all, and would seem to cost nothing.
+    """
+    image = _near(models, image)
+    detections = [found for found in models.detector.detect(image) if found.score >= LEAST_SCORE_SHOWN]
+    readers = models.readers(EVERYTHING)
+    if not detections or not isinstance(readers, Readers) or readers.pose is None or readers.eyes is None:
+        return None
+    pose, eyes = readers.pose, readers.eyes
+    height, width = image.shape[:2]
+    lens = Lens.of(width, height)
+    masked = [is_masked(scores) for scores in models.judge.judge(image, [found.box for found in detections])]
+    landmarks = readers.landmarks.read(image, detections)
+    poses = pose.read(image, detections, landmarks, masked, lens)
+    runs: dict[str, Callable[[], object]] = {
+        "mask": lambda: models.judge.judge(image, [found.box for found in detections]),
+        "landmarks": lambda: readers.landmarks.read(image, detections),
+        "pose": lambda: pose.read(image, detections, landmarks, masked, lens),
+        "eyes": lambda: eyes.read(image, landmarks, poses),
+    }
+    return {name: round(_median_ms(run) / len(detections), 2) for name, run in runs.items()}
+
+
+def _near(models: Models, image: Image) -> Image:
+    sides = [found.box.side for found in models.detector.detect(image) if found.score >= LEAST_SCORE_SHOWN]
+    scale = NEAR / float(np.median(sides)) if sides else 1.0
+    return image if scale <= 1 else np.asarray(cv2.resize(image, None, fx=scale, fy=scale), np.uint8)
+
+
+def _median_ms(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(MOST_READINGS):
+        start = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - start) * 1000)
+    return float(np.median(times))
 
 
 def _summary(
@@ -127,5 +188,9 @@ def _print(result: dict[str, object], as_json: bool) -> None:
     click.echo(
         f"  a frame  {result['frame_mean_ms']:>8.2f} ms   p50 {result['frame_p50_ms']} ms, p99 {result['frame_p99_ms']} ms"
     )
+    readers = result["readers_ms_a_face"]
+    if isinstance(readers, dict):
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in readers.items())
+        click.echo(f"  a face   {sum(readers.values()):>8.2f} ms when everything is read: {parts}")
     click.echo(f"  {result['frames_a_second']} frames a second, {result['resident_mb']} MB resident")
     click.echo(f"  {result['first_frame_s']} s from start to the first analysed frame")

@@ -1,33 +1,42 @@
-"""`edged cameras`: what is attached, with the URI to put in the config."""
+"""`edged cameras`: what is attached, with the URI to put in the config, and what each can give."""
 
 import json
-from pathlib import Path
+from itertools import groupby
 
 import click
 
+from edged.capture.attached import Attached, attached
 from edged.cli.options import json_option
 
-BY_PATH = (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
+NONE_THERE = "no camera is attached; plug one in, or use rtsp://…, file:///… or images:///… as source"
 
 
 @click.command()
 @json_option
 def cameras(as_json: bool) -> None:
-    """List attached cameras. Names under by-id stay the same when cables and boots change."""
+    """List attached cameras. Names under by-id and by-path stay the same when cables and boots change."""
     found = attached()
     if as_json:
-        click.echo(json.dumps([{"uri": uri, "device": device} for uri, device in found]))
+        click.echo(json.dumps([camera.as_dict() for camera in found]))
     elif not found:
-        click.echo("no camera is attached; plug one in, or use rtsp://…, file:///… or images:///… as source")
-    else:
-        for uri, device in found:
-            click.echo(f'source = "{uri}"    # {device}')
+        click.echo(NONE_THERE)
+    for camera in [] if as_json else found:
+        click.echo(f'source = "{camera.uri}"    # {", ".join(filter(None, (camera.name, camera.device)))}')
+        if camera.problem:
+            click.secho(f"    {camera.problem}", fg="yellow")
+        for line in _modes(camera):
+            click.echo(f"    {line}")
 
 
-def attached() -> list[tuple[str, str]]:
-    """URI and present device node of each V4L2 camera, by the most lasting name it has."""
-    found: dict[str, str] = {}
-    for folder in BY_PATH:
-        for link in sorted(folder.glob("*-video-index0")) if folder.is_dir() else []:
-            found.setdefault(str(link.resolve()), f"v4l2://{link}")
-    return sorted((uri, device) for device, uri in found.items())
+def _modes(camera: Attached) -> list[str]:
+    """A line for each format: its sizes and rates, largest first."""
+    lines = []
+    for name, modes in groupby(camera.modes, key=lambda mode: mode.format):
+        sizes = sorted(modes, key=lambda mode: -mode.width * mode.height)
+        rates = (
+            f"{mode.width}x{mode.height}"
+            + (f" at {', '.join(f'{rate:g}' for rate in mode.fps[:4])}" if mode.fps else "")
+            for mode in sizes
+        )
+        lines.append(f"{name}: {'; '.join(rates)}")
+    return lines

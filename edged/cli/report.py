@@ -11,6 +11,7 @@ from edged.cli.options import config_option, read_config
 from edged.clock import SystemClock
 from edged.errors import Failed
 from edged.report import (
+    INCIDENTS,
     build_report,
     canonical_json,
     list_violations,
@@ -37,7 +38,8 @@ def report(day: str, config_file: Path | None, form: str, out: Path | None) -> N
     reader = StoreReader(config.store.path)
     found = stored_report(reader, wanted) or build_report(reader, config, wanted, now_ms)
     if form == "csv":
-        text = render_csv(found, list_violations(reader, config, wanted))
+        incidents = {kind: list_violations(reader, config, wanted, kind) for kind in INCIDENTS}
+        text = render_csv(found, list_violations(reader, config, wanted), incidents)
     else:
         text = render_html(found) if form == "html" else canonical_json(found)
     if out is None:

@@ -31,10 +31,11 @@ def status(config_file: Path | None, as_json: bool) -> None:
 
 
 def _camera_line(camera: dict[str, Any]) -> str:
-    line = f"{camera['status']}, {camera['frames_analysed']} of {camera['frames_seen']} pictures analysed"
+    line = f"{camera['profile']}, {camera['status']}, {camera['frames_analysed']} of {camera['frames_seen']} pictures analysed"
     if camera["stages_ms"]:
         line += f", {sum(camera['stages_ms'].values()):.1f} ms a picture"
-    if camera["counts"]:
-        present = ", ".join(f"{count} {state}" for state, count in camera["counts"].items() if count)
-        line += f"; present: {present or 'nobody'}"
+    for counts in (camera["counts"], camera["attention"]):
+        if counts:
+            present = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+            line += f"; present: {present or 'nobody'}"
     return line

@@ -7,24 +7,27 @@ from edged.config.model import (
     Config,
     DeviceConfig,
     EventsConfig,
-    MaskConfig,
     ModelsConfig,
     MqttConfig,
     ReportConfig,
     StoreConfig,
 )
+from edged.config.people import AttentionConfig, DrowsinessConfig, MaskConfig, Wants
 
 __all__ = [
     "DETECTORS",
+    "AttentionConfig",
     "CameraConfig",
     "Config",
     "DeviceConfig",
+    "DrowsinessConfig",
     "EventsConfig",
     "MaskConfig",
     "ModelsConfig",
     "MqttConfig",
     "ReportConfig",
     "StoreConfig",
+    "Wants",
     "config_path",
     "config_sha256",
     "load_config",

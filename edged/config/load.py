@@ -21,6 +21,9 @@ MOST_TOLD = 20
 
 TOP_LEVEL = {*Config.model_fields, "defaults"}
 
+OVERRIDABLE = ("mask", "attention", "drowsiness")
+"""Tables of which each camera may have its own keys, laid over those that all share."""
+
 
 def config_path(given: Path | None = None) -> Path:
     """The file to read: the one given, else `EDGED_CONFIG`, else /etc/edged/edged.toml."""
@@ -69,30 +72,37 @@ def _told(mistakes: Iterable[str]) -> list[str]:
 
 
 def _structural_mistakes(raw: Mapping[str, Any]) -> Iterator[str]:
-    """What must hold before `[defaults]` can be merged into cameras."""
+    """What must hold before what cameras share can be merged into each."""
     yield from (_unknown((key,), TOP_LEVEL) for key in raw if key not in TOP_LEVEL)
-    tables = {"defaults": raw.get("defaults", {}), "mask": raw.get("mask", {}), "camera": raw.get("camera", {})}
+    tables = {name: raw.get(name, {}) for name in ("defaults", *OVERRIDABLE, "camera")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             yield f"key {name} = {_show(table)}: must be a table, [{name}]"
     if isinstance(tables["defaults"], dict):
-        allowed = set(CameraConfig.model_fields) - {"source", "mask"}
+        allowed = set(CameraConfig.model_fields) - {"source", *OVERRIDABLE}
         yield from (_unknown(("defaults", key), allowed) for key in tables["defaults"] if key not in allowed)
     if isinstance(tables["camera"], dict):
         for camera, table in tables["camera"].items():
             name = _name(("camera", camera))
             if not isinstance(table, dict):
                 yield f"key {name} = {_show(table)}: must be a table, [{name}]"
-            elif not isinstance(table.get("mask", {}), dict):
-                yield f"key {name}.mask: must be a table, [{name}.mask]"
+            else:
+                yield from (
+                    f"key {name}.{part}: must be a table, [{name}.{part}]"
+                    for part in OVERRIDABLE
+                    if not isinstance(table.get(part, {}), dict)
+                )
 
 
 def _merged(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The file with `[defaults]` and `[mask]` laid under each camera's own keys."""
+    """The file with `[defaults]` and the tables that cameras share laid under each camera's own keys."""
     merged = {key: value for key, value in raw.items() if key != "defaults"}
-    defaults, mask = raw.get("defaults", {}), raw.get("mask", {})
     merged["camera"] = {
-        name: {**defaults, **camera, "mask": {**mask, **camera.get("mask", {})}}
+        name: {
+            **raw.get("defaults", {}),
+            **camera,
+            **{part: {**raw.get(part, {}), **camera.get(part, {})} for part in OVERRIDABLE},
+        }
         for name, camera in raw.get("camera", {}).items()
     }
     return merged
@@ -128,9 +138,9 @@ def _as_written(location: tuple[str, ...], raw: Mapping[str, Any]) -> tuple[str,
     if len(location) < 3 or location[0] != "camera":
         return location
     own = raw["camera"].get(location[1], {})
-    if location[2] == "mask":
-        own_mask = own.get("mask", {})
-        inherited = location[3] not in own_mask if len(location) > 3 else not own_mask
+    if location[2] in OVERRIDABLE:
+        own_part = own.get(location[2], {})
+        inherited = location[3] not in own_part if len(location) > 3 else not own_part
         return location[2:] if inherited else location
     if location[2] not in own and location[2] in raw.get("defaults", {}):
         return ("defaults", *location[2:])

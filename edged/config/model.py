@@ -4,30 +4,20 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from edged.config.source import check_source
-
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-"""A name that goes into MQTT topics and Home Assistant identities as it is."""
-
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A table of the config file; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
-        """Python would take true for 1."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("must be a value, not true or false")
-        return value
+from edged.config.people import (
+    LEAST_FPS_FOR_ATTENTION,
+    LEAST_FPS_FOR_DROWSINESS,
+    PROFILES,
+    AttentionConfig,
+    DrowsinessConfig,
+    MaskConfig,
+    Profile,
+    Wants,
+)
+from edged.config.section import Fraction, Identifier, Seconds, Section
+from edged.config.source import STREAMS, check_source, has_password
 
 
 class DeviceConfig(Section):
@@ -40,43 +30,14 @@ class DeviceConfig(Section):
     )
 
 
-class MaskConfig(Section):
-    """When a mask verdict is given, and when it alerts."""
-
-    enter_score: Probability = Field(0.75, description="Mean score at which a verdict is taken up")
-    leave_score: Probability = Field(0.55, description="Mean score below which a verdict is given up again")
-    vote_seconds: Annotated[float, Field(gt=0, le=60)] = Field(1.0, description="How far back the votes reach")
-    hold_seconds: Seconds = Field(0.4, description="How long a verdict must stand before it counts")
-    least_votes: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Fewer votes than this are no verdict")
-    smallest_face: Annotated[float, Field(ge=8, le=2000)] = Field(
-        24, description="Faces with a shorter side, in pixels, are not judged"
-    )
-    cooldown_seconds: Seconds = Field(30, description="A face that alerted stays quiet for this long")
-    most_alerts_per_minute: Annotated[int, Field(ge=1, le=600)] = Field(
-        20, description="A camera's alerts beyond this are counted, not sent"
-    )
-    violations: frozenset[Literal["incorrect", "none"]] = Field(
-        frozenset({"incorrect", "none"}), description="The states that make an event"
-    )
-
-    @field_serializer("violations")
-    def _in_order(self, value: frozenset[str]) -> list[str]:
-        return sorted(value)  # a set's own order differs from run to run
-
-    @model_validator(mode="after")
-    def _leave_below_enter(self) -> "MaskConfig":
-        if self.leave_score > self.enter_score:
-            raise ValueError(
-                f"leave_score = {self.leave_score} must not be above enter_score = {self.enter_score}; lower it"
-            )
-        return self
-
-
 class CameraConfig(Section):
     """One camera; `[defaults]` gives the keys a camera leaves out."""
 
     source: str = Field(description="URI of the camera; see `edged config schema` and README")
     rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise to turn each picture")
+    flip: Literal["none", "horizontal", "vertical"] = Field(
+        "none", description="Mirror each picture, once it is turned: left and right, or top and bottom"
+    )
     region: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 1.0, 1.0), description="Part of the picture to watch: left, top, right, bottom, from 0 to 1"
     )
@@ -84,7 +45,36 @@ class CameraConfig(Section):
     stall_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
         5, description="No picture for this long is a stalled camera"
     )
+    credentials_file: Path | None = Field(
+        None, description="File with one line, user:password, for an rtsp camera; readable by edged's user only"
+    )
+    reset: bool = Field(
+        False,
+        description="When opening a lost camera again and again fails, reset its USB device or restart nvargus-daemon",
+    )
+    profile: Profile = Field(
+        "entrance", description='What faces are asked: "entrance" mask, "classroom" also attention, "driver" drowsiness'
+    )
+    field_of_view: Annotated[float, Field(ge=10, le=170)] = Field(
+        60, description="Degrees that the camera's whole picture spans from left to right"
+    )
     mask: MaskConfig = Field(default_factory=MaskConfig, description="Overrides of [mask] for this camera")
+    attention: AttentionConfig = Field(
+        default_factory=AttentionConfig, description="Overrides of [attention] for this camera"
+    )
+    drowsiness: DrowsinessConfig = Field(
+        default_factory=DrowsinessConfig, description="Overrides of [drowsiness] for this camera"
+    )
+
+    @property
+    def wants(self) -> Wants:
+        """What this camera's faces are asked: its profile, and where `enabled` says otherwise, that."""
+        usual = PROFILES[self.profile]
+        return Wants(
+            mask=usual.mask if self.mask.enabled is None else self.mask.enabled,
+            attention=usual.attention if self.attention.enabled is None else self.attention.enabled,
+            drowsiness=usual.drowsiness if self.drowsiness.enabled is None else self.drowsiness.enabled,
+        )
 
     @field_validator("source")
     @classmethod
@@ -99,9 +89,29 @@ class CameraConfig(Section):
             raise ValueError("left, top, right, bottom must leave at least a twentieth of the picture")
         return value
 
+    @model_validator(mode="after")
+    def _one_password(self) -> "CameraConfig":
+        if self.credentials_file is not None:
+            if not self.source.startswith(STREAMS):
+                raise ValueError("credentials_file is for rtsp and rtsps cameras")
+            if has_password(self.source):
+                raise ValueError("source holds a user and password already: take them out, or credentials_file")
+        return self
+
+    @model_validator(mode="after")
+    def _fast_enough(self) -> "CameraConfig":
+        for name, wanted, least in (
+            ("attention", self.wants.attention, LEAST_FPS_FOR_ATTENTION),
+            ("drowsiness", self.wants.drowsiness, LEAST_FPS_FOR_DROWSINESS),
+        ):
+            if wanted and self.fps < least:
+                raise ValueError(f"fps = {self.fps:g} is too slow to tell {name}; give it {least:g} or more")
+        return self
+
 
 DetectorName = Literal["edged", "mtcnn", "retinaface"]
 DETECTORS: tuple[str, ...] = get_args(DetectorName)
+PoseName = Literal["edged", "heatmap", "pnp6"]
 
 
 class ModelsConfig(Section):
@@ -112,9 +122,10 @@ class ModelsConfig(Section):
         24, description="Smallest face looked for, in pixels; the cost grows with its inverse square"
     )
     least_score: Annotated[float, Field(ge=0.02, le=0.95)] = Field(
-        0.25,
+        0.35,
         description="Faces found with less are dropped; a new face needs more, by detector, before anything is said",
     )
+    pose: PoseName = Field("edged", description="What tells where heads point")
     threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
 
 
@@ -219,12 +230,14 @@ class ReportConfig(Section):
 
 
 class Config(Section):
-    """The whole file. `camera` holds each camera with `[defaults]` and `[mask]` already merged in."""
+    """The whole file. `camera` holds each camera with `[defaults]` and the tables about people already merged in."""
 
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     camera: dict[Identifier, CameraConfig] = Field(default_factory=dict)
     models: ModelsConfig = Field(default_factory=ModelsConfig)
     mask: MaskConfig = Field(default_factory=MaskConfig)
+    attention: AttentionConfig = Field(default_factory=AttentionConfig)
+    drowsiness: DrowsinessConfig = Field(default_factory=DrowsinessConfig)
     events: EventsConfig = Field(default_factory=EventsConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     mqtt: MqttConfig = Field(default_factory=MqttConfig)

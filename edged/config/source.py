@@ -1,23 +1,46 @@
 """Camera source URIs: which schemes there are, what each may say, and how one is shown without its password."""
 
 import re
+import shlex
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 OPTIONS = {
     "file": {"loop", "realtime"},
     "images": {"loop", "fps"},
-    "v4l2": {"width", "height", "fps"},
+    "v4l2": {"width", "height", "fps", "exposure", "mjpeg"},
+    "csi": {"width", "height", "fps", "exposure"},
+    "picamera": {"width", "height", "fps", "exposure"},
+    "gst": set(),
     "rtsp": set(),
     "rtsps": set(),
 }
-EXAMPLES = "v4l2:///dev/v4l/by-id/…, rtsp://host/path, file:///path.mp4?loop=1, images:///folder"
-LIMITS = {"loop": (0, 1), "realtime": (0, 1), "fps": (1, 240), "width": (16, 16_384), "height": (16, 16_384)}
+EXAMPLES = (
+    "csi://0, picamera://0, v4l2:///dev/v4l/by-id/…, rtsp://host/path, file:///path.mp4?loop=1, images:///folder, "
+    "gst:element ! element"
+)
+LIMITS = {
+    "loop": (0, 1),
+    "realtime": (0, 1),
+    "fps": (1, 240),
+    "width": (16, 16_384),
+    "height": (16, 16_384),
+    "exposure": (10, 1_000_000),  # microseconds
+    "mjpeg": (0, 1),
+}
+STREAMS = ("rtsp", "rtsps")
+NUMBERED = ("csi", "picamera")
+SIZE_STEP = 8
+"""Width and height that GStreamer or a Pi camera is asked for are multiples of this, so that rows have no padding."""
+SINKS = re.compile(r"(fd|app|fake|file|shm|autovideo|x[v]?image|gl\w*)sink")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A parsed source URI. `path` is the local path, decoded, empty for streams; `options` are whole numbers."""
+    """A parsed source URI. `options` are whole numbers.
+
+    `path` is the local path, decoded; the number of a csi or picamera; the elements of a gst pipeline; empty for streams.
+    """
 
     uri: str
     scheme: str
@@ -30,10 +53,14 @@ def parse_source(uri: str) -> Source:
 
     Raise ValueError saying what would be right.
     """
+    if uri.startswith("gst:"):
+        return Source(uri=uri, scheme="gst", path=_pipeline(uri.removeprefix("gst:")), options={})
     parts = urlsplit(uri)
     if parts.scheme not in OPTIONS:
         raise ValueError(f"unknown kind of source; use one of {EXAMPLES}")
-    local = parts.scheme not in ("rtsp", "rtsps")
+    if parts.scheme in NUMBERED:
+        return _numbered(uri, parts)
+    local = parts.scheme not in STREAMS
     if local and parts.netloc:
         raise ValueError(f"a local path needs three slashes: {parts.scheme}:///{parts.netloc}{parts.path}")
     if local and len(parts.path) < 2:
@@ -63,6 +90,53 @@ def redact(uri: str) -> str:
     """
     without_user = re.sub(r"(?<!/)//(?!/).*@", "//***@", uri, flags=re.DOTALL)
     return re.sub(r"(?i)((?:password|passwd|pass|pwd)=)[^&\s'\"]+", r"\1***", without_user)
+
+
+def has_password(uri: str) -> bool:
+    """Whether a stream's URI holds a user or a password, which a file readable by few should hold."""
+    return uri.startswith(STREAMS) and redact(uri) != uri
+
+
+def with_credentials(uri: str, credentials: str) -> str:
+    """A stream's URI with `user:password` put in, quoted, in the place of any that it holds."""
+    user, _, password = credentials.strip().partition(":")
+    scheme, rest = uri.split("://", 1)
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}{slash}{path}"
+
+
+def _numbered(uri: str, parts: SplitResult) -> Source:
+    """A camera known by its number, as in csi://0."""
+    if not re.fullmatch(r"\d{1,2}", parts.netloc) or parts.path not in ("", "/") or parts.fragment:
+        raise ValueError(
+            f"a {parts.scheme} camera is named by its number, as in {parts.scheme}://0?width=1280&height=720"
+        )
+    options = _options(parts.scheme, parts.query)
+    if ("width" in options) != ("height" in options):
+        raise ValueError("width and height go together: give both, or neither")
+    for name in ("width", "height"):
+        if options.get(name, 0) % SIZE_STEP:
+            raise ValueError(f"option {name}={options[name]} must be a multiple of {SIZE_STEP}")
+    return Source(uri=uri, scheme=parts.scheme, path=str(int(parts.netloc)), options=options)
+
+
+def _pipeline(text: str) -> str:
+    """The elements of a GStreamer pipeline that ends in raw or decoded video; a sink is put after it."""
+    try:
+        elements = " ".join(shlex.split(text)).split("!")
+    except ValueError as error:
+        raise ValueError(f"the pipeline's quotes do not match ({error})") from None
+    if not all(element.strip() for element in elements):
+        raise ValueError("a pipeline is elements with a ! between two of them, as in gst:v4l2src ! jpegdec")
+    last = elements[-1].split()[0]
+    if SINKS.fullmatch(last):
+        raise ValueError(f"the pipeline must not end in a sink ({last}); edged puts its own there")
+    if re.search(r"(?i)user-pw|password|://[^/\s]*@", text):
+        raise ValueError(
+            "a password in a pipeline would show in the list of processes; use rtsp:// with credentials_file"
+        )
+    return text.strip()
 
 
 def _options(scheme: str, query: str) -> dict[str, int]:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edged.capture import FrameInbox
 from edged.errors import EdgedError
@@ -26,6 +26,7 @@ class CameraActivity:
     faulty: int = 0
     """Frames that a model could not be run on."""
     counts: Mapping[str, int] | None = None
+    attention: Mapping[str, int] | None = None
     times: StageTimes | None = None
     age_s: float = 0.0
     """From capture to the end of analysis, for the last frame."""
@@ -78,7 +79,12 @@ class AnalysisWorker(Worker):
         with self._lock:
             old = self._activity[frame.camera]
             self._activity[frame.camera] = CameraActivity(
-                old.frames + 1, old.faulty, outcome.counts(), pipeline.times, max(0.0, now - frame.time_s)
+                frames=old.frames + 1,
+                faulty=old.faulty,
+                counts=outcome.counts(),
+                attention=outcome.attention_counts(),
+                times=pipeline.times,
+                age_s=max(0.0, now - frame.time_s),
             )
 
     def _faulty(self, camera: str, error: EdgedError) -> None:
@@ -88,7 +94,7 @@ class AnalysisWorker(Worker):
         self.problem = str(error)
         with self._lock:
             old = self._activity[camera]
-            self._activity[camera] = CameraActivity(old.frames, old.faulty + 1, old.counts, old.times, old.age_s)
+            self._activity[camera] = replace(old, faulty=old.faulty + 1)
 
     def _let_time_pass(self, now_s: float) -> None:
         """Once a second, end the events of cameras that fell silent: without frames nobody is seen to have left."""
@@ -110,4 +116,4 @@ class AnalysisWorker(Worker):
         self._recorder.record(outcome.events, outcome.encounters)
         with self._lock:
             old = self._activity[camera]
-            self._activity[camera] = CameraActivity(old.frames, old.faulty, outcome.counts(), old.times, old.age_s)
+            self._activity[camera] = replace(old, counts=outcome.counts(), attention=outcome.attention_counts())

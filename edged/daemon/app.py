@@ -1,5 +1,6 @@
 """The one place that knows every part: builds them, starts them in order, watches over them, stops them in reverse."""
 
+import json
 import logging
 import signal
 import threading
@@ -12,8 +13,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged import __version__, messages
-from edged.assembly import load_models
+from edged.assembly import load_models, model_names, wanted
 from edged.config import Config, load_config
+from edged.daemon.cooling import Cooling
 from edged.daemon.parts import Telling, build_watching
 from edged.daemon.reporter import Reporter
 from edged.daemon.status import StatusServer, socket_path
@@ -22,22 +24,26 @@ from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import ConfigError, EdgedError, Unavailable
 from edged.ports import Clock
-from edged.publish import Command, Publisher, check_mqtt, device_discovery, read_password
+from edged.publish import Command, Publisher, check_mqtt, device_discovery, platforms, read_password
 from edged.recorder import Recorder
 from edged.report.day import day_of, parse_day
-from edged.store import Store, StoreReader
+from edged.store import MetaRow, Store, StoreReader
+from edged.store.reader import parsed_json
 from edged.store.upkeep import Upkeep
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
+ANNOUNCED = "announced"
+"""Under which the store remembers the components that Home Assistant was ever told of."""
+
 TICK_S = 0.25
 LOOK_INTERVAL_S = 1.0
 STATE_INTERVAL_S = 60.0
 LAST_WORDS_S = 0.7
 PUBLISHER_STUCK_AFTER_S = 60.0
-RELOADABLE = {"camera", "mask", "events", "models", "mqtt", "report"}
+RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report"}
 
 
 class App:
@@ -61,7 +67,7 @@ class App:
         if self._notifier.missing:
             raise Unavailable("systemd waits for word, but systemd-python is missing; install edged[systemd]")
         self._device = device_id(config.device.id)
-        self._models = load_models(config.models)
+        self._models = load_models(config.models, wanted(config))
         store = Store(config.store.path)
         upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
         self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
@@ -72,9 +78,11 @@ class App:
         self._reload_problem: str | None = None
         self._state: dict[str, Any] = {}
         self._state_told_s = float("-inf")
+        self._announced: dict[str, str] = {}
         self._telling = self._build_telling()
         self._watching = build_watching(config, self._models, self._new_recorder())
         self._watch = CameraWatch(config, self._recorder, clock, self._retain)
+        self._cooling = Cooling(clock, lambda: (self._config, self._watching.cameras))
         self._status = StatusServer(socket_path(config.store.path), self._status_answer)
 
     def run(self) -> int:
@@ -89,6 +97,7 @@ class App:
         self._store.start()
         self._start_telling()
         self._watching.start()
+        self._cooling.start()
         self._status.open()
         self._status.start()
         self._notifier.ready()
@@ -99,6 +108,7 @@ class App:
         """In reverse, within five seconds: pictures, analysis, messages, store."""
         self._notifier.stopping()
         self._status.stopping.set()
+        self._cooling.stopping.set()
         self._telling.reporter.stopping.set()
         self._watching.stop()
         self._watch.finish("stopped")
@@ -106,6 +116,7 @@ class App:
         self._deliver_last_words()
         self._stop_telling()
         self._status.stop(1.0)
+        self._cooling.stop(0.5)
         if self._store.stop(2.0):
             self._store.close()
         else:
@@ -152,11 +163,12 @@ class App:
         self._watch.look(self._watching)
         publisher = self._telling.publisher
         errors = self._health.errors(self._watching, publisher.problem if publisher else None, self._reload_problem)
+        errors += self._cooling.problems()
         try:
             outbox: int | None = self._reader.outbox_depth()
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
-        state = self._health.state(errors, outbox)
+        state = self._health.state(errors, outbox, self._cooling.heat)
         now_s = self._clock.monotonic_s()
         changed = _steady(state) != _steady(self._state)
         self._state = state
@@ -176,7 +188,7 @@ class App:
         return not stuck
 
     def _workers(self) -> list[Worker]:
-        return [self._store, self._status, self._telling.reporter, *self._watching.workers]
+        return [self._store, self._status, self._cooling, self._telling.reporter, *self._watching.workers]
 
     def _obey(self) -> None:
         """Carry out what came over MQTT."""
@@ -225,8 +237,8 @@ class App:
         if not config.camera:
             raise ConfigError("no camera is left in it")
         check_mqtt(config.mqtt)
-        if "models" in changed:
-            self._models = load_models(config.models)
+        if "models" in changed or _models_of(config) != _models_of(self._config):
+            self._models = load_models(config.models, wanted(config))
             self._health = replace(self._health, models=self._models.backends)
         self._config = config
         if changed & {"mqtt", "report", "camera", "device"}:  # discovery lists the cameras
@@ -235,7 +247,7 @@ class App:
             self._telling = self._build_telling()
             self._start_telling()
             self._state_told_s = float("-inf")
-        if changed & {"camera", "mask", "events", "models", "mqtt"}:
+        if changed & {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt"}:
             self._watching.stop()
             self._watch.finish("reload")
             self._watching = build_watching(config, self._models, self._new_recorder())
@@ -246,19 +258,27 @@ class App:
     def _build_telling(self) -> Telling:
         config, publisher = self._config, None
         if config.mqtt.host is not None:
-            discovery = device_discovery(config, self._device) if config.mqtt.discovery else None
             publisher = Publisher(
                 config.mqtt,
                 self._device,
                 self._reader,
                 self._store.acknowledge,
-                discovery=discovery,
+                discovery=self._discovery() if config.mqtt.discovery else None,
                 password=read_password(config.mqtt),
             )
         publish = lambda report: self._retain(messages.REPORT_DAILY, report, 1)  # noqa: E731
         return Telling(
             publisher, Reporter(config, self._reader, self._store, self._clock, publish, self._models.hashes)
         )
+
+    def _discovery(self) -> dict[str, Any]:
+        """What Home Assistant is told; it has to be told of what is gone, so what was ever announced is remembered."""
+        stored = parsed_json(self._reader.meta(ANNOUNCED))
+        self._announced = (stored if isinstance(stored, dict) else {}) | self._announced
+        discovery = device_discovery(self._config, self._device, self._announced)
+        self._announced = platforms(discovery)
+        self._store.submit([MetaRow(ANNOUNCED, json.dumps(self._announced))])
+        return discovery
 
     def _start_telling(self) -> None:
         if self._telling.publisher:
@@ -310,12 +330,16 @@ class App:
     def _status_answer(self) -> dict[str, Any]:
         publisher = self._telling.publisher
         broker = {"configured": publisher is not None, "connected": bool(publisher and publisher.connected)}
-        return self._health.status(self._watching, self._state, broker)
+        return self._health.status(self._config, self._watching, self._state, broker)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()
 
 
+def _models_of(config: Config) -> tuple[str, ...]:
+    return model_names(config.models, wanted(config))
+
+
 def _steady(state: messages.Payload) -> messages.Payload:
     """The state document without what changes all the time by itself."""
-    return {key: value for key, value in state.items() if key not in ("ts", "uptime_s", "outbox")}
+    return {key: value for key, value in state.items() if key not in ("ts", "uptime_s", "outbox", "temperature_c")}

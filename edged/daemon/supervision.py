@@ -7,18 +7,18 @@ from typing import Any
 
 from edged import __version__, messages
 from edged.capture import CameraState
-from edged.config import Config
+from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.parts import Watching
 from edged.memory import resident_mb
 from edged.ports import Clock
 from edged.recorder import Recorder
 from edged.store.worker import StoreWorker
+from edged.thermal import Heat
 
 Retain = Callable[[str, str, int], None]
 
 COUNTS_QOS, STATUS_QOS = 0, 1
-TROUBLES = ("stalled", "reconnecting", "offline")
 
 
 @dataclass(slots=True)
@@ -45,7 +45,8 @@ class CameraWatch:
             self._frames[camera] = state.frames
             self.recorder.seen(camera, max(0, frames), watching.inbox.take_dropped(camera), state.status)
         for camera, activity in watching.analysis.activity().items():
-            self._tell_counts(camera, activity)
+            if camera in self.config.camera:
+                self._tell_people(camera, activity)
 
     def finish(self, reason: str) -> None:
         """End the events of cameras in trouble: nobody looks after these cameras any more."""
@@ -63,23 +64,32 @@ class CameraWatch:
         )
         self.retain(messages.camera_status(camera), messages.encode(payload), STATUS_QOS)
 
-    def _tell_counts(self, camera: str, activity: CameraActivity) -> None:
-        if activity.counts is None or self._told.get(f"{camera} counts") == str(activity.counts):
-            return
-        self._told[f"{camera} counts"] = str(activity.counts)
-        payload = messages.counts_payload(activity.counts, self.clock.utc_ms())
-        self.retain(messages.camera_counts(camera), messages.encode(payload), COUNTS_QOS)
+    def _tell_people(self, camera: str, activity: CameraActivity) -> None:
+        """Publish how many are present, by what the camera's profile follows, when that has changed."""
+        wants, now = self.config.camera[camera].wants, self.clock.utc_ms()
+        masks, attention = mask_counts(wants, activity), attention_counts(wants, activity)
+        if masks is not None and self._is_news(f"{camera} counts", masks):
+            payload = messages.counts_payload(masks, now)
+            self.retain(messages.camera_counts(camera), messages.encode(payload), COUNTS_QOS)
+        if attention is not None and self._is_news(f"{camera} attention", attention):
+            payload = messages.attention_payload(attention, now)
+            self.retain(messages.camera_attention(camera), messages.encode(payload), COUNTS_QOS)
+
+    def _is_news(self, key: str, counts: Mapping[str, int | None]) -> bool:
+        if self._told.get(key) == str(counts):
+            return False
+        self._told[key] = str(counts)
+        return True
 
     def _follow_event(self, camera: str, state: CameraState) -> None:
-        """A camera in trouble for `stall_seconds` is an event until it is back."""
-        opened = self._events.get(camera)
-        trouble = "stalled" if state.status == "stalled" else "lost"
-        if state.status == "online":
+        """A camera lost for `stall_seconds`, silent for as long, or with bad pictures is an event until it is well."""
+        opened, trouble = self._events.get(camera), trouble_of(state)
+        if trouble is None:
             if opened is not None:
                 self._end_event(camera, "back")
         elif opened is None:
             patience = self.config.camera[camera].stall_seconds
-            if state.status == "stalled" or self.clock.monotonic_s() - state.since_s >= patience:
+            if trouble != "lost" or self.clock.monotonic_s() - state.since_s >= patience:
                 self._number += 1
                 key = f"{camera}-camera-{self._number}"
                 self._events[camera] = (key, trouble)
@@ -91,6 +101,26 @@ class CameraWatch:
     def _end_event(self, camera: str, reason: str) -> None:
         key, was = self._events.pop(camera)
         self.recorder.camera_event(camera, "end", was, {}, key, reason)
+
+
+def trouble_of(state: CameraState) -> str | None:
+    """What a camera event calls the camera's present trouble: "lost", "stalled", or what is wrong with its pictures."""
+    if state.status == "online":
+        return state.trouble
+    return "stalled" if state.status == "stalled" else "lost"
+
+
+def mask_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int] | None:
+    """People present by mask state; None before the first frame, and where nobody asks for masks."""
+    return activity.counts if wants.mask else None
+
+
+def attention_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int | None] | None:
+    """People present by attention, each count None that nobody asks for; None as a whole where nobody asks for any."""
+    if activity.attention is None or not wants.landmarks:
+        return None
+    asked = {"present": True, "drowsy": wants.drowsiness}
+    return {key: count if asked.get(key, wants.attention) else None for key, count in activity.attention.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +141,11 @@ class Health:
             problems.append(f"{self.store.dropped} rows were lost while nothing could be stored")
         for camera, worker in watching.cameras.items():
             state = worker.state()
-            if state.status in TROUBLES and not worker.ended:
-                problems.append(f"camera {camera} is {state.status}: {state.reason}")
+            if trouble_of(state) and not worker.ended:
+                problems.append(f"camera {camera} is {state.trouble or state.status}: {state.reason}")
         return [problem for problem in problems if problem]
 
-    def state(self, errors: list[str], outbox: int | None) -> messages.Payload:
+    def state(self, errors: list[str], outbox: int | None, heat: Heat) -> messages.Payload:
         """The `state` topic's document."""
         return messages.state_payload(
             version=__version__,
@@ -127,13 +157,19 @@ class Health:
             outbox=outbox,
             errors=errors,
             at=self.clock.utc_ms(),
+            temperature_c=heat.temperature_c,
+            throttled=heat.throttled,
         )
 
-    def status(self, watching: Watching, state: Mapping[str, Any], broker: Mapping[str, Any]) -> dict[str, Any]:
+    def status(
+        self, config: Config, watching: Watching, state: Mapping[str, Any], broker: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """The whole answer to `edged status --json`."""
         activity = watching.analysis.activity()
         cameras = {
-            camera: self._camera(worker.state(), activity[camera]) for camera, worker in watching.cameras.items()
+            camera: self._camera(config.camera[camera], worker.state(), activity[camera])
+            for camera, worker in watching.cameras.items()
+            if camera in config.camera  # a reload replaces the one a moment before the other
         }
         first = watching.analysis.first_frame_s
         return {
@@ -146,9 +182,10 @@ class Health:
         }
 
     @staticmethod
-    def _camera(state: CameraState, activity: CameraActivity) -> dict[str, Any]:
+    def _camera(config: CameraConfig, state: CameraState, activity: CameraActivity) -> dict[str, Any]:
         times = activity.times
         return {
+            "profile": config.profile,
             "status": state.status,
             "reason": state.reason,
             "since_s": round(time.monotonic() - state.since_s, 1),
@@ -157,7 +194,8 @@ class Health:
             "frames_analysed": activity.frames,
             "frames_faulty": activity.faulty,
             "frame_age_ms": round(activity.age_s * 1000, 1),
-            "counts": activity.counts,
+            "counts": mask_counts(config.wants, activity),
+            "attention": attention_counts(config.wants, activity),
             "stages_ms": times
             and {stage: round(getattr(times, stage) * 1000, 2) for stage in ("detect", "track", "analyse", "decide")},
         }

@@ -2,23 +2,35 @@
 
 from dataclasses import dataclass
 
+from edged.events.drowsiness import DrowsinessEvents
+from edged.events.inattention import InattentionEvents
 from edged.events.mask import MaskEvents
 from edged.types import Event, Signals
 
 
 @dataclass(slots=True)
 class Events:
-    """One camera's events of every kind its profile wants."""
+    """One camera's events of every kind; those its profile does not want are None."""
 
-    mask: MaskEvents
+    mask: MaskEvents | None = None
+    inattention: InattentionEvents | None = None
+    drowsiness: DrowsinessEvents | None = None
 
     def update(self, time_s: float, signals: Signals) -> list[Event]:
         """The events this frame causes, in the order they are to be told."""
-        return self.mask.update(time_s, signals.masks)
+        events: list[Event] = []
+        if self.mask:
+            events += self.mask.update(time_s, signals.masks)
+        if self.inattention:
+            events += self.inattention.update(time_s, signals.masks, signals.attention)
+        if self.drowsiness:
+            events += self.drowsiness.update(time_s, signals.masks, signals.drowsiness)
+        return events
 
     def finish(self, time_s: float, reason: str) -> list[Event]:
         """End everything that is open: the camera is stopping, or its settings change."""
-        return self.mask.finish(time_s, reason)
+        kinds = (self.mask, self.inattention, self.drowsiness)
+        return [event for kind in kinds if kind for event in kind.finish(time_s, reason)]
 
 
 __all__ = ["Events"]

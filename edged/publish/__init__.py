@@ -2,9 +2,19 @@
 
 from edged.publish.commands import VERBS, Command
 from edged.publish.credentials import check_mqtt, read_password
-from edged.publish.discovery import device_discovery
+from edged.publish.discovery import device_discovery, platforms
 from edged.publish.pace import Timing
 from edged.publish.probe import probe_broker
 from edged.publish.publisher import Publisher
 
-__all__ = ["VERBS", "Command", "Publisher", "Timing", "check_mqtt", "device_discovery", "probe_broker", "read_password"]
+__all__ = [
+    "VERBS",
+    "Command",
+    "Publisher",
+    "Timing",
+    "check_mqtt",
+    "device_discovery",
+    "platforms",
+    "probe_broker",
+    "read_password",
+]

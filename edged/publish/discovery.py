@@ -1,14 +1,20 @@
 """Builds what Home Assistant needs to show the device by itself: one device, its cameras, what each of them tells."""
 
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from edged import __version__, messages
-from edged.config import Config, MqttConfig
+from edged.config import CameraConfig, Config, MqttConfig, Wants
 
 Component = dict[str, Any]
 
-# Payloads of camera/<id>/violation name one of these.
-VIOLATIONS = ("mask_none", "mask_incorrect")
+# Payloads of camera/<id>/violation name one of these, by what the camera's profile follows.
+VIOLATIONS = {
+    "mask": ("mask_none", "mask_incorrect"),
+    "attention": ("inattention_long", "inattention_repeated"),
+    "drowsiness": tuple(f"drowsiness_{reason}" for reason in ("microsleep", "sleep", "perclos", "yawning", "nodding")),
+}
 COUNTS = {
     "present": "people",
     "correct": "masks worn correctly",
@@ -16,6 +22,14 @@ COUNTS = {
     "none": "without a mask",
     "uncertain": "uncertain",
 }
+ATTENTION = {"attentive": "attentive", "away": "looking away", "unknown": "attention unknown"}
+DROWSINESS = {"drowsy": "drowsy"}
+
+MOST_REMEMBERED = 500
+"""Sixteen cameras have not half as many components."""
+
+Platforms = dict[str, str]
+"""Home Assistant's platform of each component by its name."""
 
 
 def discovery_topic(mqtt: MqttConfig, device_id: str) -> str:
@@ -23,14 +37,22 @@ def discovery_topic(mqtt: MqttConfig, device_id: str) -> str:
     return f"{mqtt.discovery_prefix}/device/{_identity(device_id)}/config"
 
 
-def device_discovery(config: Config, device_id: str) -> dict[str, Any]:
-    """Home Assistant's device discovery payload; refers to no topic but those the device publishes."""
+def device_discovery(config: Config, device_id: str, formerly: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Home Assistant's device discovery payload; refers to no topic but those the device publishes.
+
+    `formerly` are the platforms of all components that were ever announced: those that are no more are named with
+    nothing but their platform, which has Home Assistant remove them.
+    """
     root = f"{config.mqtt.prefix}/{device_id}"
     identity = _identity(device_id)
     components = {
         name: {"unique_id": f"{identity}_{name}", **component}
-        for name, component in [*_device(root), *(part for camera in config.camera for part in _camera(root, camera))]
+        for name, component in [
+            *_device(root, config),
+            *(part for name, camera in config.camera.items() for part in _camera(root, name, camera)),
+        ]
     }
+    gone = {name: {"p": platform} for name, platform in (formerly or {}).items() if name not in components}
     return {
         "dev": {
             "ids": [identity],
@@ -42,29 +64,33 @@ def device_discovery(config: Config, device_id: str) -> dict[str, Any]:
         "o": {"name": "edged", "sw": __version__},
         "availability_topic": f"{root}/{messages.AVAILABILITY}",
         "qos": 1,
-        "cmps": components,
+        "cmps": components | gone,
     }
+
+
+def platforms(discovery: Mapping[str, Any]) -> Platforms:
+    """The components a payload announces or removes: `formerly` for the next one, those in use first."""
+    return {name: component["p"] for name, component in islice(discovery["cmps"].items(), MOST_REMEMBERED)}
 
 
 def _identity(device_id: str) -> str:
     return f"edged_{device_id}"
 
 
-def _device(root: str) -> list[tuple[str, Component]]:
+def _device(root: str, config: Config) -> list[tuple[str, Component]]:
     state = {"state_topic": f"{root}/{messages.STATE}", "entity_category": "diagnostic"}
+    compliance = {
+        "p": "sensor",
+        "name": "Compliance, last full day",
+        "state_topic": f"{root}/{messages.REPORT_DAILY}",
+        # A day with too few people has no figure; Home Assistant reads "None" as unknown.
+        "value_template": "{{ value_json.compliance_percent }}",
+        "unit_of_measurement": "%",
+        "suggested_display_precision": 1,
+    }
+    masks = any(camera.wants.mask for camera in config.camera.values())
     return [
-        (
-            "compliance",
-            {
-                "p": "sensor",
-                "name": "Compliance, last full day",
-                "state_topic": f"{root}/{messages.REPORT_DAILY}",
-                # A day with too few people has no figure; Home Assistant reads "None" as unknown.
-                "value_template": "{{ value_json.compliance_percent }}",
-                "unit_of_measurement": "%",
-                "suggested_display_precision": 1,
-            },
-        ),
+        *([("compliance", compliance)] if masks else []),
         ("mode", {"p": "sensor", "name": "Mode", **state, "value_template": "{{ value_json.mode }}"}),
         (
             "outbox",
@@ -89,14 +115,8 @@ def _device(root: str) -> list[tuple[str, Component]]:
     ]
 
 
-def _camera(root: str, camera: str) -> list[tuple[str, Component]]:
-    label = camera.replace("_", " ").replace("-", " ")
-    violation = {
-        "p": "event",
-        "name": f"{label} violation",
-        "state_topic": f"{root}/{messages.camera_violation(camera)}",
-        "event_types": list(VIOLATIONS),
-    }
+def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Component]]:
+    label, wants = camera.replace("_", " ").replace("-", " "), config.wants
     status = {
         "p": "binary_sensor",
         "name": f"{label} camera",
@@ -105,17 +125,37 @@ def _camera(root: str, camera: str) -> list[tuple[str, Component]]:
         "device_class": "connectivity",
         "entity_category": "diagnostic",
     }
-    counts = [
+    types = _event_types(wants)
+    violation = {
+        "p": "event",
+        "name": f"{label} violation",
+        "state_topic": f"{root}/{messages.camera_violation(camera)}",
+        "event_types": types,
+    }
+    people: dict[str, str] = {}
+    attention = (ATTENTION if wants.attention else {}) | (DROWSINESS if wants.drowsiness else {})
+    if attention:
+        # A camera that does not look for masks publishes no counts of them.
+        present = {} if wants.mask else {"present": COUNTS["present"]}
+        people = dict.fromkeys(present | attention, f"{root}/{messages.camera_attention(camera)}")
+    if wants.mask:
+        people |= dict.fromkeys(COUNTS, f"{root}/{messages.camera_counts(camera)}")
+    meanings = COUNTS | attention
+    sensors = [
         (
             f"{camera}_{key}",
             {
                 "p": "sensor",
-                "name": f"{label} {meaning}",
-                "state_topic": f"{root}/{messages.camera_counts(camera)}",
+                "name": f"{label} {meanings[key]}",
+                "state_topic": topic,
                 "value_template": f"{{{{ value_json['{key}'] }}}}",
                 "state_class": "measurement",
             },
         )
-        for key, meaning in COUNTS.items()
+        for key, topic in people.items()
     ]
-    return [(f"{camera}_violation", violation), (f"{camera}_status", status), *counts]
+    return [*([(f"{camera}_violation", violation)] if types else []), (f"{camera}_status", status), *sensors]
+
+
+def _event_types(wants: Wants) -> list[str]:
+    return [name for kind, names in VIOLATIONS.items() if getattr(wants, kind) for name in names]

@@ -2,12 +2,13 @@
 
 from edged.report.build import build_report, stored_report
 from edged.report.canonical import canonical_json, report_sha256
-from edged.report.counts import list_violations
+from edged.report.counts import INCIDENTS, list_violations
 from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
 from edged.report.page import render_html
 from edged.report.table import render_csv
 
 __all__ = [
+    "INCIDENTS",
     "build_report",
     "canonical_json",
     "day_of",

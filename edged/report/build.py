@@ -16,6 +16,7 @@ from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
 from edged.report.day import MINUTE_MS, Span, wall_clock
 from edged.report.tally import LEAST_JUDGED, Blocks, percent, withhold_unwatched
 from edged.report.trend import build_trend
+from edged.report.vigilance import attention_section, drowsiness_section
 from edged.store import StoreReader
 
 Report = dict[str, Any]
@@ -56,18 +57,21 @@ def build_report(
     figure = withhold_unwatched(passages.total.figure(), watched)
     outages = _gaps(cameras, reported)
     by_hour = _by_hour(passages, cameras, reported)
+    masks = _masks_followed(config, passages)
     return {
         **_head(config, reported),
+        "masks_followed": masks,
         **figure,
         "coverage_percent": watched,
         "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
-        "verdict": _verdict(config.report.target_percent, figure["interval"]),
+        "verdict": _verdict(config.report.target_percent, figure["interval"]) if masks else None,
         "trend": build_trend(reader, day, figure),
         "by_hour": by_hour,
         "worst_hours": _worst(by_hour),
         "by_camera": _by_camera(passages, cameras, outages, reported),
         "violations": _violations(happenings),
         "gaps": _listed_gaps(outages, reported),
+        **_vigilance(config, passages, happenings, reported),
         "outside_open_hours": passages.outside.counts() | {"violations": happenings.outside},
         "device_health": _health(reader, passages, happenings),
         "origin": {"edged": __version__, "models": dict(models or {}), "config_sha256": config_sha256},
@@ -150,6 +154,7 @@ def _by_camera(
         rows.append(
             {
                 "camera": camera,
+                "masks_followed": camera not in reported.maskless or camera in passages.by_camera,
                 **withhold_unwatched(passages.by_camera.get(camera, Blocks()).figure(), watched),
                 "coverage_percent": watched,
                 "gaps": len(own),
@@ -157,6 +162,26 @@ def _by_camera(
             }
         )
     return rows
+
+
+def _masks_followed(config: Config, passages: Passages) -> bool:
+    """Whether the day has anything to do with masks; without a camera nobody said that it has not."""
+    asked = [camera.wants.mask for camera in config.camera.values()]
+    return any(asked) or not asked or passages.total.whole.encounters > 0
+
+
+def _vigilance(config: Config, passages: Passages, happenings: Happenings, reported: ReportedDay) -> Report:
+    """Sections on attention and drowsiness, each there only where cameras follow it, or did on that day."""
+    followed = {
+        name: [camera for camera, settings in config.camera.items() if getattr(settings.wants, name)]
+        for name in ("attention", "drowsiness")
+    }
+    vigilance, hours = passages.vigilance, reported.hours
+    sections = {
+        "attention": attention_section(followed["attention"], vigilance, happenings.incidents["inattention"], hours),
+        "drowsiness": drowsiness_section(followed["drowsiness"], vigilance, happenings.incidents["drowsiness"], hours),
+    }
+    return {name: section for name, section in sections.items() if section is not None}
 
 
 def _gaps(cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Gap]:

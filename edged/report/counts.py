@@ -11,11 +11,15 @@ from edged.config import Config
 from edged.messages import iso
 from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
 from edged.report.tally import Blocks, Tally
+from edged.report.vigilance import Incidents, Vigilance
 from edged.store import StoreReader
 
 Row = dict[str, Any]
 
 BLOCK_MS = 15 * MINUTE_MS
+INCIDENTS = ("inattention", "drowsiness")
+"""Kinds of events that tell of persons, besides masks."""
+
 MOST_LISTED = 40
 """Violations on the page; the CSV has every one."""
 
@@ -31,6 +35,8 @@ class ReportedDay:
     opened: Sequence[Span]
     until: int
     finished: bool
+    maskless: frozenset[str] = frozenset()
+    """Cameras that are not asked for masks: their passages are none without a verdict."""
 
     def is_open(self, utc_ms: int) -> bool:
         return any(span.start <= utc_ms < span.end for span in self.opened)
@@ -50,6 +56,7 @@ class Passages:
     by_hour: dict[int, Tally] = field(default_factory=dict)
     by_camera: dict[str, Blocks] = field(default_factory=dict)
     outside: Tally = field(default_factory=Tally)
+    vigilance: Vigilance = field(default_factory=Vigilance)
     unsynced: int = 0
 
 
@@ -62,6 +69,7 @@ class Happenings:
     held_back: int = 0
     outside: int = 0
     system: Counter[str] = field(default_factory=Counter)
+    incidents: Mapping[str, Incidents] = field(default_factory=lambda: {kind: Incidents() for kind in INCIDENTS})
     unsynced: int = 0
 
 
@@ -76,14 +84,15 @@ def reported_day(config: Config, day: date, now_ms: int) -> ReportedDay:
         opened=open_spans(day, zone, config.report.open_from, config.report.open_until),
         until=max(whole.start, min(now_ms, whole.end)),
         finished=is_finished(day, zone, now_ms),
+        maskless=frozenset(name for name, camera in config.camera.items() if not camera.wants.mask),
     )
 
 
-def list_violations(reader: StoreReader, config: Config, day: date) -> Iterator[Row]:
-    """Every violation of the day's open hours, oldest first, in the form the report lists the first ones."""
+def list_violations(reader: StoreReader, config: Config, day: date, kind: str = "mask") -> Iterator[Row]:
+    """Every event of `kind` in the day's open hours, oldest first, in the form the report lists the first ones."""
     reported = reported_day(config, day, 0)
     for hour in reported.hours:
-        for row in reader.events(*hour.span, kind="mask"):
+        for row in reader.events(*hour.span, kind=kind):
             if reported.is_open(row["started_at"]):
                 yield _violation(row, reported.zone)
 
@@ -96,8 +105,12 @@ def count_passages(reader: StoreReader, reported: ReportedDay) -> Passages:
         for start in range(hour.span.start, hour.span.end, BLOCK_MS):
             for row in reader.encounters(start, min(start + BLOCK_MS, hour.span.end)):
                 passages.unsynced += not row["clock_ok"]
-                if not reported.is_open(row["first_seen"]):
+                opened, judged = reported.is_open(row["first_seen"]), _was_judged(row, reported)
+                if opened:
+                    passages.vigilance.add(row)
+                elif judged:
                     passages.outside.add(row["state"])
+                if not (opened and judged):
                     continue
                 block = (row["first_seen"] - reported.whole.start) // BLOCK_MS
                 tally.add(row["state"])
@@ -108,14 +121,24 @@ def count_passages(reader: StoreReader, reported: ReportedDay) -> Passages:
 
 def count_events(reader: StoreReader, reported: ReportedDay) -> Happenings:
     happenings = Happenings()
-    for hour in reported.hours:
+    for number, hour in enumerate(reported.hours):
         for row in reader.events(*hour.span):
             happenings.unsynced += not row["clock_ok"]
             if row["kind"] == "system":
                 happenings.system[row["state"]] += 1
             elif row["kind"] == "mask":
                 _count_violation(happenings, row, reported)
+            elif (incidents := happenings.incidents.get(row["kind"])) is not None:
+                if reported.is_open(row["started_at"]):
+                    incidents.add(_violation(row, reported.zone), number)
+                else:
+                    incidents.outside += 1
     return happenings
+
+
+def _was_judged(row: Mapping[str, Any], reported: ReportedDay) -> bool:
+    """Whether a mask was looked for. Of a camera that is not asked now, votes tell that it was at that time."""
+    return row["camera"] not in reported.maskless or any((row["votes"] or {}).values())
 
 
 def _count_violation(happenings: Happenings, row: Mapping[str, Any], reported: ReportedDay) -> None:

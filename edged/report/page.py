@@ -27,6 +27,21 @@ WITHHELD_WORDS = {
     "few": "Fewer than 30 passages were judged: too few for a percentage.",
     "coverage": "Less than half of the open time was watched: no percentage speaks for the whole day.",
 }
+DISTRACTION_WORDS = {"long": "Long look away", "repeated": "Repeated looks away"}
+DROWSINESS_WORDS = {
+    "microsleep": "Microsleep",
+    "sleep": "Sleep",
+    "perclos": "PERCLOS",
+    "yawning": "Yawning",
+    "nodding": "Nodding",
+}
+LEVEL_WORDS = {
+    "alarm": "alarm",
+    "warning": "warning",
+    "notice": "notice",
+    "alert": "wide awake",
+    "unknown": "not known",
+}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -44,7 +59,14 @@ def render_html(report: Mapping[str, Any]) -> str:
             day=_long_date(report["date"]),
             charts={"hours": hour_chart(report), "answer": answer_scale(report), "spark": spark(report)},
             size={"width": WIDTH, "plot": PLOT_HEIGHT},
-            words={"state": STATE_WORDS, "reason": REASON_WORDS, "withheld": WITHHELD_WORDS},
+            words={
+                "state": STATE_WORDS,
+                "reason": REASON_WORDS,
+                "withheld": WITHHELD_WORDS,
+                "distraction": DISTRACTION_WORDS,
+                "drowsiness": DROWSINESS_WORDS,
+                "level": LEVEL_WORDS,
+            },
             sha256=report_sha256(report),
         )
     )

@@ -1,8 +1,8 @@
-"""The report as one CSV table: the day, its hours, and its violations, told apart by the first column."""
+"""The report as one CSV table: the day, its hours, its violations and more, told apart by the first column."""
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 COLUMNS = (
@@ -29,22 +29,80 @@ COLUMNS = (
     "site",
 )
 COUNTS = ("encounters", "judged", "correct", "incorrect", "none", "uncertain", "compliance_percent")
+VIGILANCE_COLUMNS = (
+    "passages",
+    "known_s",
+    "attentive_percent",
+    "distractions",
+    "eyes_read_s",
+    "drowsiness_events",
+    "highest_perclos_percent",
+    "yawns",
+    "nods",
+)
+"""After all others, and only where cameras follow attention or drowsiness."""
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def render_csv(report: Mapping[str, Any], violations: Iterable[Mapping[str, Any]] | None = None) -> str:
+Listed = Iterable[Mapping[str, Any]]
+
+
+def render_csv(
+    report: Mapping[str, Any], violations: Listed | None = None, incidents: Mapping[str, Listed] | None = None
+) -> str:
     """RFC 4180 text with a `day` row, an `hour` row for each hour, and a `violation` row for each violation.
 
-    `violations` are all of the day's (see `list_violations`); without them only those the report lists are written.
+    Where cameras follow it, an `attention` and a `drowsiness` row for the site (no camera) and for each camera, and an
+    `inattention event` or `drowsiness event` row for each such event. `violations` are all of the day's (see
+    `list_violations`), and `incidents` all of each other kind; without them only those the report lists are written.
     """
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, COLUMNS, restval="")
+    more = VIGILANCE_COLUMNS if "attention" in report or "drowsiness" in report else ()
+    table = csv.DictWriter(buffer, (*COLUMNS, *more), restval="")
     table.writeheader()
-    for row in (_day(report), *map(_hour, report["by_hour"])):
+    for row in (_day(report), *map(_hour, report["by_hour"]), *_attention(report), *_drowsiness(report)):
         table.writerow(_guarded(row | {"date": report["date"]}))
     for violation in report["violations"]["first"] if violations is None else violations:
         table.writerow(_guarded(_violation(violation) | {"date": report["date"]}))
+    for kind, listed in (_listed_incidents(report) | dict(incidents or {})).items():
+        for incident in listed:
+            table.writerow(_guarded(_violation(incident) | {"record": f"{kind} event", "date": report["date"]}))
     return buffer.getvalue()
+
+
+def _attention(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The site's row, then each camera's."""
+    if (section := report.get("attention")) is not None:
+        same = ("passages", "known_s", "attentive_percent")
+        for row, count in [
+            (section, section["distractions"]["count"]),
+            *((camera, camera["distractions"]) for camera in section["by_camera"]),
+        ]:
+            own = {name: row[name] for name in same}
+            yield {"record": "attention", "camera": row.get("camera"), **own, "distractions": count}
+
+
+def _drowsiness(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The site's row, then each camera's."""
+    if (section := report.get("drowsiness")) is not None:
+        same = ("passages", "eyes_read_s", "highest_perclos_percent", "yawns", "nods")
+        for row, count in [
+            (section, section["events"]["count"]),
+            *((camera, camera["events"]) for camera in section["by_camera"]),
+        ]:
+            own = {name: row[name] for name in same}
+            yield {"record": "drowsiness", "camera": row.get("camera"), **own, "drowsiness_events": count}
+
+
+def _listed_incidents(report: Mapping[str, Any]) -> dict[str, Listed]:
+    """The events each section lists, by kind."""
+    listed: dict[str, Listed] = {}
+    if "attention" in report:
+        listed["inattention"] = report["attention"]["distractions"]["first"]
+    if "drowsiness" in report:
+        listed["drowsiness"] = report["drowsiness"]["events"]["first"]
+    return listed
 
 
 def _day(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A single look is wrong too often to alert anybody. Looks are averaged over a win
 at one score and given up at a lower one, and must stand for a while before it counts.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class VoteSettings:
     full_weight_side: float = 48
     """Faces with this shorter side or more weigh fully; smaller ones in proportion."""
     most_votes: int = 64
+    wanted: bool = True
+    """False: nobody's mask is judged, and all stay uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,12 @@ class _Voter:
 
     def look(self, face: Face, time_s: float) -> None:
         """Take in this frame's evidence, if it has any, and reconsider the verdict."""
-        if face.mask is None:
+        if face.mask is None or not self.settings.wanted or not math.isfinite(sum(face.mask)):
             return
+        if self.looks and time_s < self.looks[-1].time_s:
+            # The clock was set back: looks from then would never grow old.
+            self.looks.clear()
+            self.challenger = None
         weight = min(1.0, face.track.box.side / self.settings.full_weight_side)
         self.looks.append(_Look(time_s, max(weight, 0.05), (face.mask.correct, face.mask.incorrect, face.mask.none)))
         self._forget(time_s)

@@ -9,6 +9,7 @@ from edged.store.rows import (
     EventEnded,
     EventStarted,
     EventUpdated,
+    MetaRow,
     OutboxMessageRow,
     ReportRow,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "EventEnded",
     "EventStarted",
     "EventUpdated",
+    "MetaRow",
     "OutboxMessageRow",
     "ReportRow",
     "Store",

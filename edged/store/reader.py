@@ -51,7 +51,7 @@ class StoreReader:
         return [_parsed(row) for row in self._rows(sql, values)]
 
     def encounters(self, since: int, until: int) -> list[Row]:
-        """Encounters first seen in [`since`, `until`), oldest first, votes parsed."""
+        """Encounters first seen in [`since`, `until`), oldest first, JSON parsed."""
         sql = "SELECT * FROM encounters WHERE first_seen >= ? AND first_seen < ? ORDER BY first_seen, encounter_id"
         return [_parsed(row) for row in self._rows(sql, (since, until))]
 
@@ -119,7 +119,7 @@ def parsed_json(text: str | None) -> Any:
 
 def _parsed(row: Row) -> Row:
     """Decode the JSON columns."""
-    for column in ("votes", "details"):
+    for column in ("votes", "details", "attention", "drowsiness"):
         if column in row:
             row[column] = parsed_json(row[column])
     return row

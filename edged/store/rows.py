@@ -76,6 +76,9 @@ class EncounterRow:
     largest_face: float
     closed: bool
     clock_ok: bool
+    attention: Mapping[str, object] | None = None
+    """The passage's attention summed up, None where the camera's profile does not follow it; `drowsiness` likewise."""
+    drowsiness: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,14 @@ class ReportRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MetaRow:
+    """A fact about this device to remember under `key`, in place of the one before."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The broker has taken over responsibility for outbox message `seq`."""
 
@@ -119,5 +130,6 @@ Change: TypeAlias = (
     | CoverageMinute
     | ReportRow
     | OutboxMessageRow
+    | MetaRow
     | Acknowledged
 )

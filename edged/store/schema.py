@@ -25,6 +25,13 @@ def _outbox_by_event(db: Database) -> None:
     db.table("outbox").create_index(["event_id"])
 
 
+@MIGRATIONS(name="0003_attention_and_drowsiness")
+def _attention_and_drowsiness(db: Database) -> None:
+    # JSON, or NULL in passages of cameras that do not follow them; all rows from before are such.
+    for column in ("attention", "drowsiness"):
+        db.table("encounters").add_column(column, str)
+
+
 def _create_events(db: Database) -> None:
     db.table("events").create(
         {

@@ -22,6 +22,7 @@ from edged.store.rows import (
     EventEnded,
     EventStarted,
     EventUpdated,
+    MetaRow,
     OutboxMessageRow,
     ReportRow,
 )
@@ -203,9 +204,7 @@ class Store:
             case EventUpdated() | EventEnded():
                 self._update(change)
             case EncounterRow():
-                self._db.table("encounters").upsert(
-                    _columns(change) | {"votes": _text(change.votes)}, pk="encounter_id"
-                )
+                self._db.table("encounters").upsert(_encounter_columns(change), pk="encounter_id")
             case OutboxMessageRow():
                 # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
                 if change.event_id is None or self._is_known(change.event_id):
@@ -214,6 +213,8 @@ class Store:
                 self._add_coverage(change)
             case ReportRow():
                 self._db.table("reports").upsert(_columns(change), pk="day")
+            case MetaRow():
+                self._db.table("meta").upsert(_columns(change), pk="key")
             case Acknowledged():
                 self._acknowledge(change.seq)
 
@@ -261,6 +262,11 @@ def _columns(change: Change) -> dict[str, Any]:
 def _event_columns(change: EventStarted | EventUpdated | EventEnded) -> dict[str, Any]:
     columns = _columns(change)
     return columns | {"votes": _text(change.votes), "details": _text(change.details)}
+
+
+def _encounter_columns(change: EncounterRow) -> dict[str, Any]:
+    texts = {name: _text(getattr(change, name)) for name in ("votes", "attention", "drowsiness")}
+    return _columns(change) | texts
 
 
 def _text(value: Mapping[str, object] | None) -> str | None:

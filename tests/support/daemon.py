@@ -145,6 +145,11 @@ class Daemon:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def status(self) -> dict[str, Any]:
         """Its own account, empty when it does not answer."""
         try:

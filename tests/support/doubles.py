@@ -27,7 +27,7 @@ WORN = MaskScores(0.95, 0.03, 0.02)
 SPLIT = MaskScores(0.34, 0.33, 0.33)
 AHEAD = HeadPose(2.0, -1.0, 0.5, 0.0, 0.0, 3.0)
 OPEN, SHUT = EyeLook(0.96, 0.31), EyeLook(0.04, 0.08)
-OPEN_MOUTH = 0.8
+MOUTH_RATIO = 0.2
 
 
 def square(x: float, y: float, side: float = 40.0) -> Box:
@@ -83,10 +83,10 @@ class ConstantJudge:
 
 
 def landmarks_in(box: Box) -> Points:
-    """68 landmarks strewn over a box, the mouth open by OPEN_MOUTH."""
+    """68 landmarks strewn over a box, the lips apart by MOUTH_RATIO: no yawn."""
     spread = np.array([[k % 9 / 8, k // 9 / 8] for k in range(68)])
     spread[60], spread[64] = (0.3, 0.8), (0.7, 0.8)
-    apart = OPEN_MOUTH * 0.4 / 3
+    apart = MOUTH_RATIO * 0.4 / 3
     for upper, lower in ((61, 67), (62, 66), (63, 65)):
         spread[upper], spread[lower] = (0.5, 0.8 - apart), (0.5, 0.8 + apart)
     return (spread * (box.width, box.height) + (box.x1, box.y1)).astype(np.float32)

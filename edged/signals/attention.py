@@ -1,0 +1,246 @@
+"""Tells from head directions whether people look where they should: the present look, and what adds up to a distraction.
+
+The head's direction, not the gaze: eyes that wander while the head stays are not noticed. The structure is that of
+AttenD and of Euro NCAP's driver monitoring (long distraction: one look away of 3 s; repeated: 10 s within 30 s, made
+good by 2 s ahead), applied to any target. Time that is not known is neither attentive nor away.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edged.signals.direction import SAMPLE_EVERY_S, Direction, UsualDirection, direction_of
+from edged.signals.timeline import SlidingSum, Timeline
+from edged.types import Attention, Distraction, Face
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSettings:
+    """Where attention belongs, and when its absence is a distraction; see `[attention]` in the config. Degrees."""
+
+    smallest_face: float = 32
+    target: Direction | None = None
+    """Straight ahead; None learns it."""
+    yaw_degrees: float = 23
+    up_degrees: float = 25
+    down_degrees: float = 18
+    most_deviation: float = 12
+    long_seconds: float = 3
+    repeated_seconds: float = 10
+    window_seconds: float = 30
+    forward_seconds: float = 2
+    recover_seconds: float = 1.0
+    """How long a look ahead takes to fill an empty buffer."""
+    settle_seconds: float = 0.1
+    """A look elsewhere, or back, counts once it has lasted this long; then from its beginning."""
+    grace_seconds: float = 0.5
+    """For this long a direction that is not known is taken to be the last one."""
+    slack_degrees: float = 3
+    """Who is away is back this far inside the cone."""
+    dropped_seconds: float = 3
+    """A head that is lost while it goes down is taken to be down for this long."""
+
+
+CAMERA_SAMPLES = 10
+"""With these the camera's usual direction is the target of people who are new: five seconds of one face."""
+
+OWN_SAMPLES = 120
+"""With these, a minute, a person has an own target."""
+
+DROP_DEGREES, DROP_SECONDS = 8.0, 1.0
+"""A head that went down this far within this time was on its way down."""
+
+_TINY = 1e-9
+
+
+@dataclass(slots=True)
+class _Person:
+    """One track's looks. Spans of time belong to the look of the frame they begin with."""
+
+    settings: AttentionSettings
+    camera: UsualDirection
+    timeline: Timeline = field(default_factory=Timeline)
+    usual: UsualDirection = field(default_factory=UsualDirection)
+    sampled_s: float = -math.inf
+    look: bool | None = None
+    """The last frame's: True ahead, False away, None not known."""
+    standing: bool | None = None
+    """What counts: `look` once it has settled."""
+    contrary_s: float = 0.0
+    unknown_s: float = 0.0
+    lost_s: float = 0.0
+    buffer: float = 1.0
+    away_s: float = 0.0
+    forward_s: float = 0.0
+    attentive_s: float = 0.0
+    away_total_s: float = 0.0
+    distraction: Distraction | None = None
+    recent: SlidingSum = field(init=False)
+    pitches: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=64))
+    """When and how far from the target, over the last second."""
+    told: Attention | None = None
+
+    def __post_init__(self) -> None:
+        self.recent = SlidingSum(self.settings.window_seconds)
+
+    def follow(self, time_s: float, face: Face) -> Attention:
+        """Take in this frame, unless it came late or nobody looked."""
+        if face.pose is None and face.unread == "not due" and self.told is not None:
+            return self.told
+        step = self.timeline.advance(time_s)
+        if step is None and self.told is not None:
+            return self.told
+        direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
+        look, unavailable = self._judge(direction)
+        if step is None or step.broken:
+            self._interrupt()
+        else:
+            look = self._presumed(look, face, step.elapsed_s)
+            self._pass(step.elapsed_s, look)
+        self._settle(look)
+        self._weigh(look)
+        self._learn(direction)
+        time_s = time_s if math.isfinite(time_s) else 0.0
+        self.told = self._attention(face.track.id, time_s, unavailable)
+        return self.told
+
+    def target(self) -> Direction | None:
+        """Straight ahead for this person, as far as it is known."""
+        return self.settings.target or self.usual.known(OWN_SAMPLES) or self.camera.known(CAMERA_SAMPLES)
+
+    def _judge(self, direction: Direction | str) -> tuple[bool | None, str | None]:
+        """Whether this frame shows a look ahead; None with the reason when it does not tell."""
+        if isinstance(direction, str):
+            return None, direction
+        target, limits = self.target(), self.settings
+        if target is None:
+            return None, "learning"
+        slack = 0.0 if self.standing is not False else min(limits.slack_degrees, limits.down_degrees / 2)
+        yaw, pitch = direction.yaw - target.yaw, direction.pitch - target.pitch
+        self.pitches.append((self.timeline.now_s, pitch))
+        ahead = abs(yaw) <= limits.yaw_degrees - slack
+        return ahead and slack - limits.down_degrees <= pitch <= limits.up_degrees - slack, None
+
+    def _presumed(self, look: bool | None, face: Face, elapsed_s: float) -> bool | None:
+        """A face that is lost while the head goes down has not vanished: the head has dropped."""
+        if look is not None or not (face.track.detection is None or face.pose is None):
+            self.lost_s = 0.0
+            return look
+        self.lost_s += elapsed_s
+        return False if self.lost_s <= self.settings.dropped_seconds and self._was_dropping() else None
+
+    def _was_dropping(self) -> bool:
+        if not self.pitches:
+            return False
+        last_s, last = self.pitches[-1]
+        if self.timeline.now_s - self.lost_s - last_s > DROP_SECONDS:
+            return False
+        highest = max(pitch for at_s, pitch in self.pitches if last_s - at_s <= DROP_SECONDS)
+        down = self.settings.down_degrees
+        return last <= -down or (last <= -down / 2 and highest - last >= DROP_DEGREES)
+
+    def _interrupt(self) -> None:
+        """What was between the last frame and this one is not known."""
+        self.look = None
+        self.unknown_s = self.lost_s = 0.0
+        self.pitches.clear()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """A look away that went out of sight is over: what is seen later may be another."""
+        self.standing, self.buffer = None, 1.0
+        self.contrary_s = self.away_s = self.forward_s = 0.0
+
+    def _pass(self, elapsed_s: float, look: bool | None) -> None:
+        """Book the time since the last frame on what that frame showed."""
+        if self.look is None:
+            self.unknown_s += elapsed_s
+            if self.unknown_s > self.settings.grace_seconds + _TINY:
+                self._begin_anew()
+            else:
+                self._book(elapsed_s)
+        elif self.look is self.standing:
+            self._book(elapsed_s)
+        else:
+            self.contrary_s += elapsed_s
+            if look is not None and look is not self.look:
+                self._book(self.contrary_s)
+                self.contrary_s = 0.0
+
+    def _settle(self, look: bool | None) -> None:
+        """Let a new look stand once two frames and `settle_seconds` speak for it; its time counts from its beginning."""
+        self.look = look
+        if look is None:
+            return
+        self.unknown_s = 0.0
+        if self.standing is None:
+            self.standing = look
+        elif look is not self.standing and self.contrary_s >= self.settings.settle_seconds - _TINY:
+            self.standing, settled_s, self.contrary_s = look, self.contrary_s, 0.0
+            self.away_s = self.forward_s = 0.0
+            self._book(settled_s, recovering=False)
+
+    def _book(self, seconds: float, recovering: bool = True) -> None:
+        """Count time as what stands."""
+        if self.standing is True:
+            self.forward_s += seconds
+            self.attentive_s += seconds
+            if recovering:
+                self.buffer = min(1.0, self.buffer + seconds / self.settings.recover_seconds)
+            if self.forward_s >= self.settings.forward_seconds - _TINY:
+                self.recent.clear()
+        elif self.standing is False:
+            self.away_s += seconds
+            self.away_total_s += seconds
+            self.buffer = max(0.0, self.buffer - seconds / self.settings.long_seconds)
+            self.recent.add(self.timeline.now_s, seconds)
+
+    def _weigh(self, look: bool | None) -> None:
+        """Whether a distraction begins, gets worse, or is over. It begins only while the person is seen to look away."""
+        too_often = self.recent.total(self.timeline.now_s) >= self.settings.repeated_seconds - _TINY
+        if self.standing is False and look is False:
+            if self.buffer <= _TINY:
+                self.distraction = "long"
+            elif too_often and self.distraction is None:
+                self.distraction = "repeated"
+        elif self.standing is True and self.buffer >= 1 - _TINY and not too_often:
+            self.distraction = None
+
+    def _learn(self, direction: Direction | str) -> None:
+        """Twice a second, remember where the head points; not while it is distracted."""
+        if isinstance(direction, str) or self.settings.target or self.distraction:
+            return
+        if self.timeline.now_s - self.sampled_s >= SAMPLE_EVERY_S - _TINY:
+            self.sampled_s = self.timeline.now_s
+            self.usual.add(direction)
+            self.camera.add(direction)
+
+    def _attention(self, track: int, time_s: float, unavailable: str | None) -> Attention:
+        return Attention(
+            track=track,
+            time_s=time_s,
+            attentive=self.standing,
+            unavailable=(unavailable or "not known") if self.standing is None else None,
+            away_s=round(self.away_s, 3),
+            away_recent_s=round(self.recent.total(self.timeline.now_s), 3),
+            distraction=self.distraction,
+            attentive_s=round(self.attentive_s, 3),
+            away_total_s=round(self.away_total_s, 3),
+        )
+
+
+class AttentionMonitor:
+    """One camera's attention, a state for each living track. The usual direction of all of them outlives the tracks."""
+
+    def __init__(self, settings: AttentionSettings | None = None) -> None:
+        self._settings = settings or AttentionSettings()
+        self._camera = UsualDirection()
+        self._people: dict[int, _Person] = {}
+
+    def update(self, time_s: float, faces: Sequence[Face]) -> list[Attention]:
+        """Every track's attention, in the order of `faces`; tracks that are not there are forgotten."""
+        self._people = {
+            face.track.id: self._people.get(face.track.id) or _Person(self._settings, self._camera) for face in faces
+        }
+        return [self._people[face.track.id].follow(time_s, face) for face in faces]

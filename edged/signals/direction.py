@@ -1,0 +1,74 @@
+"""Which way a head points, as far as one frame tells, and which way is straight ahead."""
+
+import math
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from edged.types import Face
+
+MOST_TILTED = 60.0
+"""Degrees of roll beyond which a head lies on its side or stands on its head: yaw and pitch mean nothing then."""
+
+LARGEST_ANGLE = 90.0
+"""Degrees. A face that points further away shows no face."""
+
+
+class Direction(NamedTuple):
+    """Degrees between the way a head points and the line to the lens, as `HeadPose.facing_yaw` and `facing_pitch`."""
+
+    yaw: float
+    pitch: float
+
+
+def direction_of(face: Face, smallest_face: float, most_deviation: float) -> Direction | str:
+    """Where the head points, or why that is not known: "out of sight", "small", "unsure", "tilted", or `unread`."""
+    if face.track.detection is None:
+        return "out of sight"
+    if face.track.box.side < smallest_face:
+        return "small"
+    pose = face.pose
+    if pose is None:
+        return face.unread or "not read"
+    yaw, pitch = float(pose.facing_yaw), float(pose.facing_pitch)
+    # Written so that what is not a number is unsure too.
+    if not (abs(yaw) <= LARGEST_ANGLE and abs(pitch) <= LARGEST_ANGLE and pose.deviation <= most_deviation):
+        return "unsure"
+    if not math.cos(math.radians(pose.roll) if math.isfinite(pose.roll) else math.pi) >= _LEAST_UPRIGHT:
+        return "tilted"
+    return Direction(yaw, pitch)
+
+
+_LEAST_UPRIGHT = math.cos(math.radians(MOST_TILTED))
+
+
+@dataclass(slots=True)
+class UsualDirection:
+    """The median of the directions of the last few minutes, from samples taken twice a second."""
+
+    _samples: deque[Direction] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
+    _median: Direction | None = None
+
+    def add(self, direction: Direction) -> None:
+        """Take one sample; the caller keeps them `SAMPLE_EVERY_S` apart."""
+        self._samples.append(direction)
+        self._median = None
+
+    def known(self, least_samples: int) -> Direction | None:
+        """The median, within what can be straight ahead; None with fewer samples than that."""
+        if len(self._samples) < least_samples:
+            return None
+        if self._median is None:
+            yaw = statistics.median(sample.yaw for sample in self._samples)
+            pitch = statistics.median(sample.pitch for sample in self._samples)
+            self._median = Direction(
+                min(max(yaw, -FARTHEST_YAW), FARTHEST_YAW), min(max(pitch, -FARTHEST_PITCH), FARTHEST_PITCH)
+            )
+        return self._median
+
+
+SAMPLE_EVERY_S = 0.5
+MOST_SAMPLES = 600
+FARTHEST_YAW, FARTHEST_PITCH = 45.0, 30.0
+"""Degrees from the lens: a target learned beyond this would be somebody who never looked ahead."""

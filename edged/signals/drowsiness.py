@@ -1,0 +1,316 @@
+"""Tells from eyes, mouth and head how awake people look: PERCLOS, closures, blinks, yawns and nods, and a level.
+
+PERCLOS is Wierwille's P80 (1994; FHWA Tech Brief MCRT-98-006): the share of a minute with eyes at least 80 % closed, in
+slow closures; blinks are left out. What cannot be seen is unknown and never counts as awake. No medical judgement.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edged.signals.direction import Direction, direction_of
+from edged.signals.eyes import Closure, ClosureFollower, EyeSettings, OpennessMeter, finite
+from edged.signals.gestures import NodFinder, NodSettings, UsualPitch, YawnFinder, YawnSettings
+from edged.signals.levels import Evidence, Judge, LevelSettings
+from edged.signals.timeline import SlidingSum, Timeline
+from edged.types import Drowsiness, Face, MaskState
+
+
+@dataclass(frozen=True, slots=True)
+class DrowsinessSettings:
+    """When people look drowsy; see `[drowsiness]` in the config."""
+
+    smallest_face: float = 64
+    window_seconds: float = 60
+    least_valid: float = 0.7
+    eyes: EyeSettings = field(default_factory=EyeSettings)
+    yawns: YawnSettings = field(default_factory=YawnSettings)
+    nods: NodSettings = field(default_factory=NodSettings)
+    levels: LevelSettings = field(default_factory=LevelSettings)
+    most_deviation: float = 12
+    """Degrees: a pose less sure than this is none."""
+    lowered_degrees: float = 15
+    """A head this far below its usual pitch looks down, and the lids with it: that is no closure."""
+    blink_fps: float = 15
+
+
+YAWN_WINDOW_S, NOD_WINDOW_S = 600.0, 60.0
+
+YAWNED_LATELY_S = 60.0
+
+LEAST_READ_S = 5.0
+"""A mouth or head that was not read for this long within the last minute has not been watched."""
+
+STILL_VALID = 0.75
+"""PERCLOS that is known stays so down to this share of the valid time that it needs to become known."""
+
+_TINY = 1e-9
+
+FPS_TOLERANCE = 0.95
+OPEN_EYES = 0.5
+STRAIGHT_YAW, STRAIGHT_PITCH = 25.0, 15.0
+"""Degrees within which the lids' aspect ratio is that of a face seen from the front."""
+
+FIRST_BLINKS = 30
+
+
+@dataclass(slots=True)
+class _Blinks:
+    """Rate and duration of the last minute's blinks, and how long blinks were at first."""
+
+    count: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
+    seconds: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
+    first: list[float] = field(default_factory=list)
+
+    def add(self, now_s: float, seconds: float) -> None:
+        self.count.add(now_s, 1.0)
+        self.seconds.add(now_s, seconds)
+        if len(self.first) < FIRST_BLINKS:
+            self.first.append(seconds)
+
+    def mean_s(self, now_s: float) -> float | None:
+        """The mean duration, None without a blink."""
+        count = self.count.total(now_s)
+        return self.seconds.total(now_s) / count if count else None
+
+    def slowness(self, now_s: float) -> float:
+        """By how many standard deviations they are longer than at first; 0 while that is not known."""
+        mean_s, first = self.mean_s(now_s), self.first
+        if mean_s is None or len(first) < FIRST_BLINKS:
+            return 0.0
+        usual = sum(first) / len(first)
+        spread = math.sqrt(sum((value - usual) ** 2 for value in first) / len(first))
+        return (mean_s - usual) / max(spread, 0.03)
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What one frame shows, as numbers that are numbers; None or a reason where it shows nothing."""
+
+    openness: float | None
+    eyes: str | None
+    """Why the eyes could not be read."""
+    direction: Direction | str
+    mouth: float | None
+
+
+@dataclass(slots=True)
+class _Person:
+    """One track. Spans of time belong to what the frame they begin with showed."""
+
+    settings: DrowsinessSettings
+    timeline: Timeline = field(default_factory=Timeline)
+    meter: OpennessMeter = field(default_factory=OpennessMeter)
+    usual_pitch: UsualPitch = field(default_factory=UsualPitch)
+    closures: ClosureFollower = field(init=False)
+    yawn: YawnFinder = field(init=False)
+    nod: NodFinder = field(init=False)
+    judge: Judge = field(init=False)
+    valid: SlidingSum = field(init=False)
+    looks: SlidingSum = field(init=False)
+    shut: SlidingSum = field(init=False)
+    long_closures: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
+    mouth_read: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
+    head_read: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
+    yawns: SlidingSum = field(default_factory=lambda: SlidingSum(YAWN_WINDOW_S))
+    nods: SlidingSum = field(default_factory=lambda: SlidingSum(NOD_WINDOW_S))
+    blinks: _Blinks = field(default_factory=_Blinks)
+    booked_s: float = 0.0
+    """How much of the present closure PERCLOS has counted."""
+    perclos_known: bool = False
+    yawned_s: float = -math.inf
+    masked: bool = False
+    last: _Sight | None = None
+    told: Drowsiness | None = None
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.closures, self.judge = ClosureFollower(settings.eyes), Judge(settings.levels)
+        self.yawn, self.nod = YawnFinder(settings.yawns), NodFinder(settings.nods)
+        self.valid, self.looks, self.shut = (SlidingSum(settings.window_seconds) for _ in range(3))
+
+    def follow(self, time_s: float, face: Face) -> Drowsiness:
+        """Take in this frame, unless it came late or nobody looked."""
+        if face.unread == "not due" and self.told is not None:
+            return self.told
+        step = self.timeline.advance(time_s)
+        if step is None and self.told is not None:
+            return self.told
+        if face.mask is not None:
+            self.masked = face.mask.state is not MaskState.NONE
+        if step is None or step.broken:
+            self._interrupt()
+        sight, elapsed_s = self._look(face), step.elapsed_s if step else 0.0
+        self._book(elapsed_s)
+        self._follow_eyes(sight)
+        self._follow_gestures(sight)
+        self.judge.closures.follow(elapsed_s, self.closures.closed, self.closures.seconds(self.timeline.now_s))
+        self.last = sight
+        self.told = self._drowsiness(face.track.id, time_s if math.isfinite(time_s) else 0.0, sight, face)
+        return self.told
+
+    def _interrupt(self) -> None:
+        """What was between the last frame and this one is not known."""
+        self.closures.forget()
+        self.yawn.forget()
+        self.nod.forget()
+        self.last, self.booked_s = None, 0.0
+
+    def _look(self, face: Face) -> _Sight:
+        direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
+        if direction in ("out of sight", "small", "tilted"):
+            return _Sight(None, str(direction), direction, None)
+        now_s, mouth = self.timeline.now_s, finite(face.mouth_ratio)
+        if face.eyes is None:
+            return _Sight(None, face.unread or "not read", direction, mouth)
+        lowered_by, straight = 0.0, True
+        if isinstance(direction, Direction):
+            lowered_by = self.usual_pitch.pitch - direction.pitch
+            straight = abs(direction.yaw) <= STRAIGHT_YAW and abs(lowered_by) <= STRAIGHT_PITCH
+        openness = self.meter.measure(now_s, face.eyes, learn=straight)
+        if openness is None:
+            return _Sight(None, face.eyes.unavailable or "not read", direction, mouth)
+        if isinstance(direction, Direction) and openness >= OPEN_EYES:
+            self.usual_pitch.add(now_s, direction.pitch)
+        lowered, yawning = lowered_by > self.settings.lowered_degrees, self.yawn.is_on(now_s)
+        if (lowered or (yawning and openness < OPEN_EYES)) and self._is_no_sleep():
+            return _Sight(None, "looking down" if lowered else "yawning", direction, mouth)
+        return _Sight(openness, None, direction, mouth)
+
+    def _is_no_sleep(self) -> bool:
+        """Lids that went down with the head look down with it, and many people shut their eyes to yawn; lids that were
+        shut before are asleep.
+        """
+        now_s = self.timeline.now_s
+        if self.closures.seconds(now_s) >= self.settings.eyes.long_closure_seconds:
+            return False
+        if self.closures.closed:
+            self.closures.forget()
+            self.booked_s = 0.0
+        return True
+
+    def _book(self, elapsed_s: float) -> None:
+        """Count the time since the last frame as what that one let be seen."""
+        if self.last is None:
+            return
+        now_s = self.timeline.now_s
+        if self.last.openness is not None:
+            self.valid.add(now_s, elapsed_s)
+            self.looks.add(now_s, 1.0)
+            if isinstance(self.last.direction, Direction):
+                self.head_read.add(now_s, elapsed_s)
+        if self.last.mouth is not None:
+            self.mouth_read.add(now_s, elapsed_s)
+
+    def _follow_eyes(self, sight: _Sight) -> None:
+        now_s, long_s = self.timeline.now_s, self.settings.eyes.long_closure_seconds - 1e-9
+        over = self.closures.follow(now_s, sight.openness)
+        if over is not None:
+            self._close(now_s, over, over.seconds >= long_s)
+        lasted_s = self.closures.seconds(now_s)
+        if lasted_s >= long_s:
+            self.shut.add(now_s, max(0.0, lasted_s - self.booked_s))
+            self.booked_s = max(self.booked_s, lasted_s)
+
+    def _close(self, now_s: float, over: Closure, is_long: bool) -> None:
+        if is_long:
+            self.shut.add(now_s, max(0.0, over.seconds - self.booked_s))
+            if over.seconds < self.settings.levels.microsleep_seconds:
+                self.long_closures.add(now_s, 1.0)
+        elif over.reopened:
+            self.blinks.add(now_s, over.seconds)
+        self.booked_s = 0.0
+
+    def _follow_gestures(self, sight: _Sight) -> None:
+        now_s = self.timeline.now_s
+        if self.yawn.follow(now_s, sight.mouth):
+            self.yawns.add(now_s, 1.0)
+            self.yawned_s = now_s
+        eyes_open = None if self.closures.closed is None else not self.closures.closed
+        pitch = sight.direction.pitch if isinstance(sight.direction, Direction) else None
+        if self.nod.follow(now_s, pitch, eyes_open, self.usual_pitch.pitch):
+            self.nods.add(now_s, 1.0)
+
+    def _perclos(self) -> float | None:
+        """The share of valid time, None until enough of the window was valid, and again when clearly less is."""
+        valid_s = self.valid.total(self.timeline.now_s)
+        least = self.settings.least_valid * (STILL_VALID if self.perclos_known else 1.0)
+        self.perclos_known = valid_s >= max(least * self.settings.window_seconds, _TINY)
+        if not self.perclos_known:
+            return None
+        return min(1.0, self.shut.total(self.timeline.now_s) / valid_s)
+
+    def _counted(self, count: SlidingSum, read: SlidingSum) -> int | None:
+        """How many, None where too little was read to have seen any."""
+        now_s = self.timeline.now_s
+        return round(count.total(now_s)) if read.total(now_s) >= LEAST_READ_S else None
+
+    def _blink_rate(self, perclos: float | None) -> float | None:
+        """Blinks a minute; None without enough frames a second to see each."""
+        now_s = self.timeline.now_s
+        valid_s = self.valid.total(now_s)
+        if perclos is None or self.looks.total(now_s) < self.settings.blink_fps * FPS_TOLERANCE * valid_s:
+            return None
+        return self.blinks.count.total(now_s) * 60 / min(valid_s, 60.0)
+
+    def _drowsiness(self, track: int, time_s: float, sight: _Sight, face: Face) -> Drowsiness:
+        now_s, perclos = self.timeline.now_s, self._perclos()
+        rate, blink_s = self._blink_rate(perclos), self.blinks.mean_s(now_s)
+        yawns, nods = self._counted(self.yawns, self.mouth_read), self._counted(self.nods, self.head_read)
+        judgement = self.judge.judge(
+            now_s,
+            Evidence(
+                perclos=perclos,
+                eyes_seen=self.valid.total(now_s) > 0,
+                long_closures=self.long_closures.total(now_s),
+                slow_blinks=0.0 if rate is None else self.blinks.slowness(now_s),
+                yawns=yawns,
+                yawned_lately=now_s - self.yawned_s <= YAWNED_LATELY_S,
+                nods=nods,
+            ),
+        )
+        return Drowsiness(
+            track=track,
+            time_s=time_s,
+            openness=_rounded(sight.openness),
+            closed=self.closures.closed,
+            closure_s=round(self.closures.seconds(now_s), 3),
+            perclos=_rounded(perclos),
+            blinks_per_minute=_rounded(rate, 1),
+            blink_s=_rounded(blink_s if rate is not None else None),
+            yawns=yawns,
+            nods=nods,
+            score=judgement.score,
+            level=judgement.level,
+            reasons=judgement.reasons,
+            unavailable=self._unavailable(sight, face, perclos),
+        )
+
+    def _unavailable(self, sight: _Sight, face: Face, perclos: float | None) -> tuple[str, ...]:
+        """The cues that could not be read in this frame, and why."""
+        missing = [] if sight.eyes is None else [f"eyes: {sight.eyes}"]
+        if sight.mouth is None:
+            seen = face.unread is None and face.track.detection is not None
+            missing.append("mouth: mask" if self.masked and seen else f"mouth: {sight.eyes or 'not read'}")
+        if isinstance(sight.direction, str):
+            missing.append(f"head: {sight.direction}")
+        if perclos is None:
+            missing.append("perclos: too little seen")
+        return tuple(missing)
+
+
+class DrowsinessMonitor:
+    """One camera's drowsiness, a state for each living track."""
+
+    def __init__(self, settings: DrowsinessSettings | None = None) -> None:
+        self._settings = settings or DrowsinessSettings()
+        self._people: dict[int, _Person] = {}
+
+    def update(self, time_s: float, faces: Sequence[Face]) -> list[Drowsiness]:
+        """Every track's drowsiness, in the order of `faces`; tracks that are not there are forgotten."""
+        self._people = {face.track.id: self._people.get(face.track.id) or _Person(self._settings) for face in faces}
+        return [self._people[face.track.id].follow(time_s, face) for face in faces]
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,191 @@
+"""Counts what a drowsy head does: it nods off, and its mouth yawns."""
+
+import math
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class YawnSettings:
+    """What a yawn is; see `[drowsiness]` in the config."""
+
+    ratio: float = 0.42
+    """At its height, as our own landmarks read it: they see a yawn's 0.8 and more as 0.4 to 0.5."""
+    seconds: float = 1.5
+    longest_seconds: float = 9.0
+    """A mouth that is wide open for longer is no yawn."""
+    apart_seconds: float = 5.0
+
+
+WIDE_SHARE = 0.65
+"""A mouth is wide, and may be yawning, above this share of the ratio."""
+
+BLIP_SECONDS, UNREAD_SECONDS = 0.08, 0.4
+"""A yawn goes on over a mouth that is narrow, or cannot be read, for no longer. People who talk shut theirs."""
+
+SHUT_SHARE = 0.48
+"""A mouth below this share of the ratio is shut, and what it did is over at once."""
+
+
+@dataclass(slots=True)
+class YawnFinder:
+    """One person's mouth."""
+
+    settings: YawnSettings
+    _since_s: float | None = None
+    _last_wide_s: float = 0.0
+    _reached: bool = False
+    """Whether the present opening has been as wide as a yawn is at its height."""
+    _last_yawn_s: float = -math.inf
+
+    def follow(self, now_s: float, mouth_ratio: float | None) -> bool:
+        """Take in one frame; whether a yawn has just ended."""
+        if mouth_ratio is not None and mouth_ratio >= WIDE_SHARE * self.settings.ratio:
+            if self._since_s is None:
+                self._since_s, self._reached = now_s, False
+            self._last_wide_s = now_s
+            self._reached |= mouth_ratio >= self.settings.ratio
+            return False
+        if self._since_s is None:
+            return False
+        patience_s = UNREAD_SECONDS if mouth_ratio is None else BLIP_SECONDS
+        shut = mouth_ratio is not None and mouth_ratio < SHUT_SHARE * self.settings.ratio
+        if not shut and now_s - self._last_wide_s <= patience_s:
+            return False
+        lasted_s, self._since_s = self._last_wide_s - self._since_s, None
+        if not self._reached or not self.settings.seconds - 1e-9 <= lasted_s <= self.settings.longest_seconds:
+            return False
+        if self._last_wide_s - self._last_yawn_s < self.settings.apart_seconds:
+            return False
+        self._last_yawn_s = self._last_wide_s
+        return True
+
+    def is_on(self, now_s: float) -> bool:
+        """Whether the mouth is as wide open as a yawn's, or was, and not for longer than a yawn takes."""
+        lasts = self._since_s is not None and now_s - self._since_s <= self.settings.longest_seconds
+        return lasts and self._reached
+
+    def forget(self) -> None:
+        """Drop the present yawn: what came after it is not known."""
+        self._since_s = None
+
+
+@dataclass(slots=True)
+class UsualPitch:
+    """The median pitch of a head over the last two minutes, from two samples a second."""
+
+    _samples: deque[float] = field(default_factory=lambda: deque(maxlen=240))
+    _sampled_s: float = -math.inf
+    _median: float = 0.0
+
+    LEAST_SAMPLES = 6
+
+    def add(self, now_s: float, pitch: float) -> None:
+        if now_s - self._sampled_s >= 0.5 - 1e-9:
+            self._sampled_s = now_s
+            self._samples.append(pitch)
+            self._median = statistics.median(self._samples)
+
+    @property
+    def pitch(self) -> float:
+        """Degrees; that of a look into the lens until three seconds were seen."""
+        return self._median if len(self._samples) >= self.LEAST_SAMPLES else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodSettings:
+    """What nodding off is; see `[drowsiness]` in the config."""
+
+    degrees: float = 10
+    drop_seconds: float = 1.0
+    """The head goes down within this time."""
+    longest_seconds: float = 5.0
+    """And is back up within this."""
+    sustained_degrees: float = 15
+    sustained_seconds: float = 1.5
+    """Or stays down this far for this long."""
+    awake_seconds: float = 0.5
+    """Who was seen with open eyes so shortly before the head went down looks at something; so may who was not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    at_s: float
+    pitch: float
+    eyes_open: bool | None
+
+
+@dataclass(slots=True)
+class _Drop:
+    """A head that went down from `top`, and is not back up."""
+
+    since_s: float
+    top: float
+    counts: bool
+    bottom: float
+    seen_open: bool = False
+
+
+SMOOTHED_OVER_S = 0.12
+LOST_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class NodFinder:
+    """One person's head: it nods off when it drops with eyes that were not open before, and comes up again."""
+
+    settings: NodSettings
+    _moments: deque[_Moment] = field(default_factory=lambda: deque(maxlen=256))
+    _smooth: float | None = None
+    _last_s: float = 0.0
+    _drop: _Drop | None = None
+
+    def follow(self, now_s: float, pitch: float | None, eyes_open: bool | None, usual_pitch: float) -> bool:
+        """Take in one frame; whether it completes a nod. `eyes_open` is None where that cannot be seen."""
+        if pitch is None:
+            if now_s - self._last_s > LOST_SECONDS:
+                self.forget()
+            return False
+        elapsed_s, self._last_s = now_s - self._last_s, now_s
+        if self._smooth is None:
+            self._smooth = pitch
+        self._smooth += (pitch - self._smooth) * elapsed_s / (elapsed_s + SMOOTHED_OVER_S)
+        pitch = self._smooth
+        if self._drop is not None:
+            return self._come_up(now_s, pitch, eyes_open, usual_pitch, self._drop)
+        self._moments.append(_Moment(now_s, pitch, eyes_open))
+        while now_s - self._moments[0].at_s > self.settings.drop_seconds + self.settings.awake_seconds + 0.25:
+            self._moments.popleft()
+        self._drop = self._gone_down(now_s, pitch)
+        return False
+
+    def forget(self) -> None:
+        """Begin anew: what happened meanwhile is not known."""
+        self._moments.clear()
+        self._smooth = self._drop = None
+
+    def _gone_down(self, now_s: float, pitch: float) -> _Drop | None:
+        """Whether the head has just gone down, from where, and whether the eyes were open when it began to."""
+        recent = [m for m in self._moments if now_s - m.at_s <= self.settings.drop_seconds]
+        top = max(moment.pitch for moment in recent)
+        depth = top - pitch
+        if depth < self.settings.degrees:
+            return None
+        began_s = max(moment.at_s for moment in recent if top - moment.pitch <= 0.2 * depth)
+        before = {m.eyes_open for m in self._moments if began_s - self.settings.awake_seconds <= m.at_s <= began_s}
+        return _Drop(now_s, top, counts=False in before and True not in before, bottom=pitch)
+
+    def _come_up(self, now_s: float, pitch: float, eyes_open: bool | None, usual_pitch: float, drop: _Drop) -> bool:
+        drop.bottom = min(drop.bottom, pitch)
+        down_s = now_s - drop.since_s
+        if pitch >= (drop.top + drop.bottom) / 2 or down_s > 2 * self.settings.longest_seconds:
+            self._drop = None
+            self._moments.clear()
+            return drop.counts and down_s <= self.settings.longest_seconds
+        drop.seen_open |= eyes_open is True
+        stays_down = usual_pitch - pitch >= self.settings.sustained_degrees
+        if drop.counts and not drop.seen_open and stays_down and down_s >= self.settings.sustained_seconds:
+            drop.counts = False
+            return True
+        return False

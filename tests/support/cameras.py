@@ -1,0 +1,158 @@
+"""Live cameras for tests: a scripted capture process, GStreamer's test picture, a real RTSP server; and their traces."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import pytest
+
+from edged.capture import CameraWorker, FrameInbox
+from edged.capture.child_feed import ChildFeed
+from edged.capture.feed import Feed
+from edged.capture.feeds import order_of
+from edged.config import CameraConfig
+from support.mosquitto import free_port, until
+
+HERE = Path(__file__).parent
+SYSTEM_PYTHON = "/usr/bin/python3"
+PLAY = "play 64x48"
+TEST_PICTURE = "gst:videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1"
+
+needs_gstreamer = pytest.mark.skipif(
+    shutil.which("gst-launch-1.0") is None,
+    reason="GStreamer is not installed: apt install gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good",
+)
+
+
+def rtsp_server_is_there() -> bool:
+    look = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    try:
+        return subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+needs_rtsp_server = pytest.mark.skipif(
+    not rtsp_server_is_there(),
+    reason="no RTSP server: apt install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-ugly",
+)
+
+
+class QuickLiveCamera(CameraWorker):
+    """Tries again after a moment instead of a second."""
+
+    first_wait_s = 0.02
+    longest_wait_s = 0.1
+    first_picture_s = 10.0
+
+
+class Weather:
+    """What a scripted camera does from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.becomes(PLAY)
+
+    def becomes(self, word: str) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(word)
+        new.replace(self.path)
+
+    def open(self, config: CameraConfig) -> Feed:
+        order, hide = order_of(config)
+        return ChildFeed(order, [sys.executable, str(HERE / "scripted_camera.py"), str(self.path)], hide)
+
+
+@contextmanager
+def live_camera(
+    source: str,
+    open_live: Callable[[CameraConfig], Feed] | None = None,
+    kind: type[CameraWorker] = QuickLiveCamera,
+    **settings: object,
+) -> Iterator[tuple[CameraWorker, FrameInbox]]:
+    """A running live camera called door, and its inbox; it must stop within two seconds."""
+    inbox = FrameInbox(["door"])
+    config = CameraConfig(source=source, **{"stall_seconds": 1, "fps": 60, **settings})
+    worker = kind("door", config, inbox, open_live) if open_live else kind("door", config, inbox)
+    worker.start()
+    try:
+        yield worker, inbox
+    finally:
+        assert worker.stop(2.0)
+        assert worker.failure is None
+
+
+class Traces(NamedTuple):
+    """What grows when something is not tidied away."""
+
+    processes: int
+    descriptors: int
+    shared_memory: int
+
+    @classmethod
+    def now(cls) -> "Traces":
+        shared = Path("/dev/shm")
+        return cls(
+            len(children(os.getpid())),
+            len(list(Path("/proc/self/fd").iterdir())),
+            len(list(shared.iterdir())) if shared.is_dir() else 0,
+        )
+
+
+def children(pid: int) -> list[int]:
+    """The processes started by `pid` that are alive, zombies too."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+class RtspServer:
+    """A network camera on this machine: `start`, `kill`, `start` again on the same port."""
+
+    def __init__(self, credentials: str | None = None) -> None:
+        self.port = free_port()
+        self._credentials = credentials
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}/door"
+
+    def start(self) -> None:
+        command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), str(self.port)]
+        command += [self._credentials] if self._credentials else []
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def __enter__(self) -> "RtspServer":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+def goes(worker: CameraWorker, status: str, timeout_s: float = 20.0) -> bool:
+    """Wait until the camera has a status."""
+    return until(lambda: worker.state().status == status, timeout_s)
