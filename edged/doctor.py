@@ -3,25 +3,25 @@
 import os
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edged.assembly import model_names
-from edged.capture import open_source
+from edged.assembly import model_names, wanted
+from edged.capture.examine import look_at
 from edged.clock import SystemClock
 from edged.config import CameraConfig, Config
 from edged.config.source import redact
 from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
-from edged.errors import EdgedError
+from edged.errors import EdgedError, SourceLost
 from edged.inference import default_engines_dir, load_manifest
 from edged.publish import probe_broker
 from edged.store.recovery import is_sound
 
-CAMERA_WAIT_S = 12.0
+CAMERAS_AT_ONCE = 4
 LEAST_FREE_BYTES = 200_000_000
 SAFE_SQLITE = (3, 51, 3)
 
@@ -43,8 +43,8 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from _models(config)
     if not config.camera:
         yield Finding("cameras", "problem", "none is configured; add a table like [camera.door] with a source")
-    for name, camera in config.camera.items():
-        yield _camera(name, camera)
+    with ThreadPoolExecutor(CAMERAS_AT_ONCE) as pool:
+        yield from pool.map(_camera, config.camera.keys(), config.camera.values())
     yield from _store(config.store.path)
     yield _broker(config)
     yield _clock(config)
@@ -57,33 +57,21 @@ def _models(config: Config) -> Iterator[Finding]:
     except EdgedError as error:
         yield Finding("models", "problem", str(error))
         return
-    for name in model_names(config.models):
+    for name in model_names(config.models, wanted(config)):
         yield _tried(f"model {name}", lambda name=name: f"{len(manifest.verified_bytes(name))} bytes, as checked")  # type: ignore[misc]
 
 
 def _camera(name: str, config: CameraConfig) -> Finding:
-    """Open the camera and take a picture, in a thread of its own: a wedged driver must not wedge the doctor."""
-    result: list[Finding] = []
-
-    def look() -> None:
-        result.append(_tried(f"camera {name}", lambda: _one_picture(config)))
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(CAMERA_WAIT_S)
-    late = f"{redact(config.source)}: no picture in {CAMERA_WAIT_S:.0f} s; unplug it and plug it in again"
-    return result[0] if result else Finding(f"camera {name}", "problem", late)
-
-
-def _one_picture(config: CameraConfig) -> str:
-    source = open_source(config.source)
+    """Look at the camera in a process of its own, as the daemon does: a wedged driver cannot wedge the doctor."""
+    shown = redact(config.source)
     try:
-        if source.skip() is None:
-            return f"{redact(config.source)}: opens, but holds no picture"
-        height, width = source.picture().shape[:2]
-    finally:
-        source.close()
-    return f"{redact(config.source)}: gives pictures of {width}x{height}"
+        look = look_at(config)
+    except SourceLost as error:
+        line = str(error)
+        return Finding(f"camera {name}", "problem", line if line.startswith(shown) else f"{shown}: {line}")
+    advice = look.advice()
+    line = "; ".join([f"{shown}: {look.line()}", *advice])
+    return Finding(f"camera {name}", "warning" if advice else "ok", line)
 
 
 def _store(path: Path) -> Iterator[Finding]:

@@ -1,18 +1,26 @@
-"""Keeps one camera going: opens it, paces it, reopens it with back-off, and says what state it is in."""
+"""Keeps one camera going: opens it, watches over it, opens it anew with back-off, and says what state it is in.
+
+A live camera is taken in a process of its own, which may hang and is then killed. A recording is played in this thread:
+a file cannot wedge a driver, and none of its pictures may be lost.
+"""
 
 import logging
 import random
-import threading
 import time
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
-import cv2
-
+from edged.capture.feed import Feed, Shot
+from edged.capture.feeds import Absence, is_recording, open_feed
+from edged.capture.health import PictureWatch
 from edged.capture.inbox import FrameInbox
+from edged.capture.ladder import STEADY_S, Ladder
+from edged.capture.orientation import Orientation
+from edged.capture.pace import Pace
+from edged.capture.reset import try_reset
 from edged.capture.sources import PictureSource, open_source
+from edged.capture.state import CameraState, CameraStatus, StateKeeper
 from edged.config import CameraConfig
-from edged.config.source import redact
+from edged.config.source import has_password, parse_source, redact
 from edged.errors import SourceLost
 from edged.types import Frame, Image
 from edged.worker import Worker
@@ -21,21 +29,14 @@ log = logging.getLogger(__name__)
 
 MOST_BROKEN = 25
 """Pictures in a row that cannot be decoded before the source is opened anew: a cable's crackle is no loss."""
-ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-
-CameraStatus = Literal["online", "stalled", "reconnecting", "offline"]
-
-
-@dataclass(frozen=True, slots=True)
-class CameraState:
-    """What is known about a camera at one moment."""
-
-    status: CameraStatus
-    since_s: float
-    reconnects: int
-    reason: str | None
-    frames: int
-    """Pictures seen since the start."""
+LISTEN_S = 0.1
+"""Longest wait for a picture before the thread looks whether it should stop."""
+FIRST_PICTURE_S = 15.0
+"""A camera that is opened has this long for its first picture: drivers, exposure and handshakes take seconds."""
+KNOCK_EVERY_S = 1.0
+MOST_HUNG = 3
+"""Processes that cannot be killed, in uninterruptible sleep in a driver; with so many of them no new one is started."""
+REOPEN_FROZEN_EVERY_S = 600.0
 
 
 class CameraWorker(Worker):
@@ -44,84 +45,196 @@ class CameraWorker(Worker):
     first_wait_s = 1.0
     longest_wait_s = 30.0
     """From one try to open a lost source to the next."""
+    first_picture_s = FIRST_PICTURE_S
 
-    def __init__(self, camera: str, config: CameraConfig, inbox: FrameInbox) -> None:
+    def __init__(
+        self,
+        camera: str,
+        config: CameraConfig,
+        inbox: FrameInbox,
+        open_live: Callable[[CameraConfig], Feed] = open_feed,
+    ) -> None:
         super().__init__(f"camera-{camera}")
         self.camera = camera
         self.ended = False
         """True once a recording that does not loop has played to its end."""
         self._config = config
         self._inbox = inbox
-        self._lock = threading.Lock()
-        self._state = CameraState("offline", time.monotonic(), 0, "not opened yet", 0)
-        self._last_picture_s = time.monotonic()
+        self._open_live = open_live
+        self._keeper = StateKeeper(camera, redact(config.source), config.stall_seconds)
+        self._hung: list[Feed] = []
+        self._limit_fps: float | None = None
+        self._extra_pace: Pace | None = None
         self._last_time_s = float("-inf")
+        self._frozen_again_s = float("-inf")
         self._index = 0
         self._broken = 0
+        self._opened = False
+        self._worked_s = 0.0
+        """How long the present opening has given pictures."""
 
     def state(self) -> CameraState:
         """The present state; a camera that is open but silent for `stall_seconds` is stalled."""
-        with self._lock:
-            state, silent_s = self._state, time.monotonic() - self._last_picture_s
-        if state.status == "online" and silent_s > self._config.stall_seconds:
-            since = time.monotonic() - silent_s
-            reason = f"no picture for {silent_s:.0f} s"
-            return CameraState("stalled", since, state.reconnects, reason, state.frames)
-        return state
+        return self._keeper.state()
 
     def is_stuck(self) -> bool:
         """A silent camera is its own matter: reported as stalled, and no reason to restart the daemon."""
         return False
 
+    def limit_rate(self, fps: float | None) -> None:
+        """Hand over at most so many pictures a second of a live camera from now on; None, or more than its rate, lifts that."""
+        limit = None if fps is None or fps >= self._config.fps else fps
+        if limit != self._limit_fps:
+            self._limit_fps, self._extra_pace = limit, None if limit is None else Pace(limit)
+
     def work(self) -> None:
         """Open, play, and open again until stopped."""
-        wait_s = self.first_wait_s
-        while not self.stopping.is_set() and not self.ended:
-            before = self._state.frames
-            try:
-                source = open_source(self._config.source)
-            except SourceLost as error:
-                self._became("offline", str(error))
-            else:
-                self._play(source)
-                wait_s = self.first_wait_s if self._state.frames > before else wait_s
-            if self.ended or self.stopping.wait(wait_s * random.uniform(0.8, 1.2)):  # noqa: S311  jitter, not a secret
-                break
-            wait_s = min(wait_s * 2, self.longest_wait_s)
+        ladder = Ladder(self.first_wait_s, self.longest_wait_s, lambda: random.uniform(0.8, 1.2))  # noqa: S311  jitter
+        if is_recording(self._config):
+            self._work(ladder, self._play)
+        else:
+            self._warn()
+            self._work(ladder, self._watch)
 
-    def _play(self, source: PictureSource) -> None:
-        """Hand pictures over until the source ends, fails, or the worker is stopped."""
+    def _work(self, ladder: Ladder, take: Callable[[], None]) -> None:
+        while not self.stopping.is_set() and not self.ended:
+            self._opened, self._worked_s = False, 0.0
+            try:
+                take()
+            except SourceLost as error:
+                ladder.worked(self._worked_s)
+                lost: CameraStatus = "stalled" if isinstance(error, Silent) else "reconnecting"
+                self._keeper.became(lost if self._opened else "offline", _with_resets(str(error), ladder.resets))
+            if self.ended or self._waited(ladder.next_wait_s()):
+                break
+            self._reset_if_due(ladder)
+
+    def _waited(self, wait_s: float) -> bool:
+        """Wait for the next try, less long when the camera comes back by itself; return whether to stop."""
+        deadline = time.monotonic() + wait_s
+        absence = None if is_recording(self._config) or wait_s <= KNOCK_EVERY_S else Absence(self._config.source)
+        while (left := deadline - time.monotonic()) > 0:
+            if self.stopping.wait(min(left, KNOCK_EVERY_S)):
+                return True
+            if absence is not None and absence.is_over():
+                return False
+        return self.stopping.is_set()
+
+    def _reset_if_due(self, ladder: Ladder) -> None:
+        if not self._config.reset or is_recording(self._config) or not ladder.reset_is_due(time.monotonic()):
+            return
+        problem = try_reset(parse_source(self._config.source), self.stopping)
+        said = f"it cannot be reset: {problem}" if problem else "it was reset, since opening it again did not help"
+        log.warning("camera %s: %s", self.camera, said)
+
+    # --- live cameras
+
+    def _warn(self) -> None:
+        """Say once what will hurt later."""
+        uri = self._config.source
+        if uri.startswith("v4l2:///dev/video"):
+            log.warning("camera %s: %s may be another camera after a reboot; see `edged cameras`", self.camera, uri)
+        if has_password(uri):
+            log.warning("camera %s: its password stands in the config; put it in a credentials_file", self.camera)
+
+    def _watch(self) -> None:
+        """Take pictures until stopped. Raise SourceLost when there are no more."""
+        self._hung = [feed for feed in self._hung if not feed.gone()]
+        if len(self._hung) >= MOST_HUNG:
+            raise SourceLost(f"{len(self._hung)} processes hang in its driver and cannot be killed; restart the device")
+        try:
+            feed = self._open_live(self._config)
+        except OSError as error:  # out of descriptors or memory: other cameras, and the record, go on
+            raise SourceLost(f"no capture process can be started ({error.strerror}); restart edged") from None
+        try:
+            self._take_from(feed)
+        except OSError as error:
+            raise SourceLost(f"its capture process cannot be heard ({error.strerror})") from None
+        finally:
+            if not feed.close():
+                self._hung.append(feed)
+                log.error("camera %s: its process hangs in the driver and cannot be killed", self.camera)
+
+    def _take_from(self, feed: Feed) -> None:
+        watch = PictureWatch()
+        last_s = first_s = time.monotonic()
+        patience_s = self.first_picture_s
+        while not self.stopping.is_set():
+            left_s = last_s + patience_s - time.monotonic()
+            if left_s <= 0:
+                raise Silent(self._silence(patience_s))
+            shot = feed.next(min(LISTEN_S, left_s))
+            if shot is None or self._is_broken(shot):
+                continue
+            if shot.image is not None and not self._opened:
+                self._opened, patience_s, first_s = True, self._config.stall_seconds, time.monotonic()
+                self._keeper.became("online", None)
+            if self._opened:
+                last_s = time.monotonic()
+                self._worked_s = last_s - first_s
+                self._keeper.seen()
+            if shot.image is not None:
+                self._show(shot.image, shot.time_s, watch)
+
+    def _silence(self, patience_s: float) -> str:
+        if self._opened:
+            return f"no picture for {patience_s:g} s; it is started again"
+        return f"opens, but gives no picture in {patience_s:g} s; check cable and power"
+
+    def _is_broken(self, shot: Shot) -> bool:
+        if shot.broken:
+            self._broken += 1
+        elif shot.image is not None:  # one that was not wanted tells nothing
+            self._broken = 0
+        if self._broken >= MOST_BROKEN:
+            self._broken = 0
+            raise SourceLost(f"{redact(self._config.source)}: sends pictures that cannot be decoded; check the cable")
+        return shot.broken
+
+    def _show(self, image: Image, time_s: float, watch: PictureWatch) -> None:
+        trouble = watch.look(time_s, image)
+        self._keeper.troubled(trouble)
+        if trouble == "frozen" and time_s >= self._frozen_again_s:
+            self._frozen_again_s = time_s + REOPEN_FROZEN_EVERY_S
+            raise SourceLost("the very same picture again and again; it is started again")
+        time_s = self._last_time_s = max(time_s, self._last_time_s)
+        extra_pace = self._extra_pace  # another thread may lift it
+        if extra_pace is None or extra_pace.due(time_s):
+            self._inbox.offer(Frame(self.camera, self._index, time_s, self._cut(image)))
+            self._index += 1
+
+    # --- recordings
+
+    def _play(self) -> None:
+        """Play to the end, or until stopped. Raise SourceLost when the recording cannot be read."""
+        source = open_source(self._config.source)
+        self._opened = True
         try:
             if self._play_to_end(source):
                 self.ended = True
-                self._became("offline", "the recording has ended")
-        except SourceLost as error:
-            self._became("reconnecting", str(error))
+                self._keeper.became("offline", "the recording has ended")
         finally:
             source.close()
 
     def _play_to_end(self, source: PictureSource) -> bool:
         start_s = max(time.monotonic(), self._last_time_s)  # a recording opened again may have been ahead of the clock
-        next_due = 0.0
-        interval = 0.98 / self._config.fps  # a camera's own jitter must not halve the rate
+        pace, orientation = Pace(self._config.fps), Orientation(self._config.rotation, self._config.flip)
         while not self.stopping.is_set():
             at = source.skip()
             if at is None:
                 return True
-            time_s = time.monotonic() if _is_camera(self._config) else start_s + at
-            if source.live and not _is_camera(self._config) and self.stopping.wait(max(0.0, time_s - time.monotonic())):
+            time_s = start_s + at
+            if source.live and self.stopping.wait(max(0.0, time_s - time.monotonic())):
                 return False
-            if self._state.status != "online":  # not before: a source that opens but shows nothing is no use
-                self._became("online", None)
-            self._seen()
-            self._last_time_s = time_s
-            if time_s >= next_due:
-                # One interval of credit: streams come in bursts, and the late half of a pair must not cost a turn.
-                next_due = max(next_due, time_s - interval) + interval if next_due > 0 else time_s + interval
-                self._hand_over(source, time_s)
+            if self._keeper.state().status != "online":  # not before: a source that shows nothing is no use
+                self._keeper.became("online", None)
+            self._keeper.seen()
+            self._last_time_s, self._worked_s = time_s, STEADY_S
+            if pace.due(time_s):
+                self._hand_over(source, time_s, orientation)
         return False
 
-    def _hand_over(self, source: PictureSource, time_s: float) -> None:
+    def _hand_over(self, source: PictureSource, time_s: float, orientation: Orientation) -> None:
         try:
             picture = source.picture()
         except SourceLost:
@@ -131,51 +244,24 @@ class CameraWorker(Worker):
                 raise
             return
         self._broken = 0
-        frame = Frame(self.camera, self._index, time_s, self._oriented(picture))
+        frame = Frame(self.camera, self._index, time_s, self._cut(orientation.apply(picture)))
         self._index += 1
         if source.live:
             self._inbox.offer(frame)
         else:
             while not self._inbox.offer_patiently(frame, 0.5) and not self.stopping.is_set():
-                self._seen(0)
+                self._keeper.seen(0)
 
-    def _oriented(self, image: Image) -> Image:
-        """Turned and cut to the region; the cut is a view, not a copy."""
-        if self._config.rotation:
-            image = cv2.rotate(image, ROTATIONS[self._config.rotation])  # type: ignore[assignment]
+    def _cut(self, image: Image) -> Image:
+        """The region to watch; a view, not a copy."""
         height, width = image.shape[:2]
         left, top, right, bottom = self._config.region
         return image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
 
-    def _seen(self, pictures: int = 1) -> None:
-        with self._lock:
-            self._last_picture_s = time.monotonic()
-            old = self._state
-            self._state = CameraState(old.status, old.since_s, old.reconnects, old.reason, old.frames + pictures)
 
-    def _became(self, status: CameraStatus, reason: str | None) -> None:
-        """Take up a state, and log it once, not at every retry."""
-        now = time.monotonic()
-        with self._lock:
-            old = self._state
-            again = status == "online" and old.frames > 0
-            changed = old.status != status or old.reason != reason
-            since = now if old.status != status else old.since_s
-            self._state = CameraState(status, since, old.reconnects + again, reason, old.frames)
-            if status == "online":
-                self._last_picture_s = now
-        if changed:
-            source = redact(self._config.source)
-            log.log(
-                logging.INFO if status == "online" else logging.WARNING,
-                "camera %s (%s) is %s%s",
-                self.camera,
-                source,
-                status,
-                f": {reason}" if reason else "",
-            )
+class Silent(SourceLost):
+    """A camera that is open gives no picture."""
 
 
-def _is_camera(config: CameraConfig) -> bool:
-    """Whether pictures are of this very moment, as against of a recording's time line."""
-    return not config.source.startswith(("file:", "images:"))
+def _with_resets(reason: str, resets: int) -> str:
+    return f"{reason} (reset {resets} times to no avail: check ribbon, cable and power)" if resets else reason

@@ -1,29 +1,18 @@
-"""Opens one source URI through OpenCV: files, picture folders, V4L2 devices and RTSP streams."""
+"""Plays recordings through OpenCV, in this process: video files and folders of pictures."""
 
-import os
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from edged.config.source import Source, parse_source, redact
+from edged.capture.opencv_settings import MOST_PIXELS
+from edged.config.source import Source, parse_source
 from edged.errors import SourceLost
 from edged.types import Image
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mjpeg", ".mpg", ".mpeg", ".ts"}
-STREAM_TIMEOUT_MS = 5000
-MOST_PIXELS = 100_000_000
-"""A header may claim any size; beyond this a picture is refused rather than allocated."""
-
-# OpenCV reads these once, at its first use of FFmpeg and of its picture decoders.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what fails is told once, in words with a remedy
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
-LOG_ERRORS_ONLY = 2
-# OpenCV 5 moved the function.
-(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(LOG_ERRORS_ONLY)
 
 
 class PictureSource(Protocol):
@@ -46,13 +35,13 @@ class PictureSource(Protocol):
 
 
 def open_source(uri: str) -> PictureSource:
-    """Open the source called `uri`. Raise SourceLost, naming the remedy, when that fails now."""
+    """Open the recording called `uri`. Raise SourceLost, naming the remedy, when that fails now."""
     source = parse_source(uri)
     if source.scheme == "images":
         return PictureFolder(source)
     if source.scheme == "file":
         return VideoFile(source)
-    return LiveCapture(source)
+    raise ValueError(f"{source.scheme}: a camera is opened in a process of its own, by `edged.capture.feeds`")
 
 
 class VideoFile:
@@ -135,29 +124,6 @@ class PictureFolder:
         """Nothing is held."""
 
 
-class LiveCapture:
-    """A V4L2 device or an RTSP stream."""
-
-    live = True
-
-    def __init__(self, source: Source) -> None:
-        self._name = redact(source.uri)
-        self._capture = _open_device(source) if source.scheme == "v4l2" else _open_stream(source)
-        self._index = -1
-
-    def skip(self) -> float | None:
-        if not self._capture.grab():
-            raise SourceLost(f"{self._name}: gives no more pictures; check cable, power and network")
-        self._index += 1
-        return float(self._index)
-
-    def picture(self) -> Image:
-        return _retrieved(self._capture, self._name)
-
-    def close(self) -> None:
-        self._capture.release()
-
-
 def picture_files(folder: Path) -> list[Path]:
     """The pictures directly in `folder`, by name."""
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
@@ -177,34 +143,6 @@ def read_picture(path: Path) -> Image:
             f"{path}: not a picture that can be decoded, or larger than {MOST_PIXELS // 1_000_000} megapixels"
         )
     return np.asarray(image, dtype=np.uint8)
-
-
-def _open_device(source: Source) -> cv2.VideoCapture:
-    path = Path(source.path)
-    if not path.exists():
-        raise SourceLost(f"{path}: no such camera; `edged cameras` lists what is attached")
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise SourceLost(f"{path}: no permission; add edged's user to the group `video`")
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_V4L2)
-    for key, name in (
-        ("width", cv2.CAP_PROP_FRAME_WIDTH),
-        ("height", cv2.CAP_PROP_FRAME_HEIGHT),
-        ("fps", cv2.CAP_PROP_FPS),
-    ):
-        if key in source.options:
-            capture.set(name, source.options[key])
-    if not capture.isOpened():
-        raise SourceLost(f"{path}: cannot be opened; is another program using it?")
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return capture
-
-
-def _open_stream(source: Source) -> cv2.VideoCapture:
-    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
-    capture = cv2.VideoCapture(source.uri, cv2.CAP_FFMPEG, limits)
-    if not capture.isOpened():
-        raise SourceLost(f"{redact(source.uri)}: does not answer; check address, user, password and network")
-    return capture
 
 
 def _is_text(path: str) -> bool:

@@ -1,0 +1,94 @@
+"""A Raspberry Pi camera through picamera2, in the capture process. Calls as of picamera2 0.3.38.
+
+The main stream is asked for in the size that analysis wants, straight from the image processor: a second, smaller stream
+would only be one more buffer to move.
+"""
+
+import importlib
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edged.capture.order import USUAL_FPS, Order
+from edged.errors import SourceLost
+from edged.types import Image
+
+MOST_LATE_S = 1.0
+BUFFERS = 4
+MISSING = (
+    "picamera2 is not installed for this Python; `apt install python3-picamera2`, and make the environment with "
+    "`--system-site-packages`"
+)
+
+
+class PiCamera:
+    """Implements `edged.capture.opencv.LiveSource` for `picamera`."""
+
+    def __init__(self, order: Order) -> None:
+        """Open, configure and start. Raise SourceLost, naming the remedy."""
+        self._name = order.name
+        self._request: Any = None
+        picamera2 = _library(order.name)
+        number = int(order.path)
+        attached = picamera2.Picamera2.global_camera_info()
+        if number >= len(attached):
+            raise SourceLost(
+                f"{order.name}: {len(attached)} Pi cameras are attached; check the ribbon, and try `rpicam-hello --list-cameras`"
+            )
+        try:
+            self._camera = picamera2.Picamera2(number)
+            self._start(order)
+        except (RuntimeError, IndexError) as error:
+            raise SourceLost(f"{order.name}: cannot be opened ({error}); is another program using it?") from None
+
+    def grab(self) -> float:
+        self._let_go()
+        self._request = self._camera.capture_request()
+        if self._request is None:
+            raise SourceLost(f"{self._name}: gives no more pictures; check the ribbon")
+        now = time.monotonic()
+        stamp = (self._request.get_metadata() or {}).get("SensorTimestamp", 0) / 1e9
+        return stamp if now - MOST_LATE_S <= stamp <= now else now
+
+    def picture(self, into: Image | None) -> Image | None:
+        width, height = self._size
+        with self._mapped(self._request, "main", write=False) as mapped:
+            planes = mapped.array  # height * 3/2 rows of `stride` bytes: Y, then U, then V
+            if planes is None or planes.ndim != 2 or planes.shape[0] * 2 != height * 3:
+                return None
+            fits = planes.shape[1] == width
+            whole = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420, dst=into if fits else None)
+        return np.asarray(whole if fits else whole[:, :width], dtype=np.uint8)
+
+    def close(self) -> None:
+        self._let_go()
+        self._camera.stop()
+        self._camera.close()
+
+    def _start(self, order: Order) -> None:
+        picamera2 = _library(order.name)
+        self._mapped = picamera2.MappedArray
+        microseconds = round(1e6 / order.options.get("fps", USUAL_FPS))
+        controls: dict[str, Any] = {"FrameDurationLimits": (microseconds, microseconds)}
+        if "exposure" in order.options:
+            controls |= {"AeEnable": False, "ExposureTime": order.options["exposure"]}
+        configuration = self._camera.create_video_configuration(
+            main={"size": order.size, "format": "YUV420"}, buffer_count=BUFFERS, controls=controls
+        )
+        self._camera.configure(configuration)
+        self._size: tuple[int, int] = tuple(self._camera.camera_configuration()["main"]["size"])
+        self._camera.start()
+
+    def _let_go(self) -> None:
+        if self._request is not None:
+            self._request.release()
+            self._request = None
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module("picamera2")
+    except ImportError:
+        raise SourceLost(f"{name}: {MISSING}") from None

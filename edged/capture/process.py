@@ -1,0 +1,115 @@
+"""A process that takes pictures: started so that it dies with us, listened to, and ended whatever it does."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+LAUNCH = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")))
+KILL_WAIT_S = 0.5
+MOST_BYTES_OF_A_LINE = 4096
+MOST_LINES_KEPT = 20
+FOR_CHILDREN = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "OPENCV_FFMPEG_LOGLEVEL": "16"}
+"""FFmpeg's errors are heard: they tell a wrong password from a wrong address."""
+NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY", "LISTEN_FDS")
+
+
+def die_with_us(command: Sequence[str]) -> list[str]:
+    """The command line of a foreign program that must not outlive this process."""
+    return [*LAUNCH, str(os.getpid()), *command]
+
+
+class CaptureProcess:
+    """One running process in a session of its own. What it says on stdout and stderr is kept in `said`, at debug in the log."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        descriptors: Sequence[int] = (),
+        hide: Callable[[str], str] = str,
+        gentle_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """Start it. `descriptors` are open in it under the same numbers; `hide` takes passwords out of what it says.
+
+        Raise OSError when it cannot be started.
+        """
+        self.said: deque[str] = deque(maxlen=MOST_LINES_KEPT)
+        self._hide = hide
+        self._gentle_signal = gentle_signal
+        self._line = b""
+        environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_CHILDREN}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            pass_fds=descriptors,
+            start_new_session=True,
+            env={**environment, **FOR_CHILDREN},
+        )
+        assert self._process.stdout is not None  # noqa: S101  for the type checker
+        self._mouth = self._process.stdout
+        os.set_blocking(self._mouth.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """What becomes readable when the process says something."""
+        return self._mouth.fileno()
+
+    def listen(self) -> bool:
+        """Take in what it said since the last time; False once it will never say anything again."""
+        try:
+            said = os.read(self._mouth.fileno(), 65_536)
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            return False
+        *lines, self._line = (self._line + said).split(b"\n")
+        self._line = self._line[-MOST_BYTES_OF_A_LINE:]
+        for line in lines if said else [*lines, self._line]:
+            self._heard(line[-MOST_BYTES_OF_A_LINE:].decode(errors="replace").strip())
+        return bool(said)
+
+    def has_ended(self) -> bool:
+        """Whether it is gone; also buries it."""
+        return self._process.poll() is not None
+
+    def end(self, patience_s: float) -> bool:
+        """Ask it to end, kill it when it does not in time; return False when not even that helps now.
+
+        A process in uninterruptible sleep in a driver cannot be killed; ask `has_ended` of it from time to time.
+        """
+        if not self.has_ended() and patience_s > 0:
+            self._process.send_signal(self._gentle_signal)
+            self._wait(patience_s)
+        if not self.has_ended():
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                log.debug("process %d went by itself", self._process.pid)
+            self._wait(KILL_WAIT_S)
+        self.listen()
+        self._mouth.close()
+        return self.has_ended()
+
+    def _wait(self, timeout_s: float) -> None:
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return
+
+    def _heard(self, line: str) -> None:
+        if line:
+            line = self._hide(line)
+            self.said.append(line)
+            log.debug("capture process %d: %s", self._process.pid, line)

@@ -1,0 +1,194 @@
+"""Cameras are pulled out, hang and go mad, the daemon is stopped at any moment: all heals, and nothing stays behind."""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support.cameras import (
+    PLAY,
+    TEST_PICTURE,
+    QuickLiveCamera,
+    RtspServer,
+    Traces,
+    Weather,
+    goes,
+    live_camera,
+    needs_gstreamer,
+    needs_rtsp_server,
+)
+from support.daemon import Daemon, needs_models
+from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
+
+from edged.capture import CameraWorker
+from edged.memory import resident_mb
+
+SOURCE = "rtsp://127.0.0.1:9/door"
+"""Only its kind counts: the scripted process opens nothing."""
+STALL_SEEN_WITHIN_S = 0.5
+"""After `stall_seconds`."""
+BACK_WITHIN_S = 10.0
+MOST_GROWTH_MB = 10.0
+
+
+def rounds(quick: int, long: int) -> list[object]:
+    """The quick form makes haste between two tries; the long one is as patient as the daemon."""
+    return [
+        pytest.param(quick, QuickLiveCamera, 1.0, id=f"{quick} rounds"),
+        pytest.param(long, CameraWorker, 5.0, id=f"{long} rounds", marks=pytest.mark.long),
+    ]
+
+
+@pytest.fixture
+def weather(tmp_path):
+    return Weather(tmp_path / "weather")
+
+
+def suffer(weather, fault, count, kind, stall_seconds):
+    """Strike again and again; the slowest of seeing it and of being back, in seconds."""
+    seen_s, back_s = [], []
+    good = 110 if kind is CameraWorker else 10  # after two good seconds the waits are short again
+    with live_camera(SOURCE, weather.open, kind=kind, stall_seconds=stall_seconds) as (worker, inbox):
+        assert goes(worker, "online")
+        before, memory = Traces.now(), 0.0
+        for number in range(count):
+            began = time.monotonic()
+            weather.becomes(fault)
+            assert until(lambda: worker.state().status != "online", 20)
+            seen_s.append(time.monotonic() - began)
+            weather.becomes(PLAY)
+            began = time.monotonic()
+            assert goes(worker, "online", 30)
+            back_s.append(time.monotonic() - began)
+            frames = worker.state().frames
+            assert until(lambda: inbox.take(1.0) and worker.state().frames > frames + good, 20)  # noqa: B023
+            memory = memory or (resident_mb() if number == 4 else 0.0)
+        assert until(lambda: Traces.now() == before), (before, Traces.now())
+        assert resident_mb() < memory + MOST_GROWTH_MB
+    assert until(lambda: Traces.now().processes < before.processes)
+    print(f"{fault}: {count} times, seen within {max(seen_s):.2f} s, back within {max(back_s):.2f} s")
+    return max(seen_s), max(back_s)
+
+
+@pytest.mark.parametrize(("count", "kind", "stall_seconds"), rounds(10, 100))
+@pytest.mark.parametrize("fault", ["unplug", "hang_deaf"])
+def test_a_camera_that_is_lost_or_hangs_is_back_again_and_again(weather, fault, count, kind, stall_seconds):
+    seen_s, back_s = suffer(weather, fault, count, kind, stall_seconds)
+    assert seen_s <= (stall_seconds if fault == "hang_deaf" else 1.0) + STALL_SEEN_WITHIN_S
+    assert back_s <= BACK_WITHIN_S
+
+
+@pytest.mark.parametrize(("count", "kind", "stall_seconds"), rounds(10, 50))
+def test_a_camera_that_sends_garbage_is_back_again_and_again(weather, count, kind, stall_seconds):
+    _, back_s = suffer(weather, "garbage", count, kind, stall_seconds)
+    assert back_s <= BACK_WITHIN_S
+
+
+@needs_gstreamer
+def test_one_camera_that_hangs_is_no_matter_to_the_others(weather):
+    weather.becomes("hang_deaf")
+    with (
+        live_camera(SOURCE, weather.open) as (_, _),
+        live_camera(TEST_PICTURE) as (first, _),
+        live_camera(TEST_PICTURE) as (second, _),
+    ):
+        assert goes(first, "online")
+        assert goes(second, "online")
+        before = first.state().frames, second.state().frames
+        assert until(lambda: first.state().frames > before[0] + 60 and second.state().frames > before[1] + 60, 20)
+        assert first.state().reconnects == second.state().reconnects == 0
+
+
+# --- the whole daemon
+
+
+def of_daemon(mark: str, pid: int | None = None) -> list[int]:
+    """Processes that take pictures for a daemon: its own GStreamer by `mark`, its capture children by its process id."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        child = "edged.capture.child" in words and pid is not None and str(pid) in words
+        if int(entry.name) != os.getpid() and (child or f"name={mark}" in words):
+            found.append(int(entry.name))
+    return found
+
+
+@needs_models
+@needs_gstreamer
+@needs_rtsp_server
+@pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(40, marks=pytest.mark.long)])
+def test_a_daemon_that_ends_at_any_moment_leaves_no_process_and_no_memory(tmp_path, kills):
+    chance = random.Random(kills)
+    mark = f"mark{os.getpid()}"
+    pipeline = TEST_PICTURE.replace("videotestsrc", f"videotestsrc name={mark}")
+    shared_before = Traces.now().shared_memory
+    with RtspServer() as server, Daemon(tmp_path, {"door": pipeline, "yard": f"rtsp://{server.address}"}) as daemon:
+        for number in range(kills):
+            daemon.start()
+            pid = daemon.pid
+            if number % 2:
+                assert until(lambda: of_daemon(mark, pid), 30), daemon.log  # noqa: B023
+            time.sleep(chance.uniform(0.0, 3.0))
+            if number % 4 < 2:
+                daemon.kill()
+            else:
+                daemon.signal(signal.SIGTERM)
+                daemon.wait()
+            assert until(lambda: not of_daemon(mark, pid), 5), daemon.log  # noqa: B023
+    assert Traces.now().shared_memory == shared_before
+    assert "Traceback" not in daemon.log
+
+
+@needs_models
+@needs_mosquitto
+@needs_gstreamer
+@needs_rtsp_server
+@pytest.mark.slow
+def test_one_of_three_cameras_goes_and_comes_back_while_the_daemon_watches(tmp_path):
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker.port, "edged/dev1/camera/#") as subscriber,
+        RtspServer() as door,
+        RtspServer() as yard,
+        Daemon(tmp_path, {}) as daemon,
+    ):
+        cameras = {"door": f"rtsp://{door.address}", "yard": f"rtsp://{yard.address}", "hall": TEST_PICTURE}
+        daemon.write_config(cameras, port=broker.port, camera_extra="stall_seconds = 3")
+        daemon.start()
+
+        def told(camera: str) -> list[str]:
+            return [json.loads(text)["status"] for text in subscriber.payloads(f"edged/dev1/camera/{camera}/status")]
+
+        def analysed() -> list[int]:
+            return [daemon.status()["cameras"][camera]["frames_analysed"] for camera in ("door", "hall")]
+
+        assert until(lambda: all(told(camera)[-1:] == ["online"] for camera in ("door", "yard", "hall")), 60), (
+            daemon.log
+        )
+        yard.kill()
+        assert until(lambda: told("yard")[-1] == "offline", 30), daemon.log
+        before = analysed()
+        time.sleep(3.0)
+        assert all(now > then + 5 for now, then in zip(analysed(), before, strict=True))
+        yard.start()
+        assert until(lambda: told("yard")[-1] == "online", 30), daemon.log
+        assert until(
+            lambda: daemon.count("SELECT count(*) FROM events WHERE kind = 'camera' AND end_reason = 'back'"), 10
+        )
+        assert daemon.stop() == 0, daemon.log
+        yard_told, hall_told = told("yard"), told("hall")
+    online = yard_told.index("online")
+    assert set(yard_told[:online]) == {"offline"}
+    gone = yard_told[online + 1 : -1]
+    assert gone[-1] == "offline"
+    assert set(gone) <= {"stalled", "reconnecting", "offline"}
+    assert gone == sorted(gone, key=["stalled", "reconnecting", "offline"].index)
+    assert hall_told == ["offline", "online"]
+    assert daemon.count("SELECT count(*) FROM coverage WHERE camera = 'yard' AND camera_state != 'online'") >= 1
+    assert "Traceback" not in daemon.log

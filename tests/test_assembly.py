@@ -1,0 +1,93 @@
+"""What the config becomes: the lens behind turned and cut pictures, and which models are loaded for which profiles."""
+
+import pytest
+from support.doubles import BARE, BoxLandmarks, ConstantEyes, ConstantJudge, ConstantPose, ScriptedDetector
+
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, build_pipeline, lens_maker, model_names, wanted
+from edged.config import CameraConfig, Config, ModelsConfig, Wants
+from edged.types import Lens
+
+SOURCE = "file:///x.mp4"
+
+
+def camera(**keys: object) -> CameraConfig:
+    return CameraConfig(source=SOURCE, **keys)
+
+
+def everything() -> Models:
+    return Models(ScriptedDetector([]), ConstantJudge(BARE), {}, {}, BoxLandmarks(), ConstantPose(), ConstantEyes())
+
+
+# --- the lens
+
+
+def test_the_lens_is_that_of_the_cameras_field_of_view():
+    assert lens_maker(camera(field_of_view=70))(1280, 720) == Lens.of(1280, 720, 70)
+
+
+def test_a_cut_leaves_focal_length_and_optical_axis_where_they_were():
+    """The right half and the lower three quarters of 1280x720."""
+    lens = lens_maker(camera(field_of_view=70, region=(0.5, 0.25, 1.0, 1.0)))(640, 540)
+    whole = Lens.of(1280, 720, 70)
+    assert lens.focal == pytest.approx(whole.focal)
+    assert (lens.centre_x, lens.centre_y) == pytest.approx((whole.centre_x - 640, whole.centre_y - 180))
+
+
+@pytest.mark.parametrize(("rotation", "size"), [(90, (720, 1280)), (270, (720, 1280)), (180, (1280, 720))])
+def test_turning_the_picture_does_not_change_the_glass(rotation, size):
+    lens = lens_maker(camera(field_of_view=70, rotation=rotation))(*size)
+    assert lens.focal == pytest.approx(Lens.of(1280, 720, 70).focal)
+    assert (lens.centre_x, lens.centre_y) == (size[0] / 2, size[1] / 2)
+
+
+# --- the models
+
+
+@pytest.mark.parametrize(
+    ("profiles", "more"),
+    [
+        ((), set()),
+        (("entrance", "entrance"), set()),
+        (("entrance", "classroom"), {"landmarks", "pose"}),
+        (("driver",), {"landmarks", "pose", "eyes"}),
+    ],
+)
+def test_models_are_loaded_only_for_cameras_that_want_them(profiles, more):
+    cameras = {f"camera{n}": camera(profile=profile) for n, profile in enumerate(profiles)}
+    names = set(model_names(ModelsConfig(), wanted(Config(camera=cameras))))
+    assert names - set(model_names(ModelsConfig())) == more
+
+
+@pytest.mark.parametrize(("pose", "models"), [("edged", {"pose"}), ("heatmap", {"pose-heatmap"}), ("pnp6", set())])
+def test_the_pose_reader_brings_its_own_models(pose, models):
+    chosen = set(model_names(ModelsConfig(pose=pose), EVERYTHING)) - set(model_names(ModelsConfig(), MASK_ONLY))
+    assert chosen - {"landmarks", "eyes"} == models
+
+
+def test_a_camera_gets_the_readers_its_profile_wants_although_another_loaded_more():
+    models = everything()
+    assert models.readers(MASK_ONLY) is None
+    classroom, driver = models.readers(camera(profile="classroom").wants), models.readers(EVERYTHING)
+    assert classroom.landmarks is driver.landmarks is models.landmarks
+    assert (classroom.eyes, driver.eyes) == (None, models.eyes)
+
+
+def test_attention_turned_on_at_an_entrance_is_wanted():
+    config = Config(camera={"door": camera(attention={"enabled": True})})
+    assert wanted(config) == Wants(mask=True, attention=True, drowsiness=False)
+
+
+@pytest.mark.parametrize(
+    ("keys", "smallest"),
+    [
+        ({"profile": "classroom"}, 32),
+        ({"profile": "driver"}, 32),
+        ({"profile": "driver", "attention": {"enabled": False}}, 64),
+        ({"profile": "classroom", "attention": {"smallest_face": 48}}, 48),
+    ],
+)
+def test_faces_are_read_from_the_smallest_size_that_anything_asks_for(keys, smallest):
+    pipeline = build_pipeline("door", camera(**keys), Config(), everything())
+    assert pipeline.analyser.settings.smallest_landmarks == smallest
+    offline = build_pipeline("door", camera(**keys), Config(), everything(), every_frame=True)
+    assert offline.analyser.settings.smallest_landmarks == 0

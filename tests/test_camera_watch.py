@@ -1,0 +1,78 @@
+"""A camera's troubles become one event each from start to end, a status with the reason in words, and an error of the device."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from support.storing import HandClock
+
+from edged.capture import CameraState
+from edged.config import Config
+from edged.daemon.supervision import CameraWatch, Health
+
+CONFIG = Config.model_validate({"camera": {"door": {"source": "file:///a.mp4", "stall_seconds": 5}}})
+
+
+class Site:
+    """One camera whose state is set by hand, and what is recorded and published of it."""
+
+    def __init__(self):
+        self.clock, self.steps, self.told = HandClock(), [], []
+        recorder = SimpleNamespace(camera_event=self._record, utc_ms=lambda s: 0, seen=lambda *_: None)
+        self._watch = CameraWatch(
+            CONFIG, recorder, self.clock, lambda _, payload, __: self.told.append(json.loads(payload))
+        )
+        self._state = None
+        camera = SimpleNamespace(state=lambda: self._state, ended=False)
+        analysis = SimpleNamespace(activity=dict, problem=None)
+        self.watching = SimpleNamespace(
+            cameras={"door": camera}, inbox=SimpleNamespace(take_dropped=lambda _: 0), analysis=analysis
+        )
+
+    def look(self, status="online", trouble=None, reason=None):
+        self._state = CameraState(status, self.clock.monotonic, 0, reason, 10, trouble)
+        self._watch.look(self.watching)
+        return self.steps
+
+    def _record(self, camera, phase, state, details, key, end_reason=None):
+        self.steps.append((phase, state, details.get("reason") or end_reason))
+
+
+@pytest.mark.parametrize("trouble", ["frozen", "black", "covered"])
+def test_bad_pictures_are_an_event_until_they_are_good(trouble):
+    site = Site()
+    assert site.look() == []
+    for _ in range(3):
+        site.look(trouble=trouble, reason="it shows nothing")
+    assert site.steps == [("start", trouble, "it shows nothing")]
+    site.look()
+    assert site.steps[1:] == [("end", trouble, "back")]
+    assert [payload["reason"] for payload in site.told] == [None, "it shows nothing", None]
+    assert {payload["status"] for payload in site.told} == {"online"}
+
+
+def test_a_trouble_that_becomes_another_is_one_event():
+    site = Site()
+    site.look(trouble="frozen", reason="the same again and again")
+    site.look("stalled", reason="no picture for 5 s")
+    site.look("reconnecting", reason="no luck")
+    site.look()
+    assert [step[:2] for step in site.steps] == [
+        ("start", "frozen"), ("update", "stalled"), ("update", "lost"), ("end", "lost"),
+    ]  # fmt: skip
+
+
+def test_a_camera_that_is_lost_for_a_moment_is_no_event():
+    site = Site()
+    site.look("reconnecting", reason="no luck")
+    site.look()
+    assert site.steps == []
+
+
+def test_bad_pictures_are_an_error_of_the_device():
+    site = Site()
+    site.look(trouble="black", reason="its pictures are black")
+    health = Health("dev1", 0.0, site.clock, SimpleNamespace(problem=None, dropped=0), {})
+    assert health.errors(site.watching, None, None) == ["camera door is black: its pictures are black"]
+    site.look()
+    assert health.errors(site.watching, None, None) == []
