@@ -1,0 +1,1 @@
+"""Trains, exports and compares the regressors of 68 facial landmarks."""

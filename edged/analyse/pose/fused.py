@@ -1,0 +1,105 @@
+"""The default head pose: what the landmarks say and what the pixels say, weighed by how far each is to be trusted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.analyse.pose.landmark_pose import LandmarkPoses, solve
+from edged.analyse.pose.learned import LearnedPose, LearnedPoses
+from edged.analyse.pose.rotation import head_poses, ray_rotation, turn_of, vector_of
+from edged.ports import Engine
+from edged.types import Detection, HeadPose, Image, Landmarks, Lens
+
+Array = NDArray[np.float64]
+
+FURTHEST = 1e5
+"""Pixels: a box beyond belongs to no picture."""
+
+LEARNED_SHARES = np.array([1.3, 0.9, 0.7])
+"""The learned pose's errors about the head's axes (nod, turn, tilt) over the one expected error that it tells."""
+
+SOLVED_SHARES = np.array([3.0, 0.7, 0.7])
+"""The same of the landmarks' pose, whose weakness is the nod: noses are longer or shorter, and landmark readers, taught on
+people who look ahead, draw those who look up or down too much like them."""
+
+STEADY, TURNED_LOSS = 10.0, 0.05
+"""Landmarks far round a head are guesses from the shape of the rest, and look surer than they are: a nose so many degrees
+off the line of sight costs nothing, and each square degree beyond so many degrees of expected error."""
+
+MOST_TURNED = 40.0
+"""Degrees off the line of sight, by the pixels; the landmarks of heads turned further are not looked at."""
+
+AT_ODDS = 3.0
+"""Readings further apart than so many times their common expected error are not averaged: the surer one is taken."""
+
+MOST_DEVIATION = 90.0
+
+
+class FusedPose:
+    """Implements `edged.ports.PoseReader`: landmarks by SQPnP and the crop network, averaged by inverse variance."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._learned = LearnedPose(engine)
+
+    def read(
+        self,
+        image: Image,
+        detections: Sequence[Detection],
+        landmarks: Sequence[Landmarks],
+        masked: Sequence[bool],
+        lens: Lens,
+    ) -> list[HeadPose | None]:
+        """One for each face, in order; None where the box is not finite. Raise ModelError for a wrong model."""
+        boxes = np.array([face.box for face in detections], np.float64).reshape(-1, 4)
+        usable = (np.abs(boxes) < FURTHEST).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        rows = np.flatnonzero(usable).tolist()
+        poses: list[HeadPose | None] = [None] * len(detections)
+        if not rows:
+            return poses
+        rays = ray_rotation((boxes[rows, :2] + boxes[rows, 2:]) / 2, lens)
+        learned = self._learned.read(image, [detections[row] for row in rows])
+        solved = _solve(learned, [landmarks[row] for row in rows], [masked[row] for row in rows], lens)
+        facing, deviations = fuse(learned, solved, rays)
+        for row, pose in zip(rows, head_poses(facing, rays, deviations), strict=True):
+            poses[row] = pose
+        return poses
+
+
+def _solve(learned: LearnedPoses, landmarks: Sequence[Landmarks], masked: Sequence[bool], lens: Lens) -> LandmarkPoses:
+    """The landmarks' poses, of heads near the line of sight only."""
+    count = len(landmarks)
+    poses = LandmarkPoses(np.tile(np.eye(3), (count, 1, 1)), np.full(count, MOST_DEVIATION), np.zeros(count, np.bool_))
+    rows = np.flatnonzero(_off_sight(learned.rotations) < MOST_TURNED).tolist()
+    near = solve([landmarks[row] for row in rows], [masked[row] for row in rows], lens)
+    poses.rotations[rows], poses.deviations[rows], poses.found[rows] = near.rotations, near.deviations, near.found
+    return poses
+
+
+def fuse(learned: LearnedPoses, solved: LandmarkPoses, rays: Array) -> tuple[Array, Array]:
+    """The heads' rotations relative to the lines of sight `rays` (N x 3 x 3), and the expected errors of one angle (N).
+
+    Each of a head's three axes is weighed by itself.
+    """
+    apart = vector_of(learned.rotations.transpose(0, 2, 1) @ rays.transpose(0, 2, 1) @ solved.rotations)
+    deviations = np.hypot(solved.deviations, _turned_loss(learned.rotations))
+    one = (learned.deviations[:, None] * LEARNED_SHARES) ** 2
+    other = (deviations[:, None] * SOLVED_SHARES) ** 2
+    other = np.where(solved.found[:, None], other, np.inf)
+    weights = one / (one + other)
+    distance = np.degrees(np.linalg.norm(apart, axis=1))
+    at_odds = solved.found & (distance > AT_ODDS * np.sqrt(one.sum(axis=1) + other.sum(axis=1)))
+    surer = (other.sum(axis=1) < one.sum(axis=1))[:, None]
+    weights = np.where(at_odds[:, None], surer, weights)
+    expected = np.where(at_odds, distance / 2, np.sqrt((one * (1 - weights)).mean(axis=1)))
+    return learned.rotations @ turn_of(weights * apart), np.minimum(expected, MOST_DEVIATION)
+
+
+def _turned_loss(rotations: Array) -> Array:
+    """What is added, in squares, to the landmarks' expected error in degrees (N)."""
+    return np.asarray(TURNED_LOSS * np.maximum(_off_sight(rotations) - STEADY, 0) ** 2, np.float64)
+
+
+def _off_sight(rotations: Array) -> Array:
+    """Degrees between the noses and the line of sight, N."""
+    return np.asarray(np.degrees(np.arccos(np.clip(rotations[:, 2, 2], -1, 1))), np.float64)
