@@ -213,7 +213,7 @@ def fit_head_shape(data: Path, engines: Path) -> None:
 
 @main.command("train-pose")
 @training_options
-@click.option("--steps", default=1500, show_default=True, help="Batches of 96 heads of 64 x 64 pixels.")
+@click.option("--steps", default=2000, show_default=True, help="Batches of 96 heads of 64 x 64 pixels.")
 @click.option("--engines", type=DataFolder, default=Path("engines"), show_default=True, help="Where the detector is.")
 def train_pose(data: Path, out: Path, engines: Path, **choice: Any) -> None:
     """Train the learned head pose."""

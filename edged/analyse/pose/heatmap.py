@@ -16,7 +16,7 @@ MARGIN = 1.5
 FULL_CONFIDENCE = 0.05
 """A point whose expected error is this much of the square's side is drawn half as high as a sure one."""
 
-DEVIATION = 6.0
+DEVIATION = 9.0
 """Degrees: its error on heads of known pose, see engines/pose-heatmap.md."""
 
 MAX_BATCH = 32
