@@ -34,9 +34,12 @@ from edged.types import (
 LEAST_SCORE_SHOWN = 0.55
 """Weaker finds are wrong more often than not."""
 
-TIGHT_CROP_FOCAL = 4.0
+LEAST_SCORE_READ = 0.3
+"""Landmarks, pose and eyes of weaker finds would be inventions: they stay null."""
+
+TIGHT_CROP_FOCAL = 4.7
 """Focal length of what shows little more than one face, in units of its longer side: such pictures are cut out of
-larger ones, or taken from near with a long lens; either way they span few degrees (about 14)."""
+larger ones, or taken from near with a long lens; either way they span few degrees (about 12)."""
 
 MOST_FPS = 120.0
 """Every frame of a recording is analysed, however fast they come."""
@@ -141,8 +144,10 @@ def analyse_picture(
     lens = _lens(image, border, field_of_view)
     detections = models.detector.detect(padded)
     scores = models.judge.judge(padded, [d.box for d in detections]) if detections else []
-    readings = _readings(models, padded, detections, scores, lens)
-    rows = zip(detections, scores, readings, strict=True)
+    # Best first, so those worth reading come first; what is hardly a face has no eyes.
+    worth = sum(detection.score >= LEAST_SCORE_READ for detection in detections)
+    readings = _readings(models, padded, detections[:worth], scores[:worth], lens)
+    rows = zip(detections, scores, [*readings, *([None] * (len(detections) - worth))], strict=True)
     return Analysed(path, 0, 0.0, image, [_found(*row, config, border) for row in rows])
 
 

@@ -104,7 +104,7 @@ def test_a_reload_takes_a_valid_file_and_refuses_a_wrong_one(clip: Path, broker:
         daemon.write_config({"door": looped(clip), "hall": looped(clip)}, port=broker.port)
         publish(broker.port, "edged/dev1/cmd/reload", '{"request_id":"7"}')
         assert until(lambda: daemon.status().get("cameras", {}).keys() == {"door", "hall"})
-        assert until(lambda: subscriber.payloads("edged/dev1/cmd/reload/result"))
+        assert until(lambda: subscriber.payloads("edged/dev1/cmd/reload/result"), 30)
         result = json.loads(subscriber.payloads("edged/dev1/cmd/reload/result")[0])
         assert until(lambda: daemon.status()["errors"] == [])
         assert result["request_id"] == "7"
