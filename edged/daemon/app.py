@@ -42,6 +42,7 @@ TICK_S = 0.25
 LOOK_INTERVAL_S = 1.0
 STATE_INTERVAL_S = 60.0
 LAST_WORDS_S = 0.7
+BROKER_WAIT_S = 3.0
 PUBLISHER_STUCK_AFTER_S = 60.0
 RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report"}
 
@@ -196,9 +197,18 @@ class App:
         for command in publisher.commands() if publisher else []:
             if command.verb == "reload":
                 self._reload()
+                self._wait_for_broker()
                 self._reply(command, {"ok": self._reload_problem is None, "error": self._reload_problem})
             elif command.verb == "report":
                 self._report(command)
+
+    def _wait_for_broker(self) -> None:
+        """A reload may have made a new connection, which must stand before it can carry the answer."""
+        deadline = self._clock.monotonic_s() + BROKER_WAIT_S
+        publisher = self._telling.publisher
+        while publisher and not publisher.connected and self._clock.monotonic_s() < deadline:
+            if self._stop_asked.wait(0.05):
+                return
 
     def _report(self, command: Command) -> None:
         now, zone = self._clock.utc_ms(), ZoneInfo(self._config.report.timezone)
