@@ -1,15 +1,20 @@
 """Builds models and pipelines from the config: the one map from config keys to the settings of the stages."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edged.analyse import Analyser
 from edged.analyse.analyser import AnalyserSettings, LensMaker, Readers
+from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
+from edged.analyse.landmarks import MODEL as LANDMARK_MODEL
 from edged.analyse.landmarks import LandmarkRegressor
+from edged.analyse.mask import MODEL as MASK_MODEL
 from edged.analyse.mask import MaskClassifier
 from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.analyse.pose import make_pose_reader
+from edged.analyse.static import StaticFaces, StaticSettings
 from edged.config import (
     AttentionConfig,
     CameraConfig,
@@ -34,13 +39,15 @@ from edged.signals.attention import AttentionMonitor, AttentionSettings
 from edged.signals.direction import Direction
 from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
 from edged.signals.eyes import EyeSettings
-from edged.signals.gestures import NodSettings, YawnSettings
 from edged.signals.levels import LevelSettings
 from edged.signals.mask import MaskVoter, VoteSettings
+from edged.signals.nods import NodSettings
+from edged.signals.yawns import YawnSettings
 from edged.track import Tracker, TrackerSettings
 from edged.types import Lens, MaskState
 
-MASK_MODEL, LANDMARK_MODEL, EYE_MODEL = "mask", "landmarks", "eyes"
+Wrap = Callable[[Engine], Engine]
+"""Makes of a loaded engine the one that the stages get."""
 
 MASK_ONLY = Wants(mask=True, attention=False, drowsiness=False)
 EVERYTHING = Wants(mask=True, attention=True, drowsiness=True)
@@ -61,13 +68,18 @@ class Models:
 
     detector: Detector
     judge: MaskJudge
-    backends: Mapping[str, str]
-    """Name of every loaded model, and what runs it."""
+    engines: Mapping[str, Engine]
+    """Every loaded model, by its name."""
     hashes: Mapping[str, str]
     """Name and SHA-256 of every loaded model."""
     landmarks: LandmarkReader | None = None
     pose: PoseReader | None = None
     eyes: EyeReader | None = None
+
+    @property
+    def backends(self) -> dict[str, str]:
+        """Name of every loaded model, and what runs it now."""
+        return {name: engine.backend for name, engine in self.engines.items()}
 
     def readers(self, wants: Wants) -> Readers | None:
         """What reads the faces of a camera that wants this, as far as it was loaded."""
@@ -90,27 +102,26 @@ def model_names(config: ModelsConfig, wants: Wants = MASK_ONLY) -> tuple[str, ..
     return (*names, EYE_MODEL) if wants.drowsiness else names
 
 
-def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY) -> Models:
+def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY, wrap: Wrap | None = None) -> Models:
     """Verify and load what is needed for what is wanted, and no more: each model costs memory.
 
-    Raise ModelError, naming the remedy, when one cannot be used.
+    The stages get what `wrap` makes of each engine. Raise ModelError, naming the remedy, when one cannot be used.
     """
     manifest = load_manifest(default_engines_dir())
-
-    backends: dict[str, str] = {}
+    engines: dict[str, Engine] = {}
 
     def open_model(name: str) -> Engine:
-        engine = open_engine(manifest, name, config.threads)
-        backends[name] = engine.backend
-        return engine
+        engine: Engine = open_engine(manifest, name, config.threads, config.providers)
+        engines[name] = wrap(engine) if wrap else engine
+        return engines[name]
 
     detector = make_detector(config.detector, open_model, Wanted(config.smallest_face, config.least_score))
     judge = MaskClassifier(open_model(MASK_MODEL))
     landmarks = LandmarkRegressor(open_model(LANDMARK_MODEL)) if wants.landmarks else None
     pose = make_pose_reader(config.pose, open_model) if wants.landmarks else None
     eyes = EyeClassifier(open_model(EYE_MODEL)) if wants.drowsiness else None
-    hashes = {name: manifest.entry(name).sha256 for name in backends}
-    return Models(detector, judge, backends, hashes, landmarks, pose, eyes)
+    hashes = {name: manifest.entry(name).sha256 for name in engines}
+    return Models(detector, judge, engines, hashes, landmarks, pose, eyes)
 
 
 def lens_maker(settings: CameraConfig) -> LensMaker:
@@ -133,7 +144,9 @@ def lens_maker(settings: CameraConfig) -> LensMaker:
 def build_pipeline(
     camera: str, settings: CameraConfig, config: Config, models: Models, *, every_frame: bool = False
 ) -> Pipeline:
-    """One camera's stages. `every_frame`: judge and read every sighting, also of small faces and settled verdicts."""
+    """One camera's stages. `every_frame`: judge and read every sighting, also of small faces, settled verdicts, pictures
+    of faces.
+    """
     events = config.events
     sure = SURE_SCORES[config.models.detector]
     return Pipeline(
@@ -149,7 +162,14 @@ def build_pipeline(
         smoother=_smoother(settings),
         events=_events(camera, settings, events),
         encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
+        static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
     )
+
+
+def _static_faces(settings: CameraConfig, seconds: float) -> StaticFaces:
+    """Whose eyes are read is never a picture, however still: somebody who does not wake up must not be forgotten."""
+    largest = settings.drowsiness.smallest_face if settings.wants.drowsiness else math.inf
+    return StaticFaces(StaticSettings(seconds, largest))
 
 
 def _smoother(settings: CameraConfig) -> Smoother:

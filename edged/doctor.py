@@ -3,22 +3,26 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edged.assembly import model_names, wanted
+from edged.backends.inventory import EngineState, engine_states
 from edged.capture.examine import look_at
 from edged.clock import SystemClock
-from edged.config import CameraConfig, Config
+from edged.config import CameraConfig, Config, ModelsConfig
 from edged.config.source import redact
 from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import EdgedError, SourceLost
-from edged.inference import default_engines_dir, load_manifest
+from edged.inference import Manifest, default_engines_dir, load_manifest
+from edged.inference.tensorrt import tensorrt_available
+from edged.inference.tensorrt.binding import jetson_release
 from edged.publish import probe_broker
+from edged.selftest import describe_gpu
 from edged.store.recovery import is_sound
 
 CAMERAS_AT_ONCE = 4
@@ -57,8 +61,56 @@ def _models(config: Config) -> Iterator[Finding]:
     except EdgedError as error:
         yield Finding("models", "problem", str(error))
         return
+    yield _tensorrt(config.models)
+    states = engine_states(manifest, config) if config.models.looks_for_tensorrt else {}
     for name in model_names(config.models, wanted(config)):
-        yield _tried(f"model {name}", lambda name=name: f"{len(manifest.verified_bytes(name))} bytes, as checked")  # type: ignore[misc]
+        yield _model(manifest, name, states.get(name), config.models)
+
+
+def _tensorrt(models: ModelsConfig) -> Finding:
+    """Whether TensorRT is there; a Jetson should have it, other machines do without."""
+    if not models.looks_for_tensorrt:
+        key = (
+            f"models.providers = {list(models.providers)}"
+            if models.providers
+            else f'models.backend = "{models.backend}"'
+        )
+        return Finding("tensorrt", "ok", f"not needed, as {key} says")
+    missing = tensorrt_available()
+    if missing is None:
+        return Finding("tensorrt", "ok", ", ".join(describe_gpu().values()))
+    line = missing.removeprefix("tensorrt: ")
+    if models.backend == "tensorrt":
+        return Finding("tensorrt", "problem", f'{line}; or set models.backend = "auto"')
+    if jetson_release():
+        return Finding("tensorrt", "warning", f"{line}; until then the CPU runs the models")
+    return Finding("tensorrt", "ok", "not here and not needed: the CPU runs the models")
+
+
+def _model(manifest: Manifest, name: str, engine: EngineState | None, models: ModelsConfig) -> Finding:
+    """The file, and what is to be said of its engine."""
+    try:
+        line = f"{len(manifest.verified_bytes(name))} bytes, as checked"
+    except EdgedError as error:
+        return Finding(f"model {name}", "problem", str(error))
+    if engine is None:
+        return Finding(f"model {name}", "ok", line)
+    verdict, more = _engine(engine, models)
+    return Finding(f"model {name}", verdict, f"{line}; {more}" if more else line)
+
+
+def _engine(engine: EngineState, models: ModelsConfig) -> tuple[Verdict, str]:
+    """What of one model's engine, and whether somebody should do something about it."""
+    if engine.state == "built":
+        if engine.runs_on == "tensorrt":
+            return "ok", "TensorRT runs it"
+        return "ok", "the CPU runs it, which is faster"
+    if engine.state == "none":
+        if tensorrt_available():
+            return "ok", ""
+        asked = models.backend == "tensorrt"
+        return ("warning" if asked else "ok"), "no engine yet: the daemon makes one, or `edged engines build` does"
+    return "warning", f"the CPU runs it, as its engine is {engine.state}: {engine.why}"
 
 
 def _camera(name: str, config: CameraConfig) -> Finding:
@@ -128,10 +180,3 @@ def _systemd() -> Finding:
     if Notifier.available():
         return Finding("systemd", "ok", "systemd-python is installed")
     return Finding("systemd", "warning", "systemd-python is missing; as a service edged needs edged[systemd]")
-
-
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, "ok", attempt())
-    except EdgedError as error:
-        return Finding(what, "problem", str(error))

@@ -120,6 +120,27 @@ def test_a_reload_takes_a_valid_file_and_refuses_a_wrong_one(clip: Path, broker:
     assert is_tidy(daemon)
 
 
+def test_a_restart_over_mqtt_is_answered_and_ends_in_order_as_systemd_starts_it_again(
+    clip: Path, broker: Mosquitto, tmp_path: Path
+) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)}, port=broker.port)
+    publish(broker.port, "edged/dev1/cmd/restart", '{"request_id":"of last week"}', "-r")
+    with Subscriber(broker.port, "edged/#") as subscriber, daemon:
+        started_within(daemon)
+        assert until(lambda: daemon.status().get("broker", {}).get("connected"))
+        publish(broker.port, "edged/dev1/cmd/restart", '{"request_id":"9"}')
+        assert daemon.wait() == 1, "which Restart=on-failure takes for a reason to start it again"
+        assert until(lambda: subscriber.payloads("edged/dev1/availability") == ["online", "offline"])
+        (result,) = subscriber.payloads("edged/dev1/cmd/restart/result")
+        assert json.loads(result) == {"v": 1, "request_id": "9", "ok": True, "error": None}
+    assert daemon.count("SELECT count(*) FROM events WHERE ended_at IS NULL") == 0
+    assert "edged has stopped" in daemon.log
+    unit = (Path(__file__).parents[1] / "systemd" / "edged.service").read_text().splitlines()
+    assert "Restart=on-failure" in unit
+    assert "RestartPreventExitStatus=78" in unit
+    assert is_tidy(daemon)
+
+
 def test_without_a_broker_events_wait_and_are_delivered_when_it_comes(clip: Path, tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path / "broker")
     with Daemon(tmp_path, {"door": looped(clip)}, port=broker.port) as daemon:

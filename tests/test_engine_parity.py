@@ -52,6 +52,8 @@ PROBABILITY = AgreementEntry(unit="probability")
 LOGIT = AgreementEntry(unit="logit")
 PIXELS = AgreementEntry(unit="pixels", scale=8)
 SURE = AgreementEntry(unit="pixels", scale=8, channels=(1, 4), sure=0)
+DEGREES = AgreementEntry(unit="degrees")
+RADIANS = AgreementEntry(unit="degrees", scale=57.3)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,10 @@ SURE = AgreementEntry(unit="pixels", scale=8, channels=(1, 4), sure=0)
         ([0, 0, 0, 0], [0.0199, 0, 0, 0], LOGIT, True),
         ([0, 0, 0, 0], [0.0201, 0, 0, 0], LOGIT, False),
         ([-9, 0, 0, 0], [-8, 0, 0, 0], LOGIT, True),  # no face, and no face
+        ([30, 0, 0, 0], [30.29, 0, 0, 0], DEGREES, True),
+        ([30, 0, 0, 0], [30.31, 0, 0, 0], DEGREES, False),
+        ([1, 0, 0, 0], [1, 0.0052, 0, 0], RADIANS, True),
+        ([1, 0, 0, 0], [1, 0.0053, 0, 0], RADIANS, False),
         ([np.nan, 0, 0, 0], [0, 0, 0, 0], PROBABILITY, False),
         ([0.5, 0, 0, 0], [np.nan, 0, 0, 0], PROBABILITY, False),
         ([0.5, 0, 0, 0], [np.inf, 0, 0, 0], PROBABILITY, False),

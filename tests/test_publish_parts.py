@@ -16,6 +16,7 @@ from edged.types import OutboxMessage
 def test_a_command_is_a_known_verb_with_an_object() -> None:
     assert parse_command("cmd/report", b'{"request_id":"7"}', retained=False) == Command("report", {"request_id": "7"})
     assert parse_command("cmd/reload", b"", retained=False) == Command("reload", {})
+    assert parse_command("cmd/restart", b"{}", retained=False) == Command("restart", {})
 
 
 @pytest.mark.parametrize(

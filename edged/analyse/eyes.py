@@ -13,6 +13,9 @@ from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import EyeLook, HeadPose, Image, Landmarks
 
+MODEL = "eyes"
+"""The classifier's name in the manifest."""
+
 EYE_SIZE = 32
 """Side of the classifier's input, in pixels."""
 

@@ -10,6 +10,9 @@ from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Detection, Image, Landmarks
 
+MODEL = "landmarks"
+"""The regressor's name in the manifest."""
+
 CROP_SIZE = 112
 """Side of the regressor's input, in pixels."""
 

@@ -9,6 +9,9 @@ from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Box, Image, MaskScores
 
+MODEL = "mask"
+"""The classifier's name in the manifest."""
+
 CROP_SIZE = 96
 """Side of the classifier's input, in pixels."""
 

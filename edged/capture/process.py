@@ -34,12 +34,13 @@ class CaptureProcess:
         descriptors: Sequence[int] = (),
         hide: Callable[[str], str] = str,
         gentle_signal: signal.Signals = signal.SIGTERM,
+        lines_kept: int = MOST_LINES_KEPT,
     ) -> None:
         """Start it. `descriptors` are open in it under the same numbers; `hide` takes passwords out of what it says.
 
         Raise OSError when it cannot be started.
         """
-        self.said: deque[str] = deque(maxlen=MOST_LINES_KEPT)
+        self.said: deque[str] = deque(maxlen=lines_kept)
         self._hide = hide
         self._gentle_signal = gentle_signal
         self._line = b""
@@ -61,6 +62,11 @@ class CaptureProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; of one that a signal ended, the signal's number, negative."""
+        return self._process.poll()
 
     def fileno(self) -> int:
         """What becomes readable when the process says something."""

@@ -132,15 +132,21 @@ def picture_files(folder: Path) -> list[Path]:
 def read_picture(path: Path) -> Image:
     """Decode a picture file to BGR, whatever its depth and channels. Raise SourceLost when that is impossible."""
     try:
-        data = np.fromfile(path, dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        data = path.read_bytes()
     except OSError as error:
         raise SourceLost(f"{path}: cannot be read ({error.strerror})") from None
+    return decode_picture(data, str(path))
+
+
+def decode_picture(data: bytes, name: str) -> Image:
+    """Decode a picture file's bytes as `read_picture` does; `name` is for the error."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:
         image = None
     if image is None or image.size == 0:
         raise SourceLost(
-            f"{path}: not a picture that can be decoded, or larger than {MOST_PIXELS // 1_000_000} megapixels"
+            f"{name}: not a picture that can be decoded, or larger than {MOST_PIXELS // 1_000_000} megapixels"
         )
     return np.asarray(image, dtype=np.uint8)
 

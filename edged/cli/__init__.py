@@ -23,6 +23,7 @@ VERBS = {
     "events": "edged.cli.events:events",
     "report": "edged.cli.report:report",
     "run": "edged.cli.run:run",
+    "selftest": "edged.cli.selftest:selftest",
     "status": "edged.cli.status:status",
     "wear-mask": "edged.cli.wear_mask:wear_mask_command",
 }

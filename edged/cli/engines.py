@@ -1,30 +1,52 @@
-"""`edged engines`: which models there are, and whether their files are the ones that were checked."""
+"""`edged engines`: which models there are, what runs them, and whether their files are the ones that were checked."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from edged.cli.options import json_option
+from edged.backends.inventory import EngineState, engine_states
+from edged.backends.verdict import existing_cache
+from edged.cli.engines_bench import bench
+from edged.cli.engines_build import build
+from edged.cli.options import config_option, json_option, read_config_if_any
 from edged.errors import Failed, ModelError
 from edged.inference import Manifest, default_engines_dir, load_manifest
 
 
 @click.group()
 def engines() -> None:
-    """Look at the models."""
+    """Look at the models, and at what runs them."""
+
+
+engines.add_command(build)
+engines.add_command(bench)
 
 
 @engines.command("list")
+@config_option
 @json_option
-def list_engines(as_json: bool) -> None:
-    """Every model of the manifest."""
-    manifest = load_manifest(default_engines_dir())
-    entries = [entry.model_dump(mode="json") for entry in manifest.entries.values()]
+def list_engines(config_file: Path | None, as_json: bool) -> None:
+    """Every model of the manifest, the backend that runs it, and its TensorRT engine: none, built, stale or refused."""
+    config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
+    states = engine_states(manifest, config)
     if as_json:
-        click.echo(json.dumps(entries))
+        click.echo(json.dumps([_record(manifest, name, states) for name in manifest.entries]))
         return
-    for entry in entries:
-        click.echo(f"{entry['name']:<16} {entry['task']:<16} {entry['file']:<20} {_state(manifest, entry['name'])}")
+    for name, entry in manifest.entries.items():
+        state = states[name]
+        columns = f"{name:<16} {entry.task:<16} {entry.file:<20} {state.runs_on:<12} engine {state.state:<8}"
+        click.echo(f"{columns} {_file_state(manifest, name)}")
+    for why in dict.fromkeys(state.why for state in states.values() if state.why):
+        names = ", ".join(name for name, state in states.items() if state.why == why)
+        click.echo(f"{names}: {why}")
+
+
+def _record(manifest: Manifest, name: str, states: Mapping[str, EngineState]) -> dict[str, object]:
+    entry = manifest.entry(name).model_dump(mode="json")
+    return entry | {"file_state": _file_state(manifest, name), "engine": asdict(states[name])}
 
 
 @engines.command()
@@ -34,11 +56,17 @@ def path() -> None:
 
 
 @engines.command()
-def verify() -> None:
-    """Check every model file against the manifest; those that only a person can build may be missing."""
+@config_option
+def verify(config_file: Path | None) -> None:
+    """Check every model file against the manifest, and every engine against what was built.
+
+    Models that only a person can build may be missing.
+    """
     manifest = load_manifest(default_engines_dir())
     there = [name for name, entry in manifest.entries.items() if not entry.remedy or _is_there(manifest, name)]
-    wrong = [line for name in there if (line := _state(manifest, name)) != "ok"]
+    wrong = [line for name in there if (line := _file_state(manifest, name)) != "ok"]
+    cache = existing_cache(read_config_if_any(config_file))
+    wrong += cache.altered() if cache else []
     if wrong:
         raise Failed("\n".join(wrong))
     left = sorted(manifest.entries.keys() - set(there))
@@ -46,13 +74,15 @@ def verify() -> None:
         f"{manifest.directory}: {len(there)} models, all as the manifest says"
         + (f"; not built: {', '.join(left)}" if left else "")
     )
+    if cache:
+        click.echo(f"{cache.directory}: {len(cache.stems())} engines, all as they were built")
 
 
 def _is_there(manifest: Manifest, name: str) -> bool:
     return (manifest.directory / manifest.entry(name).file).exists()
 
 
-def _state(manifest: Manifest, name: str) -> str:
+def _file_state(manifest: Manifest, name: str) -> str:
     try:
         manifest.verified_bytes(name)
     except ModelError as error:

@@ -24,6 +24,10 @@ def status(config_file: Path | None, as_json: bool) -> None:
     minutes = answer["uptime_s"] / 60
     click.echo(f"{answer['device']}: {answer['mode']}, up {minutes:.1f} min, {answer['resident_mb']:.0f} MB resident")
     click.echo(f"broker: {connection}, {answer['outbox']} messages waiting")
+    models = ", ".join(f"{name} on {backend}" for name, backend in answer["models"].items())
+    click.echo(f"models: {models}")
+    if preparing := answer["preparing"]:
+        click.echo(f"preparing {preparing['model']} for TensorRT: {preparing['step']}, {preparing['percent']} %")
     for name, camera in answer["cameras"].items():
         click.echo(f"camera {name}: {_camera_line(camera)}")
     for error in answer["errors"]:

@@ -5,18 +5,16 @@ import logging
 import signal
 import threading
 import time
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from edged import __version__, messages
-from edged.assembly import load_models, model_names, wanted
+from edged.assembly import model_names, wanted
 from edged.config import Config, load_config
+from edged.daemon.commands import Commands
 from edged.daemon.cooling import Cooling
-from edged.daemon.parts import Telling, build_watching
+from edged.daemon.parts import Inference, Telling, build_watching, load_inference
 from edged.daemon.reporter import Reporter
 from edged.daemon.status import StatusServer, socket_path
 from edged.daemon.supervision import CameraWatch, Health
@@ -24,9 +22,8 @@ from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import ConfigError, EdgedError, Unavailable
 from edged.ports import Clock
-from edged.publish import Command, Publisher, check_mqtt, device_discovery, platforms, read_password
+from edged.publish import Publisher, check_mqtt, device_discovery, platforms, read_password
 from edged.recorder import Recorder
-from edged.report.day import day_of, parse_day
 from edged.store import MetaRow, Store, StoreReader
 from edged.store.reader import parsed_json
 from edged.store.upkeep import Upkeep
@@ -42,8 +39,9 @@ TICK_S = 0.25
 LOOK_INTERVAL_S = 1.0
 STATE_INTERVAL_S = 60.0
 LAST_WORDS_S = 0.7
-BROKER_WAIT_S = 3.0
 PUBLISHER_STUCK_AFTER_S = 60.0
+STARTED_AFRESH = 1
+"""Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
 RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report"}
 
 
@@ -68,22 +66,23 @@ class App:
         if self._notifier.missing:
             raise Unavailable("systemd waits for word, but systemd-python is missing; install edged[systemd]")
         self._device = device_id(config.device.id)
-        self._models = load_models(config.models, wanted(config))
+        self._inference = load_inference(config)
         store = Store(config.store.path)
         upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
         self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
-        self._health = Health(self._device, self.started_s, clock, self._store, self._models.backends)
+        self._health = Health(self._device, self.started_s, clock, self._store, lambda: self._inference.models.backends)
         self._reload_problem: str | None = None
         self._state: dict[str, Any] = {}
         self._state_told_s = float("-inf")
         self._announced: dict[str, str] = {}
         self._telling = self._build_telling()
-        self._watching = build_watching(config, self._models, self._new_recorder())
+        self._watching = build_watching(config, self._inference, self._new_recorder())
         self._watch = CameraWatch(config, self._recorder, clock, self._retain)
         self._cooling = Cooling(clock, lambda: (self._config, self._watching.cameras))
+        self._commands = Commands(clock, path, lambda: (self._config, self._telling), self._reload, self._stop_asked)
         self._status = StatusServer(socket_path(config.store.path), self._status_answer)
 
     def run(self) -> int:
@@ -98,6 +97,7 @@ class App:
         self._store.start()
         self._start_telling()
         self._watching.start()
+        self._inference.backends.start()
         self._cooling.start()
         self._status.open()
         self._status.start()
@@ -110,14 +110,17 @@ class App:
         self._notifier.stopping()
         self._status.stopping.set()
         self._cooling.stopping.set()
+        self._commands.stop()
         self._telling.reporter.stopping.set()
         self._watching.stop()
+        self._inference.backends.stopping.set()  # only now: it gives the GPU back, which analysis was using
         self._watch.finish("stopped")
         self._recorder.flush()
         self._deliver_last_words()
         self._stop_telling()
         self._status.stop(1.0)
         self._cooling.stop(0.5)
+        self._inference.stop()
         if self._store.stop(2.0):
             self._store.close()
         else:
@@ -142,7 +145,9 @@ class App:
             if self._reload_asked.is_set():
                 self._reload_asked.clear()
                 self._reload()
-            self._obey()
+            self._commands.obey()
+            if self._commands.restart_asked:
+                return STARTED_AFRESH
             if now_s >= next_look_s:
                 next_look_s = now_s + LOOK_INTERVAL_S
                 self._look()
@@ -151,7 +156,7 @@ class App:
                 log.critical(
                     "worker %s has failed (%s); the daemon ends to be started afresh", failed.name, failed.failure
                 )
-                return 1
+                return STARTED_AFRESH
             if self._notifier.watchdog_interval_s and now_s >= next_watchdog_s and self._all_progress():
                 next_watchdog_s = now_s + self._notifier.watchdog_interval_s / 2
                 self._notifier.alive()
@@ -164,12 +169,12 @@ class App:
         self._watch.look(self._watching)
         publisher = self._telling.publisher
         errors = self._health.errors(self._watching, publisher.problem if publisher else None, self._reload_problem)
-        errors += self._cooling.problems()
+        errors += self._cooling.problems() + self._inference.backends.problems()
         try:
             outbox: int | None = self._reader.outbox_depth()
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
-        state = self._health.state(errors, outbox, self._cooling.heat)
+        state = self._health.state(errors, outbox, self._cooling.heat, self._inference.backends.preparing)
         now_s = self._clock.monotonic_s()
         changed = _steady(state) != _steady(self._state)
         self._state = state
@@ -191,43 +196,7 @@ class App:
     def _workers(self) -> list[Worker]:
         return [self._store, self._status, self._cooling, self._telling.reporter, *self._watching.workers]
 
-    def _obey(self) -> None:
-        """Carry out what came over MQTT."""
-        publisher = self._telling.publisher
-        for command in publisher.commands() if publisher else []:
-            if command.verb == "reload":
-                self._reload()
-                self._wait_for_broker()
-                self._reply(command, {"ok": self._reload_problem is None, "error": self._reload_problem})
-            elif command.verb == "report":
-                self._report(command)
-
-    def _wait_for_broker(self) -> None:
-        """A reload may have made a new connection, which must stand before it can carry the answer."""
-        deadline = self._clock.monotonic_s() + BROKER_WAIT_S
-        publisher = self._telling.publisher
-        while publisher and not publisher.connected and self._clock.monotonic_s() < deadline:
-            if self._stop_asked.wait(0.05):
-                return
-
-    def _report(self, command: Command) -> None:
-        now, zone = self._clock.utc_ms(), ZoneInfo(self._config.report.timezone)
-        try:
-            wanted = command.payload.get("date")
-            day = parse_day(str(wanted), zone, now) if wanted else day_of(now, zone) - timedelta(days=1)
-        except EdgedError as error:
-            self._reply(command, {"ok": False, "error": str(error)})
-            return
-        if not self._telling.reporter.request(day, lambda answer: self._reply(command, answer)):
-            self._reply(command, {"ok": False, "error": "busy with other reports; ask again in a minute"})
-
-    def _reply(self, command: Command, answer: dict[str, Any]) -> None:
-        publisher = self._telling.publisher
-        if publisher:
-            request = {"request_id": command.payload["request_id"]} if "request_id" in command.payload else {}
-            publisher.send(messages.command_result(command.verb), messages.encode({**request, **answer}))
-
-    def _reload(self) -> None:
+    def _reload(self) -> str | None:
         """Apply the file if it is valid; keep the last good settings, and say why, if it is not."""
         self._notifier.reloading(done=False)
         try:
@@ -238,6 +207,7 @@ class App:
         else:
             self._reload_problem = None
         self._notifier.reloading(done=True)
+        return self._reload_problem
 
     def _apply(self, config: Config) -> None:
         """Replace the parts that `config` shapes differently. Raise ConfigError when that needs a restart."""
@@ -247,9 +217,9 @@ class App:
         if not config.camera:
             raise ConfigError("no camera is left in it")
         check_mqtt(config.mqtt)
+        inference = self._inference
         if "models" in changed or _models_of(config) != _models_of(self._config):
-            self._models = load_models(config.models, wanted(config))
-            self._health = replace(self._health, models=self._models.backends)
+            inference = load_inference(config)
         self._config = config
         if changed & {"mqtt", "report", "camera", "device"}:  # discovery lists the cameras
             self._stop_telling()
@@ -260,10 +230,18 @@ class App:
         if changed & {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt"}:
             self._watching.stop()
             self._watch.finish("reload")
-            self._watching = build_watching(config, self._models, self._new_recorder())
+            self._take_up(inference)
+            self._watching = build_watching(config, self._inference, self._new_recorder())
             self._watch = CameraWatch(config, self._recorder, self._clock, self._retain)
             self._watching.start()
         log.info("config reloaded; changed: %s", ", ".join(sorted(changed)) or "nothing")
+
+    def _take_up(self, inference: Inference) -> None:
+        """Use it from now on, when it is another; nobody uses the old one any more."""
+        if inference is not self._inference:
+            self._inference.stop()
+            self._inference = inference
+            inference.backends.start()
 
     def _build_telling(self) -> Telling:
         config, publisher = self._config, None
@@ -277,9 +255,8 @@ class App:
                 password=read_password(config.mqtt),
             )
         publish = lambda report: self._retain(messages.REPORT_DAILY, report, 1)  # noqa: E731
-        return Telling(
-            publisher, Reporter(config, self._reader, self._store, self._clock, publish, self._models.hashes)
-        )
+        models = lambda: self._inference.models.hashes  # noqa: E731
+        return Telling(publisher, Reporter(config, self._reader, self._store, self._clock, publish, models))
 
     def _discovery(self) -> dict[str, Any]:
         """What Home Assistant is told; it has to be told of what is gone, so what was ever announced is remembered."""

@@ -40,11 +40,11 @@ class Reporter(Worker):
         store: StoreWorker,
         clock: Clock,
         publish: Callable[[str], None],
-        models: Mapping[str, str],
+        models: Callable[[], Mapping[str, str]],
     ) -> None:
         """`publish` gets the canonical JSON of the last finished day, at start and whenever there is a newer one.
 
-        `models` maps the name of each model in use to its SHA-256, for the report's footnotes.
+        `models()` maps the name of each model in use to its SHA-256, for the report's footnotes.
         """
         super().__init__("reporter")
         self._config = config
@@ -89,7 +89,7 @@ class Reporter(Worker):
             self._config,
             day,
             self._clock.utc_ms(),
-            models=self._models,
+            models=self._models(),
             config_sha256=self._config_sha256,
         )
 

@@ -43,7 +43,7 @@ PASSAGES = (
 
 def make_scene(path: Path, passages: tuple[Passage, ...] = PASSAGES) -> float:
     """Write the recording to `path` (MP4) and return its length in seconds. Raise Unavailable when it cannot be made."""
-    portrait = _portrait()
+    portrait = make_portrait()
     hall = _hall()
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
     if not writer.isOpened():
@@ -63,7 +63,8 @@ def make_scene(path: Path, passages: tuple[Passage, ...] = PASSAGES) -> float:
     return frames / FPS
 
 
-def _portrait() -> Image:
+def make_portrait() -> Image:
+    """Head and shoulders of scikit-image's astronaut. Raise Unavailable without scikit-image."""
     try:
         from skimage import data
     except ImportError:
@@ -128,7 +129,7 @@ def _blended(
 
 def portrait_crowd(faces: int = 5, width: int = 960, height: int = 506) -> Image:
     """A still of `faces` portraits side by side, some masked, for measuring speed without a camera."""
-    portrait = _portrait()
+    portrait = make_portrait()
     picture = np.ascontiguousarray(cv2.resize(_hall(), (width, height)), np.uint8)
     side = min(width // max(faces, 1), height)
     for number in range(faces):

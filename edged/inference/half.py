@@ -54,14 +54,14 @@ def to_float(model: bytes, name: str) -> bytes:
 def _prepared(data: bytes, name: str) -> onnx.ModelProto:
     model = parse(data, name)
     check_plain(model, name)
+    del model.graph.value_info[:]  # types of before the Casts moved, where an optimiser wrote them down
     _constants_to_initializers(model.graph)
     _casts_to_the_front(model.graph, name)
     return model
 
 
 def _bytes(model: onnx.ModelProto, name: str) -> bytes:
-    """Check and write; everything that tells about earlier types is dropped."""
-    del model.graph.value_info[:]
+    """Check and write."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # noqa: BLE001  the checker's and the shape inference's own classes

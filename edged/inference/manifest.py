@@ -50,8 +50,8 @@ class ProfileEntry(_Entry):
 class AgreementEntry(_Entry):
     """What some numbers of an output mean, and so how far backends may differ in them."""
 
-    unit: Literal["probability", "logit", "pixels"]
-    """Points and lengths in `pixels` of what the model sees, once multiplied by `scale`."""
+    unit: Literal["probability", "logit", "pixels", "degrees"]
+    """Points and lengths in `pixels` of what the model sees, angles in `degrees`, once multiplied by `scale`."""
     channels: tuple[int, int] | None = None
     """First and one after the last index along axis 1; all, if not given."""
     scale: float = Field(1.0, gt=0)
@@ -68,6 +68,8 @@ class ModelEntry(_Entry):
     task: Literal["face-detection", "mask-state", "keypoints", "eye-state", "head-pose"]
     built_locally: bool = False
     """True for files that are built on each machine because their weights are others'."""
+    precision: Literal["fp16", "fp32"] = "fp16"
+    """What GPU engines of it compute in: "fp32" where half precision costs accuracy."""
     remedy: str = ""
     """How to get the file, for people; empty where `make setup` (built locally) or a new installation gives it."""
     inputs: dict[str, TensorEntry]

@@ -1,27 +1,38 @@
-"""The CPU backend: ONNX Runtime behind the `Engine` contract; the only module that imports onnxruntime."""
+"""ONNX Runtime behind the `Engine` contract, on the CPU unless told otherwise; the only module that imports onnxruntime."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edged.errors import ModelError
+from edged.errors import ConfigError, ModelError
 from edged.inference.manifest import Manifest
 from edged.ports import Arrays
 
+log = logging.getLogger(__name__)
+
 NO_FOLDER = "/nonexistent/edged"
+CPU = "CPUExecutionProvider"
 
 ort.set_default_logger_severity(3)  # warnings about unused initialisers are not for our users
 
 
 class OnnxEngine:
-    """One ONNX model on the CPU."""
+    """One ONNX model."""
 
     backend = "onnxruntime"
 
-    def __init__(self, name: str, model: bytes, threads: int = 0) -> None:
-        """Parse `model` (already verified). `threads` 0 means one per core. Raise ModelError if it cannot be run."""
+    def __init__(self, name: str, model: bytes, threads: int = 0, providers: Sequence[str] = ()) -> None:
+        """Parse `model` (already verified). `threads` 0 means one per core.
+
+        `providers` are ONNX Runtime's execution providers to be tried before the CPU's, the best first; one that cannot be
+        used here leaves the work to the CPU. Raise ModelError if the model cannot be run, ConfigError for a provider that
+        this ONNX Runtime does not know.
+        """
+        _require_known(providers)
         self.name = name
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -34,13 +45,36 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A model is one file. One that names others would have them read from the working directory.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
+        self._session = self._on_providers(model, options, providers) or self._on_cpu(model, options)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What ONNX Runtime really uses, the CPU's last."""
+        return tuple(self._session.get_providers())
+
+    def _on_cpu(self, model: bytes, options: Any) -> Any:
         try:
-            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(model, options, providers=[CPU])
         except Exception as error:  # noqa: BLE001  onnxruntime raises a dozen unrelated classes
             raise ModelError(
-                f"model {name}: ONNX Runtime {ort.__version__} cannot load it ({_one_line(error)})"
+                f"model {self.name}: ONNX Runtime {ort.__version__} cannot load it ({_one_line(error)})"
             ) from None
-        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def _on_providers(self, model: bytes, options: Any, providers: Sequence[str]) -> Any | None:
+        """A session that uses at least one of `providers`; None, with one line in the log, where none can be used."""
+        if not providers:
+            return None
+        try:
+            # ONNX Runtime's own way of falling back prints on stdout.
+            session = ort.InferenceSession(model, options, providers=[*providers, CPU], enable_fallback=0)
+        except Exception as error:  # noqa: BLE001
+            log.warning("model %s: %s cannot run it, the CPU does (%s)", self.name, list(providers), _one_line(error))
+            return None
+        left_out = [provider for provider in providers if provider not in session.get_providers()]
+        if left_out:
+            log.warning("model %s: %s cannot be used here, %s runs it", self.name, left_out, session.get_providers()[0])
+        return session
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run once; see `Engine`."""
@@ -51,9 +85,19 @@ class OnnxEngine:
         return dict(zip(self._outputs, (np.asarray(value) for value in values), strict=True))
 
 
-def open_engine(manifest: Manifest, name: str, threads: int = 0) -> OnnxEngine:
-    """Verify and load the model called `name`."""
-    return OnnxEngine(name, manifest.verified_bytes(name), threads)
+def open_engine(manifest: Manifest, name: str, threads: int = 0, providers: Sequence[str] = ()) -> OnnxEngine:
+    """Verify and load the model called `name`; see `OnnxEngine`."""
+    return OnnxEngine(name, manifest.verified_bytes(name), threads, providers)
+
+
+def _require_known(providers: Sequence[str]) -> None:
+    known = ort.get_available_providers()
+    unknown = [provider for provider in providers if provider not in known]
+    if unknown:
+        raise ConfigError(
+            f"key models.providers: {unknown[0]} is not in this ONNX Runtime {ort.__version__}, which has {', '.join(known)}; "
+            "install the build of onnxruntime that has it, or take it out"
+        )
 
 
 def _one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from edged import messages
 
-VERBS = frozenset({"report", "reload"})
+VERBS = frozenset({"report", "reload", "restart", "selftest"})
 # A command is a verb and a request id; anything larger was not meant for us.
 LONGEST_BYTES = 4096
 

@@ -1,14 +1,16 @@
 """TensorRT on the GPU: builds plans from ONNX models, keeps them, and runs them behind the `Engine` contract."""
 
-from edged.inference.tensorrt.binding import Gpu, GpuMemoryError, tensorrt_available
+from edged.inference.tensorrt.binding import Gpu, GpuMemoryError, not_installed, tensorrt_available
 from edged.inference.tensorrt.build import Toolkit, build_engine, engine_key, find_toolkit, open_tensorrt_engine
-from edged.inference.tensorrt.cache import EngineCache, EngineKey
+from edged.inference.tensorrt.cache import CacheBusyError, CacheFullError, EngineCache, EngineKey
 from edged.inference.tensorrt.engine import TensorrtEngine
 from edged.inference.tensorrt.plan import BuildOptions, Progress
 from edged.inference.tensorrt.thread import GpuThread
 
 __all__ = [
     "BuildOptions",
+    "CacheBusyError",
+    "CacheFullError",
     "EngineCache",
     "EngineKey",
     "Gpu",
@@ -20,6 +22,7 @@ __all__ = [
     "build_engine",
     "engine_key",
     "find_toolkit",
+    "not_installed",
     "open_tensorrt_engine",
     "tensorrt_available",
 ]

@@ -116,14 +116,21 @@ _PYCUDA_REMEDY = "`sudo apt install nvidia-cuda-dev` (part of JetPack), then `pi
 _DRIVER_REMEDY = "on a Jetson: `sudo apt install nvidia-jetpack`; the user needs the groups video and render"
 
 
-def tensorrt_available() -> str | None:
-    """None where engines can be built and run; else one line: what is missing, and which package of JetPack brings it."""
+def not_installed() -> str | None:
+    """One line: what is not installed, and which package of JetPack brings it; None where all is. Imports nothing."""
     if importlib.util.find_spec("tensorrt") is None:
         return f"tensorrt: not installed; {_TENSORRT_REMEDY}"
     if importlib.util.find_spec("pycuda") is None:
         return f"pycuda: not installed; {_PYCUDA_REMEDY}"
     if importlib.util.find_spec("onnx") is None:
         return "onnx: not installed; `pip install 'edged[jetson]'`"
+    return None
+
+
+def tensorrt_available() -> str | None:
+    """None where engines can be built and run; else one line: what is missing, and which package of JetPack brings it."""
+    if missing := not_installed():
+        return missing
     try:
         version = parse_version(import_tensorrt().__version__)
         if (version.major, version.minor) < OLDEST:

@@ -5,12 +5,13 @@ can write to, and only when they are what the daemon itself put there; never fro
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,14 @@ MAX_PLAN_BYTES = 1 << 30
 REBUILD = "run `edged engines build`"
 
 _PARTIAL = ".partial-"
+
+
+class CacheFullError(ModelError):
+    """Something cannot be written: the disk is full, or the folder has gone. Nothing is wrong with the model."""
+
+
+class CacheBusyError(ModelError):
+    """Another process builds engines in the same folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +94,29 @@ class EngineCache:
 
     def load(self, key: EngineKey) -> bytes:
         """The plan for `key`, if it is what was stored. Raise ModelError when it is not there, or not so."""
-        path, record = self._plan(key), self._record(key)
+        return self._checked(key.stem, key.digest())
+
+    def stems(self) -> list[str]:
+        """The names of all plans that are there, of whatever key; one without its record counts for nothing."""
+        return sorted(path.stem for path in self.directory.glob("*.plan") if path.with_suffix(".json").is_file())
+
+    def altered(self) -> list[str]:
+        """One line for each plan, of whatever key, that is not what was stored."""
+        lines = []
+        for stem in self.stems():
+            try:
+                self._checked(stem)
+            except ModelError as error:
+                lines.append(str(error))
+        return lines
+
+    def _checked(self, stem: str, digest: str | None = None) -> bytes:
+        """The plan in `stem`.plan, if its record says so, and is of the key with this digest."""
+        path, record = self.directory / f"{stem}.plan", self.directory / f"{stem}.json"
         try:
             expected = json.loads(_read_own(record, 1 << 16))
-            wanted = expected["plan_sha256"] if expected["key"] == key.digest() else None
+            right = expected["key"] == digest if digest else stem.endswith(f"-{expected['key'][:20]}")
+            wanted = expected["plan_sha256"] if right else None
         except (ValueError, KeyError, TypeError):
             wanted = None
         plan = _read_own(path, MAX_PLAN_BYTES)
@@ -100,8 +128,12 @@ class EngineCache:
         """Keep `plan`, whole or not at all: the record, written last, makes it count. Raise ModelError if that fails."""
         record = {"model": key.model, "key": key.digest(), "plan_sha256": hashlib.sha256(plan).hexdigest()}
         self._record(key).unlink(missing_ok=True)
-        self._write(self._plan(key), plan)
-        self._write(self._record(key), json.dumps(record).encode())
+        try:
+            self._write(self._plan(key), plan)
+            self._write(self._record(key), json.dumps(record).encode())
+        except BaseException:
+            self.discard(key)
+            raise
         return self._plan(key)
 
     def discard(self, key: EngineKey) -> None:
@@ -120,18 +152,49 @@ class EngineCache:
             path.unlink(missing_ok=True)
         return [path.name for path in gone]
 
+    @contextlib.contextmanager
+    def building(self) -> Iterator[None]:
+        """To be held while plans and verdicts are made: one process at a time, and what killed ones left is removed first.
+
+        Raise CacheBusyError when another process builds. The kernel lets go of the folder when this one dies.
+        """
+        handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CacheBusyError(f"{self.directory}: another process builds engines there; wait for it") from None
+            self._tidy()
+            yield
+        finally:
+            os.close(handle)
+
+    def _tidy(self) -> None:
+        """Remove what killed builds left: files half written, and plans whose record never came."""
+        for path in self.directory.iterdir():
+            if path.name.startswith(_PARTIAL) or (path.suffix == ".plan" and not path.with_suffix(".json").exists()):
+                path.unlink(missing_ok=True)
+
     def timing_cache(self, key: EngineKey) -> bytes:
         """What builds for this GPU and TensorRT learnt; empty at first, and when it is damaged: it only saves time."""
-        try:
-            content = _read_own(self._timing(key), MAX_PLAN_BYTES)
-        except ModelError:
-            return b""
-        digest, body = content[:32], content[32:]
-        return body if hashlib.sha256(body).digest() == digest else b""
+        return self._unsealed(self._timing(key))
 
     def store_timing_cache(self, key: EngineKey, content: bytes) -> None:
         """Keep it, its hash in front. Raise ModelError if that fails."""
         self._write(self._timing(key), hashlib.sha256(content).digest() + content)
+
+    def verdict(self, key: EngineKey) -> bytes:
+        """What was written about the plan for `key`; empty when nothing was, and when it is damaged."""
+        return self._unsealed(self._verdict(key))
+
+    def store_verdict(self, key: EngineKey, content: bytes) -> None:
+        """Keep it beside the plan, its hash in front; it outlives the plan. Raise ModelError if that fails."""
+        self._write(self._verdict(key), hashlib.sha256(content).digest() + content)
+
+    def forget(self, key: EngineKey) -> None:
+        """Delete the plan for `key`, and what was written about it."""
+        self._verdict(key).unlink(missing_ok=True)
+        self.discard(key)
 
     def _plan(self, key: EngineKey) -> Path:
         return self.directory / f"{key.stem}.plan"
@@ -141,6 +204,18 @@ class EngineCache:
 
     def _timing(self, key: EngineKey) -> Path:
         return self.directory / f"timing-{key.machine}.cache"
+
+    def _verdict(self, key: EngineKey) -> Path:
+        return self.directory / f"{key.stem}.verdict"
+
+    def _unsealed(self, path: Path) -> bytes:
+        """The content of a file that begins with its hash; empty when it is not there, not ours, or altered."""
+        try:
+            content = _read_own(path, MAX_PLAN_BYTES)
+        except ModelError:
+            return b""
+        digest, body = content[:32], content[32:]
+        return body if hashlib.sha256(body).digest() == digest else b""
 
     def _write(self, path: Path, content: bytes) -> None:
         """Temporary file, fsync, rename, fsync of the folder: after a power cut there is the old file or the new one."""
@@ -162,8 +237,8 @@ class EngineCache:
                 raise self._unwritten(path, error) from None
             raise
 
-    def _unwritten(self, path: Path, error: OSError) -> ModelError:
-        return ModelError(f"{path}: cannot be written ({error.strerror}); make room in {self.directory}")
+    def _unwritten(self, path: Path, error: OSError) -> CacheFullError:
+        return CacheFullError(f"{path}: cannot be written ({error.strerror}); make room in {self.directory}")
 
 
 def _sync_folder(directory: Path) -> None:

@@ -19,6 +19,8 @@ PIXELS = 0.3
 """Points and lengths may differ by this much, in pixels of what the model sees, …"""
 PIXELS_OF_LENGTH = 0.005
 """… or by this part of themselves: half precision knows a large box to a five-hundredth at best."""
+DEGREES = 0.3
+"""Angles may differ by this much: a tenth of what the best reader of heads errs by."""
 PART_OF_RANGE = 0.01
 """Outputs whose meaning the manifest does not tell may differ by this part of their largest value."""
 SURE = 0.5
@@ -90,6 +92,8 @@ def _ratios(expected: NDArray[Any], given: NDArray[Any], part: AgreementEntry | 
 def _allowed(expected: Floats, part: AgreementEntry | None) -> Floats | float:
     if part is None:
         return max(PART_OF_RANGE * float(np.abs(expected).max(initial=0.0)), 1e-6)
+    if part.unit == "degrees":
+        return DEGREES / part.scale
     if part.unit != "pixels":
         return PROBABILITY
     return np.maximum(PIXELS / part.scale, PIXELS_OF_LENGTH * np.abs(expected))

@@ -1,0 +1,58 @@
+"""The child process that prepares one engine: `python -m edged.backends MODEL SOCKET PARENT_PID`.
+
+`edged.backends.wire` says what goes over the socket. It may crash, hang, or be killed at any moment: a plan or a verdict
+is written whole or not at all, and what is left of one that was being written, the next build removes.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import platform
+import resource
+import socket
+import sys
+from pathlib import Path
+
+from edged.backends.wire import MOST_BYTES_OF_A_MESSAGE, Message, Order
+from edged.capture.launch import die_with
+
+log = logging.getLogger(__name__)
+
+LOWEST = 19
+IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+"""System calls for which neither Python nor the C library has a name."""
+OF_A_PROCESS, IDLE_CLASS = 1, 3 << 13
+FIRST_TO_BE_KILLED = "1000"
+
+
+def stand_back() -> None:
+    """Let everything else go first: processor, disk, and when memory runs out, survival. A crash leaves no memory image."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(LOWEST)
+    number = IOPRIO_SET.get(platform.machine())
+    if number is None or ctypes.CDLL(None).syscall(number, OF_A_PROCESS, 0, IDLE_CLASS):
+        log.debug("the disk's priority stays as it is")
+    try:
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_BE_KILLED)
+    except OSError as error:
+        log.debug("out of memory, this process is not the first to go (%s)", error.strerror)
+
+
+def main() -> None:
+    """Do what the parent orders, and tell it."""
+    parent = socket.socket(fileno=int(sys.argv[2]))
+    stand_back()
+    order = Order.model_validate_json(parent.recv(MOST_BYTES_OF_A_MESSAGE))
+    from edged.backends.prepare import prepare  # takes a second or two, at the lowest priority
+
+    def tell(message: Message) -> None:
+        with contextlib.suppress(ConnectionError):  # a parent that has gone takes this process with it
+            parent.send(message.to_json())
+
+    tell(Message(verdict=prepare(order, tell)))
+
+
+if __name__ == "__main__":
+    die_with(int(sys.argv[3]))
+    main()

@@ -1,0 +1,134 @@
+"""`edged engines bench`: each model on each backend that is there, with what the golden pictures give it."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import click
+
+from edged.backends.measure import run_times_ms
+from edged.backends.verdict import existing_cache, plan_key, store_verdict, stored_verdict
+from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.config import Config
+from edged.errors import ModelError
+from edged.golden import golden_inputs
+from edged.inference import Manifest, default_engines_dir, load_manifest
+from edged.inference.tensorrt import EngineCache, Toolkit, find_toolkit, tensorrt_available
+from edged.ports import Arrays
+from edged.selftest import Backend, OnnxBackend, ProviderBackend, TensorrtBackend
+
+CPU, TENSORRT = OnnxBackend.name, TensorrtBackend.name
+NEVER_BUILT = "tensorrt: no engine was ever built; run `edged engines build`"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Of one model on one backend, in milliseconds a run; or why there is none."""
+
+    median_ms: float | None = None
+    fastest_ms: float | None = None
+    problem: str | None = None
+
+    @property
+    def column(self) -> str:
+        return "–" if self.median_ms is None else f"{self.median_ms:.2f} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """TensorRT with the engines that were built for it."""
+
+    backend: TensorrtBackend
+    toolkit: Toolkit
+    cache: EngineCache
+
+
+@click.command()
+@click.argument("models", nargs=-1)
+@config_option
+@json_option
+def bench(models: tuple[str, ...], config_file: Path | None, as_json: bool) -> None:
+    """Time MODELS, or all that are there, on each backend present.
+
+    models.backend = "auto" takes the faster one of each, and remembers what is measured here.
+    """
+    config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
+    for name in models:
+        manifest.entry(name)
+    files = {name: manifest.directory / entry.file for name, entry in manifest.entries.items()}
+    names = models or tuple(name for name, file in files.items() if file.exists())
+    inputs = golden_inputs(names, config.models)
+    gpu = _gpu(config, manifest)
+    backends: list[Backend] = [OnnxBackend(manifest, config.models.threads, names)]
+    backends += [ProviderBackend(manifest, config.models)] if config.models.providers else []
+    backends += [gpu.backend] if isinstance(gpu, Gpu) else []
+    try:
+        timings = {name: {b.name: _timing(b, name, inputs[name]) for b in backends} for name in names}
+    finally:
+        for backend in backends:
+            backend.close()
+    takes = {name: _remember(gpu, manifest, config, timings[name], name) for name in names}
+    (_print_json if as_json else _print)(timings, takes, None if isinstance(gpu, Gpu) else gpu)
+
+
+def _gpu(config: Config, manifest: Manifest) -> Gpu | str:
+    """TensorRT; or in one line, what is missing."""
+    if missing := tensorrt_available():
+        return missing
+    try:
+        toolkit, cache = find_toolkit(), existing_cache(config)
+        if cache is None:
+            return NEVER_BUILT
+        return Gpu(TensorrtBackend(manifest, config.models, cache, toolkit), toolkit, cache)
+    except ModelError as error:
+        return str(error)
+
+
+def _timing(backend: Backend, name: str, inputs: Sequence[Arrays]) -> Timing:
+    """Raise ModelError where not even the CPU can run the model."""
+    try:
+        times = run_times_ms(backend.open(name), inputs)
+    except ModelError as error:
+        if backend.name == CPU:
+            raise
+        return Timing(problem=str(error))
+    return Timing(round(statistics.median(times), 3), round(times[0], 3))
+
+
+def _remember(gpu: Gpu | str, manifest: Manifest, config: Config, timings: Mapping[str, Timing], name: str) -> str:
+    """Put the times into the engine's verdict; the backend that "auto" takes by it."""
+    if isinstance(gpu, str) or timings[TENSORRT].fastest_ms is None:
+        return CPU
+    key = plan_key(gpu.toolkit, manifest.entry(name), config.models)
+    verdict = stored_verdict(gpu.cache, key)
+    if verdict is None:
+        return CPU
+    measured = replace(verdict, gpu_ms=timings[TENSORRT].fastest_ms, cpu_ms=timings[CPU].fastest_ms)
+    store_verdict(gpu.cache, key, measured)
+    return TENSORRT if measured.faster else CPU
+
+
+Timings = Mapping[str, Mapping[str, Timing]]
+
+
+def _print_json(timings: Timings, takes: Mapping[str, str], absent: str | None) -> None:
+    models = {
+        name: {"backends": {backend: asdict(timing) for backend, timing in its.items()}, "auto": takes[name]}
+        for name, its in timings.items()
+    }
+    click.echo(json.dumps({"models": models, "tensorrt": absent}))
+
+
+def _print(timings: Timings, takes: Mapping[str, str], absent: str | None) -> None:
+    backends = list(dict.fromkeys(backend for its in timings.values() for backend in its))
+    click.echo(f"{'a run':<16} " + "".join(f"{backend:<18}" for backend in backends) + "auto takes")
+    for name, its in timings.items():
+        click.echo(f"{name:<16} " + "".join(f"{its[backend].column:<18}" for backend in backends) + takes[name])
+    for name, its in timings.items():
+        for backend, timing in its.items():
+            if timing.problem:
+                click.echo(f"{name} on {backend}: {timing.problem}")
+    if absent:
+        click.echo(absent)

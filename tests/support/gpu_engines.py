@@ -1,0 +1,32 @@
+"""Copies the shipped models to where a test may spoil them, and builds their engines for the doubled GPU."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from edged.inference import default_engines_dir
+
+
+def copy_of_engines(folder: Path, *names: str) -> Path:
+    """The golden pictures and these models (all, if none is named), with a manifest of their own: others take time."""
+    copy = Path(shutil.copytree(default_engines_dir(), folder / "engines-copy"))
+    parts = re.split(r"(?m)^(?=\[model\.[a-z0-9-]+\]$)", (copy / "manifest.toml").read_text())
+    kept = [part for part in parts if not names or any(part.startswith(f"[model.{name}]") for name in names)]
+    (copy / "manifest.toml").write_text("".join(kept))
+    return copy
+
+
+def build(folder: Path, environment: dict[str, str], *models: str, agrees: bool = True) -> None:
+    """Engines for the doubled GPU of `environment`, where a daemon whose database lies in `folder` looks for them."""
+    code = (
+        "import sys, pathlib; from edged.backends.prepare import prepare; from edged.backends.wire import Order;"
+        "from edged.config import ModelsConfig;"
+        "folder = pathlib.Path(sys.argv[1]);"
+        "verdicts = [prepare(Order(model=m, folder=folder, models=ModelsConfig()), print) for m in sys.argv[2:]];"
+        f"assert all(v.agrees is {agrees} for v in verdicts), verdicts"
+    )
+    command = [sys.executable, "-c", code, str(folder / "engines"), *models]
+    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=120, stdout=subprocess.DEVNULL)

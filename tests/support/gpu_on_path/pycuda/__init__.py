@@ -1,0 +1,1 @@
+"""Has `driver` in it, as the real one."""

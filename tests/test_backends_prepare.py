@@ -1,0 +1,377 @@
+"""One engine prepared, on the doubles of TensorRT and PyCUDA: built, compared, measured, remembered, and refused in one line."""
+
+import gc
+import hashlib
+import shutil
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from edged.backends import prepare as preparing
+from edged.backends.measure import LEAST_ROUNDS, run_times_ms
+from edged.backends.prepare import prepare
+from edged.backends.verdict import plan_key, stored_verdict
+from edged.backends.wire import Message, Order, Progress
+from edged.config import ModelsConfig
+from edged.inference import default_engines_dir, load_manifest
+from edged.inference.tensorrt import EngineCache, find_toolkit
+from tests.support.cuda_double import Machine, cuda_double
+from tests.support.tensorrt_double import VERSIONS, plan_header, tensorrt_double
+
+MODELS = ModelsConfig(threads=1)
+
+
+class Bench:
+    """A machine with a GPU, and a folder for its engines."""
+
+    def __init__(self, folder: Path, monkeypatch) -> None:
+        self.machine, self.folder, self.monkeypatch = Machine(), folder / "engines", monkeypatch
+        self.built = 0
+        self.said: list[Message] = []
+        self.install("10.3.0")
+
+    def install(self, version: str) -> None:
+        self.trt = tensorrt_double(self.machine, version)
+        build = self.trt.Builder.build_serialized_network
+
+        def counted(*arguments):
+            self.built += 1
+            return build(*arguments)
+
+        self.trt.Builder.build_serialized_network = counted
+        for name, module in (
+            ("tensorrt", self.trt),
+            ("pycuda", self.trt),
+            ("pycuda.driver", cuda_double(self.machine)),
+        ):
+            self.monkeypatch.setitem(sys.modules, name, module)
+            module.__spec__ = ModuleSpec(name, None)
+
+    def prepare(self, model: str = "eyes", *, models: ModelsConfig = MODELS, force: bool = False):
+        self.said.clear()
+        verdict = prepare(Order(model=model, folder=self.folder, models=models, force=force), self.said.append)
+        gc.collect()
+        assert self.machine.clean, self.machine
+        assert verdict.model == model
+        assert verdict.agrees == (verdict.problem is None)
+        assert "\n" not in (verdict.problem or "")
+        return verdict
+
+    @property
+    def cache(self) -> EngineCache:
+        return EngineCache(self.folder)
+
+    @property
+    def key(self):
+        return plan_key(find_toolkit(), load_manifest(default_engines_dir()).entry("eyes"), MODELS)
+
+    @property
+    def progress(self) -> list[Progress]:
+        return [message.progress for message in self.said if message.progress]
+
+    def refuse(self, **what: str) -> None:
+        self.machine.refuse = what
+
+    def names(self) -> list[str]:
+        return sorted(path.suffix for path in self.folder.iterdir())
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 0.0)
+    return Bench(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_engine_is_built_compared_measured_and_remembered(bench, version):
+    bench.install(version)
+    verdict = bench.prepare()
+    assert verdict.agrees
+    assert verdict.gpu_ms > 0
+    assert verdict.cpu_ms > 0
+    assert bench.names() == [".cache", ".json", ".plan", ".verdict"]
+    assert stored_verdict(bench.cache, bench.key) == verdict
+    assert bench.prepare() == verdict
+    assert bench.built == 1
+
+
+def test_what_is_done_is_told_and_never_goes_backwards(bench):
+    bench.prepare()
+    told = bench.progress
+    assert [progress.what for progress in told] == [
+        "looking for TensorRT",
+        "running the golden pictures on the CPU",
+        "building the engine",
+        *["building the engine: Building engine"] * 3,
+        "loading the engine",
+        "comparing the engine with the CPU",
+        "measuring",
+        "done",
+    ]
+    parts = [progress.part for progress in told]
+    assert (parts, parts[0], parts[-1]) == (sorted(parts), 0.0, 1.0)
+    assert [message.key for message in bench.said if message.key] == [bench.key]
+
+
+def test_force_builds_anew(bench):
+    bench.prepare()
+    bench.prepare(force=True)
+    assert bench.built == 2
+
+
+def test_another_tensorrt_or_core_builds_another_engine(bench):
+    bench.prepare()
+    bench.install("10.13.3.9")
+    bench.prepare()
+    bench.machine.accelerators = 1
+    verdict = bench.prepare(models=ModelsConfig(dla_core=0))
+    assert verdict.agrees
+    assert bench.built == 3
+    assert len(bench.cache.stems()) == 3
+
+
+def test_what_is_kept_in_full_precision_is_built_so(bench, tmp_path):
+    engines(bench, tmp_path, lambda text: text.replace("[model.eyes]\n", '[model.eyes]\nprecision = "fp32"\n'))
+    assert bench.prepare().agrees
+    header = plan_header(bench.cache.load(bench.key))
+    assert header["flags"] == []
+
+
+# What is wrong with an engine is remembered
+
+
+def test_an_engine_that_differs_is_not_used_and_not_tried_again(bench):
+    compute = bench.trt.IExecutionContext._compute
+    bench.trt.IExecutionContext._compute = lambda self, given: {
+        name: answer + np.float32(0.01) for name, answer in compute(self, given).items()
+    }
+    verdict = bench.prepare()
+    assert "differs from onnxruntime in probabilities (probability) by 2.0 times what is allowed" in verdict.problem
+    assert bench.names() == [".cache", ".verdict"]
+    assert bench.prepare() == verdict
+    assert bench.built == 1
+    bench.trt.IExecutionContext._compute = compute
+    assert bench.prepare() == verdict
+    assert bench.prepare(force=True).agrees
+
+
+@pytest.mark.parametrize(
+    ("refuse", "expected"),
+    [
+        ({"parse": "No importer registered for op: Det"}, "does not understand it"),
+        ({"build": "no implementation for node Conv"}, "its engine cannot be built"),
+        ({"deserialize": "Serialization assertion failed"}, "its plan cannot be loaded"),
+        ({"enqueue": "Cuda Runtime: invalid configuration"}, "the run failed"),
+        ({"launch": "an illegal memory access was encountered"}, "illegal memory access"),
+    ],
+)
+def test_an_engine_that_cannot_be_built_or_run_is_given_up_until_something_changes(bench, refuse, expected):
+    bench.refuse(**refuse)
+    verdict = bench.prepare()
+    assert expected in verdict.problem
+    assert ".plan" not in bench.names()
+    built = bench.built
+    bench.refuse()
+    assert bench.prepare() == verdict
+    assert bench.built == built
+    bench.install("10.13.3.9")
+    assert bench.prepare().agrees
+
+
+# What may be otherwise tomorrow is not
+
+
+@pytest.mark.parametrize(
+    ("refuse", "expected"),
+    [
+        ({"build": "Error Code 2: OutOfMemory (requested 268435456 bytes)"}, "the GPU is out of memory"),
+        ({"context": "Error Code 2: OutOfMemory"}, "the GPU is out of memory"),
+        ({"enqueue": "Cuda Runtime (out of memory)"}, "the GPU is out of memory"),
+        ({"retain": "cuDevicePrimaryCtxRetain failed: out of memory"}, "the GPU is out of memory"),
+        ({"runtime": "CUDA initialization failure with error: 35"}, "TensorRT: cannot be started"),
+        ({"init": "cuInit failed: no CUDA-capable device is detected"}, "no GPU can be used"),
+    ],
+)
+def test_a_gpu_that_is_full_or_gone_is_tried_again_the_next_time(bench, refuse, expected):
+    bench.refuse(**refuse)
+    assert expected in bench.prepare().problem
+    bench.refuse()
+    assert bench.prepare().agrees
+
+
+def test_a_gpu_with_too_little_memory_is_one_line_however_far_it_gets(bench):
+    for memory in range(0, 400_000, 50_000):
+        bench.machine.memory = memory
+        verdict = bench.prepare()
+        assert verdict.agrees or "out of memory" in verdict.problem
+    bench.machine.memory = 1 << 30
+    assert bench.prepare().agrees
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_full_disk_is_one_line_and_leaves_nothing_half(bench, monkeypatch, writes):
+    """It fills up before the plan, its record, the timings, or the verdict."""
+    write, count = EngineCache._write, []
+
+    def full(cache, path, content):
+        count.append(path)
+        if len(count) > writes:
+            raise cache._unwritten(path, OSError(28, "No space left on device"))
+        write(cache, path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EngineCache, "_write", full)
+        verdict = bench.prepare()
+    assert verdict.agrees == (writes == 3)  # a verdict that cannot be written holds for this time
+    assert verdict.agrees or "cannot be written (No space left on device); make room" in verdict.problem
+    whole = [[], [], [".json", ".plan"], [".cache", ".json", ".plan"]]
+    assert bench.names() == whole[writes]
+    assert bench.prepare().agrees
+    assert bench.built == (2 if writes < 2 else 1)
+
+
+# Plans that are not what they were
+
+
+@pytest.mark.parametrize("damage", [lambda plan: plan[:1000], lambda plan: plan[:-1] + b"x", lambda plan: b""])
+def test_a_damaged_plan_is_built_anew(bench, damage):
+    first = bench.prepare()
+    path = bench.folder / f"{bench.key.stem}.plan"
+    plan = path.read_bytes()
+    path.write_bytes(damage(plan))
+    assert first.agrees
+    assert stored_verdict(bench.cache, bench.key) is None
+    assert bench.prepare().agrees
+    assert bench.built == 2
+    assert path.read_bytes() == plan
+
+
+def test_a_plan_that_tensorrt_refuses_is_built_anew(bench):
+    """As after an update that changed no version number."""
+    bench.prepare()
+    path = bench.folder / f"{bench.key.stem}.plan"
+    bench.cache.store(bench.key, path.read_bytes().replace(b'"version": "10.3.0"', b'"version": "10.2.0"'))
+    assert bench.prepare().agrees
+    assert bench.built == 2
+
+
+def test_a_plan_without_a_verdict_is_compared_and_not_built_again(bench):
+    bench.prepare()
+    (bench.folder / f"{bench.key.stem}.verdict").unlink()
+    assert bench.prepare().agrees
+    assert bench.built == 1
+
+
+# Models that are not what they should be
+
+
+def engines(bench, tmp_path, change, model: bytes | None = None) -> None:
+    """A folder of models with `change` made to the manifest's text, and another file for the eyes."""
+    folder = tmp_path / "models"
+    shutil.copytree(default_engines_dir(), folder)
+    text = (folder / "manifest.toml").read_text()
+    if model is not None:
+        old = load_manifest(folder).entry("eyes").sha256
+        (folder / "eyes.onnx").write_bytes(model)
+        text = text.replace(old, hashlib.sha256(model).hexdigest())
+    (folder / "manifest.toml").write_text(change(text))
+    bench.monkeypatch.setenv("EDGED_ENGINES", str(folder))
+
+
+def eyes() -> onnx.ModelProto:
+    return onnx.ModelProto.FromString((default_engines_dir() / "eyes.onnx").read_bytes())
+
+
+def outside(location: str) -> bytes:
+    """The eyes' model with its first weights in another file."""
+    model = eyes()
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:500], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_a_model_file_that_was_altered_is_one_line(bench, tmp_path, damage):
+    engines(bench, tmp_path, str)
+    path = tmp_path / "models" / "eyes.onnx"
+    path.write_bytes(damage(path.read_bytes()))
+    assert "is not the one that was checked" in bench.prepare().problem
+    assert bench.built == 0
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../../etc/passwd", "/etc/passwd"])
+def test_a_model_with_data_outside_its_file_is_one_line(bench, tmp_path, location):
+    engines(bench, tmp_path, str, outside(location))
+    assert "model eyes" in bench.prepare().problem
+    assert bench.built == 0
+
+
+def test_a_model_with_operations_that_tensorrt_lacks_stays_on_the_cpu(bench, tmp_path):
+    model = eyes()
+    model.graph.node.append(onnx.helper.make_node("Multinomial", [model.graph.output[0].name], ["unused"]))
+    engines(bench, tmp_path, str, model.SerializeToString())
+    verdict = bench.prepare()
+    assert "does not understand it (No importer registered for op: Multinomial)" in verdict.problem
+    assert bench.prepare() == verdict
+
+
+@pytest.mark.parametrize("name", ["nobody", "retinaface"])
+def test_a_model_that_is_not_there_is_one_line(bench, name):
+    if name == "retinaface" and (default_engines_dir() / "retinaface.onnx").exists():
+        pytest.skip("somebody has built it")
+    assert bench.prepare(name).problem
+
+
+def test_without_tensorrt_it_is_said_what_is_missing(bench, monkeypatch):
+    for name in ("tensorrt", "pycuda", "pycuda.driver"):
+        monkeypatch.delitem(sys.modules, name)
+    assert "tensorrt: not installed" in bench.prepare().problem
+
+
+def test_a_tensorrt_that_is_too_old_is_said(bench):
+    bench.trt.__version__ = "8.2.1.8"
+    assert "8.2.1.8 is too old" in bench.prepare().problem
+
+
+def test_a_folder_that_others_can_enter_is_refused(bench):
+    bench.folder.mkdir(mode=0o755)
+    assert "nobody else can enter" in bench.prepare().problem
+
+
+def test_it_waits_for_another_build(bench, monkeypatch):
+    monkeypatch.setattr(preparing, "BUSY_WAIT_S", 0.01)
+    with bench.cache.building():
+
+        def release(message: Message) -> None:
+            bench.said.append(message)
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            prepare(Order(model="eyes", folder=bench.folder, models=MODELS), release)
+    assert bench.progress == [Progress("waiting for another build", 0.0)]
+    assert bench.prepare().agrees
+
+
+# Measuring
+
+
+def test_the_times_are_those_of_one_run_and_the_shortest_comes_first(monkeypatch):
+    ticks = iter(np.cumsum([0, 9, 0, 9, 0, 4, 0, 2, 0, 3, 0, 5, 0, 6]).tolist())
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 0.0)
+
+    class Engine:
+        runs = 0
+
+        def run(self, given):
+            Engine.runs += 1
+
+    assert run_times_ms(Engine(), [{}, {}]) == [1000, 1500, 2000, 2500, 3000]
+    assert Engine.runs == 2 * (2 + LEAST_ROUNDS)

@@ -1,0 +1,373 @@
+"""The running daemon on a machine with a (doubled) GPU: engines are prepared, taken up and given up while it watches."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import Daemon, looped, needs_models, write_clip
+from support.gpu_environment import gpu_environment
+from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
+
+from edged.assembly import build_pipeline, load_models, wanted
+from edged.capture.sources import VideoFile
+from edged.config import load_config
+from edged.config.source import parse_source
+from edged.types import Frame
+
+pytestmark = needs_models
+
+PATIENCE_S = 90.0
+"""Two children that import, build, compare and measure, on a machine that has more to do."""
+
+ON_THE_CPU, ON_THE_GPU = (
+    {"detector": "onnxruntime", "mask": "onnxruntime"},
+    {"detector": "tensorrt", "mask": "tensorrt"},
+)
+
+NO_BOUNDARIES = {
+    "vote_seconds = 0.4": "vote_seconds = 0.43",
+    "hold_seconds = 0.1": "hold_seconds = 0.11",
+    "lost_seconds = 0.2": "lost_seconds = 0.23",
+    "encounter_seconds = 0.2": "encounter_seconds = 0.23",
+    "fps = 10": "fps = 30",
+}
+"""Every picture counts, and no limit falls on a picture, where the last bit of its time would decide."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+class GpuDaemon(Daemon):
+    """A daemon on a machine with a GPU, and the diary of what the GPU did in which process."""
+
+    def __init__(self, folder: Path, cameras, *, models: str = "", port: int | None = None, **gpu) -> None:
+        self.diary = folder / "diary"
+        super().__init__(folder, cameras, port=port)
+        self.set_gpu(**gpu)
+        self.set_models(models)
+
+    def set_gpu(self, **gpu) -> None:
+        """What the GPU does from the next start on."""
+        self._environment |= gpu_environment(diary=self.diary, **gpu)
+
+    def set_models(self, models: str) -> None:
+        self.config.write_text(self.config.read_text().replace("threads = 1", f"threads = 1\n{models}"))
+
+    def moments(self, moment: str) -> list[int]:
+        """The processes in which it came."""
+        lines = self.diary.read_text().splitlines() if self.diary.exists() else []
+        return [int(line.split()[1]) for line in lines if line.split()[0] == moment]
+
+    def runs_on(self, models: dict[str, str], timeout_s: float = PATIENCE_S) -> bool:
+        return until(lambda: self.status().get("models") == models, timeout_s)
+
+    def tells(self, problem: str, timeout_s: float = PATIENCE_S) -> bool:
+        return until(lambda: any(problem in error for error in self.status().get("errors", ())), timeout_s)
+
+    def analyses(self) -> bool:
+        """Whether pictures are still being analysed, without a fault."""
+        before = self.status()["cameras"]["door"]["frames_analysed"]
+        goes_on = until(lambda: self.status()["cameras"]["door"]["frames_analysed"] > before + 3)
+        return goes_on and self.status()["cameras"]["door"]["frames_faulty"] == 0
+
+    def edged(self, *arguments: str) -> str:
+        """What this command says, on the daemon's machine and config."""
+        command = [sys.executable, "-m", "edged", *arguments, "--config", str(self.config)]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def build(self, folder: Path) -> Path:
+        """Have all engines built by hand, and copy them there."""
+        self.edged("engines", "build")
+        return shutil.copytree(self.database.parent / "engines", folder)
+
+    def give(self, built: Path) -> None:
+        """Let these engines be its own."""
+        shutil.copytree(built, self.database.parent / "engines")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engines of the daemon's models, built and checked."""
+    folder = tmp_path_factory.mktemp("built")
+    return GpuDaemon(folder, {"door": "file:///x.mp4"}).build(folder / "copy")
+
+
+@pytest.fixture
+def door(clip: Path) -> dict[str, str]:
+    return {"door": looped(clip)}
+
+
+@pytest.fixture
+def daemons() -> Iterator[list[Daemon]]:
+    """Those in it are ended at the end."""
+    made: list[Daemon] = []
+    yield made
+    for daemon in made:
+        daemon.__exit__(None, None, None)
+
+
+def alive(process: int) -> bool:
+    """Whether it runs: one that waits to be buried does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def is_tidy(daemon: GpuDaemon) -> bool:
+    """No traceback, and nothing half-written."""
+    left = [path.name for path in (daemon.database.parent / "engines").glob(".partial-*")]
+    return "Traceback" not in daemon.log and not left
+
+
+# --- the swap
+
+Passage = tuple[str, int, str]
+"""What an event is, but for when it was and how sure: its state, how many milliseconds it lasted, why it ended."""
+
+
+def on_the_cpu(config_file: Path, clip: Path, loops: int = 3) -> set[Passage]:
+    """The events of the clip, played again and again through the ordinary stages."""
+    config = load_config(config_file)
+    pipeline = build_pipeline("door", config.camera["door"], config, load_models(config.models, wanted(config)))
+    started: dict[str, float] = {}
+    passages: set[Passage] = set()
+    video = VideoFile(parse_source(f"file://{clip}?loop=1"))
+    frames = loops * sum(1 for _ in _pictures(clip))
+    for index in range(frames):
+        time_s = video.skip()
+        assert time_s is not None
+        for event in pipeline.step(Frame("door", index, 1000 + time_s, video.picture())).events:
+            if event.phase == "start":
+                started[event.key] = event.time_s
+            elif event.phase == "end":
+                lasted = round((event.time_s - started.pop(event.key)) * 1000)
+                passages.add((event.state, lasted, event.end_reason or ""))
+    video.close()
+    return passages
+
+
+def _pictures(clip: Path) -> Iterator[float]:
+    video = VideoFile(parse_source(f"file://{clip}"))
+    while (at := video.skip()) is not None:
+        yield at
+    video.close()
+
+
+@needs_mosquitto
+def test_a_recording_that_plays_while_its_models_move_to_the_gpu_loses_no_picture_and_no_event(
+    clip: Path, tmp_path: Path
+) -> None:
+    recording = tmp_path / "clip.mp4"
+    recording.write_bytes(clip.read_bytes())
+    pictures = sum(1 for _ in _pictures(clip))
+    with Mosquitto(tmp_path / "broker") as broker:
+        daemon = GpuDaemon(tmp_path, {"door": f"file://{recording}?loop=1"}, port=broker.port)
+        for usual, other in NO_BOUNDARIES.items():
+            daemon.config.write_text(daemon.config.read_text().replace(usual, other))
+        expected = on_the_cpu(daemon.config, clip)
+        with Subscriber(broker.port, "edged/dev1/state") as subscriber, daemon:
+            daemon.start()
+            assert until(lambda: daemon.status().get("cameras", {}).get("door", {}).get("frames_analysed"), PATIENCE_S)
+            assert daemon.runs_on(ON_THE_CPU)
+            assert until(lambda: daemon.status()["preparing"], PATIENCE_S)
+            assert daemon.status()["preparing"].keys() == {"model", "step", "percent"}
+            assert daemon.runs_on(ON_THE_GPU), daemon.log
+            before = daemon.status()["cameras"]["door"]["frames_analysed"]
+            assert until(
+                lambda: daemon.status()["cameras"]["door"]["frames_analysed"] > before + 2 * pictures, PATIENCE_S
+            )
+            recording.unlink()
+            assert until(lambda: daemon.status()["cameras"]["door"]["status"] == "offline", PATIENCE_S), "it has ended"
+            told = [json.loads(text) for text in subscriber.payloads("edged/dev1/state")]
+            status = daemon.status()
+            assert daemon.stop() == 0
+
+    seen, analysed, dropped = daemon.rows("SELECT sum(frames_seen), sum(frames_analysed), sum(dropped) FROM coverage")[
+        0
+    ]
+    assert (analysed, dropped) == (seen, 0)
+    assert analysed % pictures == 0, "the recording was played to its end each time"
+    assert status["cameras"]["door"]["frames_faulty"] == 0
+    events = daemon.rows(
+        "SELECT state, ended_at - started_at, end_reason FROM events WHERE kind = 'mask' ORDER BY started_at"
+    )
+    assert len(events) == analysed / pictures
+    assert set(events) == expected
+
+    assert [told[0]["backend"], told[-1]["backend"]] == ["onnxruntime", "tensorrt"]
+    assert told[-1]["models"] == ON_THE_GPU
+    assert {payload["preparing"]["model"] for payload in told if payload["preparing"]} == {"detector", "mask"}
+    assert [problem for payload in told for problem in payload["errors"] if "camera" not in problem] == []
+    assert daemon.log.count("now runs on tensorrt") == 2
+    assert is_tidy(daemon)
+    assert set(daemon.moments("run")) - set(daemon.moments("build")), "the daemon itself ran engines"
+
+
+def test_what_was_built_before_is_taken_up_without_building(
+    door: dict[str, str], built: Path, tmp_path: Path, daemons: list[Daemon]
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door))
+    daemon.give(built)
+    daemon.start()
+    assert daemon.runs_on(ON_THE_GPU), daemon.log
+    assert daemon.analyses()
+    assert daemon.stop() == 0
+    assert daemon.moments("build") == []
+    assert is_tidy(daemon)
+
+
+@pytest.mark.long
+def test_a_slower_engine_is_built_and_left_alone(door: dict[str, str], tmp_path: Path, daemons: list[Daemon]) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"run": "slow 0.05"}))
+    daemon.start()
+    assert until(lambda: daemon.log.count("stays on the CPU") == 2, PATIENCE_S), daemon.log
+    status = daemon.status()
+    assert (status["models"], status["errors"], status["mode"]) == (ON_THE_CPU, [], "normal")
+    assert daemon.pid not in daemon.moments("import"), "nothing of TensorRT was needed in the daemon"
+    assert daemon.stop() == 0
+
+
+# --- what goes wrong
+
+
+def test_an_engine_that_disagrees_is_told_once_built_and_the_cpu_goes_on(
+    door: dict[str, str], tmp_path: Path, daemons: list[Daemon]
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, answers="wrong"))
+    daemon.start()
+    assert daemon.tells("model mask: tensorrt differs from onnxruntime"), daemon.log
+    assert daemon.tells("model detector: tensorrt differs from onnxruntime")
+    status = daemon.status()
+    assert (status["models"], status["backend"], status["mode"]) == (ON_THE_CPU, "onnxruntime", "degraded")
+    assert daemon.analyses()
+    assert daemon.pid not in daemon.moments("import")
+    assert daemon.stop() == 0
+    built = daemon.moments("build")
+    daemon.start()
+    assert daemon.tells("model mask: tensorrt differs from onnxruntime"), "remembered"
+    assert daemon.stop() == 0
+    assert daemon.moments("build") == built
+    assert is_tidy(daemon)
+
+
+@pytest.mark.parametrize(
+    "moment", ["build", pytest.param("import", marks=pytest.mark.long), pytest.param("run", marks=pytest.mark.long)]
+)
+def test_a_child_that_crashes_takes_nobody_with_it(
+    door: dict[str, str], tmp_path: Path, daemons: list[Daemon], moment: str
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={moment: "crash"}))
+    daemon.start()
+    assert daemon.tells("model detector: no engine, its process crashed"), daemon.log
+    assert daemon.tells("model mask: no engine, its process crashed"), daemon.log
+    assert daemon.status()["models"] == ON_THE_CPU
+    assert daemon.analyses()
+    assert daemon.pid not in daemon.moments(moment)
+    assert daemon.stop() == 0
+    assert is_tidy(daemon)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("launch", "the GPU failed (launch was made to fail)"),
+        pytest.param("enqueue", "enqueue was made to fail", marks=pytest.mark.long),
+    ],
+)
+def test_an_engine_or_a_gpu_that_fails_later_hands_back_to_the_cpu(
+    door: dict[str, str], built: Path, tmp_path: Path, daemons: list[Daemon], what: str, said: str
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"run": f"refuse {what} 20"}))
+    daemon.give(built)
+    daemon.start()
+    assert until(lambda: daemon.log.count("is back on onnxruntime") == 2, PATIENCE_S), daemon.log
+    assert daemon.log.count("now runs on tensorrt") == 2
+    assert daemon.runs_on(ON_THE_CPU)
+    assert daemon.tells(said)
+    assert daemon.analyses()
+    assert daemon.stop() == 0
+    assert is_tidy(daemon)
+
+
+# --- stopping and reloading while something is built
+
+
+def building(daemon: GpuDaemon) -> int:
+    """The process of a build that has begun, and will take for ever."""
+    known = len(daemon.moments("build"))
+    daemon.start()
+    assert until(lambda: len(daemon.moments("build")) > known, PATIENCE_S), daemon.log
+    assert until(lambda: daemon.status().get("preparing", {}).get("model") == "detector", PATIENCE_S)
+    return daemon.moments("build")[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_daemon_that_ends_while_an_engine_is_built_leaves_no_orphan(
+    door: dict[str, str], tmp_path: Path, daemons: list[Daemon], number: signal.Signals
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"build": "hang"}))
+    child = building(daemon)
+    assert alive(child)
+    daemon.signal(number)
+    assert daemon.wait() == (0 if number == signal.SIGTERM else -number)
+    assert until(lambda: not alive(child))
+    assert is_tidy(daemon)
+
+
+def test_a_reload_of_the_models_ends_what_is_built_and_begins_anew(
+    door: dict[str, str], tmp_path: Path, daemons: list[Daemon]
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, models='backend = "auto"', faults={"build": "hang"}))
+    first = building(daemon)
+    said = daemon.edged("status")
+    assert "models: detector on onnxruntime, mask on onnxruntime\n" in said
+    assert "preparing detector for TensorRT: building the engine" in said
+    daemon.config.write_text(daemon.config.read_text().replace('"auto"', '"onnxruntime"'))
+    daemon.signal(signal.SIGHUP)
+    assert until(lambda: "config reloaded; changed: models" in daemon.log)
+    assert until(lambda: not alive(first))
+    assert until(lambda: daemon.status()["preparing"] is None)
+    assert daemon.analyses()
+
+    daemon.config.write_text(daemon.config.read_text().replace('"onnxruntime"', '"tensorrt"'))
+    daemon.signal(signal.SIGHUP)
+    assert until(lambda: len(daemon.moments("build")) == 2, PATIENCE_S), daemon.log
+    second = daemon.moments("build")[-1]
+    assert daemon.analyses()
+    daemon.config.write_text(daemon.config.read_text().replace('"tensorrt"', '"gpu"'))
+    daemon.signal(signal.SIGHUP)
+    assert daemon.tells("the config was not reloaded")
+    assert alive(second), "a refused file changes nothing"
+    assert daemon.stop() == 0
+    assert until(lambda: not alive(second))
+    assert is_tidy(daemon)
+
+
+def test_a_reload_moves_the_models_back_to_the_cpu_and_gives_the_gpu_back(
+    door: dict[str, str], built: Path, tmp_path: Path, daemons: list[Daemon]
+) -> None:
+    daemons.append(daemon := GpuDaemon(tmp_path, door, models='backend = "auto"'))
+    daemon.give(built)
+    daemon.start()
+    assert daemon.runs_on(ON_THE_GPU), daemon.log
+    daemon.config.write_text(daemon.config.read_text().replace('"auto"', '"onnxruntime"'))
+    daemon.signal(signal.SIGHUP)
+    assert daemon.runs_on(ON_THE_CPU)
+    assert daemon.analyses()
+    daemon.config.write_text(daemon.config.read_text().replace('"onnxruntime"', '"tensorrt"'))
+    daemon.signal(signal.SIGHUP)
+    assert daemon.runs_on(ON_THE_GPU), daemon.log
+    assert daemon.analyses()
+    assert daemon.stop() == 0
+    assert "back on onnxruntime" not in daemon.log, "nothing was in use when the GPU was given back"
+    assert is_tidy(daemon)
