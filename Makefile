@@ -54,7 +54,7 @@ train-detector: ## Train the face detector on DATA and write it to engines/ (abo
 	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --resume
 	.venv-train/bin/python -m convert export-detector --data $(DATA) --run $(RUNS)/detector
 
-train-landmarks: ## Train the landmark regressor on DATA and write it to engines/ (about an hour on two cores; resumes)
+train-landmarks: ## Train the landmark regressor on DATA and write it to engines/ (about an hour on one core; resumes)
 	.venv-train/bin/python -m convert train-landmarks --data $(DATA) --out $(RUNS)/landmarks --resume
 	.venv-train/bin/python -m convert export-landmarks --data $(DATA) --run $(RUNS)/landmarks
 
@@ -62,7 +62,7 @@ train-eyes: ## Train the eye classifier on DATA and write it to engines/ (about 
 	.venv-train/bin/python -m convert train-eyes --data $(DATA) --out $(RUNS)/eyes --resume
 	.venv-train/bin/python -m convert export-eyes --data $(DATA) --run $(RUNS)/eyes
 
-train-pose: ## Train both learned head poses on DATA and write them to engines/ (about an hour on two cores; resumes)
+train-pose: ## Train both learned head poses on DATA and write them to engines/ (about an hour on one core; resumes)
 	.venv-train/bin/python -m convert train-pose --data $(DATA) --out $(RUNS)/pose --resume
 	.venv-train/bin/python -m convert train-pose-heatmap --data $(DATA) --out $(RUNS)/pose-heatmap --resume
 	.venv-train/bin/python -m convert export-pose --data $(DATA) --run $(RUNS)/pose --heatmap-run $(RUNS)/pose-heatmap

@@ -1,5 +1,7 @@
 """Makes clean pictures look like what cheap cameras, distance, compression and poor light leave of them."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -52,3 +54,34 @@ def jpeg(image: Pixels, rng: np.random.Generator, worst: int) -> Pixels:
 def shrink(image: Pixels, size: int) -> Pixels:
     """Square pictures made `size` pixels wide, as a distant face is: averaged, with one of the usual kernels."""
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def grow(image: Pixels, size: int) -> Pixels:
+    """Square pictures made `size` pixels wide, as in service."""
+    if len(image) == size:
+        return image
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far a crop lies from the ideal one: boxes are never exact."""
+
+    scale: float
+    turn: float
+    """Radians, of the picture."""
+    mirrored: bool
+    right: float
+    down: float
+    """Pixels, of the crop's middle before the turn."""
+
+
+def middle(wide: Pixels, size: int, shift: Shift) -> Pixels:
+    """The `size` x `size` pixels at the middle of a wide crop, shifted; what lies outside repeats the edge."""
+    cos, sin = shift.scale * np.cos(shift.turn), shift.scale * np.sin(shift.turn)
+    flip = -1.0 if shift.mirrored else 1.0
+    linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
+    centre = len(wide) / 2 - 0.5 + np.array([shift.right, shift.down])
+    matrix = np.column_stack([linear, np.array([size / 2 - 0.5] * 2) - linear @ centre])
+    moved = cv2.warpAffine(wide, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)

@@ -1,45 +1,46 @@
-"""The commands `fp16` and `fp16-figures`: models in half precision, and what that costs them."""
+"""Runs FP16 models on a CPU as a GPU would: every weight and every activation is a number that FP16 knows.
 
-from pathlib import Path
+ONNX Runtime's CPU computes FP16 graphs in FP32 and rounds next to nothing in between, which flatters them. So the graph
+is run in FP32 with every activation rounded to FP16 where the FP16 graph has one: weights and activations are those of
+FP16, sums are those of a GPU that accumulates in FP32.
+"""
 
-import click
+from collections.abc import Iterator, Mapping
 
-from edged.errors import Failed
-
-File = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-@click.command("fp16")
-@click.argument("model", type=File)
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Where the FP16 model goes."
-)
-@click.option("--float", "full", is_flag=True, help="FP32 as TensorRT takes it: only the Casts of inputs are moved.")
-def fp16(model: Path, out: Path, full: bool) -> None:
-    """Write MODEL, an ONNX file, in half precision; inputs and outputs stay as they are."""
-    from edged.inference.half import to_float, to_half
-
-    converted = (to_float if full else to_half)(model.read_bytes(), model.stem)
-    partial = out.with_suffix(".partial")
-    partial.write_bytes(converted)
-    partial.replace(out)
-    click.echo(f"wrote {out}, {len(converted)} bytes")
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
 
 
-@click.command("fp16-figures")
-@click.option(
-    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), envvar="EDGED_DATA", required=True
-)
-@click.option("--only", multiple=True, metavar="NAME", help="Only these models; may be repeated.")
-@click.option("--halve-all", is_flag=True, help="Leave no operation in FP32, to see which need it.")
-def fp16_figures(data: Path, only: tuple[str, ...], halve_all: bool) -> None:
-    """Measure every model's figure of merit in FP32 and FP16; fail if one loses more than 0.5 %."""
-    from convert.fp16_figures import MOST_LOST, measure, table
-    from edged.inference import default_engines_dir, load_manifest
-    from edged.inference.half import FULL_PRECISION
+def rounded(half: bytes) -> bytes:
+    """An FP16 model as an FP32 one that rounds every activation to FP16: what a GPU computes, but for its sums."""
+    model = onnx.ModelProto.FromString(half)
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    types |= {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    types |= {v.name: v.type.tensor_type.elem_type for v in [*inferred.value_info, *inferred.output]}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    nodes = [part for node in model.graph.node for part in _rounding(node, types)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
 
-    rows = measure(data, load_manifest(default_engines_dir()), only, () if halve_all else FULL_PRECISION)
-    click.echo(table(rows))
-    worse = [f"{row.model}, {row.figure}" for row in rows if row.lost > MOST_LOST]
-    if worse:
-        raise Failed(f"half precision costs more than {MOST_LOST:.1%}: {'; '.join(worse)}")
+
+def _rounding(node: onnx.NodeProto, types: Mapping[str, int]) -> Iterator[onnx.NodeProto]:
+    """The node in FP32, and after it, for each output that was FP16, there and back."""
+    own = onnx.NodeProto.FromString(node.SerializeToString())
+    if own.op_type == "Cast" and types[own.output[0]] == TensorProto.FLOAT16:
+        del own.attribute[:]
+        own.attribute.append(onnx.helper.make_attribute("to", TensorProto.FLOAT))
+    late = []
+    for place, name in enumerate(node.output):
+        if types[name] == TensorProto.FLOAT16:
+            exact, narrow = f"{name}__exact", f"{name}__narrow"
+            own.output[place] = exact
+            late.append(onnx.helper.make_node("Cast", [exact], [narrow], to=TensorProto.FLOAT16))
+            late.append(onnx.helper.make_node("Cast", [narrow], [name], to=TensorProto.FLOAT))
+    yield own
+    yield from late

@@ -1,24 +1,17 @@
-"""Measures what half precision costs each model: its figure of merit in FP32 and in FP16, on data it has not seen.
-
-ONNX Runtime's CPU computes FP16 graphs in FP32 and rounds next to nothing in between, which flatters them. So the graph
-is run in FP32 with every activation rounded to FP16 where the FP16 graph has one: weights and activations are those of
-FP16, sums are those of a GPU that accumulates in FP32.
-"""
+"""Measures what half precision costs each model: its figure of merit in FP32 and in FP16, on data it has not seen."""
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
-
+from convert.fp16 import rounded
+from convert.record import HALF_PRECISION, record_tables
+from edged.errors import UsageError
 from edged.inference import Manifest, OnnxEngine
 from edged.inference.half import FULL_PRECISION, to_half
-from edged.ports import Engine
+from edged.ports import Engine, PoseReader
 
 MOST_LOST = 0.005
 """The part of a figure that half precision may cost."""
@@ -29,9 +22,8 @@ Measure = Callable[[OpenModel], dict[str, float]]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of one model, in both precisions."""
+    """One figure, in both precisions."""
 
-    model: str
     figure: str
     full: float
     half: float
@@ -45,44 +37,32 @@ class Row:
         return change if self.errors else 0.0 - change
 
 
-def rounded(half: bytes) -> bytes:
-    """An FP16 model as an FP32 one that rounds every activation to FP16: what a GPU computes, but for its sums."""
-    model = onnx.ModelProto.FromString(half)
-    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    types |= {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    types |= {v.name: v.type.tensor_type.elem_type for v in [*inferred.value_info, *inferred.output]}
-    for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT16:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
-    nodes = [part for node in model.graph.node for part in _rounding(node, types)]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+@dataclass(frozen=True)
+class Figures:
+    """All rows of what is called `name`: one model, or the three of MTCNN; `models` are those that were halved."""
+
+    name: str
+    models: tuple[str, ...]
+    rows: tuple[Row, ...]
 
 
-def _rounding(node: onnx.NodeProto, types: Mapping[str, int]) -> Iterator[onnx.NodeProto]:
-    """The node in FP32, and after it, for each output that was FP16, there and back."""
-    own = onnx.NodeProto.FromString(node.SerializeToString())
-    if own.op_type == "Cast" and types[own.output[0]] == TensorProto.FLOAT16:
-        del own.attribute[:]
-        own.attribute.append(onnx.helper.make_attribute("to", TensorProto.FLOAT))
-    late = []
-    for place, name in enumerate(node.output):
-        if types[name] == TensorProto.FLOAT16:
-            exact, narrow = f"{name}__exact", f"{name}__narrow"
-            own.output[place] = exact
-            late.append(onnx.helper.make_node("Cast", [exact], [narrow], to=TensorProto.FLOAT16))
-            late.append(onnx.helper.make_node("Cast", [narrow], [name], to=TensorProto.FLOAT))
-    yield own
-    yield from late
+@dataclass(frozen=True)
+class _Subject:
+    """What is measured under one name. `others` are models that it needs besides, in FP32 both times."""
+
+    models: tuple[str, ...]
+    others: tuple[str, ...]
+    errors: bool
+    take: Measure
 
 
 def measure(
     data: Path, manifest: Manifest, only: Collection[str] = (), keep: Collection[str] = FULL_PRECISION
-) -> list[Row]:
-    """A row for each figure of each model that is there; `only` these, if given, with `keep` left in FP32."""
+) -> Iterator[Figures]:
+    """The figures of each model that is there; of those in `only`, if given, with operations of the types `keep` in FP32.
+
+    Raise UsageError for a name in `only` that is not known, and ModelError when the model is not there.
+    """
 
     @functools.cache
     def full(name: str) -> Engine:
@@ -92,47 +72,69 @@ def measure(
     def half(name: str) -> Engine:
         return OnnxEngine(name, rounded(to_half(manifest.verified_bytes(name), name, keep)), threads=1)
 
-    rows = []
-    for model, (needs, errors, take) in _measures(data, full).items():
-        there = all(
-            name in manifest.entries and (manifest.directory / manifest.entry(name).file).is_file() for name in needs
-        )
-        if there and (not only or model in only):
-            one, other = take(full), take(half)
-            rows += [Row(model, figure, value, other[figure], errors) for figure, value in one.items()]
-    return rows
+    subjects = _subjects(data, full)
+    unknown = sorted(set(only) - subjects.keys())
+    if unknown:
+        raise UsageError(f"--model {unknown[0]}: known are {', '.join(subjects)}")
+    for name, subject in subjects.items():
+        if name in only or (not only and all(_is_there(manifest, model) for model in subject.models + subject.others)):
+            one, other = subject.take(full), subject.take(half)
+            rows = (Row(figure, value, other[figure], subject.errors) for figure, value in one.items())
+            yield Figures(name, subject.models, tuple(rows))
+
+
+def _is_there(manifest: Manifest, model: str) -> bool:
+    return model in manifest.entries and (manifest.directory / manifest.entry(model).file).is_file()
 
 
 def table(rows: Collection[Row]) -> str:
     """Markdown."""
-    lines = ["| model | figure | FP32 | FP16 | lost |", "|---|---|---|---|---|"]
-    lines += [f"| {row.model} | {row.figure} | {row.full:.4f} | {row.half:.4f} | {row.lost:+.2%} |" for row in rows]
+    lines = ["| figure | FP32 | FP16 | lost |", "|---|---|---|---|"]
+    lines += [f"| {row.figure} | {row.full:.4f} | {row.half:.4f} | {row.lost:+.2%} |" for row in rows]
     return "\n".join(lines)
 
 
-def _measures(data: Path, full: OpenModel) -> dict[str, tuple[tuple[str, ...], bool, Measure]]:
-    """By row: the models it needs, whether its figures are errors, and how to take them."""
+def record(figures: Figures, manifest: Manifest) -> None:
+    """Write the table into the model's card, with the files' hashes, by which one sees whether they are still those.
+
+    Raise UsageError when the card has no place for it.
+    """
+    entries = [manifest.entry(model) for model in figures.models]
+    hashes = ", ".join(f"`{entry.sha256[:12]}…`" for entry in entries)
+    full = [entry.name for entry in entries if entry.precision == "fp32"]
+    lines = [*HOW, f"Measured on the file with sha256 {hashes}:", "", table(figures.rows)]
+    if full:
+        lines += ["", f"edged's GPU engines of {', '.join(full)} compute in FP32 all the same: the manifest says so."]
+    record_tables(manifest.directory / entries[0].card, "\n".join(lines), HALF_PRECISION)
+
+
+HOW = (
+    "`python -m convert fp16-figures` rounds weights and every activation to FP16, as a GPU has them, with sums in FP32;",
+    "what `edged/inference/half.py` keeps in FP32 stays so. A figure may lose 0.5 % of itself.",
+)
+
+
+def _subjects(data: Path, full: OpenModel) -> dict[str, _Subject]:
+    """What is measured, by name."""
+    mtcnn = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
+    found_by = ("detector", "landmarks")
     return {
-        "detector": (("detector",), False, functools.partial(_detection, data, "edged")),
-        "retinaface": (("retinaface",), False, functools.partial(_detection, data, "retinaface")),
-        "mtcnn": (("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"), False, functools.partial(_detection, data, "mtcnn")),
-        "mask": (("mask",), False, functools.partial(_mask, data)),
-        "eyes": (("eyes",), False, functools.partial(_eyes, data)),
-        "landmarks": (("landmarks",), True, functools.partial(_landmarks, data)),
-        "pose": (("pose", "detector", "landmarks"), True, functools.partial(_pose, data, full, "pose")),
-        "pose-heatmap": (
-            ("pose-heatmap", "detector", "landmarks"),
-            True,
-            functools.partial(_pose, data, full, "pose-heatmap"),
-        ),
+        "detector": _Subject(("detector",), (), False, functools.partial(_detection, data, "edged")),
+        "retinaface": _Subject(("retinaface",), (), False, functools.partial(_detection, data, "retinaface")),
+        "mtcnn": _Subject(mtcnn, (), False, functools.partial(_detection, data, "mtcnn")),
+        "mask": _Subject(("mask",), (), False, functools.partial(_mask, data)),
+        "eyes": _Subject(("eyes",), (), False, functools.partial(_eyes, data)),
+        "landmarks": _Subject(("landmarks",), ("detector",), True, functools.partial(_landmarks, data)),
+        "pose": _Subject(("pose",), found_by, True, functools.partial(_pose, data, full)),
+        "pose-heatmap": _Subject(("pose-heatmap",), found_by, True, functools.partial(_heatmap, data, full)),
     }
 
 
 def _detection(data: Path, name: str, open_model: OpenModel) -> dict[str, float]:
     """AP, and the macro-F1 of the mask branch where there is one, on the held-out part of masks853."""
+    from convert.classification import macro_f1
     from convert.compare import LOWEST_SCORE, pictures_of
     from convert.detector.evaluate import score
-    from convert.mask.evaluate import macro_f1
     from edged.detect import Wanted, make_detector
 
     figures = score(make_detector(name, open_model, Wanted(15, LOWEST_SCORE)), pictures_of(data, False, None))
@@ -141,31 +143,31 @@ def _detection(data: Path, name: str, open_model: OpenModel) -> dict[str, float]
 
 
 def _mask(data: Path, open_model: OpenModel) -> dict[str, float]:
-    """On the held-out faces of masks853 of at least 16 px, and on drawn masks."""
-    from convert.mask.evaluate import confusion, macro_f1
+    """On the held-out faces of masks853 that count, and on drawn masks."""
+    from convert.classification import answers, confusion, macro_f1
+    from convert.mask.evaluate import SMALLEST_SCORED
 
     def scored(name: str) -> float:
         examples = _mask_examples(data)[name]
-        seen = examples.sides >= 16
-        answers = _answers(open_model("mask"), "faces", examples.images[seen])
-        return macro_f1(confusion(answers, examples.states[seen]))
+        seen = examples.sides >= SMALLEST_SCORED
+        return macro_f1(confusion(answers(open_model("mask"), examples.images[seen]), examples.states[seen]))
 
     return {"macro-F1": scored("held out"), "macro-F1, drawn masks": scored("drawn")}
 
 
 def _eyes(data: Path, open_model: OpenModel) -> dict[str, float]:
     """On the held-out crops, and on HELEN's test eyes, framed as in service."""
-    from convert.eyes.evaluate import accuracy
+    from convert.classification import accuracy, answers
 
     examples = _eye_examples(data)
     return {
-        f"accuracy, {name}": accuracy(_answers(open_model("eyes"), "eyes", eyes.images), eyes.states)
+        f"accuracy, {name}": accuracy(answers(open_model("eyes"), eyes.images, "eyes"), eyes.states)
         for name, eyes in examples.items()
     }
 
 
 def _landmarks(data: Path, open_model: OpenModel) -> dict[str, float]:
-    """On HELEN's test faces, bare and with drawn masks, in our own detector's boxes."""
+    """On HELEN's test faces, bare and with drawn masks, and the videos', in our own detector's boxes."""
     from convert.landmarks.evaluate import score
     from edged.analyse.landmarks import LandmarkRegressor
 
@@ -173,18 +175,33 @@ def _landmarks(data: Path, open_model: OpenModel) -> dict[str, float]:
     return {f"NME %, {name}": score(regressor, faces).mean for name, faces in _landmark_faces(data).items()}
 
 
-def _pose(data: Path, full: OpenModel, model: str, open_model: OpenModel) -> dict[str, float]:
-    """On BIWI's sequences kept back, bare: detector and landmarks in FP32 for both."""
-    from convert.pose.evaluate import LearnedAlone, mean_errors, score
-    from edged.analyse.pose.heatmap import HeatmapPose
+def _pose(data: Path, full: OpenModel, open_model: OpenModel) -> dict[str, float]:
+    """The default reader and its learned half; the detector and the landmarks are in FP32 both times."""
+    from convert.pose.evaluate import LearnedAlone
+    from edged.analyse.pose import FusedPose
 
-    reader = LearnedAlone(open_model(model)) if model == "pose" else HeatmapPose(open_model(model))
-    return {"mean error, degrees": float(mean_errors(score(reader, _posed_heads(data, full)).errors).mean())}
+    engine = open_model("pose")
+    return _pose_errors("fused", FusedPose(engine), data, full) | _pose_errors(
+        "learned", LearnedAlone(engine), data, full
+    )
 
 
-def _answers(engine: Engine, given: str, images: NDArray[np.uint8]) -> NDArray[Any]:
-    parts = [engine.run({given: images[at : at + 32]})["probabilities"] for at in range(0, len(images), 32)]
-    return np.concatenate(parts)
+def _heatmap(data: Path, full: OpenModel, open_model: OpenModel) -> dict[str, float]:
+    """Likewise."""
+    from edged.analyse.pose import HeatmapPose
+
+    return _pose_errors("heatmap", HeatmapPose(open_model("pose-heatmap")), data, full)
+
+
+def _pose_errors(name: str, reader: PoseReader, data: Path, full: OpenModel) -> dict[str, float]:
+    """On BIWI's sequences kept back, bare and with drawn masks: mean of the three mean absolute errors."""
+    from convert.pose.evaluate import mean_errors, score
+
+    heads = _posed_heads(data, full)
+    return {
+        f"{name}, mean error in degrees, {kind}": float(mean_errors(score(reader, found).errors).mean())
+        for kind, found in heads.items()
+    }
 
 
 # Examples are made once: both precisions must see the same, whatever happens to other models' files meanwhile.
@@ -207,19 +224,20 @@ def _eye_examples(data: Path) -> dict[str, Any]:
 
 @functools.cache
 def _landmark_faces(data: Path) -> dict[str, Any]:
-    from convert.data.landmarks import read_points
-    from convert.landmarks.evaluate import found_faces, our_detector
+    from convert.landmarks.compare import compared_sets
 
-    faces, detector = read_points(data / "landmarks68" / "helen_test"), our_detector()
-    return {"HELEN": found_faces(faces, detector), "HELEN masked": found_faces(faces, detector, 1)}
+    return compared_sets(data, None)
 
 
 @functools.cache
-def _posed_heads(data: Path, full: OpenModel) -> list[Any]:
-    from convert.pose.evaluate import Service, read_all
-    from convert.pose.heads import read_heads, split
+def _posed_heads(data: Path, full: OpenModel) -> dict[str, Any]:
+    from convert.pose.evaluate import SMALLEST_FACE, Service, read_all
+    from convert.pose.heads import LEAST_SCORE, read_heads, split
     from edged.detect import Wanted, make_detector
 
-    service = Service(full, make_detector("edged", full, Wanted(15, 0.1)))
+    service = Service(full, make_detector("edged", full, Wanted(SMALLEST_FACE, LEAST_SCORE)))
     _, kept = split(read_heads(data / "headpose_biwi"))
-    return list(read_all(kept[::4], service.detector, service.landmarks, 0, hidden=False))
+    return {
+        kind: list(read_all(kept, service.detector, service.landmarks, 0, hidden=kind == "masked"))
+        for kind in ("bare", "masked")
+    }

@@ -27,6 +27,17 @@ class Signature:
     outputs: Mapping[str, Mapping[int, str]]
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A trained network as a file: its SHA-256, the steps of its training, and how far both runtimes are apart."""
+
+    sha256: str
+    step: int
+    parity: float
+    temperature: float = 1.0
+    """What the logits are divided by."""
+
+
 def write_onnx(model: nn.Module, example: Tensor, signature: Signature, path: Path) -> str:
     """Export `model` to `path` and return the file's SHA-256.
 

@@ -2,11 +2,34 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from edged.errors import UsageError
 
-BEGIN, END = "<!-- figures: written by the export command -->", "<!-- end of figures -->"
+FIGURES = ("<!-- figures: written by the export command -->", "<!-- end of figures -->")
+HALF_PRECISION = ("<!-- half precision: written by fp16-figures -->", "<!-- end of half precision -->")
+"""Marks in a card: what stands between them is written by a command."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an export measured: the card's tables as Markdown, and the manifest's figures."""
+
+    tables: str
+    figures: Mapping[str, float]
+
+
+def record_export(engines: Path, name: str, sha256: str, report: Report) -> None:
+    """Print the tables, then write them to the card `name.md` in `engines`, and hash and figures to its manifest.
+
+    In this order, so that minutes of measuring are not lost where card or manifest lacks the place for them.
+    """
+    click.echo(report.tables)
+    record_tables(engines / f"{name}.md", report.tables)
+    record_model(engines / "manifest.toml", name, sha256, report.figures)
 
 
 def record_model(manifest: Path, name: str, sha256: str, figures: Mapping[str, float]) -> None:
@@ -33,11 +56,11 @@ def _set(entry: str, key: str, value: str) -> str:
     return changed if count else f"{entry.rstrip()}\n{line}\n\n"
 
 
-def record_tables(card: Path, markdown: str) -> None:
-    """Replace what stands between the card's marks. Raise UsageError when it has none."""
+def record_tables(card: Path, markdown: str, marks: tuple[str, str] = FIGURES) -> None:
+    """Replace what stands between the card's `marks`. Raise UsageError when it has none."""
     text = card.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise UsageError(f"{card}: has no lines {BEGIN!r} and {END!r} for the figures; add them")
-    card.write_text(f"{before}{BEGIN}\n\n{markdown.strip()}\n\n{END}{after}")
+        raise UsageError(f"{card}: has no lines {marks[0]!r} and {marks[1]!r} for the figures; add them")
+    card.write_text(f"{before}{begin}\n\n{markdown.strip()}\n\n{end}{after}")

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.onnx_graph import Graph, write_model
+from convert.torch_file import read_state_dict
 from edged.detect.retinaface import ANCHORS, CHANNELS, MEAN_BGR, VALUES
-from edged.errors import Unavailable, UsageError
+from edged.errors import UsageError
 from edged.inference import Manifest
 
 MODEL = "retinaface"
@@ -53,34 +54,8 @@ def write_network(weights: Path, out: Path, manifest: Manifest) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a state dict, by name, without a leading `module.`. Nothing but tensors is ever unpickled."""
-    try:
-        import torch
-    except ImportError:
-        raise Unavailable(
-            "PyTorch, which reads the weights, is not installed; use what `make setup-train` installs"
-        ) from None
-    _require_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001  torch raises a dozen unrelated classes, some advising to trust the file
-        state = None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UsageError(
-            f"{path}: not a state dict of tensors and nothing else; save model.state_dict() with torch.save"
-        )
-    return {str(name).removeprefix("module."): value.numpy() for name, value in state.items()}
-
-
-def _require_file(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-        if size > MAX_WEIGHTS_BYTES:
-            raise UsageError(f"{path}: {size} bytes, too large for RetinaFace with MobileNet-0.25; name its weights")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a file of RetinaFace weights") from None
+    """The arrays of a state dict, by name; see `convert.torch_file`."""
+    return {name: value.numpy() for name, value in read_state_dict(path, MAX_WEIGHTS_BYTES).items()}
 
 
 def build(weights: Weights, source: str = "weights") -> bytes:

@@ -24,7 +24,6 @@ from convert.classifiers.network import Calibrated, FaceNetwork, Pixels
 from convert.classifiers.simplify import simplify
 from convert.mask.evaluate import Examples
 from convert.mask.store import CropStore
-from convert.training import read_trained
 from edged.analyse.mask import CROP_SIZE, MaskClassifier
 from edged.errors import Failed, UsageError
 from edged.inference import OnnxEngine
@@ -62,13 +61,11 @@ def small_training(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "held_out_examples", lambda _: examples)
     monkeypatch.setattr(train, "build", lambda name, size, weights, policy: small(policy))
     monkeypatch.setattr(export, "build", lambda name, size: small())
-    monkeypatch.setattr(train, "STEPS_PER_REPORT", 2)
+    monkeypatch.setattr(train, "RECIPE", dataclasses.replace(train.RECIPE, save_every=2))
 
     def start(name, resume=False, seed=1):
-        choice = train.SeedTraining(
-            "mobilenet", 96, None, tmp_path, tmp_path / name, tmp_path, steps=4, seed=seed, resume=resume, threads=1
-        )
-        train.train(choice)
+        asked = {"architecture": "mobilenet", "size": 96, "weights": None, "data": tmp_path, "crops": tmp_path}
+        train.train(train.SeedTraining(out=tmp_path / name, steps=4, seed=seed, resume=resume, threads=1, **asked))
         return tmp_path / name
 
     start.examples = examples
@@ -137,15 +134,21 @@ def test_the_network_sees_the_colours_and_the_range_it_was_taught(channels_first
     assert network.eval()(torch.from_numpy(face)).tolist() == pytest.approx(np.array([expected, expected]))
 
 
+def trained(run):
+    """The averaged weights, and after how many steps."""
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    return state["average"]["weights"], state["step"]
+
+
 def test_a_resumed_training_ends_as_one_that_never_stopped(small_training, monkeypatch):
-    straight = read_trained(small_training("straight") / "checkpoint.pt")
+    straight, steps = trained(small_training("straight"))
     with monkeypatch.context() as broken:
-        broken.setattr(train, "_figures", lambda *_: 1 / 0)
+        broken.setattr(train, "held_out_figures", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             small_training("resumed")
-    resumed = read_trained(small_training("resumed", resume=True) / "checkpoint.pt")
-    assert straight.step == resumed.step == 4
-    assert all(torch.equal(value, resumed.weights[name]) for name, value in straight.weights.items())
+    resumed, steps_in_all = trained(small_training("resumed", resume=True))
+    assert steps == steps_in_all == 4
+    assert all(torch.equal(value, resumed[name]) for name, value in straight.items())
 
 
 def test_a_training_is_not_resumed_as_another(small_training):

@@ -133,6 +133,7 @@ def test_samples_depend_on_seed_and_step_alone():
     from convert.eyes.samples import Samples
     from convert.eyes.sources import WideEye
     from convert.eyes.store import EyeStore
+    from convert.training.batches import Course
 
     rng = np.random.default_rng(0)
     kinds = [("crop", OPEN, 0.9), ("crop", CLOSED, 0.8), ("large", OPEN, 0.0), ("elsewhere", 2, 0.0)]
@@ -140,8 +141,8 @@ def test_samples_depend_on_seed_and_step_alone():
         WideEye(rng.integers(0, 256, (WIDE, WIDE, 3), dtype=np.uint8), state, group, 30.0, height)
         for group, state, height in kinds
     )
-    straight = list(Samples(store, 16, seed=1, start=0, stop=3))
-    resumed = list(Samples(store, 16, seed=1, start=2, stop=3))
+    straight = list(Samples(store, Course(16, seed=1, start=0, stop=3)))
+    resumed = list(Samples(store, Course(16, seed=1, start=2, stop=3)))
     assert len(straight) == 3
     assert np.array_equal(straight[2][0].numpy(), resumed[0][0].numpy())
     assert not np.array_equal(straight[1][0].numpy(), straight[2][0].numpy())
@@ -151,14 +152,16 @@ def test_samples_depend_on_seed_and_step_alone():
 
 def test_a_training_that_has_nothing_to_resume_starts_fresh(tmp_path):
     pytest.importorskip("torch")
-    from convert.eyes.train import fresh_progress
+    from convert.eyes.network import EyeNetwork
+    from convert.eyes.train import RECIPE
+    from convert.training.loop import fresh_progress
 
-    progress = fresh_progress()
+    progress = fresh_progress(EyeNetwork(), RECIPE)
     progress.load(tmp_path / "checkpoint.pt")
     assert progress.step == 0
     progress.step = 7
     progress.save(tmp_path / "checkpoint.pt")
-    again = fresh_progress()
+    again = fresh_progress(EyeNetwork(), RECIPE)
     again.load(tmp_path / "checkpoint.pt")
     assert again.step == 7
 

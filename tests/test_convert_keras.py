@@ -21,7 +21,7 @@ from convert.__main__ import main
 from convert.classifiers import keras_file
 from convert.classifiers.adopt import Claim, adopt, claim_of, wrap
 from convert.classifiers.backend import load_keras
-from convert.classifiers.keras_file import read_keras_model
+from convert.classifiers.keras_file import described, keras_classifier, read_keras_model
 from edged.analyse.mask import MaskClassifier
 from edged.errors import Failed, UsageError
 from edged.inference import load_manifest, open_engine
@@ -72,7 +72,11 @@ def claim(tmp_path, red_face):
 def scores(claim, model, bgr):
     face = np.full((1, 96, 96, 3), bgr, np.uint8)
     with torch.inference_mode():
-        return wrap(claim, model)(torch.from_numpy(face))[0].tolist()
+        return wrap(claim, described(claim.model, model))(torch.from_numpy(face))[0].tolist()
+
+
+def adopted(claim, folder, name="mask", replace=False):
+    return adopt(claim, keras_classifier(claim.model), folder, name, replace)
 
 
 def test_a_model_that_means_what_was_said_gets_an_entry_and_runs_in_the_product(tmp_path, red_face):
@@ -117,7 +121,7 @@ def test_a_claim_that_the_golden_picture_gives_the_lie_writes_nothing(tmp_path, 
     model.layers[-1].set_weights([GAINS * np.float32([1, 0, 1]), np.float32([0, 5, 0])])
     model.save(tmp_path / "model.keras")
     with pytest.raises(Failed, match="Nothing was written"):
-        adopt(claim(**mistake), tmp_path / "mine", "mask", replace=False)
+        adopted(claim(**mistake), tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
 
@@ -157,17 +161,25 @@ def test_logits_and_planes_are_understood(claim):
 )
 def test_classes_that_do_not_fit_are_refused(claim, classes, model, reason):
     with pytest.raises(UsageError, match=reason):
-        wrap(claim(classes=classes), colour_model(**model))
+        wrap(claim(classes=classes), described("model.keras", colour_model(**model)))
     with pytest.raises(UsageError, match="with commas between"):
         claim(classes="masked,bare")
 
 
-def test_only_colour_pictures_of_one_size_are_taken(claim):
+def test_only_colour_pictures_of_one_size_are_taken():
     for shape in ((24, 24, 1), (None, None, 3), (7,)):
         image = keras.Input(shape)
         flat = keras.layers.Flatten()(image) if None not in shape else keras.layers.GlobalAveragePooling2D()(image)
         with pytest.raises(UsageError, match="not colour pictures of one fixed size"):
-            wrap(claim(), keras.Model(image, keras.layers.Dense(3)(flat)))
+            described("model.keras", keras.Model(image, keras.layers.Dense(3)(flat)))
+
+
+def test_only_one_row_of_numbers_for_each_picture_is_taken():
+    image = keras.Input((24, 24, 3))
+    with pytest.raises(UsageError, match="not one row of numbers"):
+        described("model.keras", keras.Model(image, keras.layers.Conv2D(3, 1)(image)))
+    with pytest.raises(UsageError, match="gives 2 arrays, not one each"):
+        described("model.keras", keras.Model(image, [keras.layers.Flatten()(image), image]))
 
 
 def test_an_entry_that_is_there_is_replaced_only_when_asked(tmp_path, claim):
@@ -180,14 +192,14 @@ def test_an_entry_that_is_there_is_replaced_only_when_asked(tmp_path, claim):
     (folder / "manifest.toml").write_text("# mine\n" + other.replace("mask-two", "mask") + other)
     colour_model().save(tmp_path / "model.keras")
     with pytest.raises(UsageError, match="--replace"):
-        adopt(claim(), folder, "mask", replace=False)
-    written = adopt(claim(), folder, "mask", replace=True)
+        adopted(claim(), folder)
+    written = adopted(claim(), folder, replace=True)
     entries = load_manifest(folder).entries
     assert entries["mask"].sha256 == written.sha256
     assert entries["mask-two"].file == "two.onnx"
     assert (folder / "manifest.toml").read_text().startswith("# mine\n")
     with pytest.raises(UsageError, match="small letters"):
-        adopt(claim(), folder, "../mask", replace=False)
+        adopted(claim(), folder, "../mask")
 
 
 def saved(tmp_path, model):

@@ -1,5 +1,6 @@
 """The landmark regressor's training: mirror table, samples, losses, network, split, and the table of the comparison."""
 
+import dataclasses
 import math
 
 import cv2
@@ -25,8 +26,9 @@ from convert.landmarks.losses import (  # noqa: E402
     wing,
 )
 from convert.landmarks.network import CROP, LandmarkModel, LandmarkNetwork  # noqa: E402
-from convert.landmarks.samples import Course, Samples, mirrored, misplaced, view, wear_sunglasses  # noqa: E402
+from convert.landmarks.samples import Samples, mirrored, misplaced, view, wear_sunglasses  # noqa: E402
 from convert.landmarks.store import BARE, FacePicture, face_pictures, open_store, split_faces, write_store  # noqa: E402
+from convert.training.batches import Course  # noqa: E402
 from edged.analyse.landmarks import CROP_SIZE, LandmarkRegressor  # noqa: E402
 
 
@@ -231,10 +233,10 @@ def test_the_store_gives_back_what_was_written(tmp_path):
     assert open_store(tmp_path / "store") is None
     write_store(tmp_path / "store", pictures)
     store = open_store(tmp_path / "store")
-    assert len(pictures) == 10
-    assert [w == BARE for w in store.wears] == [True, *[False] * 4] * 2
+    assert len(pictures) == 18
+    assert [w == BARE for w in store.wears] == [True, *[False] * 8] * 2
     for number, picture in enumerate(pictures):
-        assert np.array_equal(store.image(number), picture.image)
+        assert np.array_equal(store.pictures.image(number), picture.image)
         assert np.array_equal(store.points[number], picture.points)
 
 
@@ -268,10 +270,11 @@ def test_a_short_training_resumes_and_is_exported(tmp_path, monkeypatch):
     faces = {"helen_train": small_set(tmp_path, 2)}
     monkeypatch.setattr(training, "split_faces", lambda _: (faces, {}))
     monkeypatch.setattr(training, "held_out_faces", lambda _: {})
-    monkeypatch.setattr(training, "BATCH", 4)
+    monkeypatch.setattr(training, "RECIPE", dataclasses.replace(training.RECIPE, batch=4))
     out = tmp_path / "run"
     for steps in (2, 3):
-        training.train(training.LandmarkTraining(tmp_path, out, steps, seed=0, resume=True, threads=1))
+        asked = training.LandmarkTraining(data=tmp_path, out=out, steps=steps, seed=0, resume=True, threads=1)
+        training.train(asked)
     written = export_landmarks(out, tmp_path / "landmarks.onnx", OURS)
     assert written.step == 3
     assert written.parity < 1e-3

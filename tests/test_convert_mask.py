@@ -52,6 +52,7 @@ def test_samples_depend_on_seed_and_step_alone():
     pytest.importorskip("torch")
     from convert.mask.samples import Samples
     from convert.mask.store import CropStore
+    from convert.training.batches import Course
 
     rng = np.random.default_rng(0)
     store = CropStore(
@@ -60,8 +61,8 @@ def test_samples_depend_on_seed_and_step_alone():
         np.array(["real"] * 6),
         np.full(6, 50, np.float32),
     )
-    straight = list(Samples(store, 4, seed=1, start=0, stop=3))
-    resumed = list(Samples(store, 4, seed=1, start=2, stop=3))
+    straight = list(Samples(store, Course(4, seed=1, start=0, stop=3)))
+    resumed = list(Samples(store, Course(4, seed=1, start=2, stop=3)))
     assert len(straight) == 3
     assert np.array_equal(straight[2][0].numpy(), resumed[0][0].numpy())
     assert not np.array_equal(straight[1][0].numpy(), straight[2][0].numpy())
@@ -70,7 +71,7 @@ def test_samples_depend_on_seed_and_step_alone():
 
 def test_scores_and_temperature():
     pytest.importorskip("torch")
-    from convert.mask.evaluate import best_temperature, calibration_error, confusion, f1_scores, macro_f1
+    from convert.classification import best_temperature, calibration_error, confusion, f1_scores, macro_f1
 
     states = np.array([0, 0, 1, 2])
     logits = np.array([[3, 0, 0], [0, 3, 0], [0, 3, 0], [0, 0, 3]], np.float32)

@@ -2,9 +2,11 @@
 
 import pytest
 
-from convert.record import BEGIN, END, record_model, record_tables
+from convert.record import FIGURES, HALF_PRECISION, record_model, record_tables
 from edged.errors import UsageError
 from edged.toml import load_toml
+
+BEGIN, END = FIGURES
 
 MANIFEST = """# comment
 [model.one]
@@ -48,3 +50,13 @@ def test_tables_stand_between_the_marks(tmp_path):
     card.write_text("no marks")
     with pytest.raises(UsageError, match="no lines"):
         record_tables(card, "new")
+
+
+def test_the_two_kinds_of_figures_leave_each_other_alone(tmp_path):
+    card = tmp_path / "card.md"
+    half = HALF_PRECISION
+    card.write_text(f"{BEGIN}\nexport\n{END}\nbetween\n{half[0]}\n{half[1]}\n")
+    record_tables(card, "in FP16", half)
+    assert card.read_text() == f"{BEGIN}\nexport\n{END}\nbetween\n{half[0]}\n\nin FP16\n\n{half[1]}\n"
+    record_tables(card, "exported anew")
+    assert card.read_text().count("in FP16") == card.read_text().count("exported anew") == 1

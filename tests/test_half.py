@@ -120,6 +120,14 @@ def test_converting_twice_changes_nothing_more():
     np.testing.assert_allclose(first["probabilities"], second["probabilities"], atol=1e-3)
 
 
+def test_a_model_whose_inner_types_are_written_down_is_converted_too():
+    """Optimisers do so; moving the Cast to the front makes them wrong."""
+    told = onnx.shape_inference.infer_shapes(onnx.ModelProto.FromString(small_model()))
+    assert {value.type.tensor_type.elem_type for value in told.graph.value_info} >= {1, TensorProto.UINT8}
+    for convert in (to_half, to_float):
+        assert convert(told.SerializeToString(), "small") == convert(small_model(), "small")
+
+
 def test_weights_that_half_precision_cannot_hold_stay_as_they_are():
     model = onnx.ModelProto.FromString(small_model())
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "bias")

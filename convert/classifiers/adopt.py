@@ -1,9 +1,10 @@
-"""Takes a user's own Keras mask classifier into an engines folder, once it has shown that it means what was said of it."""
+"""Takes a user's own mask classifier into an engines folder, once it has shown that it means what was said of it."""
 
 import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convert.classifiers.backend import load_keras
 from convert.classifiers.export import Written, write_classifier
-from convert.classifiers.keras_file import read_keras_model
-from convert.classifiers.network import FaceNetwork, Pixels
+from convert.classifiers.network import FaceNetwork, Pixels, UserModel
 from convert.data.coco import read_picture
 from edged.analyse.crop import square_crops
-from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
+from edged.analyse.mask import CROP_MARGIN, CROP_SIZE, MAX_BATCH
 from edged.errors import Failed, UsageError
 from edged.inference import load_manifest
 from edged.types import JUDGED_STATES, Box, MaskState
@@ -35,6 +34,8 @@ RANGES: dict[str, tuple[Triple, Triple]] = {
 }
 """Mean and scale by name. "resnet50": as `keras.applications.resnet50` has it, blue first; "torch": as torchvision, red first."""
 SURE_ENOUGH = 0.5
+USUAL_BATCH = 4
+"""Faces at once that a GPU engine is tuned for."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -96,22 +97,23 @@ class Adopted(nn.Module):
         return answer @ self.places
 
 
-def adopt(claim: Claim, folder: Path, name: str, replace: bool) -> Written:
+def adopt(claim: Claim, opened: AbstractContextManager[UserModel], folder: Path, name: str, replace: bool) -> Written:
     """Write `NAME.onnx`, its card, its golden picture and its manifest entry into `folder`.
 
-    Raise UsageError when the request does not fit the model or the folder, and Failed when the golden picture is judged
-    otherwise, or ONNX Runtime and Keras disagree; in both cases the folder stays as it was.
+    `opened` gives the model when it is entered, for which there must be room. Raise UsageError when the request does not
+    fit the model or the folder, and Failed when the golden picture is judged otherwise, or ONNX Runtime disagrees with
+    the model; in both cases the folder stays as it was.
     """
     manifest = _require_room(folder, name, replace)
     face, picture = golden_face(claim), claim.golden.read_bytes()
-    with load_keras().device("cpu"):
-        model = wrap(claim, read_keras_model(claim.model))
-        scores = _require_golden(model, face, claim)
+    with opened as model:
+        adopted = wrap(claim, model)
+        scores = _require_golden(adopted, face, claim)
         folder.mkdir(parents=True, exist_ok=True)
-        written = write_classifier(model, _probes(face), folder / f"{name}.onnx")
+        written = write_classifier(adopted, _probes(face), folder / f"{name}.onnx")
     golden = f"{name}-golden{claim.golden.suffix.lower()}"
     (folder / golden).write_bytes(picture)
-    (folder / f"{name}.md").write_text(_card(claim, name, golden, scores))
+    (folder / f"{name}.md").write_text(_card(claim, model.kind, name, golden, scores))
     part = folder / "manifest.toml.part"
     figures: dict[str, str | float] = {"golden": golden, "golden_sha256": hashlib.sha256(picture).hexdigest()}
     figures |= {f"golden_{state}": score for state, score in scores.items()}
@@ -121,8 +123,8 @@ def adopt(claim: Claim, folder: Path, name: str, replace: bool) -> Written:
     return written
 
 
-def wrap(claim: Claim, model: Any) -> Adopted:
-    """The Keras model as the product runs it. Raise UsageError when its shapes are not those of such a classifier."""
+def wrap(claim: Claim, model: UserModel) -> Adopted:
+    """The model as the product runs it. Raise UsageError when the classes are not such a classifier's, or do not fit it."""
     unknown = {*claim.classes} - {*JUDGED_STATES}
     if (
         unknown
@@ -130,20 +132,14 @@ def wrap(claim: Claim, model: Any) -> Adopted:
         or not {MaskState.CORRECT, MaskState.NONE} <= {*claim.classes}
     ):
         raise UsageError(f"classes {_listed(claim.classes)}: name correct, none and perhaps incorrect, each once")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    single = model.outputs == 1 and len(claim.classes) == 2
+    if not single and model.outputs != len(claim.classes):
         raise UsageError(
-            f"{claim.model}: takes {len(model.inputs)} and gives {len(model.outputs)} arrays, not one each"
+            f"{claim.model}: gives {model.outputs} numbers, which does not fit {len(claim.classes)} classes"
         )
-    shape, answer = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
-    first = len(shape) == 4 and shape[1] == 3
-    size = shape[2:] if first else shape[1:3]
-    if len(shape) != 4 or 3 not in (shape[1], shape[3]) or not all(size):
-        raise UsageError(f"{claim.model}: takes {shape}, not colour pictures of one fixed size")
-    single = answer == (None, 1) and len(claim.classes) == 2
-    if not single and answer != (None, len(claim.classes)):
-        raise UsageError(f"{claim.model}: gives {answer}, which does not fit {len(claim.classes)} classes")
     mean, scale = RANGES[claim.pixels]
-    network = FaceNetwork(model, Pixels(int(size[0]), int(size[1]), claim.rgb, mean, scale), channels_first=first)
+    pixels = Pixels(model.height, model.width, claim.rgb, mean, scale)
+    network = FaceNetwork(model.network, pixels, model.channels_first)
     adopted = Adopted(network, claim.classes, single, claim.logits)
     adopted.eval()
     return adopted
@@ -212,10 +208,18 @@ def _entry(claim: Claim, name: str, golden: dict[str, str | float], written: Wri
         f'faces = {{ dtype = "uint8", shape = ["batch", {CROP_SIZE}, {CROP_SIZE}, 3] }}',
         f"[model.{name}.outputs]",
         'probabilities = { dtype = "float32", shape = ["batch", 3] }',
+        f"[model.{name}.profiles]",
+        f"faces = {{ min = {_faces(1)}, opt = {_faces(USUAL_BATCH)}, max = {_faces(MAX_BATCH)} }}",
+        f"[model.{name}.agreement]",
+        'probabilities = [{ unit = "probability" }]',
         f"[model.{name}.figures]",
         *(f"{key} = {json.dumps(value)}" for key, value in golden.items()),
     ]
     return "\n" + "\n".join(lines) + "\n"
+
+
+def _faces(count: int) -> list[int]:
+    return [count, CROP_SIZE, CROP_SIZE, 3]
 
 
 def _preprocessing(claim: Claim) -> str:
@@ -226,11 +230,11 @@ def _preprocessing(claim: Claim) -> str:
     )
 
 
-def _card(claim: Claim, name: str, golden: str, scores: dict[str, float]) -> str:
+def _card(claim: Claim, kind: str, name: str, golden: str, scores: dict[str, float]) -> str:
     judged = ", ".join(f"{state} {score:.3f}" for state, score in scores.items())
     return (
         f"# {name}: a mask classifier made from {claim.model.name}\n\n"
-        f"Outputs of the Keras model, in order: {_listed(claim.classes)}. Pixels: {_preprocessing(claim)}.\n\n"
+        f"Outputs of the {kind}, in order: {_listed(claim.classes)}. Pixels: {_preprocessing(claim)}.\n\n"
         f"Golden picture: {golden}, {claim.golden_state}; judged {judged}.\n\n"
         f"Licence: {claim.licence}. Training data: {claim.training_data}.\n\n"
         "No accuracy is claimed here: measure it with `python -m convert decide-mask`.\n"

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from convert.classification import Confusion, answers, confusion, f1_scores, macro_f1
 from convert.classifiers.backend import load_keras
 from convert.classifiers.export import ExportedRun, export_run
-from convert.classifiers.train import BATCH, SMALLEST_SCORED
-from convert.mask.evaluate import Confusion, Examples, confusion, drawn_examples, f1_scores, held_out_examples, macro_f1
+from convert.classifiers.train import BATCH
+from convert.mask.evaluate import SMALLEST_SCORED, Examples, drawn_examples, held_out_examples
 from edged.inference import Manifest, OnnxEngine, default_engines_dir, load_manifest
 from edged.ports import Engine
 from edged.types import JUDGED_STATES
@@ -75,12 +76,6 @@ def compare(contestants: Sequence[Rival], data: Path, held_out: Examples) -> lis
         )
         for rival, spent in zip(contestants, times, strict=True)
     ]
-
-
-def answers(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """N x 3 probabilities for N crops."""
-    parts = [engine.run({"faces": images[start : start + 32]})["probabilities"] for start in range(0, len(images), 32)]
-    return np.concatenate(parts)
 
 
 def time_in_turns(

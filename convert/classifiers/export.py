@@ -8,15 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from convert.classification import best_temperature, logits_of
 from convert.classifiers.architectures import build
 from convert.classifiers.network import Calibrated, FaceNetwork
 from convert.classifiers.simplify import simplify
-from convert.classifiers.train import SMALLEST_SCORED, read_run
-from convert.mask.evaluate import Examples, best_temperature, logits_of
+from convert.classifiers.train import read_run
+from convert.mask.evaluate import SMALLEST_SCORED, Examples
 from convert.mask.export import SIGNATURE, TOLERANCE
 from convert.mask.samples import prior_offset
 from convert.onnx_file import require_parity, write_onnx
-from convert.training import read_trained
+from convert.training.progress import load_trained
 from edged.analyse.mask import CROP_SIZE
 from edged.errors import Failed
 
@@ -108,10 +109,9 @@ def export_run(run: Path, examples: Examples) -> ExportedRun:
 
     Prior and temperature are treated as for our own classifier: `examples` are the held-out faces.
     """
-    described, trained = read_run(run), read_trained(run / "checkpoint.pt")
+    described = read_run(run)
     network = build(described.architecture, described.size)
-    network.load_state_dict(trained.weights)
-    network.cpu().eval()
+    step = load_trained(network, run)
     seen = examples.sides >= SMALLEST_SCORED
     offset, images = prior_offset(), examples.images[seen]
     logits = logits_of(network, images, prepare=lambda faces: faces) + np.array(offset, np.float32)
@@ -123,7 +123,7 @@ def export_run(run: Path, examples: Examples) -> ExportedRun:
         target,
         count_parameters(network),
         described.size,
-        trained.step,
+        step,
         bool(described.weights_sha256),
         written.parity,
     )

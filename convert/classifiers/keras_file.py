@@ -6,10 +6,12 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from convert.classifiers.backend import load_keras
+from convert.classifiers.network import UserModel
 from edged.errors import UsageError
 from edged.inference.manifest import MAX_MODEL_BYTES
 
@@ -39,6 +41,27 @@ FUNCTIONS = frozenset({
     "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "swish", "hard_swish", "hard_silu", "hard_sigmoid",
     "sigmoid", "softmax", "softplus", "tanh", "linear",
 })  # fmt: skip
+
+
+@contextmanager
+def keras_classifier(path: Path) -> Iterator[UserModel]:
+    """The model in `path`, to be run on the CPU. Raise UsageError when it is no model, or its shapes are not a classifier's."""
+    with load_keras().device("cpu"):
+        yield described(path, read_keras_model(path))
+
+
+def described(path: Path, model: Any) -> UserModel:
+    """What `model` takes and gives. Raise UsageError when that is not a picture and a row of numbers."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise UsageError(f"{path}: takes {len(model.inputs)} and gives {len(model.outputs)} arrays, not one each")
+    shape, answer = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
+    first = len(shape) == 4 and shape[1] == 3
+    size = shape[2:] if first else shape[1:3]
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]) or not all(size):
+        raise UsageError(f"{path}: takes {shape}, not colour pictures of one fixed size")
+    if len(answer) != 2 or answer[0] is not None or not answer[1]:
+        raise UsageError(f"{path}: gives {answer}, not one row of numbers for each picture")
+    return UserModel(model, "Keras model", int(size[0]), int(size[1]), first, int(answer[1]))
 
 
 def read_keras_model(path: Path) -> Any:

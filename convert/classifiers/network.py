@@ -24,6 +24,22 @@ class Pixels:
     scale: tuple[float, float, float]
 
 
+@dataclass(frozen=True)
+class UserModel:
+    """Somebody's classifier, loaded but not yet believed.
+
+    `network` takes float32 pictures of `height` x `width`, called with `training=False`, and gives `outputs` numbers each.
+    """
+
+    network: Any
+    kind: str
+    """What it was made with, for people: "Keras model"."""
+    height: int
+    width: int
+    channels_first: bool
+    outputs: int
+
+
 class FaceNetwork(nn.Module):
     """Faces as the product cuts them, to what `model` answers.
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.data.drawing import SKIN, blended, shares
+
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 TRIES = 6
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
-SKIN = np.array([[150, 175, 225], [110, 140, 195], [70, 95, 145], [45, 60, 95]], np.float64)
-"""BGR, from pale to dark."""
 
 
 def draw_clutter(image: Pixels, boxes: Boxes, rng: np.random.Generator) -> None:
@@ -100,5 +100,4 @@ def _point(place: NDArray[np.float64]) -> tuple[int, int]:
 
 
 def _blend(layer: Pixels, colour: NDArray[np.float64], alpha: NDArray[np.uint8]) -> None:
-    opacity = (alpha.astype(np.float32) / 255)[..., None]
-    layer[:] = np.clip(layer * (1 - opacity) + colour * opacity, 0, 255).astype(np.uint8)
+    layer[:] = blended(layer, colour, shares(alpha))

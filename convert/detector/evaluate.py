@@ -2,39 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from convert.classification import Confusion, macro_f1
 from convert.data.coco import LabelledPicture, read_picture
 from convert.detector.network import DetectorModel, DetectorNetwork
-from convert.mask.evaluate import Confusion, macro_f1
+from convert.training.engine import TorchEngine
 from edged.detect.anchor_free import STRIDES, AnchorFreeDetector
 from edged.detect.boxes import iou
 from edged.detect.canvas import WorkingSize
-from edged.ports import Arrays, Detector
+from edged.ports import Detector
 from edged.types import Detection
 
 SIZE_BANDS = ((0, 12), (12, 20), (20, 40), (40, 10_000))
 SMALLEST_JUDGED = 16
-
-
-class TorchEngine:
-    """A network in training behind the `Engine` contract."""
-
-    name = "in training"
-    backend = "torch"
-
-    def __init__(self, network: DetectorNetwork) -> None:
-        self._model = DetectorModel(network).eval()
-        self._device = next(network.parameters()).device
-
-    @torch.inference_mode()
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        outputs = self._model(torch.from_numpy(inputs["image"]).to(self._device))
-        return {f"stride{stride}": value.cpu().numpy() for stride, value in zip(STRIDES, outputs, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +36,8 @@ class DetectionFigures:
 
 def score_network(network: DetectorNetwork, pictures: Sequence[LabelledPicture], size: WorkingSize) -> DetectionFigures:
     """Figures of a network in training; candidates down to a score of 0.02 count, as usual for AP."""
-    return score(AnchorFreeDetector(TorchEngine(network), size, score=0.02), pictures)
+    engine = TorchEngine(DetectorModel(network), [f"stride{stride}" for stride in STRIDES])
+    return score(AnchorFreeDetector(engine, size, score=0.02), pictures)
 
 
 def score(detector: Detector, pictures: Sequence[LabelledPicture], needed: float = 0.4) -> DetectionFigures:

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from convert.classification import f1_scores, macro_f1
 from convert.data.coco import LabelledPicture, read_coco, read_picture
 from convert.data.split import split
 from convert.data.teacher import Teacher
 from convert.detector.evaluate import DetectionFigures, score
 from convert.detector.network import STRIDES, DetectorModel, DetectorNetwork
-from convert.mask.evaluate import f1_scores, macro_f1
-from convert.onnx_file import Signature, require_parity, write_onnx
-from convert.training import read_trained
+from convert.onnx_file import Exported, Signature, require_parity, write_onnx
+from convert.record import Report
+from convert.training.progress import load_trained
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.inference import OnnxEngine
@@ -29,15 +30,6 @@ SIGNATURE = Signature(
 TOLERANCE = 2e-3
 """In strides and probabilities: a hundredth of a pixel."""
 ENLARGEMENTS = (1.0, 1.25, 1.6, 2.0)
-
-
-@dataclass(frozen=True)
-class ExportedDetector:
-    """What the card and the manifest say about the file."""
-
-    sha256: str
-    step: int
-    parity: float
 
 
 class _Peer:
@@ -71,28 +63,19 @@ def _peer(model: Path) -> _Contestant:
     return _Contestant("YuNet-n, 1x", _Peer(teacher, 0.02), _Peer(teacher, 0.5))
 
 
-def export_detector(run: Path, target: Path) -> ExportedDetector:
+def export_detector(run: Path, target: Path) -> Exported:
     """Write the averaged weights of `run/checkpoint.pt` to `target`, and compare both runtimes on three sizes."""
-    trained = read_trained(run / "checkpoint.pt")
     network = DetectorNetwork()
-    network.load_state_dict(trained.weights)
-    model = DetectorModel(network.eval()).eval()
+    step = load_trained(network, run)
+    model = DetectorModel(network)
     sha256 = write_onnx(model, torch.zeros(1, 320, 320, 3, dtype=torch.uint8), SIGNATURE, target)
     generator = torch.Generator().manual_seed(0)
     sizes = ((1, 64, 96), (1, 320, 320), (2, 416, 608))
     inputs = [torch.randint(0, 256, (*size, 3), dtype=torch.uint8, generator=generator) for size in sizes]
-    return ExportedDetector(sha256, trained.step, require_parity(model, target, inputs, TOLERANCE))
+    return Exported(sha256, step, require_parity(model, target, inputs, TOLERANCE))
 
 
-@dataclass(frozen=True)
-class DetectorReport:
-    """The card's tables as Markdown, and the manifest's figures."""
-
-    tables: str
-    figures: dict[str, float]
-
-
-def report(data: Path, model: Path) -> DetectorReport:
+def report(data: Path, model: Path) -> Report:
     """Score on the held-out part of masks853: ours at several working sizes, the peer at the pictures' own."""
     _, held_out = split(read_coco(data / "masks853"))
     engine = OnnxEngine("detector", model.read_bytes(), threads=1)
@@ -112,7 +95,7 @@ def report(data: Path, model: Path) -> DetectorReport:
         if contestant.name == f"ours, {WorkingSize().enlarge:g}x":
             tables = _mask_table(figures)
             numbers = {"ap_40": round(figures.ap, 4), "mask_macro_f1": round(macro_f1(figures.masks), 3)}
-    return DetectorReport("\n".join([*lines, "", *tables]), numbers)
+    return Report("\n".join([*lines, "", *tables]), numbers)
 
 
 def milliseconds(detect: Callable[[Image], list[Detection]], pictures: Sequence[LabelledPicture]) -> float:

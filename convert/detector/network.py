@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from convert.layers import MEAN, SCALE
+
 STRIDES = (8, 16, 32)
-MEAN, SCALE = 127.5, 64.0
 
 POINTS = 5
 SCORE, BOX, KEYPOINTS, VISIBLE, MASK = slice(0, 1), slice(1, 5), slice(5, 15), slice(15, 20), slice(20, 23)
@@ -150,8 +151,3 @@ def activate(level: Tensor) -> Tensor:
         ],
         dim=1,
     )
-
-
-def normalise(image: Tensor) -> Tensor:
-    """uint8 [batch, H, W, 3] to float [batch, 3, H, W] as the network wants it."""
-    return (image.permute(0, 3, 1, 2).to(torch.float32) - MEAN) / SCALE

@@ -1,6 +1,5 @@
 """Draws the detector's training samples: windows of real scenes, and mosaics of single faces."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,7 +7,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
 
 from convert.augment import blur, jpeg, noise, photometric
 from convert.data.clutter import draw_clutter
@@ -16,6 +14,10 @@ from convert.data.coco import INCORRECT
 from convert.detector.losses import Faces
 from convert.detector.pictures import COLUMNS, IGNORED, Rows
 from convert.detector.store import PictureStore
+from convert.training.batches import Batches, Course
+
+Batch = tuple[torch.Tensor, list[Rows]]
+"""uint8 [B, SIZE, SIZE, 3], and the faces of each sample."""
 
 SIZE = 320
 """Side of a sample, in pixels."""
@@ -43,22 +45,22 @@ class Sample:
     faces: Rows
 
 
-class Samples(IterableDataset[tuple[torch.Tensor, list[Rows]]]):
-    """Endless batches, decided by `seed` and the step alone: uint8 [B, SIZE, SIZE, 3] and the faces of each."""
+class Samples(Batches[Batch]):
+    """Batches of windows and mosaics, and the faces in each."""
 
-    def __init__(self, store: PictureStore, batch: int, seed: int, start: int, stop: int) -> None:
-        self._store, self._batch, self._seed, self._start, self._stop = store, batch, seed, start, stop
+    def __init__(self, store: PictureStore, course: Course) -> None:
+        super().__init__(course)
+        self._store = store
         self._members = {name: np.flatnonzero(store.groups == name) for name in SHARES}
         self._names = [name for name in SHARES if len(self._members[name])]
         shares = np.array([SHARES[name] for name in self._names])
         self._shares = shares / shares.sum()
         self._weights = {name: _weights(store, members) for name, members in self._members.items() if len(members)}
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[Rows]]]:
-        for step in range(self._start, self._stop):
-            rng = np.random.default_rng((self._seed, step))
-            samples = [self.draw(rng) for _ in range(self._batch)]
-            yield torch.from_numpy(np.stack([sample.image for sample in samples])), [sample.faces for sample in samples]
+    def drawn(self, count: int, rng: np.random.Generator) -> Batch:
+        """See `Batches`."""
+        samples = [self.draw(rng) for _ in range(count)]
+        return torch.from_numpy(np.stack([sample.image for sample in samples])), [sample.faces for sample in samples]
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One sample, mirrored half the time, and worn down as cameras do."""
@@ -67,7 +69,7 @@ class Samples(IterableDataset[tuple[torch.Tensor, list[Rows]]]):
             sample = mosaic(self._store, self._members[name], rng)
         else:
             number = int(rng.choice(self._members[name], p=self._weights[name]))
-            sample = window(self._store.image(number), self._store.rows(number), rng)
+            sample = window(self._store.pictures.image(number), self._store.rows(number), rng)
             if rng.random() < CLUTTERED:
                 draw_clutter(sample.image, sample.faces[:, :4], rng)
         if rng.random() < 0.5:
@@ -119,7 +121,7 @@ def mosaic(store: PictureStore, singles: NDArray[np.int64], rng: np.random.Gener
     for top, bottom in pairwise(edges.tolist()):
         for left, right in pairwise(edges.tolist()):
             number = int(singles[rng.integers(len(singles))])
-            image, faces = store.image(number), store.rows(number)
+            image, faces = store.pictures.image(number), store.rows(number)
             tile = canvas[top:bottom, left:right]
             rows.append(_tile(image, faces, tile, np.array([left, top]), rng))
     return Sample(canvas, np.concatenate(rows).reshape(-1, COLUMNS))

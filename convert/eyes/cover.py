@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.clutter import SKIN
+from convert.data.drawing import SKIN, blended, shares
 
 Pixels = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
@@ -20,7 +20,7 @@ def draw_sunglasses(wide: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.25:
         shade = _light(len(wide), rng) * rng.uniform(60, 220, 3)
     through = rng.uniform(0.0, 0.12)
-    covered = _blend(wide, shade * (1 - through) + wide * through, lens)
+    covered = blended(wide, shade * (1 - through) + wide * through, lens)
     if rng.random() < 0.5:
         covered = _glare(covered, rng, 0.6)
     return _rim(covered, lens, rng) if rng.random() < 0.5 else covered
@@ -49,14 +49,14 @@ def draw_cover(wide: Pixels, rng: np.random.Generator) -> Pixels:
             cv2.line(layer, _pixel(start), _pixel(end), colour, max(1, int(thick * part)), cv2.LINE_AA)
         cv2.line(alpha, _pixel(start), _pixel(end), 255, thick, cv2.LINE_AA)
     layer += np.asarray(cv2.resize(rng.normal(0, 9, (16, 16)).astype(np.float32), (size, size)), np.float32)[..., None]
-    return _blend(wide, layer, _share(alpha))
+    return blended(wide, layer, shares(alpha))
 
 
 def draw_glasses(wide: Pixels, rng: np.random.Generator) -> Pixels:
     """A copy with clear or lightly tinted glasses: the eye can still be read."""
     lens = _lens(len(wide), rng, reach=(0.6, 1.05), slipped=0.3)
     tint = rng.uniform(0, 0.35)
-    image = _blend(wide, _light(len(wide), rng) * rng.uniform(20, 120, 3), lens * np.float32(tint))
+    image = blended(wide, _light(len(wide), rng) * rng.uniform(20, 120, 3), lens * np.float32(tint))
     if rng.random() < 0.6:
         image = _glare(image, rng, 0.35)
     return _rim(image, lens, rng)
@@ -69,7 +69,7 @@ def draw_background(wide: Pixels, rng: np.random.Generator) -> Pixels:
     edge = len(wide) / 2 - EYE_PIXELS * rng.uniform(0.5, 0.75)
     beyond = (columns - edge) * np.cos(turn) + (rows - len(wide) / 2) * np.sin(turn) < 0
     soft = np.asarray(cv2.GaussianBlur(beyond.astype(np.float32), (0, 0), float(rng.uniform(0.5, 1.5))), np.float32)
-    return _blend(wide, _light(len(wide), rng) * rng.uniform(10, 240, 3), soft)
+    return blended(wide, _light(len(wide), rng) * rng.uniform(10, 240, 3), soft)
 
 
 def draw_sunlight(wide: Pixels, rng: np.random.Generator) -> Pixels:
@@ -110,8 +110,8 @@ def _glare(image: Pixels, rng: np.random.Generator, strongest: float) -> Pixels:
         start = rng.uniform(0.2, 0.8, 2) * size
         end = start + rng.normal(0, 0.25, 2) * size
         cv2.line(alpha, _pixel(start), _pixel(end), 255, int(rng.integers(1, 7)), cv2.LINE_AA)
-    soft = _share(np.asarray(cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.6, 3))), np.uint8))
-    return _blend(image, rng.uniform(150, 255, 3), soft * np.float32(rng.uniform(0.1, strongest)))
+    soft = shares(np.asarray(cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.6, 3))), np.uint8))
+    return blended(image, rng.uniform(150, 255, 3), soft * np.float32(rng.uniform(0.1, strongest)))
 
 
 def _rim(image: Pixels, lens: Alpha, rng: np.random.Generator) -> Pixels:
@@ -121,16 +121,7 @@ def _rim(image: Pixels, lens: Alpha, rng: np.random.Generator) -> Pixels:
     edge = cv2.dilate(inside, np.ones((2 * width + 1,) * 2, np.uint8)) - inside
     soft = cv2.GaussianBlur(edge.astype(np.float32), (0, 0), 0.6)
     colour = np.full(3, rng.uniform(0, 80)) if rng.random() < 0.7 else rng.uniform(0, 230, 3)
-    return _blend(image, colour, np.asarray(soft, np.float32))
-
-
-def _blend(image: Pixels, layer: NDArray[np.floating], alpha: Alpha) -> Pixels:
-    share = alpha[..., None]
-    return np.asarray(np.clip(image * (1 - share) + layer * share, 0, 255), np.uint8)
-
-
-def _share(alpha: Pixels) -> Alpha:
-    return alpha.astype(np.float32) / np.float32(255)
+    return blended(image, colour, np.asarray(soft, np.float32))
 
 
 def _pixel(point: NDArray[np.float64]) -> tuple[int, int]:

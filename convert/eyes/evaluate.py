@@ -1,26 +1,20 @@
-"""Scores an eye classifier on eyes it has never seen, cut as in service."""
+"""The eyes on which eye classifiers are scored, cut as in service: none of them was trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from convert.augment import jpeg, noise, shrink
+from convert.augment import grow, jpeg, noise, shrink
 from convert.data.landmarks import read_points
 from convert.eyes.cover import draw_cover, draw_sunglasses
 from convert.eyes.samples import whole_crop
 from convert.eyes.sources import CLEARLY_OPEN, HIDDEN, WIDE, WIDE_MARGIN, WideEye, from_crop, from_points
 from convert.eyes.split import read_crops, split
-from convert.mask.network import normalise
-from edged.analyse.eyes import EYE_MARGIN, EYE_SIZE, EYE_STATES
-
-Answers = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""N x EYE_SIZE x EYE_SIZE x 3 to N x 3 scores."""
+from edged.analyse.eyes import EYE_MARGIN, EYE_SIZE
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +34,7 @@ def service_view(wide: NDArray[np.uint8], narrow: float | None = None) -> NDArra
     image = np.asarray(view, np.uint8)
     if narrow is None or round(narrow * EYE_MARGIN) >= EYE_SIZE:
         return image
-    small = shrink(image, round(narrow * EYE_MARGIN))
-    return np.asarray(cv2.resize(small, (EYE_SIZE, EYE_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return grow(shrink(image, round(narrow * EYE_MARGIN)), EYE_SIZE)
 
 
 def from_afar(eyes: Sequence[WideEye], narrow: float, seed: int = 0) -> Examples:
@@ -50,8 +43,7 @@ def from_afar(eyes: Sequence[WideEye], narrow: float, seed: int = 0) -> Examples
     images = np.empty((len(eyes), EYE_SIZE, EYE_SIZE, 3), np.uint8)
     for image, eye in zip(images, eyes, strict=True):
         small = shrink(service_view(eye.image), min(round(narrow * EYE_MARGIN), EYE_SIZE))
-        worn = jpeg(noise(small, rng, 6.0), rng, 40)
-        image[:] = cv2.resize(worn, (EYE_SIZE, EYE_SIZE), interpolation=cv2.INTER_LINEAR)
+        image[:] = grow(jpeg(noise(small, rng, 6.0), rng, 40), EYE_SIZE)
     return Examples(images, np.array([eye.state for eye in eyes], np.int64))
 
 
@@ -84,22 +76,3 @@ def covered(eyes: Sequence[WideEye], seed: int = 0) -> Examples:
     draw = (draw_sunglasses, draw_cover)
     images = np.stack([service_view(draw[k % 2](eye.image, rng)) for k, eye in enumerate(eyes)])
     return Examples(images, np.full(len(eyes), HIDDEN, np.int64))
-
-
-@torch.inference_mode()
-def logits_of(network: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """N x 3 logits for N eyes, in float32."""
-    parts = [network(normalise(torch.from_numpy(images[start : start + 64]))) for start in range(0, len(images), 64)]
-    return np.asarray(torch.cat(parts).float().numpy(), np.float32)
-
-
-def accuracy(scores: NDArray[np.float32], states: NDArray[np.int64]) -> float:
-    """Share of right answers; an eye called hidden that is not counts as wrong."""
-    return float((scores.argmax(axis=1) == states).mean())
-
-
-def confusion(scores: NDArray[np.float32], states: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts: rows are truth, columns the answer, both in the order of EYE_STATES."""
-    table = np.zeros((len(EYE_STATES),) * 2, np.int64)
-    np.add.at(table, (states, scores.argmax(axis=1)), 1)
-    return table

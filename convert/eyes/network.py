@@ -3,30 +3,24 @@
 import torch
 from torch import Tensor, nn
 
-from convert.mask.network import convolution, normalise
+from convert.layers import PlacewiseClassifier, convolution, normalise
 
 
-class EyeNetwork(nn.Module):
+class EyeNetwork(PlacewiseClassifier):
     """32 x 32 eyes to three logits in the order of EYE_STATES; input float, N x 3 x 32 x 32, already normalised.
 
-    The head weighs every place of the last 4 x 4 map by itself: where the lid's edge lies is the question.
+    Where the lid's edge lies is the question.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
+        features = nn.Sequential(
             # Maps this small do not pay for separable layers: whole ones run faster, here and in training.
             convolution(3, 16, 3, 2),
             convolution(16, 32, 3, 2),
             convolution(32, 32, 3, 1),
             convolution(32, 64, 3, 2),
         )
-        self.head = nn.Sequential(nn.Conv2d(64, 64, 4, groups=64, bias=False), nn.BatchNorm2d(64), nn.Flatten())
-        self.logits = nn.Sequential(nn.Dropout(0.2), nn.Linear(64, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.logits(self.head(self.features(x)))
-        return y
+        super().__init__(features, channels=64, side=4)
 
 
 class EyeModel(nn.Module):

@@ -1,17 +1,15 @@
 """Draws training samples: which eye comes next, and how it is covered, jittered and worn down."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
 
-from convert.augment import blur, jpeg, noise, photometric, shrink
+from convert.augment import blur, grow, jpeg, noise, photometric, shrink
 from convert.eyes.cover import draw_background, draw_cover, draw_glasses, draw_sunglasses, draw_sunlight
 from convert.eyes.sources import CLOSED, EYE_SHARE, HIDDEN, OPEN, WIDE, WIDE_MARGIN
 from convert.eyes.store import EyeStore
+from convert.training.batches import Batches, Course, Mixture
 from edged.analyse.eyes import EYE_MARGIN, EYE_SIZE
 
 SHARES: dict[tuple[str, int], float] = {
@@ -25,28 +23,27 @@ COVERED, GLASSES, SUNLIT, EDGE = 0.16, 0.18, 0.2, 0.12
 """How often an eye is covered, looks through drawn glasses, stands in sun and shade, and ends at the background."""
 
 Pixels = NDArray[np.uint8]
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""uint8 [B, EYE_SIZE, EYE_SIZE, 3] and int64 states [B]."""
 
 
-class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Batches: uint8 [B, EYE_SIZE, EYE_SIZE, 3] and int64 states [B], decided by `seed` and `start` alone."""
+class Samples(Batches[Batch]):
+    """Batches of eyes as landmarks would have framed them, and their states."""
 
-    def __init__(self, store: EyeStore, batch: int, seed: int, start: int, stop: int) -> None:
-        self._store, self._batch, self._seed, self._start, self._stop = store, batch, seed, start, stop
-        members = {key: np.flatnonzero((store.groups == key[0]) & (store.states == key[1])) for key in SHARES}
-        self._members = [found for found in members.values() if len(found)]
-        weights = np.array([SHARES[key] for key, found in members.items() if len(found)])
-        self._weights = weights / weights.sum()
+    def __init__(self, store: EyeStore, course: Course) -> None:
+        super().__init__(course)
+        self._store = store
+        self._mixture = Mixture(zip(store.groups.tolist(), store.states.tolist(), strict=True), SHARES)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for step in range(self._start, self._stop):
-            rng = np.random.default_rng((self._seed, step))
-            images = np.empty((self._batch, EYE_SIZE, EYE_SIZE, 3), np.uint8)
-            states = np.empty(self._batch, np.int64)
-            for row, group in enumerate(rng.choice(len(self._members), self._batch, p=self._weights)):
-                images[row], states[row] = self._draw(int(rng.choice(self._members[group])), rng)
-            yield torch.from_numpy(images), torch.from_numpy(states)
+    def drawn(self, count: int, rng: np.random.Generator) -> Batch:
+        """See `Batches`."""
+        images = np.empty((count, EYE_SIZE, EYE_SIZE, 3), np.uint8)
+        states = np.empty(count, np.int64)
+        for row, (_, chosen) in enumerate(self._mixture.draw(count, rng)):
+            images[row], states[row] = self._covered(chosen, rng)
+        return torch.from_numpy(images), torch.from_numpy(states)
 
-    def _draw(self, chosen: int, rng: np.random.Generator) -> tuple[Pixels, int]:
+    def _covered(self, chosen: int, rng: np.random.Generator) -> tuple[Pixels, int]:
         store = self._store
         wide, state = store.images[chosen], int(store.states[chosen])
         choice = rng.random()
@@ -131,6 +128,4 @@ def _distance(image: Pixels, width: float, rng: np.random.Generator) -> Pixels:
             image = shrink(image, round(narrow * EYE_MARGIN))
     if rng.random() < 0.35:
         image = jpeg(image, rng, 35)
-    if len(image) != EYE_SIZE:
-        image = np.asarray(cv2.resize(image, (EYE_SIZE, EYE_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return image
+    return grow(image, EYE_SIZE)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from convert.landmarks.efficientnet import EfficientNetB0
 from convert.landmarks.losses import landmark_loss, smooth_l1
 from convert.landmarks.network import LandmarkNetwork
-from convert.landmarks.store import HELEN, YOUTUBE
+from convert.landmarks.store import BARE, CHANGED, HELEN, MASKED, YOUTUBE
 
 Loss = Callable[[Tensor, Tensor, float], dict[str, Tensor]]
 """(answer N x 68 x 3, true points N x 68 x 2, share of the likelihood) to the parts of the loss."""
@@ -22,8 +22,8 @@ class Architecture:
 
     build: Callable[[], nn.Module]
     loss: Loss
-    shares: Mapping[tuple[str, bool], float]
-    """How often each set is drawn, bare (False) and masked (True)."""
+    shares: Mapping[tuple[str, str], float]
+    """How often each set is drawn, by what was done to its faces."""
     peak_rate: float
     looks: int
     """How many looks at each face it is made for."""
@@ -34,10 +34,17 @@ ARCHITECTURES = {
     OURS: Architecture(
         LandmarkNetwork,
         landmark_loss,
-        {(HELEN, False): 0.32, (HELEN, True): 0.28, (YOUTUBE, False): 0.22, (YOUTUBE, True): 0.18},
+        {
+            (HELEN, BARE): 0.22,
+            (HELEN, CHANGED): 0.14,
+            (HELEN, MASKED): 0.22,
+            (YOUTUBE, BARE): 0.17,
+            (YOUTUBE, CHANGED): 0.10,
+            (YOUTUBE, MASKED): 0.15,
+        },
         2e-3,
         2,
     ),
     # As its authors would: bare faces of the videos alone, smooth L1.
-    EFFICIENTNET: Architecture(EfficientNetB0, smooth_l1, {(YOUTUBE, False): 1.0}, 1e-3, 1),
+    EFFICIENTNET: Architecture(EfficientNetB0, smooth_l1, {(YOUTUBE, BARE): 1.0}, 1e-3, 1),
 }

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -13,10 +12,11 @@ from convert.data.coco import read_picture
 from convert.data.landmarks import PointedFace, face_box
 from convert.landmarks.network import LandmarkModel
 from convert.landmarks.store import HELEN, WEARS, YOUTUBE, split_faces
+from convert.training.engine import TorchEngine
 from edged.analyse.landmarks import LOOKS, LandmarkRegressor
 from edged.assembly import load_models
 from edged.config import ModelsConfig
-from edged.ports import Arrays, Detector
+from edged.ports import Detector
 from edged.render import random_style, wear_mask
 from edged.types import Box, Detection, Image, Points
 
@@ -113,21 +113,5 @@ def score(regressor: LandmarkRegressor, faces: Faces) -> Score:
 
 def nme_of_network(network: nn.Module, faces: Faces, looks: int = LOOKS) -> float:
     """The mean NME of a PyTorch network, read as in service."""
-    return score(LandmarkRegressor(TorchEngine(network), looks), faces).mean
-
-
-class TorchEngine:
-    """A PyTorch landmark network behind the `Engine` contract."""
-
-    name = "landmarks"
-    backend = "torch"
-
-    def __init__(self, network: nn.Module) -> None:
-        self._model = LandmarkModel(network).eval()
-        self._device = next(network.parameters()).device
-
-    @torch.inference_mode()
-    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """See `Engine`."""
-        points, logs = self._model(torch.from_numpy(inputs["faces"].copy()).to(self._device))
-        return {"points": points.cpu().numpy(), "log_deviations": logs.cpu().numpy()}
+    engine = TorchEngine(LandmarkModel(network), ("points", "log_deviations"))
+    return score(LandmarkRegressor(engine, looks), faces).mean

@@ -1,6 +1,5 @@
 """Writes a trained landmark regressor as ONNX, and prints the figures of its card."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,9 @@ from convert.data.split import is_held_out
 from convert.landmarks.architectures import ARCHITECTURES
 from convert.landmarks.evaluate import Faces, Score, found_faces, our_detector, score
 from convert.landmarks.network import LandmarkModel
-from convert.onnx_file import Signature, require_parity, write_onnx
-from convert.training import read_trained
+from convert.onnx_file import Exported, Signature, require_parity, write_onnx
+from convert.record import Report
+from convert.training.progress import load_trained
 from edged.analyse.landmarks import CROP_SIZE, LandmarkRegressor
 from edged.inference import OnnxEngine
 from edged.ports import Detector
@@ -34,28 +34,18 @@ REGIONS = {
 }
 
 
-@dataclass(frozen=True)
-class ExportedLandmarks:
-    """What the card and the manifest say about the file."""
-
-    sha256: str
-    step: int
-    parity: float
-
-
-def export_landmarks(run: Path, target: Path, architecture: str) -> ExportedLandmarks:
+def export_landmarks(run: Path, target: Path, architecture: str) -> Exported:
     """Write the averaged weights of `run/checkpoint.pt` to `target`, and compare both runtimes on noise."""
-    trained = read_trained(run / "checkpoint.pt")
     network = ARCHITECTURES[architecture].build()
-    network.load_state_dict(trained.weights)
-    model = LandmarkModel(network.eval()).eval()
+    step = load_trained(network, run)
+    model = LandmarkModel(network)
     sha256 = write_onnx(model, torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8), SIGNATURE, target)
     generator = torch.Generator().manual_seed(0)
     batches = [
         torch.randint(0, 256, (count, CROP_SIZE, CROP_SIZE, 3), dtype=torch.uint8, generator=generator)
         for count in (1, 7, 16)
     ]
-    return ExportedLandmarks(sha256, trained.step, require_parity(model, target, batches, TOLERANCE))
+    return Exported(sha256, step, require_parity(model, target, batches, TOLERANCE))
 
 
 def scored_sets(data: Path, detector: Detector) -> dict[str, Faces]:
@@ -72,15 +62,7 @@ def scored_sets(data: Path, detector: Detector) -> dict[str, Faces]:
     }
 
 
-@dataclass(frozen=True)
-class LandmarkReport:
-    """The card's tables as Markdown, and the manifest's figures."""
-
-    tables: str
-    figures: dict[str, float]
-
-
-def report(data: Path, model: Path) -> LandmarkReport:
+def report(data: Path, model: Path) -> Report:
     """Score an exported regressor of ours, in the boxes of our own detector."""
     engine = OnnxEngine("landmarks", model.read_bytes(), threads=1)
     detector = our_detector()
@@ -105,7 +87,7 @@ def report(data: Path, model: Path) -> LandmarkReport:
         "nme_youtube": scores["YouTube test"].mean,
         "nme_strangers": scores["YouTube, people never trained on"].mean,
     }
-    return LandmarkReport("\n".join(tables), {name: round(value, 2) for name, value in figures.items()})
+    return Report("\n".join(tables), {name: round(value, 2) for name, value in figures.items()})
 
 
 def _regions(scores: dict[str, Score]) -> list[str]:

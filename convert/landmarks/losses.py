@@ -12,11 +12,16 @@ EYELIDS = (37, 38, 40, 41, 43, 44, 46, 47)
 EYELID_WEIGHT = 3.0
 """The eye aspect ratio rests on these points, and half a closed eye is three pixels."""
 
+INNER_LIPS = tuple(range(60, 68))
+INNER_LIP_WEIGHT = 2.0
+"""The mouth's ratio rests on these: a yawn must not look like talking."""
+
 
 def point_weights() -> Tensor:
     """One weight for each of the 68 points; their mean is 1."""
     weights = torch.ones(68)
     weights[list(EYELIDS)] = EYELID_WEIGHT
+    weights[list(INNER_LIPS)] = INNER_LIP_WEIGHT
     return weights / weights.mean()
 
 

@@ -3,10 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from convert.mask.network import InvertedResidual, convolution, separable
-
-MEAN, SCALE = 127.5, 64.0
-"""Pixels enter the first convolution as (value - MEAN) / SCALE."""
+from convert.layers import InvertedResidual, Residual, convolution, normalise, separable
 
 CROP = 112
 MAP = 14
@@ -46,21 +43,6 @@ class Votes(nn.Module):
         """Pixels of one unit of each value: strides for the offsets, one for the log-deviation."""
         stride = CROP / MAP
         return torch.tensor([stride, stride, 1.0], device=self.places.device)[None, None, :, None]
-
-
-class Residual(nn.Module):
-    """Two whole convolutions, added to their input (ResNet, arXiv 1512.03385)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            convolution(channels, channels, 3),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
 
 
 class LandmarkNetwork(nn.Module):
@@ -109,8 +91,3 @@ class LandmarkModel(nn.Module):
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         answer = self.network(normalise(faces))
         return answer[:, :, :2] / CROP, answer[:, :, 2]
-
-
-def normalise(faces: Tensor) -> Tensor:
-    """uint8 [batch, H, W, 3] to float [batch, 3, H, W] as the network wants it."""
-    return (faces.permute(0, 3, 1, 2).to(torch.float32) - MEAN) / SCALE

@@ -1,21 +1,24 @@
 """Draws training samples: which face comes next, how its crop is misplaced, covered and worn down."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
 
-from convert.augment import blur, jpeg, noise, photometric, shrink
+from convert.augment import blur, grow, jpeg, noise, photometric, shrink
 from convert.data.occluders import draw_occluder
-from convert.landmarks.store import BARE, HELEN, YOUTUBE, FacePicture, FaceStore
+from convert.landmarks.store import BARE, CHANGED, HELEN, MASKED, YOUTUBE, FacePicture, FaceStore
+from convert.training.batches import Batches, Course, Mixture
 from edged.analyse.align import Square, aligned_crops, apply, inverse, square_around_landmarks
 from edged.analyse.landmarks import CROP_MARGIN, CROP_SIZE
 from edged.render.mean_face import MIRROR_68
 from edged.types import Image, Points
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Faces uint8 [B, 112, 112, 3] and points float32 [B, 68, 2], in pixels of the crop from its centre."""
 
 MIRROR = np.array(MIRROR_68)
 
@@ -51,45 +54,27 @@ MISPLACEMENTS = (
 LARGEST_TURN = 40.0
 
 
-@dataclass(frozen=True)
-class Course:
-    """Which batches are drawn: steps `start` to `stop`, each of `batch` faces."""
+class Samples(Batches[Batch]):
+    """Batches of faces; `shares` says how often each data set is drawn: bare, changed and masked."""
 
-    batch: int
-    seed: int
-    start: int
-    stop: int
+    def __init__(self, store: FaceStore, shares: Mapping[tuple[str, str], float], course: Course) -> None:
+        super().__init__(course)
+        self._store = store
+        kinds = np.where(np.isin(store.wears, (BARE, CHANGED)), store.wears, MASKED)
+        self._mixture = Mixture(zip(store.groups.tolist(), kinds.tolist(), strict=True), shares)
 
-
-class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Batches of faces, each decided by the seed and its step alone.
-
-    `shares` says how often each data set is drawn, bare (False) and masked (True).
-    Faces uint8 [B, 112, 112, 3] and points float32 [B, 68, 2], in pixels of the crop from its centre.
-    """
-
-    def __init__(self, store: FaceStore, shares: Mapping[tuple[str, bool], float], course: Course) -> None:
-        self._store, self._course = store, course
-        masked = store.wears != BARE
-        groups = {key: np.flatnonzero((store.groups == key[0]) & (masked == key[1])) for key in shares}
-        self._members = [members for members in groups.values() if len(members)]
-        weights = np.array([shares[key] for key, members in groups.items() if len(members)])
-        self._weights = weights / weights.sum()
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for step in range(self._course.start, self._course.stop):
-            rng = np.random.default_rng((self._course.seed, step))
-            faces = np.empty((self._course.batch, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-            points = np.empty((self._course.batch, 68, 2), np.float32)
-            for row, group in enumerate(rng.choice(len(self._members), self._course.batch, p=self._weights)):
-                chosen = int(rng.choice(self._members[group]))
-                faces[row], points[row] = view(self._picture(chosen), rng)
-            yield torch.from_numpy(faces), torch.from_numpy(points - CROP_SIZE / 2)
+    def drawn(self, count: int, rng: np.random.Generator) -> Batch:
+        """See `Batches`."""
+        faces = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+        points = np.empty((count, 68, 2), np.float32)
+        for row, (_, chosen) in enumerate(self._mixture.draw(count, rng)):
+            faces[row], points[row] = view(self._picture(chosen), rng)
+        return torch.from_numpy(faces), torch.from_numpy(points - CROP_SIZE / 2)
 
     def _picture(self, number: int) -> FacePicture:
         store = self._store
         group, wear = str(store.groups[number]), str(store.wears[number])
-        return FacePicture(store.image(number), store.points[number], group, wear)
+        return FacePicture(store.pictures.image(number), store.points[number], group, wear)
 
 
 def view(picture: FacePicture, rng: np.random.Generator) -> tuple[Image, Points]:
@@ -100,7 +85,7 @@ def view(picture: FacePicture, rng: np.random.Generator) -> tuple[Image, Points]
     crop, moved = crops.pixels[0], apply(inverse(crops.to_picture[0]), picture.points).astype(np.float32)
     if rng.random() < 0.5:
         crop, moved = mirrored(crop, moved, LABEL_SHIFT[picture.group])
-    crop = covered(crop, moved, picture.wear == BARE, rng)
+    crop = covered(crop, moved, picture.wear in (BARE, CHANGED), rng)
     crop = worn_down(crop, ideal.side / CROP_MARGIN, rng)
     return crop, moved
 
@@ -181,6 +166,5 @@ def worn_down(crop: NDArray[np.uint8], side: float, rng: np.random.Generator) ->
             crop = shrink(crop, max(16, round(small * CROP_MARGIN)))
     if rng.random() < 0.25:
         crop = jpeg(crop, rng, 30)
-    if len(crop) != CROP_SIZE:
-        crop = np.asarray(cv2.resize(crop, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    crop = grow(crop, CROP_SIZE)
     return noise(crop, rng, 6.0) if rng.random() < 0.2 else crop

@@ -1,23 +1,29 @@
-"""Keeps the training faces, bare and with masks drawn on, decoded in one memory-mapped file."""
+"""Keeps the training faces: as they are, with mouths opened and heads turned, and with masks drawn on."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from convert.data.coco import read_picture
+from convert.data.expressions import change, random_expression
 from convert.data.landmarks import PointedFace, person_of, read_points
 from convert.data.split import is_held_out
+from convert.data.store import Pictures, open_pictures, write_pictures
 from edged.render import Wear, random_style, wear_mask
 from edged.types import Image, Points
 
+NAME = "faces"
 HELEN, YOUTUBE = "helen_train", "youtube_train"
-BARE = "bare"
+BARE, CHANGED, MASKED = "bare", "changed", "masked"
+CHANGES = {HELEN: 4, YOUTUBE: 3}
+"""How many times each face of a set is kept with its mouth opened, or its head turned further."""
 MASKS = {HELEN: 4, YOUTUBE: 2}
-"""How many masks are drawn on each face of a set."""
+"""How many masks are drawn on each face of a set; half of them on a changed one."""
 WEARS = (Wear.CORRECT, Wear.NOSE, Wear.MOUTH, Wear.CHIN)
 WEAR_SHARES = (0.55, 0.2, 0.13, 0.12)
 HELD_OUT_EVERY = 15
@@ -26,7 +32,7 @@ HELD_OUT_EVERY = 15
 
 @dataclass(frozen=True, eq=False)
 class FacePicture:
-    """One picture with one face; `group` is its data set, `wear` how a drawn mask is worn, or BARE."""
+    """One picture with one face; `group` is its data set, `wear` how a drawn mask is worn, or BARE or CHANGED."""
 
     image: Image
     points: Points
@@ -36,21 +42,12 @@ class FacePicture:
 
 @dataclass(frozen=True, eq=False)
 class FaceStore:
-    """Pictures by number: their bytes lie one after another in `pixels`; `points` are N x 68 x 2."""
+    """Pictures by number, what they show, and their faces' `points` (N x 68 x 2)."""
 
-    pixels: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    """N x 2: height, width."""
+    pictures: Pictures
     points: NDArray[np.float32]
     groups: NDArray[np.str_]
     wears: NDArray[np.str_]
-
-    def image(self, number: int) -> Image:
-        """Height x width x 3, read-only."""
-        height, width = self.sizes[number]
-        start = self.starts[number]
-        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
 
 def split_faces(data: Path) -> tuple[dict[str, list[PointedFace]], dict[str, list[PointedFace]]]:
@@ -65,42 +62,37 @@ def split_faces(data: Path) -> tuple[dict[str, list[PointedFace]], dict[str, lis
 
 
 def face_pictures(sets: dict[str, list[PointedFace]], seed: int) -> Iterator[FacePicture]:
-    """Each face as it is, and with its share of masks drawn on."""
+    """Each face as it is, with its mouth opened or its head turned, and with its share of masks drawn on."""
     rng = np.random.default_rng(seed)
     for group, faces in sets.items():
         for face in faces:
             image = read_picture(face.path)
+            changed = [change(image, face.points, random_expression(rng), rng) for _ in range(CHANGES[group])]
             yield FacePicture(image, face.points, group, BARE)
-            for choice in rng.choice(len(WEARS), MASKS[group], p=WEAR_SHARES):
-                worn = wear_mask(image, face.points, random_style(rng), WEARS[choice], rng)
-                yield FacePicture(worn.image, face.points, group, str(WEARS[choice]))
+            for picture, points in changed:
+                yield FacePicture(picture, points, group, CHANGED)
+            for number, choice in enumerate(rng.choice(len(WEARS), MASKS[group], p=WEAR_SHARES)):
+                picture, points = changed[number] if number % 2 else (image, face.points)
+                worn = wear_mask(picture, points, random_style(rng), WEARS[choice], rng)
+                yield FacePicture(worn.image, points, group, str(WEARS[choice]))
 
 
 def write_store(folder: Path, pictures: Iterable[FacePicture]) -> None:
-    """Write `faces.bin` and then `faces.npz`, whose presence marks a complete store."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes: list[Sequence[int]] = []
-    points: list[Points] = []
-    names: list[tuple[str, str]] = []
-    with (folder / "faces.bin").open("wb") as file:
-        for picture in tqdm(pictures, desc="preparing faces", unit="face", mininterval=5):
-            file.write(picture.image.tobytes())
-            sizes.append(picture.image.shape[:2])
-            points.append(picture.points)
-            names.append((picture.group, picture.wear))
-    partial = folder / "partial.npz"
-    np.savez(partial, sizes=np.array(sizes), points=np.stack(points), names=np.array(names))
-    partial.replace(folder / "faces.npz")
+    """Write `faces.bin` and `faces.npz`; see `write_pictures`."""
+    shown = tqdm(pictures, desc="preparing faces", unit="face", mininterval=5)
+    write_pictures(folder, NAME, ((face.image, (face.points, (face.group, face.wear))) for face in shown), _arrays)
+
+
+def _arrays(rows: Sequence[tuple[Points, tuple[str, str]]]) -> dict[str, NDArray[Any]]:
+    points, names = zip(*rows, strict=True)
+    return {"points": np.stack(points), "names": np.array(names)}
 
 
 def open_store(folder: Path) -> FaceStore | None:
-    """The store in `folder`, memory-mapped; None when it has not been written to the end."""
-    index = folder / "faces.npz"
-    if not index.is_file():
+    """The store in `folder`; None when it has not been written to the end."""
+    found = open_pictures(folder, NAME)
+    if found is None:
         return None
-    with np.load(index) as values:
-        sizes, points, names = (values[key] for key in ("sizes", "points", "names"))
-    ends = (sizes.prod(axis=1) * 3).cumsum()
-    starts = np.concatenate([[0], ends[:-1]])
-    pixels = np.memmap(folder / "faces.bin", np.uint8, "r")
-    return FaceStore(pixels, starts, sizes, points, names[:, 0], names[:, 1])
+    pictures, arrays = found
+    groups, wears = arrays["names"].T
+    return FaceStore(pictures, arrays["points"], groups, wears)

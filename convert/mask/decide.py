@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.classification import f1_scores, macro_f1
 from convert.data.coco import read_coco, read_picture
 from convert.data.split import split
 from convert.detector.evaluate import match
-from convert.mask.evaluate import f1_scores, macro_f1
 from edged.ports import Detector, MaskJudge
 from edged.types import JUDGED_STATES
 

@@ -1,53 +1,39 @@
 """Calibrates a trained mask classifier, writes it as ONNX, and prints the figures of its card."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from convert.mask.evaluate import (
-    SIZE_BANDS,
+from convert.classification import (
     Confusion,
-    Examples,
+    answers,
     best_temperature,
     calibration_error,
     confusion,
-    drawn_examples,
     f1_scores,
-    held_out_examples,
     logits_of,
     macro_f1,
 )
+from convert.mask.evaluate import SIZE_BANDS, SMALLEST_SCORED, Examples, drawn_examples, held_out_examples
 from convert.mask.network import MaskModel, MaskNetwork
 from convert.mask.samples import prior_offset
-from convert.onnx_file import Signature, require_parity, write_onnx
-from convert.training import read_trained
+from convert.onnx_file import Exported, Signature, require_parity, write_onnx
+from convert.record import Report
+from convert.training.progress import load_trained
 from edged.analyse.mask import CROP_SIZE
+from edged.inference import OnnxEngine
 from edged.types import JUDGED_STATES
 
 SIGNATURE = Signature({"faces": {0: "batch"}}, {"probabilities": {0: "batch"}})
 TOLERANCE = 1e-4
-SMALLEST_SCORED = 16
-"""Shorter side in pixels."""
 
 
-@dataclass(frozen=True)
-class ExportedMask:
-    """What the card and the manifest say about the file."""
-
-    sha256: str
-    temperature: float
-    parity: float
-
-
-def export_mask(data: Path, run: Path, target: Path) -> ExportedMask:
+def export_mask(data: Path, run: Path, target: Path) -> Exported:
     """Write the averaged weights of `run/checkpoint.pt` to `target`, calibrated on the held-out faces of at least 16 px."""
     network = MaskNetwork()
-    network.load_state_dict(read_trained(run / "checkpoint.pt").weights)
-    network.eval()
+    step = load_trained(network, run)
     examples = held_out_examples(data)
     seen = examples.sides >= SMALLEST_SCORED
     offset = prior_offset()
@@ -57,27 +43,17 @@ def export_mask(data: Path, run: Path, target: Path) -> ExportedMask:
     example = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
     sha256 = write_onnx(model, example, SIGNATURE, target)
     batches = [torch.from_numpy(examples.images[:count].copy()) for count in (1, 7, 32)]
-    return ExportedMask(sha256, temperature, require_parity(model, target, batches, TOLERANCE))
+    return Exported(sha256, step, require_parity(model, target, batches, TOLERANCE), temperature)
 
 
-@dataclass(frozen=True)
-class MaskReport:
-    """The card's tables as Markdown, and the manifest's figures."""
-
-    tables: str
-    figures: dict[str, float]
-
-
-def report(data: Path, model: Path, seed: int = 0) -> MaskReport:
+def report(data: Path, model: Path, seed: int = 0) -> Report:
     """Score an exported classifier: by size of the held-out faces, and on drawn masks."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    engine = OnnxEngine("mask", model.read_bytes(), threads=1)
     real, drawn = held_out_examples(data), drawn_examples(data, seed)
-    answers = _answers(session, real.images)
+    scores = answers(engine, real.images)
     seen = real.sides >= SMALLEST_SCORED
-    counts = confusion(answers[seen], real.states[seen])
-    error = calibration_error(answers[seen], real.states[seen])
+    counts = confusion(scores[seen], real.states[seen])
+    error = calibration_error(scores[seen], real.states[seen])
     tables = [
         f"Held-out part of masks853, labelled boxes, faces with a shorter side of at least {SMALLEST_SCORED} px:",
         "",
@@ -85,19 +61,14 @@ def report(data: Path, model: Path, seed: int = 0) -> MaskReport:
         "",
         f"Expected calibration error: {error:.3f}",
         "",
-        *_bands(real, answers),
+        *_bands(real, scores),
         "",
         "HELEN test faces, bare or with drawn masks (none of these people was trained on):",
         "",
-        *_table(confusion(_answers(session, drawn.images), drawn.states)),
+        *_table(confusion(answers(engine, drawn.images), drawn.states)),
     ]
     named = {f"f1_{state}": round(float(f1), 3) for state, f1 in zip(JUDGED_STATES, f1_scores(counts), strict=True)}
-    return MaskReport("\n".join(tables), {"macro_f1": round(macro_f1(counts), 3), **named})
-
-
-def _answers(session: ort.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    parts = [session.run(None, {"faces": images[start : start + 32]})[0] for start in range(0, len(images), 32)]
-    return np.concatenate(parts)
+    return Report("\n".join(tables), {"macro_f1": round(macro_f1(counts), 3), **named})
 
 
 def _table(counts: Confusion) -> list[str]:
@@ -108,11 +79,11 @@ def _table(counts: Confusion) -> list[str]:
     return [*lines, "", f"Macro-F1: {macro_f1(counts):.3f}"]
 
 
-def _bands(examples: Examples, answers: NDArray[np.float32]) -> list[str]:
+def _bands(examples: Examples, scores: NDArray[np.float32]) -> list[str]:
     lines = ["| shorter side, px | faces (correct / incorrect / none) | macro-F1 | accuracy |", "|---|---|---|---|"]
     for low, high in SIZE_BANDS:
         chosen = (examples.sides >= low) & (examples.sides < high)
-        counts = confusion(answers[chosen], examples.states[chosen])
+        counts = confusion(scores[chosen], examples.states[chosen])
         if not counts.sum():
             continue
         name = f"{low}–{high}" if high < 1000 else f"≥ {low}"

@@ -1,18 +1,17 @@
 """Draws training samples: which crop comes next, and how it is jittered and worn down."""
 
-from collections.abc import Iterator
-
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
 
-from convert.augment import blur, jpeg, noise, photometric, shrink
+from convert.augment import Shift, blur, grow, jpeg, middle, noise, photometric, shrink
 from convert.data.coco import CORRECT, INCORRECT, NONE
-from convert.mask.sources import WIDE
 from convert.mask.store import CropStore
+from convert.training.batches import Batches, Course, Mixture
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""uint8 [B, CROP_SIZE, CROP_SIZE, 3] and int64 states [B]."""
 
 SHARES: dict[tuple[str, int], float] = {
     ("real", CORRECT): 0.22, ("web", CORRECT): 0.06, ("scene", CORRECT): 0.06, ("rendered set", CORRECT): 0.02,
@@ -40,28 +39,22 @@ def prior_offset() -> tuple[float, float, float]:
     return halves[0], halves[1], halves[2]
 
 
-class Samples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Endless batches: uint8 [B, CROP_SIZE, CROP_SIZE, 3] and int64 states [B], decided by `seed` and `start` alone."""
+class Samples(Batches[Batch]):
+    """Batches of faces as a detector would have cut them, and how their masks are worn."""
 
-    def __init__(self, store: CropStore, batch: int, seed: int, start: int, stop: int) -> None:
-        self._store, self._batch, self._seed, self._start, self._stop = store, batch, seed, start, stop
-        self._groups = {key: np.flatnonzero((store.groups == key[0]) & (store.states == key[1])) for key in SHARES}
-        present = [key for key, members in self._groups.items() if len(members)]
-        self._keys = present
-        weights = np.array([SHARES[key] for key in present])
-        self._weights = weights / weights.sum()
+    def __init__(self, store: CropStore, course: Course) -> None:
+        super().__init__(course)
+        self._store = store
+        self._mixture = Mixture(zip(store.groups.tolist(), store.states.tolist(), strict=True), SHARES)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for step in range(self._start, self._stop):
-            rng = np.random.default_rng((self._seed, step))
-            images = np.empty((self._batch, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-            states = np.empty(self._batch, np.int64)
-            for row, key in enumerate(rng.choice(len(self._keys), self._batch, p=self._weights)):
-                members = self._groups[self._keys[key]]
-                chosen = members[rng.integers(len(members))]
-                images[row] = jitter(self._store.images[chosen], float(self._store.sides[chosen]), rng)
-                states[row] = self._store.states[chosen]
-            yield torch.from_numpy(images), torch.from_numpy(states)
+    def drawn(self, count: int, rng: np.random.Generator) -> Batch:
+        """See `Batches`."""
+        images = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+        states = np.empty(count, np.int64)
+        for row, ((_, state), chosen) in enumerate(self._mixture.draw(count, rng)):
+            images[row] = jitter(self._store.images[chosen], float(self._store.sides[chosen]), rng)
+            states[row] = state
+        return torch.from_numpy(images), torch.from_numpy(states)
 
 
 def jitter(wide: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -78,17 +71,9 @@ def jitter(wide: NDArray[np.uint8], side: float, rng: np.random.Generator) -> ND
 def _move(wide: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Boxes are never exact: scale, place and angle vary as a detector's do."""
     scale = float(np.exp(rng.normal(0, 0.1)).clip(0.75, 1.35))
-    turn = np.deg2rad(rng.normal(0, 8))
-    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-    linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
-    centre = np.array([WIDE / 2 - 0.5] * 2) + rng.normal(0, 0.035 * CROP_SIZE, 2)
-    offset = np.array([CROP_SIZE / 2 - 0.5] * 2) - linear @ centre
-    matrix = np.column_stack([linear, offset])
-    moved = cv2.warpAffine(
-        wide, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(moved, np.uint8)
+    turn = float(np.deg2rad(rng.normal(0, 8)))
+    mirrored = bool(rng.random() < 0.5)
+    return middle(wide, CROP_SIZE, Shift(scale, turn, mirrored, *rng.normal(0, 0.035 * CROP_SIZE, 2)))
 
 
 def _distance(image: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -99,6 +84,4 @@ def _distance(image: NDArray[np.uint8], side: float, rng: np.random.Generator) -
             image = shrink(image, max(8, round(small * CROP_MARGIN)))
     if rng.random() < 0.35:
         image = jpeg(image, rng, 30)
-    if len(image) != CROP_SIZE:
-        image = np.asarray(cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return image
+    return grow(image, CROP_SIZE)

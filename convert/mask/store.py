@@ -1,6 +1,5 @@
-"""Keeps the wide crops in one memory-mapped file, so that training starts at once and costs little memory."""
+"""Keeps the wide crops of faces, so that training starts at once and costs little memory."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from convert.data.store import open_crops, write_crops
 from convert.mask.sources import WIDE, WideCrop
+
+NAME = "crops"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,22 +25,16 @@ class CropStore:
 
 
 def write_store(folder: Path, crops: Iterable[WideCrop]) -> None:
-    """Write `crops.bin` and then `crops.json`, whose presence marks a complete store."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows: list[tuple[int, str, float]] = []
-    with (folder / "crops.bin").open("wb") as file:
-        for crop in tqdm(crops, desc="cutting faces", unit="face"):
-            file.write(crop.image.tobytes())
-            rows.append((crop.state, crop.group, round(crop.side, 2)))
-    (folder / "crops.json").write_text(json.dumps(rows))
+    """Write `crops.bin` and `crops.json`; see `write_crops`."""
+    shown = tqdm(crops, desc="cutting faces", unit="face", mininterval=5)
+    write_crops(folder, NAME, ((crop.image, (crop.state, crop.group, round(crop.side, 2))) for crop in shown))
 
 
 def open_store(folder: Path) -> CropStore | None:
-    """The store in `folder`, memory-mapped; None when it has not been written to the end."""
-    index = folder / "crops.json"
-    if not index.is_file():
+    """The store in `folder`; None when it has not been written to the end."""
+    found = open_crops(folder, NAME, (WIDE, WIDE, 3))
+    if found is None:
         return None
-    rows = json.loads(index.read_text())
-    images = np.memmap(folder / "crops.bin", np.uint8, "r", shape=(len(rows), WIDE, WIDE, 3))
+    images, rows = found
     states, groups, sides = zip(*rows, strict=True)
     return CropStore(images, np.array(states, np.int64), np.array(groups, np.str_), np.array(sides, np.float32))

@@ -222,9 +222,10 @@ def open_service(folder: Path) -> Service:
     return Service(open_model, make_detector("edged", open_model, Wanted(SMALLEST_FACE, LEAST_SCORE)))
 
 
-def report(data: Path, engines: Path) -> tuple[str, dict[tuple[str, str], Score]]:
-    """The comparison on all sequences kept back: as a table, and as it is."""
+def report(data: Path, engines: Path, most: int | None = None) -> tuple[str, dict[tuple[str, str], Score]]:
+    """The comparison on all sequences kept back, or on `most` heads from all over them: as a table, and as it is."""
     service = open_service(engines)
     _, kept = split(read_heads(data / "headpose_biwi"))
-    scores = compare(contestants(service.open_model), kept, service.detector, service.landmarks)
+    heads = kept if most is None else kept[:: -(-len(kept) // most)]
+    scores = compare(contestants(service.open_model), heads, service.detector, service.landmarks)
     return table(scores), scores

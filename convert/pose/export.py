@@ -1,14 +1,13 @@
 """Writes the learned pose as ONNX with honest expected errors, and prints the figures of its card."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.onnx_file import Signature, require_parity, write_onnx
+from convert.onnx_file import Exported, Signature, require_parity, write_onnx
 from convert.pose.evaluate import Score, mean_errors
 from convert.pose.evaluate import report as compared
 from convert.pose.heads import HELD_OUT
@@ -17,33 +16,22 @@ from convert.pose.network import PoseModel, PoseNetwork
 from convert.pose.sources import WIDE
 from convert.pose.store import HeadStore, open_store
 from convert.pose.train import rotations_of
-from convert.record import record_model
-from convert.training import read_trained
+from convert.record import Report, record_model
+from convert.training.progress import load_trained
 from edged.analyse.pose.learned import CROP_SIZE
 from edged.analyse.pose.rotation import vector_of
 from edged.errors import UsageError
+from edged.inference import load_manifest
 
 SIGNATURE = Signature({"faces": {0: "batch"}}, {"columns": {0: "batch"}, "deviations": {0: "batch"}})
 TOLERANCE = 1e-3
 """Of a rotation's entries, and of degrees."""
 
 
-@dataclass(frozen=True)
-class ExportedPose:
-    """What the card and the manifest say about the file."""
-
-    sha256: str
-    deviation_scale: float
-    parity: float
-    step: int
-
-
-def export_pose(run: Path, target: Path) -> ExportedPose:
+def export_pose(run: Path, target: Path) -> Exported:
     """Write the averaged weights of `run/checkpoint.pt` to `target`, expected errors scaled to those on the heads kept back."""
-    trained = read_trained(run / "checkpoint.pt")
     network = PoseNetwork()
-    network.load_state_dict(trained.weights)
-    network.eval()
+    step = load_trained(network, run)
     stores = [store for folder in sorted(run.glob("heads-*-kept")) if (store := open_store(folder)) is not None]
     if not stores:
         raise UsageError(f"{run}: holds no heads kept back (heads-*-kept); train first")
@@ -52,32 +40,32 @@ def export_pose(run: Path, target: Path) -> ExportedPose:
     model = PoseModel(network, scale)
     sha256 = write_onnx(model, torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8), SIGNATURE, target)
     batches = [torch.from_numpy(images[:count].copy()) for count in (1, 7, 32)]
-    return ExportedPose(sha256, scale, require_parity(model, target, batches, TOLERANCE), trained.step)
+    return Exported(sha256, step, require_parity(model, target, batches, TOLERANCE))
 
 
-@dataclass(frozen=True)
-class PoseReport:
-    """The card's tables as Markdown, and the manifest's figures."""
+def export_both(data: Path, run: Path, heatmap_run: Path | None, engines: Path) -> list[tuple[str, str, Report]]:
+    """Write both models; give each one's name, SHA-256 and report. The comparison needs the landmark regressor too.
 
-    tables: str
-    figures: dict[str, float]
-
-
-def export_both(data: Path, run: Path, heatmap_run: Path, engines: Path) -> list[tuple[str, str, PoseReport]]:
-    """Write both models; give each one's name, SHA-256 and report. The comparison needs the landmark regressor too."""
-    pose = export_pose(run, engines / "pose.onnx")
-    heatmap = export_heatmap(heatmap_run, engines / "pose-heatmap.onnx")
+    Without `heatmap_run` the heatmaps' model stays as it is, and is only measured anew.
+    """
     manifest = engines / "manifest.toml"
+    pose = export_pose(run, engines / "pose.onnx")
     record_model(manifest, "pose", pose.sha256, {})
-    record_model(manifest, "pose-heatmap", heatmap.sha256, {})
+    if heatmap_run is None:
+        entry = load_manifest(engines).entry("pose-heatmap")
+        heatmap_sha256, heatmap_step = entry.sha256, float(entry.figures["step"])
+    else:
+        heatmap = export_heatmap(heatmap_run, engines / "pose-heatmap.onnx")
+        heatmap_sha256, heatmap_step = heatmap.sha256, heatmap.step
+        record_model(manifest, "pose-heatmap", heatmap_sha256, {})
     text, scores = compared(data, engines)
     heading = (
         f"Heads of the sequences {', '.join(HELD_OUT)} of BIWI, which no training saw; degrees, mean absolute errors:"
     )
     tables = f"{heading}\n\n{text}"
     return [
-        ("pose", pose.sha256, PoseReport(tables, _figures(scores, "edged (both, fused)") | {"step": pose.step})),
-        ("pose-heatmap", heatmap.sha256, PoseReport(tables, _figures(scores, "heatmap") | {"step": heatmap.step})),
+        ("pose", pose.sha256, Report(tables, _figures(scores, "edged (both, fused)") | {"step": pose.step})),
+        ("pose-heatmap", heatmap_sha256, Report(tables, _figures(scores, "heatmap") | {"step": heatmap_step})),
     ]
 
 

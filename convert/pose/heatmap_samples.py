@@ -1,18 +1,18 @@
 """Draws five points of heads that never were: our head shape, varied as people vary, turned and projected."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
 
+from convert.training.batches import Batches
 from edged.analyse.pose.heatmap import five_of, to_square
 from edged.analyse.pose.rotation import matrix_of, ray_rotation
 from edged.analyse.pose.shape import HEAD_SHAPE
 from edged.types import Lens
 
 Array = NDArray[np.float64]
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""float32 points [B, 5, 3] as the product hands them over, and angles [B, 3] in degrees."""
 
 _FIVE = five_of(HEAD_SHAPE)
 _LENS = Lens(1.0, 0.0, 0.0)
@@ -25,16 +25,13 @@ NEAREST, FURTHEST = 4.0, 30.0
 """The head's distance from the camera, in units of its outer-eye distance (9 cm)."""
 
 
-class HeatmapSamples(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Endless batches: float32 points [B, 5, 3] as the product hands them over, and angles [B, 3] in degrees."""
+class HeatmapSamples(Batches[Batch]):
+    """Batches of drawn heads."""
 
-    def __init__(self, batch: int, seed: int, start: int, stop: int) -> None:
-        self._batch, self._seed, self._start, self._stop = batch, seed, start, stop
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for step in range(self._start, self._stop):
-            points, angles = draw(self._batch, np.random.default_rng((self._seed, step)))
-            yield torch.from_numpy(points), torch.from_numpy(angles)
+    def drawn(self, count: int, rng: np.random.Generator) -> Batch:
+        """See `Batches`."""
+        points, angles = draw(count, rng)
+        return torch.from_numpy(points), torch.from_numpy(angles)
 
 
 def draw(count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -3,32 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from convert.mask.network import convolution
-
-MEAN, SCALE = 127.5, 64.0
-"""Pixels enter the first convolution as (value - MEAN) / SCALE."""
+from convert.layers import Residual, convolution, normalise
 
 PLAIN = 4.0
 """How much a radian of error counts beside its likelihood."""
 
 FRONTAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The identity's first two columns: what the network's answers are offsets from."""
-
-
-class Residual(nn.Module):
-    """Two plain 3 x 3 convolutions added to their input (ResNet, arXiv 1512.03385)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            convolution(channels, channels, 3),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.relu(x + self.body(x))
-        return y
 
 
 class PoseNetwork(nn.Module):
@@ -110,8 +91,3 @@ class PoseModel(nn.Module):
         second = nn.functional.normalize(answer[:, 3:6] - along * first, dim=1)
         deviations = torch.exp(answer[:, 6].clamp(-5.0, 1.0)) * self.deviation_scale
         return torch.cat([first, second], dim=1), deviations
-
-
-def normalise(faces: Tensor) -> Tensor:
-    """uint8 [batch, H, W, 3] to float [batch, 3, H, W] as the network wants it."""
-    return (faces.permute(0, 3, 1, 2).to(torch.float32) - MEAN) / SCALE

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.coco import read_picture
+from convert.data.expressions import change, random_expression
 from convert.data.landmarks import PointedFace, read_points
 from convert.pose.heads import FoundHead, PosedHead, find_head, masked, projected_points
 from edged.analyse.align import aligned_crops, square_around
@@ -69,9 +70,10 @@ def wide_crop(
 
 
 def from_points(faces: Sequence[PointedFace], detector: Detector, rng: np.random.Generator) -> Iterator[WideCrop]:
-    """Annotated faces, bare and with a mask; their pose is that of our head shape on their points."""
+    """Annotated faces, bare, with a mask, and turned further; their pose is that of our head shape on their points."""
     for face in faces:
         image = read_picture(face.path)
+        yield from _turned(image, face, detector, rng)
         facing = pointed_pose(face)
         found = _found(image, face, detector)
         if facing is None or found is None:
@@ -81,6 +83,15 @@ def from_points(faces: Sequence[PointedFace], detector: Detector, rng: np.random
         wear = Wear.CORRECT if rng.random() < 0.8 else Wear.NOSE
         dressed = wear_mask(image, face.points, random_style(rng), wear, rng).image
         yield wide_crop(dressed, seen, _found(dressed, face, detector) or found, facing, "pointed masked")
+
+
+def _turned(image: Image, face: PointedFace, detector: Detector, rng: np.random.Generator) -> Iterator[WideCrop]:
+    """The face with its head turned further, and its mouth opened at times."""
+    turned, points = change(image, face.points, random_expression(rng), rng)
+    moved = PointedFace(face.path, points)
+    facing, found = pointed_pose(moved), _found(turned, moved, detector)
+    if facing is not None and found is not None:
+        yield wide_crop(turned, np.full(image.shape[:2], 255, np.uint8), found, facing, "pointed turned")
 
 
 def pointed_pose(face: PointedFace) -> NDArray[np.float64] | None:

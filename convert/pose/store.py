@@ -1,6 +1,5 @@
-"""Keeps the wide crops of heads in one memory-mapped file, so that training starts at once and costs little memory."""
+"""Keeps the wide crops of heads, so that training starts at once and costs little memory."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from convert.data.store import open_crops, write_crops
 from convert.pose.sources import WIDE, WideCrop
+
+NAME = "heads"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,22 +24,20 @@ class HeadStore:
 
 
 def write_store(folder: Path, crops: Iterable[WideCrop]) -> None:
-    """Write `heads.bin` and then `heads.json`, whose presence marks a complete store."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows: list[tuple[str, list[float]]] = []
-    with (folder / "heads.bin").open("wb") as file:
-        for crop in tqdm(crops, desc="cutting heads", unit="head", mininterval=5):
-            file.write(crop.image.tobytes())
-            rows.append((crop.group, crop.rotation.reshape(-1).round(7).tolist()))
-    (folder / "heads.json").write_text(json.dumps(rows))
+    """Write `heads.bin` and `heads.json`; see `write_crops`."""
+    shown = tqdm(crops, desc="cutting heads", unit="head", mininterval=5)
+    write_crops(
+        folder,
+        NAME,
+        ((crop.image, (crop.group, crop.rotation.reshape(-1).round(7).tolist())) for crop in shown),
+    )
 
 
 def open_store(folder: Path) -> HeadStore | None:
-    """The store in `folder`, memory-mapped; None when it has not been written to the end."""
-    index = folder / "heads.json"
-    if not index.is_file():
+    """The store in `folder`; None when it has not been written to the end."""
+    found = open_crops(folder, NAME, (WIDE, WIDE, 4))
+    if found is None:
         return None
-    rows = json.loads(index.read_text())
-    images = np.memmap(folder / "heads.bin", np.uint8, "r", shape=(len(rows), WIDE, WIDE, 4))
+    images, rows = found
     groups, rotations = zip(*rows, strict=True)
     return HeadStore(images, np.array(rotations).reshape(-1, 3, 3), np.array(groups, np.str_))

@@ -1,39 +1,17 @@
-"""What every training shares: device, learning-rate schedule, averaged weights, resumable checkpoints and a log."""
+"""What a training has reached: averaged weights and resumable checkpoints."""
 
 import copy
-import json
-import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edged.errors import UsageError
 
-
-def best_device() -> torch.device:
-    """A GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def use_threads(count: int) -> None:
-    """Compute with `count` threads; 0 leaves the choice to PyTorch.
-
-    PyTorch waits for its slowest thread at every layer: where other programs keep a core busy, fewer threads are faster.
-    """
-    if count > 0:
-        torch.set_num_threads(count)
-
-
-def learning_rate(step: int, steps: int, peak: float, warm_up: int) -> float:
-    """Linear warm-up over `warm_up` steps, then a cosine down to 1 % of `peak` at `steps`."""
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    done = (step - warm_up) / max(1, steps - warm_up)
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+CHECKPOINT = "checkpoint.pt"
+"""In the training's --out folder."""
 
 
 class AveragedWeights:
@@ -94,36 +72,25 @@ class Progress:
             self.average.restore(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step = state["step"]
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             problem = str(error).splitlines()[0]
             raise UsageError(f"{path}: cannot resume from it ({problem}); train without --resume") from None
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What is exported: the averaged weights, and after how many steps."""
+def load_trained(network: nn.Module, run: Path) -> int:
+    """Give `network`, on the processor, the averaged weights of a training's --out folder, ready to be evaluated.
 
-    weights: dict[str, Tensor]
-    step: int
-
-
-def read_trained(path: Path) -> Trained:
-    """The averaged weights inside a checkpoint. Raise UsageError when there are none."""
+    Returns after how many steps. Raise UsageError when there are none, or those of another network.
+    """
+    path = run / CHECKPOINT
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        return Trained(state["average"]["weights"], state["step"])
-    except (OSError, KeyError) as error:
-        raise UsageError(f"{path}: not a checkpoint of ours ({error}); name the training's --out folder") from None
-
-
-class TrainingLog:
-    """One JSON object a line, appended: survives restarts."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._started = time.monotonic()
-
-    def write(self, **values: float | str) -> None:
-        values["seconds"] = round(time.monotonic() - self._started, 1)
-        with self._path.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+        network.load_state_dict(state["average"]["weights"])
+        step: int = state["step"]
+    except (OSError, KeyError, RuntimeError) as error:
+        problem = str(error).splitlines()[0]
+        raise UsageError(
+            f"{path}: not a checkpoint of this network ({problem}); name the training's --out folder"
+        ) from None
+    network.cpu().eval()
+    return step

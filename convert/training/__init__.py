@@ -1,0 +1,1 @@
+"""What every training shares: its batches, its loop, and what it leaves behind."""
