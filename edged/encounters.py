@@ -1,6 +1,6 @@
 """Turns tracks that last into encounters: one person's passage, the mask worn for most of it, attention and drowsiness."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -155,7 +155,8 @@ class Encounters:
     def update(self, time_s: float, signals: Signals) -> list[Encounter]:
         """Encounters that began, changed, are due again, or ended with this frame."""
         present = {vote.track for vote in signals.masks}
-        told = self._close([track for track in self._passages if track not in present])
+        nobody = {face.track for face in signals.static if face.always}
+        told = self._close([track for track in self._passages if track not in present], nobody)
         attention = {one.track: one for one in signals.attention}
         drowsiness = {one.track: one for one in signals.drowsiness}
         for vote in signals.masks:
@@ -185,11 +186,16 @@ class Encounters:
     def _lasted(self, passage: _Passage) -> bool:
         return passage.seconds >= self.settings.encounter_seconds
 
-    def _close(self, tracks: Sequence[int]) -> list[Encounter]:
-        passages = [self._passages.pop(track) for track in tracks]
-        return [self._encounter(passage, closed=True) for passage in passages if self._lasted(passage)]
+    def _close(self, tracks: Sequence[int], nobody: Collection[int] = ()) -> list[Encounter]:
+        """End the passages of these; of `nobody` only what was told, to have it taken back."""
+        passages = [(track in nobody, self._passages.pop(track)) for track in tracks]
+        return [
+            self._encounter(passage, closed=True, static=static)
+            for static, passage in passages
+            if self._lasted(passage) and not (static and passage.told_s is None)
+        ]
 
-    def _encounter(self, passage: _Passage, closed: bool) -> Encounter:
+    def _encounter(self, passage: _Passage, closed: bool, static: bool = False) -> Encounter:
         vote = passage.vote
         return Encounter(
             key=passage.key,
@@ -205,4 +211,5 @@ class Encounters:
             closed=closed,
             attention=passage.looks.summary(passage.seconds) if passage.looks else None,
             drowsiness=passage.wakefulness.summary() if passage.wakefulness else None,
+            static=static,
         )

@@ -91,17 +91,20 @@ def violation_payload(event: Payload, at: int) -> Payload:
     return {"event_type": f"{event['kind']}_{event['state']}", "ts": iso(at), **{key: event[key] for key in kept}}
 
 
-def counts_payload(counts: Mapping[str, int], at: int) -> Payload:
-    """People present by mask state: `counts` holds correct, incorrect, none, uncertain."""
-    return {"ts": iso(at), "present": sum(counts.values()), **counts}
+def counts_payload(counts: Mapping[str, int], at: int, static: int = 0) -> Payload:
+    """People present by mask state: `counts` holds correct, incorrect, none, uncertain.
+
+    `static` are pictures of faces, which are no people and stand apart.
+    """
+    return {"ts": iso(at), "present": sum(counts.values()), **counts, "static": static}
 
 
-def attention_payload(counts: Mapping[str, int | None], at: int) -> Payload:
+def attention_payload(counts: Mapping[str, int | None], at: int, static: int = 0) -> Payload:
     """People present by attention, never one by one: `counts` holds present, attentive, away, drowsy, unknown.
 
-    What the camera's profile does not follow is null.
+    What the camera's profile does not follow is null. `static` as in `counts_payload`.
     """
-    return {"ts": iso(at), **counts}
+    return {"ts": iso(at), **counts, "static": static}
 
 
 def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> Payload:
@@ -122,11 +125,14 @@ def state_payload(
     at: int,
     temperature_c: float | None = None,
     throttled: bool = False,
+    under_voltage: bool = False,
+    preparing: Mapping[str, Any] | None = None,
 ) -> Payload:
     """The device as a whole: `mode` is normal or degraded, `errors` are one line each.
 
-    `outbox` is how many messages wait, None when the store cannot be read; `temperature_c` that of the hottest part of the
-    board, None where it does not tell.
+    `backend` is what runs all `models`, or "mixed". `preparing` is the model whose engine is being made, and how far that
+    is: `model`, `step`, `percent`. `outbox` is how many messages wait, None when the store cannot be read; `temperature_c`
+    that of the hottest part of the board, None where it does not tell.
     """
     return {
         "ts": iso(at),
@@ -135,9 +141,11 @@ def state_payload(
         "mode": mode,
         "backend": backend,
         "models": dict(models),
+        "preparing": preparing and dict(preparing),
         "clock_synced": clock_ok,
         "temperature_c": None if temperature_c is None else round(temperature_c, 1),
         "throttled": throttled,
+        "under_voltage": under_voltage,
         "outbox": outbox,
         "errors": list(errors),
     }

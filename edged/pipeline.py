@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
+from edged.analyse.static import StaticFaces
 from edged.encounters import Encounters
 from edged.events import Events
 from edged.ports import Detector
@@ -18,7 +19,7 @@ DROWSY_LEVELS: tuple[DrowsinessLevel, ...] = ("warning", "alarm")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one frame told."""
+    """What one frame told. `faces` are people: those in `signals.static` are none."""
 
     detections: list[Detection]
     faces: list[Face]
@@ -64,6 +65,8 @@ class Pipeline:
     smoother: Smoother
     events: Events
     encounters: Encounters
+    static: StaticFaces | None = None
+    """None where every face is to be taken for a person."""
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
@@ -80,9 +83,11 @@ class Pipeline:
         detected = self.timer()
         tracks = self.tracker.update(frame.time_s, detections)
         tracked = self.timer()
-        faces = self.analyser.analyse(frame.time_s, frame.image, tracks)
+        static = self.static.update(frame.time_s, frame.image, tracks) if self.static else ()
+        people = [track for track in tracks if track.id not in {face.track for face in static}]
+        faces = self.analyser.analyse(frame.time_s, frame.image, people)
         analysed = self.timer()
-        signals = self.smoother.update(frame.time_s, faces)
+        signals = replace(self.smoother.update(frame.time_s, faces), static=static)
         events = self.events.update(frame.time_s, signals)
         encounters = self.encounters.update(frame.time_s, signals)
         decided = self.timer()

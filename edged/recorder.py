@@ -14,6 +14,7 @@ from edged.ports import Clock
 from edged.store import (
     Change,
     CoverageMinute,
+    EncounterRemoved,
     EncounterRow,
     EventEnded,
     EventStarted,
@@ -223,12 +224,14 @@ class Recorder:
             rows.append(OutboxMessageRow(messages.camera_violation(payload["camera"]), alert, now, event_id=event_id))
         return rows
 
-    def _encounter(self, encounter: Encounter) -> EncounterRow:
+    def _encounter(self, encounter: Encounter) -> EncounterRow | EncounterRemoved:
         last_seen = self.utc_ms(encounter.last_seen_s)
         first_seen = last_seen - round((encounter.last_seen_s - encounter.first_seen_s) * 1000)
         identity = self._encounter_ids.setdefault(encounter.key, str(ULID.from_timestamp(max(first_seen, 0))))
         if encounter.closed:
             del self._encounter_ids[encounter.key]
+        if encounter.static:
+            return EncounterRemoved(identity)
         return EncounterRow(
             encounter_id=identity,
             camera=encounter.camera,

@@ -17,6 +17,8 @@ WARM_C, HOT_C, VERY_HOT_C = 76.0, 80.0, 84.0
 COOLER_BY_C = 5.0
 """A step is taken back only this far under where it was taken."""
 STEPS = ((WARM_C, 0.67), (HOT_C, 0.5), (VERY_HOT_C, 0.25))
+LAST_SHARE = STEPS[-1][1]
+"""The step after which the board slows itself, and everything with it."""
 HOLD_S = 30.0
 """A step up to more pictures waits this long after the last change; a step down never waits."""
 

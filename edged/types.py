@@ -180,8 +180,9 @@ class Face:
 
     `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight").
     `landmarks`, `pose`, `eyes` and `mouth_ratio` are None when they were not read in this frame; `unread` then says why
-    ("small", "not due", "out of sight", "not wanted", or what the reader said). `mouth_ratio` is the inner lips'
-    distance over their width, None too where a mask hides the mouth.
+    ("small", "not due", "out of sight", "not wanted", or what the reader said; "cut off": the face goes on beyond the
+    picture's border, its pose is a guess, and its mouth not known). `mouth_ratio` is the inner lips' distance over their
+    width, None too where a mask hides the mouth.
     """
 
     track: Track
@@ -271,12 +272,29 @@ class Drowsiness:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticFace:
+    """A face that is a picture of one, and nobody: it has not moved at all for long. `box` is where it hangs.
+
+    `always` says that it has been still for as long as its track is known; else somebody was followed before, whom the
+    tracker took for this one.
+    """
+
+    track: int
+    box: Box
+    always: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
-    """All smoothed values of one frame, each tuple in the order of the frame's faces; profiles leave some empty."""
+    """All smoothed values of one frame, each tuple in the order of the frame's faces; profiles leave some empty.
+
+    Tracks in `static` are in no other tuple.
+    """
 
     masks: tuple[MaskVote, ...] = ()
     attention: tuple[Attention, ...] = ()
     drowsiness: tuple[Drowsiness, ...] = ()
+    static: tuple[StaticFace, ...] = ()
 
 
 EventKind = Literal["mask", "inattention", "drowsiness", "camera", "system"]
@@ -331,7 +349,10 @@ class DrowsinessSummary:
 
 @dataclass(frozen=True, slots=True)
 class Encounter:
-    """One person's passage: a track that lasted. Sent again whenever it changes, `closed` at the end."""
+    """One person's passage: a track that lasted. Sent again whenever it changes, `closed` at the end.
+
+    `static` comes with the last one: it was nobody, and what was told before is to be taken back.
+    """
 
     key: str
     camera: str
@@ -346,6 +367,7 @@ class Encounter:
     closed: bool
     attention: AttentionSummary | None = None
     drowsiness: DrowsinessSummary | None = None
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Pictures from files, folders and cameras that come and go, into the inbox where the newest wins."""
 
+import itertools
 import struct
 import threading
 import zlib
@@ -48,12 +49,57 @@ def test_the_newest_frame_wins_and_the_dropped_are_counted_once():
 
 
 def test_cameras_take_turns_however_fast_one_of_them_is():
-    inbox, taken = FrameInbox(["a", "b", "c"]), []
+    inbox, taken = FrameInbox(["a", "b", "c"], clock_s=itertools.count().__next__), []
     for index in range(9):
         for name in "abc" if index % 3 == 0 else "a":
             inbox.offer(frame(name, index))
         taken.append(inbox.take(0).camera)
     assert taken == ["a", "b", "c"] * 3
+
+
+class Analysis:
+    """Takes frames from cameras that send so many a second, and needs so long for each; time passes by that only."""
+
+    def __init__(self, cameras: dict[str, tuple[float, float]]) -> None:
+        self.cameras, self.now_s = cameras, 0.0
+        self.inbox = FrameInbox(list(cameras), clock_s=lambda: self.now_s)
+        self._due_s = dict.fromkeys(cameras, 0.0)
+
+    def run(self, seconds: float) -> dict[str, float]:
+        """Frames a second that each camera was granted."""
+        taken, end_s = dict.fromkeys(self.cameras, 0), self.now_s + seconds
+        while self.now_s < end_s:
+            for name, (fps, _) in self.cameras.items():
+                while self._due_s[name] <= self.now_s:
+                    self._due_s[name] += 1 / fps
+                    self.inbox.offer(frame(name))
+            got = self.inbox.take(0)
+            self.now_s += self.cameras[got.camera][1] if got else 0.001
+            if got:
+                taken[got.camera] += 1
+        return {name: count / seconds for name, count in taken.items()}
+
+
+@pytest.mark.parametrize("floods", [1, 2, 3])
+def test_a_camera_that_wants_little_gets_it_all_whatever_the_others_send(floods):
+    cameras = {f"flood{n}": (60.0, 0.1) for n in range(floods)} | {"quiet": (5.0, 0.01)}
+    granted = Analysis(cameras).run(60)
+    assert granted["quiet"] == pytest.approx(5.0, rel=0.05)
+    assert sum(granted.values()) > 9.5 * 0.95, "nobody waits without need"
+
+
+def test_cameras_that_want_all_get_the_same_time_and_not_the_same_frames():
+    granted = Analysis({"crowd": (60.0, 0.2), "lane": (60.0, 0.05), "yard": (60.0, 0.1)}).run(120)
+    for name, cost_s in (("crowd", 0.2), ("lane", 0.05), ("yard", 0.1)):
+        assert granted[name] * cost_s == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_a_camera_that_was_away_has_no_claim_to_what_it_missed():
+    analysis = Analysis({"a": (60.0, 0.1), "b": (60.0, 0.1)})
+    analysis.cameras = {"a": (60.0, 0.1)}
+    analysis.run(600)
+    analysis.cameras = {"a": (60.0, 0.1), "b": (60.0, 0.1)}
+    assert analysis.run(10)["a"] == pytest.approx(5.0, abs=0.2)
 
 
 def test_a_patient_frame_waits_for_its_place_and_is_never_dropped():

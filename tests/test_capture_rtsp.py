@@ -1,5 +1,6 @@
 """A real RTSP server on this machine: pictures, passwords that are nowhere to be seen, and streams that come and go."""
 
+import itertools
 import os
 import subprocess
 import time
@@ -9,6 +10,7 @@ import pytest
 from support.cameras import QuickLiveCamera, RtspServer, children, goes, live_camera, needs_rtsp_server
 from support.mosquitto import free_port, until
 
+from edged.capture import CameraWorker
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 
@@ -51,7 +53,7 @@ def test_a_stream_is_shown_and_its_password_is_nowhere_to_be_seen(server, creden
         seen = seen_by_everybody()
         assert "edged.capture.child" in seen
     for form in (SECRET, "s3cret", "%40ss"):
-        assert form not in seen.replace(f"rtsp_server.py\0{server.port}\0{CREDENTIALS}", "")
+        assert form not in seen.replace(f"rtsp_server.py\0{server.port}\0--credentials\0{CREDENTIALS}", "")
         assert form not in caplog.text
     assert "rtsp://" in caplog.text
 
@@ -75,6 +77,21 @@ def test_what_a_camera_refuses_is_told_in_words(server, tmp_path, credentials, p
 def test_an_address_where_nothing_listens_is_told_in_words():
     with live_camera(f"rtsp://127.0.0.1:{free_port()}/door") as (worker, _):
         assert until(lambda: "nothing listens" in worker.state().reason, 20), worker.state()
+
+
+def test_a_name_that_nobody_knows_is_told_in_words_and_asked_for_ever_less_often():
+    waits: list[float] = []
+
+    class Noting(CameraWorker):
+        def _waited(self, wait_s: float) -> bool:
+            waits.append(wait_s)
+            return super()._waited(0.01)
+
+    with live_camera("rtsp://no-such-camera.invalid/door", kind=Noting) as (worker, _):
+        assert until(lambda: "not known in the network" in worker.state().reason, 20), worker.state()
+        assert until(lambda: len(waits) >= 4, 60)
+        assert worker.state().status == "offline"
+    assert all(later > 1.3 * earlier for earlier, later in itertools.pairwise(waits[:4])), waits
 
 
 def test_a_server_that_takes_the_call_and_says_nothing_is_offline(tmp_path):

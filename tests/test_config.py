@@ -112,11 +112,29 @@ def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
         ('[drowsiness]\nalert_level = "high"', "key drowsiness.alert_level = 'high': must be 'notice', 'warning' or 'alarm'"),
         (CAMERA + 'profile = "cab"', "key camera.door.profile = 'cab': must be 'entrance', 'classroom' or 'driver'"),
         (CAMERA + "field_of_view = 360", "key camera.door.field_of_view = 360: must be less than or equal to 170"),
+        ('[models]\nbackend = "gpu"', "key models.backend = 'gpu': must be 'auto', 'onnxruntime' or 'tensorrt'"),
+        ("[models]\ndla_core = -1", "key models.dla_core = -1: must be greater than or equal to 0"),
+        ('[models]\nproviders = ["CUDA"]', "key models.providers.0 = 'CUDA': must be 'CUDAExecutionProvider', 'OpenVINOE"),
         ('[models]\npose = "whenet"', "key models.pose = 'whenet': must be 'edged', 'heatmap' or 'pnp6'"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_key_value_and_remedy(mistakes, text, line):
     assert [told[: len(line)] for told in mistakes(text)] == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("", True),
+        ('backend = "tensorrt"\ndla_core = 1', True),
+        ('backend = "onnxruntime"', False),
+        ('providers = ["OpenVINOExecutionProvider"]', False),
+    ],
+)
+def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, looks):
+    path = tmp_path / "edged.toml"
+    path.write_text(f"[models]\n{text}")
+    assert load_config(path).models.looks_for_tensorrt is looks
 
 
 @pytest.mark.parametrize(
@@ -157,6 +175,24 @@ def test_a_wrong_source_says_what_would_be_right(mistakes, source, remedy):
         ),
         ('[mqtt]\nca_file = "a"', "table [mqtt]: ca_file, cert_file and key_file need tls = true"),
         ('[mqtt]\npassword_file = "a"', "table [mqtt]: password_file needs username"),
+        (
+            '[models]\nbackend = "onnxruntime"\ndla_core = 0',
+            'table [models]: dla_core is for TensorRT, which backend = "onnxruntime" and providers leave out: take one of '
+            "them out",
+        ),
+        (
+            '[models]\nproviders = ["CUDAExecutionProvider"]\ndla_core = 0',
+            'table [models]: dla_core is for TensorRT, which backend = "onnxruntime" and providers leave out: take one of '
+            "them out",
+        ),
+        (
+            '[models]\nbackend = "tensorrt"\nproviders = ["CUDAExecutionProvider"]',
+            'table [models]: providers are for ONNX Runtime: take them out, or set backend = "onnxruntime"',
+        ),
+        (
+            '[models]\nproviders = ["XnnpackExecutionProvider", "XnnpackExecutionProvider"]',
+            "table [models]: providers = ['XnnpackExecutionProvider', 'XnnpackExecutionProvider'] names one twice",
+        ),
         ("[attention]\ntarget_yaw = 9", "table [attention]: target_yaw and target_pitch go together: give both, or neither"),
         (
             "[attention]\nrepeated_seconds = 30",

@@ -1,14 +1,22 @@
 """What `edged doctor` says of a camera, opened the way the daemon opens it."""
 
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
-from support.cameras import TEST_PICTURE, needs_gstreamer
+from support.cameras import TEST_PICTURE, children, needs_gstreamer
+from support.mosquitto import until
 from support.recordings import write_folder, write_video
 
 from edged.capture import examine
 from edged.capture.examine import Look, look_at
 from edged.config import CameraConfig
 from edged.doctor import _camera
+from edged.errors import SourceLost
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +70,7 @@ def test_sharpness_tells_a_scene_in_focus_from_one_that_is_not():
 
     picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     scene = cv2.resize(picture, (1280, 960), interpolation=cv2.INTER_NEAREST)
-    sharp, soft = (examine._judged(image, None, 15) for image in (scene, cv2.GaussianBlur(scene, (0, 0), 40)))
+    sharp, soft = (examine.judged(image, None, 15) for image in (scene, cv2.GaussianBlur(scene, (0, 0), 40)))
     assert sharp.sharpness > 20 * soft.sharpness
     assert "blurred" in soft.advice()[0]
     assert sharp.advice() == []
@@ -85,3 +93,48 @@ def test_recordings_are_opened_too(tmp_path):
     assert "64x48" in _camera("door", CameraConfig(source=f"images://{folder}")).line
     write_video(tmp_path / "b.avi", 0)
     assert _camera("door", CameraConfig(source=f"file://{tmp_path}/b.avi")).verdict == "problem"
+
+
+MNT_DETACH = 2
+
+
+@pytest.fixture
+def dead_mount(tmp_path: Path) -> Iterator[Path]:
+    """A file system that answers no question: FUSE with nobody behind it."""
+    folder, libc = tmp_path / "share", ctypes.CDLL(None, use_errno=True)
+    folder.mkdir()
+    try:
+        server = os.open("/dev/fuse", os.O_RDWR)
+    except OSError as error:
+        pytest.skip(f"no FUSE here: {error.strerror}")
+    options = f"fd={server},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}".encode()
+    if libc.mount(b"edged-test", os.fsencode(folder), b"fuse", 0, options):
+        os.close(server)
+        pytest.skip(f"may not mount: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield folder
+    finally:
+        os.close(server)  # whoever waits is told of an error now
+        libc.umount2(os.fsencode(folder), MNT_DETACH)
+
+
+@pytest.mark.parametrize("source", ["file://{}/a.mp4", "images://{}/pictures"])
+def test_a_recording_on_a_dead_mount_holds_nobody_up(dead_mount, monkeypatch, source):
+    monkeypatch.setattr(examine, "RECORDING_S", 2.0)
+    began = time.monotonic()
+    finding = _camera("door", CameraConfig(source=source.format(dead_mount)))
+    assert time.monotonic() - began < 5
+    assert finding.verdict == "problem"
+    assert "mount it anew" in finding.line
+    assert until(lambda: not children(os.getpid()), 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"), [("'boom', file=sys.stderr", "boom"), ("", "without a word"), ("'[1]'", r"\[1\]")]
+)
+def test_a_look_that_crashes_is_told(tmp_path, monkeypatch, words, reason):
+    script = tmp_path / "script.py"
+    script.write_text(f"import sys; print({words}); sys.exit(3)" if words else "")
+    monkeypatch.setattr(examine, "RECORDING", (examine.sys.executable, str(script)))
+    with pytest.raises(SourceLost, match=reason):
+        look_at(CameraConfig(source="file:///a.mp4"))

@@ -53,7 +53,7 @@ def test_each_profile_tells_what_it_follows():
     cab, room = (payloads[f"camera/{name}/attention"] for name in ("cab", "room"))
     assert {key: cab[key] for key in ATTENTION} == ATTENTION
     assert {key: room[key] for key in ATTENTION} == ATTENTION | {"drowsy": None}, "nobody asked: null, not zero"
-    assert payloads["camera/cab/attention"].keys() == {"v", "ts", *ATTENTION}
+    assert payloads["camera/cab/attention"].keys() == {"v", "ts", "static", *ATTENTION}
     assert {qos for _, _, qos in told.retained} == {0}
 
 

@@ -1,7 +1,13 @@
 """Looks at one camera for a few seconds, the way the daemon would, and says how good its pictures are."""
 
+import json
+import os
+import select
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 
@@ -9,7 +15,7 @@ from edged.capture.camera import FIRST_PICTURE_S
 from edged.capture.feed import Feed
 from edged.capture.feeds import is_recording, open_feed
 from edged.capture.health import figures
-from edged.capture.sources import open_source
+from edged.capture.process import CaptureProcess
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 from edged.types import Image
@@ -25,6 +31,8 @@ BLURRED = 20.0
 """Variance of the Laplacian at 320 pixels' width, under which a scene is out of focus; a wall without marks is, too."""
 FLAT_DEVIATION = 4.0
 SLOW = 0.8
+RECORDING = (sys.executable, "-m", "edged.capture.recording")
+RECORDING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +101,47 @@ def _look_at_feed(feed: Feed, config: CameraConfig) -> Look:
     if image is None:
         raise SourceLost(f"opens, but gives no picture in {FIRST_PICTURE_S:.0f} s; check cable and power")
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
-    return _judged(image, rate, config.fps)
+    return judged(image, rate, config.fps)
 
 
 def _look_at_recording(config: CameraConfig) -> Look:
-    source = open_source(config.source)
+    """In a process of its own: a file on a mount that does not answer hangs whoever opens it."""
     try:
-        if source.skip() is None:
-            raise SourceLost("opens, but holds no picture; record it again")
-        return _judged(source.picture(), None, config.fps)
-    finally:
-        source.close()
+        process = CaptureProcess([*RECORDING, str(os.getpid()), config.source, str(config.fps)])
+    except OSError as error:
+        raise SourceLost(f"no process can be started ({error.strerror})") from None
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    deadline = time.monotonic() + RECORDING_S
+    while (left := deadline - time.monotonic()) > 0 and (not poll.poll(left * 1000) or process.listen()):
+        pass
+    process.end(0.0)
+    told = _told(process.said)
+    if told is None:
+        raise SourceLost(
+            f"does not open within {RECORDING_S:g} s; see whether its disk or network share answers, and mount it anew"
+            if left <= 0
+            else f"cannot be opened ({process.said[-1] if process.said else 'without a word'})"
+        )
+    if "lost" in told:
+        raise SourceLost(str(told["lost"]))
+    return Look(**told)
 
 
-def _judged(image: Image, fps: float | None, wanted_fps: float) -> Look:
+def _told(said: Iterable[str]) -> dict[str, Any] | None:
+    """The one line of JSON among what libraries have to say."""
+    for line in said:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict):
+            return told
+    return None
+
+
+def judged(image: Image, fps: float | None, wanted_fps: float) -> Look:
+    """What a picture shows; `fps` as measured."""
     height, width = image.shape[:2]
     seen = figures(image)
     scale = SHARPNESS_WIDTH / width

@@ -1,18 +1,33 @@
-"""Where frames wait for analysis: one place per camera, the newest frame wins, cameras take turns."""
+"""Where frames wait for analysis: one place per camera, the newest frame wins, cameras share the analysis fairly."""
 
 import threading
 import time
+from collections.abc import Callable
 
 from edged.types import Frame
 
+MOST_LEAD_S = 0.3
+"""A camera that was away makes the others wait for so long at most, and for one frame of its own."""
+
 
 class FrameInbox:
-    """A bounded hand-over between many capture threads and one analysis thread."""
+    """A bounded hand-over between many capture threads and one analysis thread.
 
-    def __init__(self, cameras: list[str]) -> None:
+    What is shared is the analysis' time, not its frames: of the cameras that wait, the one comes next that has had least of
+    it. So a camera that wants less than its share gets all it wants, however many large and crowded pictures the
+    others send. A frame costs the time from its `take` to the next.
+    """
+
+    def __init__(self, cameras: list[str], clock_s: Callable[[], float] = time.monotonic) -> None:
         self._frames: dict[str, Frame | None] = dict.fromkeys(cameras)
         self._dropped: dict[str, int] = dict.fromkeys(cameras, 0)
         self._order = list(cameras)
+        """Of cameras that have had as much, the one that was served longest ago comes first."""
+        self._clock_s = clock_s
+        self._had_s: dict[str, float] = dict.fromkeys(cameras, 0.0)
+        """Of the analysis' time; never less than MOST_LEAD_S behind the others that wait."""
+        self._served: tuple[str, float] | None = None
+        """The camera served last, and when."""
         self._changed = threading.Condition()
         self._closed = False
 
@@ -35,21 +50,36 @@ class FrameInbox:
             return True
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The next camera's newest frame, cameras in turn; None when none comes in time."""
+        """The newest frame of the camera whose turn it is; None when none comes in time."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
+            self._pay()
             while not self._closed:
-                for camera in self._order:
-                    frame = self._frames[camera]
-                    if frame is not None:
-                        self._frames[camera] = None
-                        self._order.remove(camera)
-                        self._order.append(camera)
-                        self._changed.notify_all()
-                        return frame
+                waiting = [camera for camera in self._order if self._frames[camera] is not None]
+                if waiting:
+                    return self._serve(waiting)
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                     return None
         return None
+
+    def _serve(self, waiting: list[str]) -> Frame | None:
+        camera = min(waiting, key=self._had_s.__getitem__)
+        others_s = [self._had_s[name] for name in waiting if name != camera]
+        self._had_s[camera] = max(self._had_s[camera], min(others_s, default=0.0) - MOST_LEAD_S)
+        self._served = camera, self._clock_s()
+        self._order.remove(camera)
+        self._order.append(camera)
+        frame, self._frames[camera] = self._frames[camera], None
+        self._changed.notify_all()
+        return frame
+
+    def _pay(self) -> None:
+        """Book what the last frame has cost."""
+        if self._served is None:
+            return
+        camera, since_s = self._served
+        self._had_s[camera] += max(0.0, self._clock_s() - since_s)
+        self._served = None
 
     def is_empty(self) -> bool:
         """Whether every frame has been taken."""

@@ -42,4 +42,6 @@ def _camera_line(camera: dict[str, Any]) -> str:
         if counts:
             present = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
             line += f"; present: {present or 'nobody'}"
+    if static := camera.get("static_faces"):
+        line += f"; {static} static (pictures of faces)"
     return line

@@ -112,6 +112,10 @@ class CameraConfig(Section):
 DetectorName = Literal["edged", "mtcnn", "retinaface"]
 DETECTORS: tuple[str, ...] = get_args(DetectorName)
 PoseName = Literal["edged", "heatmap", "pnp6"]
+BackendName = Literal["auto", "onnxruntime", "tensorrt"]
+ProviderName = Literal[
+    "CUDAExecutionProvider", "OpenVINOExecutionProvider", "TensorrtExecutionProvider", "XnnpackExecutionProvider"
+]
 
 
 class ModelsConfig(Section):
@@ -127,6 +131,33 @@ class ModelsConfig(Section):
     )
     pose: PoseName = Field("edged", description="What tells where heads point")
     threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
+    backend: BackendName = Field(
+        "auto",
+        description='What runs the models: "onnxruntime", "tensorrt", or by model the faster one of what is there',
+    )
+    dla_core: Annotated[int, Field(ge=0, le=3)] | None = Field(
+        None, description="Core of a Jetson's accelerator (DLA) that TensorRT uses; what it cannot do runs on the GPU"
+    )
+    providers: tuple[ProviderName, ...] = Field(
+        (), description="Execution providers that ONNX Runtime tries before the CPU; TensorRT itself is then not used"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ModelsConfig":
+        if self.dla_core is not None and (self.backend == "onnxruntime" or self.providers):
+            raise ValueError(
+                'dla_core is for TensorRT, which backend = "onnxruntime" and providers leave out: take one of them out'
+            )
+        if self.providers and self.backend == "tensorrt":
+            raise ValueError('providers are for ONNX Runtime: take them out, or set backend = "onnxruntime"')
+        if len(set(self.providers)) < len(self.providers):
+            raise ValueError(f"providers = {list(self.providers)} names one twice")
+        return self
+
+    @property
+    def looks_for_tensorrt(self) -> bool:
+        """Whether engines of TensorRT may take over: not where somebody named the one way to run models."""
+        return self.backend != "onnxruntime" and not self.providers
 
 
 class EventsConfig(Section):
@@ -138,6 +169,9 @@ class EventsConfig(Section):
     encounter_seconds: Seconds = Field(0.5, description="A face seen for less is not an encounter")
     longest_seconds: Annotated[float, Field(ge=10, le=86_400)] = Field(
         600, description="An event that lasts longer is ended"
+    )
+    static_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        60, description="A face that has not moved at all for this long is a picture, and nobody; 0: all are people"
     )
 
 

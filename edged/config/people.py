@@ -28,6 +28,15 @@ class Wants:
         """Whether keypoints and head pose must be read."""
         return self.attention or self.drowsiness
 
+    @property
+    def least_fps(self) -> float:
+        """The slowest rate at which all of it can be told; 0 when any will do."""
+        return max((least for name, least in LEAST_FPS.items() if getattr(self, name)), default=0.0)
+
+    def untold_at(self, fps: float) -> list[str]:
+        """What of it cannot be told from so many pictures a second."""
+        return [name for name, least in LEAST_FPS.items() if getattr(self, name) and fps < least]
+
 
 PROFILES: dict[Profile, Wants] = {
     "entrance": Wants(mask=True, attention=False, drowsiness=False),
@@ -37,6 +46,7 @@ PROFILES: dict[Profile, Wants] = {
 
 LEAST_FPS_FOR_ATTENTION = 2.0
 LEAST_FPS_FOR_DROWSINESS = 5.0
+LEAST_FPS = {"attention": LEAST_FPS_FOR_ATTENTION, "drowsiness": LEAST_FPS_FOR_DROWSINESS}
 
 Enabled = Annotated[bool | None, Field(description="true or false; the camera's profile decides when left out")]
 AlertsPerMinute = Annotated[int, Field(ge=1, le=600, description="A camera's alerts beyond this are stored, not sent")]
@@ -146,10 +156,10 @@ class DrowsinessConfig(Section):
         10, description="How long eyes must be open before a closure is over and done with"
     )
     yawn_ratio: Annotated[float, Field(ge=0.2, le=2)] = Field(
-        0.42, description="Inner lips' distance over their width at a yawn's height, as our landmarks read it"
+        0.5, description="Inner lips' distance over their width at a yawn's height, for a mouth that rests at 0.05"
     )
     yawn_seconds: Annotated[float, Field(ge=0.5, le=5)] = Field(
-        1.5, description="A mouth wide open for this long yawns"
+        2.0, description="A mouth that opens once, at least half as wide as that, for this long yawns"
     )
     yawns: Annotated[int, Field(ge=1, le=20)] = Field(3, description="So many yawns within ten minutes are a reason")
     nod_degrees: Annotated[float, Field(ge=5, le=45)] = Field(10, description="How far a head drops to nod off")

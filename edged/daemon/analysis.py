@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from edged.capture import FrameInbox
@@ -27,6 +27,8 @@ class CameraActivity:
     """Frames that a model could not be run on."""
     counts: Mapping[str, int] | None = None
     attention: Mapping[str, int] | None = None
+    static: int = 0
+    """Pictures of faces, which are in no other count."""
     times: StageTimes | None = None
     age_s: float = 0.0
     """From capture to the end of analysis, for the last frame."""
@@ -35,7 +37,14 @@ class CameraActivity:
 class AnalysisWorker(Worker):
     """One thread for all cameras: the models are shared, and the cores are few."""
 
-    def __init__(self, inbox: FrameInbox, pipelines: Mapping[str, Pipeline], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        inbox: FrameInbox,
+        pipelines: Mapping[str, Pipeline],
+        recorder: Recorder,
+        between_frames: Callable[[], None],
+    ) -> None:
+        """`between_frames` is called before each frame, for what must not change within one."""
         super().__init__("analysis")
         self.problem: str | None = None
         """Why frames cannot be analysed now, or None."""
@@ -43,6 +52,7 @@ class AnalysisWorker(Worker):
         self._inbox = inbox
         self._pipelines = pipelines
         self._recorder = recorder
+        self._between_frames = between_frames
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
         self._last_time_s: dict[str, float] = {}
@@ -59,6 +69,7 @@ class AnalysisWorker(Worker):
             self.beat()
             frame = self._inbox.take(timeout_s=0.5)
             if frame is not None:
+                self._between_frames()
                 self._analyse(frame)
             self._let_time_pass(time.monotonic())
         self._finish("stopped")
@@ -83,6 +94,7 @@ class AnalysisWorker(Worker):
                 faulty=old.faulty,
                 counts=outcome.counts(),
                 attention=outcome.attention_counts(),
+                static=len(outcome.signals.static),
                 times=pipeline.times,
                 age_s=max(0.0, now - frame.time_s),
             )
@@ -116,4 +128,6 @@ class AnalysisWorker(Worker):
         self._recorder.record(outcome.events, outcome.encounters)
         with self._lock:
             old = self._activity[camera]
-            self._activity[camera] = replace(old, counts=outcome.counts(), attention=outcome.attention_counts())
+            self._activity[camera] = replace(
+                old, counts=outcome.counts(), attention=outcome.attention_counts(), static=0
+            )

@@ -7,11 +7,14 @@ import logging
 import time
 from dataclasses import dataclass
 
-from edged.assembly import Models, build_pipeline
+from edged.assembly import Models, build_pipeline, load_models, wanted
+from edged.backends.choice import BackendWorker
+from edged.backends.switch import SwitchingEngine
 from edged.capture import CameraWorker, FrameInbox
 from edged.config import Config
 from edged.daemon.analysis import AnalysisWorker
 from edged.daemon.reporter import Reporter
+from edged.ports import Engine
 from edged.publish import Publisher
 from edged.recorder import Recorder
 from edged.worker import Worker
@@ -63,9 +66,35 @@ class Telling:
     reporter: Reporter
 
 
-def build_watching(config: Config, models: Models, recorder: Recorder) -> Watching:
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The loaded models, each on the CPU, and what finds them a faster backend."""
+
+    models: Models
+    backends: BackendWorker
+
+    def stop(self) -> None:
+        """Stop preparing engines, and give the GPU back; call when analysis has ended. Takes at most two seconds."""
+        if not self.backends.stop(2.0):
+            log.warning("the GPU does not answer; its thread is left behind")
+
+
+def load_inference(config: Config) -> Inference:
+    """What the cameras of the config want. Raise ModelError, naming the remedy, when a model cannot be used."""
+    engines: list[SwitchingEngine] = []
+
+    def switching(engine: Engine) -> Engine:
+        engines.append(SwitchingEngine(engine))
+        return engines[-1]
+
+    models = load_models(config.models, wanted(config), switching)
+    return Inference(models, BackendWorker(config, engines))
+
+
+def build_watching(config: Config, inference: Inference, recorder: Recorder) -> Watching:
     """Cameras, inbox and analysis for every camera of the config."""
+    models = inference.models
     inbox = FrameInbox(list(config.camera))
     pipelines = {camera: build_pipeline(camera, settings, config, models) for camera, settings in config.camera.items()}
     cameras = {camera: CameraWorker(camera, settings, inbox) for camera, settings in config.camera.items()}
-    return Watching(inbox, cameras, AnalysisWorker(inbox, pipelines, recorder))
+    return Watching(inbox, cameras, AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch))

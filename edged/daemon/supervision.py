@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edged import __version__, messages
+from edged.backends.choice import Preparing
 from edged.capture import CameraState
 from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
@@ -68,11 +69,12 @@ class CameraWatch:
         """Publish how many are present, by what the camera's profile follows, when that has changed."""
         wants, now = self.config.camera[camera].wants, self.clock.utc_ms()
         masks, attention = mask_counts(wants, activity), attention_counts(wants, activity)
-        if masks is not None and self._is_news(f"{camera} counts", masks):
-            payload = messages.counts_payload(masks, now)
+        static = activity.static
+        if masks is not None and self._is_news(f"{camera} counts", {**masks, "static": static}):
+            payload = messages.counts_payload(masks, now, static)
             self.retain(messages.camera_counts(camera), messages.encode(payload), COUNTS_QOS)
-        if attention is not None and self._is_news(f"{camera} attention", attention):
-            payload = messages.attention_payload(attention, now)
+        if attention is not None and self._is_news(f"{camera} attention", {**attention, "static": static}):
+            payload = messages.attention_payload(attention, now, static)
             self.retain(messages.camera_attention(camera), messages.encode(payload), COUNTS_QOS)
 
     def _is_news(self, key: str, counts: Mapping[str, int | None]) -> bool:
@@ -123,6 +125,17 @@ def attention_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int
     return {key: count if asked.get(key, wants.attention) else None for key, count in activity.attention.items()}
 
 
+def backend_of(models: Mapping[str, str]) -> str:
+    """What runs them all, or "mixed"."""
+    backends = set(models.values())
+    return backends.pop() if len(backends) == 1 else "mixed"
+
+
+def preparing_of(preparing: Preparing) -> dict[str, object]:
+    """As people are told; in steps of ten percent, as each is published."""
+    return {"model": preparing.model, "step": preparing.step, "percent": int(preparing.part * 10) * 10}
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The daemon's own state, for MQTT, `edged status` and systemd's status line."""
@@ -131,8 +144,8 @@ class Health:
     started_s: float
     clock: Clock
     store: StoreWorker
-    models: Mapping[str, str]
-    """Name and backend of each loaded model."""
+    models: Callable[[], Mapping[str, str]]
+    """Gives the name of each loaded model, and what runs it now."""
 
     def errors(self, watching: Watching, publisher_problem: str | None, reload_problem: str | None) -> list[str]:
         """What is wrong now, one line each, the remedy in it."""
@@ -145,20 +158,23 @@ class Health:
                 problems.append(f"camera {camera} is {state.trouble or state.status}: {state.reason}")
         return [problem for problem in problems if problem]
 
-    def state(self, errors: list[str], outbox: int | None, heat: Heat) -> messages.Payload:
-        """The `state` topic's document."""
+    def state(self, errors: list[str], outbox: int | None, heat: Heat, preparing: Preparing | None) -> messages.Payload:
+        """The `state` topic's document; `preparing` is the model whose engine is being made, and how far that is."""
+        models = self.models()
         return messages.state_payload(
             version=__version__,
             uptime_s=self.clock.monotonic_s() - self.started_s,
             mode="degraded" if errors else "normal",
-            backend="onnxruntime",
-            models=self.models,
+            backend=backend_of(models),
+            models=models,
             clock_ok=self.clock.trusted(),
             outbox=outbox,
             errors=errors,
             at=self.clock.utc_ms(),
             temperature_c=heat.temperature_c,
             throttled=heat.throttled,
+            under_voltage=heat.under_voltage,
+            preparing=None if preparing is None else preparing_of(preparing),
         )
 
     def status(
@@ -196,6 +212,7 @@ class Health:
             "frame_age_ms": round(activity.age_s * 1000, 1),
             "counts": mask_counts(config.wants, activity),
             "attention": attention_counts(config.wants, activity),
+            "static_faces": activity.static,
             "stages_ms": times
             and {stage: round(getattr(times, stage) * 1000, 2) for stage in ("detect", "track", "analyse", "decide")},
         }

@@ -18,7 +18,8 @@ class Events:
 
     def update(self, time_s: float, signals: Signals) -> list[Event]:
         """The events this frame causes, in the order they are to be told."""
-        events: list[Event] = []
+        never_people = [face.track for face in signals.static if face.always]
+        events = [event for kind in self._kinds for event in kind.lives.dismiss(never_people, time_s)]
         if self.mask:
             events += self.mask.update(time_s, signals.masks)
         if self.inattention:
@@ -29,8 +30,11 @@ class Events:
 
     def finish(self, time_s: float, reason: str) -> list[Event]:
         """End everything that is open: the camera is stopping, or its settings change."""
-        kinds = (self.mask, self.inattention, self.drowsiness)
-        return [event for kind in kinds if kind for event in kind.finish(time_s, reason)]
+        return [event for kind in self._kinds for event in kind.finish(time_s, reason)]
+
+    @property
+    def _kinds(self) -> list[MaskEvents | InattentionEvents | DrowsinessEvents]:
+        return [kind for kind in (self.mask, self.inattention, self.drowsiness) if kind]
 
 
 __all__ = ["Events"]

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from edged.types import Box, Event, EventKind, EventPhase, MaskVote, Votes
 
+STATIC = "static"
+"""Why the event of a face ends that turned out to be a picture of one."""
+
 
 @dataclass(frozen=True, slots=True)
 class LifeSettings:
@@ -100,6 +103,10 @@ class EventLives:
                 known.seen = seen
         return ended
 
+    def dismiss(self, tracks: Iterable[int], time_s: float) -> list[Event]:
+        """Forget faces that turned out to be nobody, before `see` takes them for people who left; end their events."""
+        return [event for track in tracks if track in self._known for event in self._let_go(track, time_s, STATIC)]
+
     def told(self, track: int) -> Told | None:
         """What the track's open event said last; None when it has none."""
         opened = self._open.get(track)
@@ -174,14 +181,15 @@ class EventLives:
 
     def _end_absent(self, present: set[int], time_s: float) -> list[Event]:
         """End the events of faces that are gone, and forget those faces."""
-        events = []
-        for track in [track for track in self._known if track not in present]:
-            known = self._known.pop(track)
-            if track in self._open:
-                events.append(self.end(track, min(known.seen.last_seen_s, time_s), "left"))
-            if known.alert:
-                self._gone.append(known)
-        return events
+        absent = [track for track in self._known if track not in present]
+        return [event for track in absent for event in self._let_go(track, time_s, "left")]
+
+    def _let_go(self, track: int, time_s: float, reason: str) -> list[Event]:
+        """Forget one track, but not its alert; end its event, if it has one, as of when the track was last seen."""
+        known = self._known.pop(track)
+        if known.alert:
+            self._gone.append(known)
+        return [self.end(track, min(known.seen.last_seen_s, time_s), reason)] if track in self._open else []
 
     def _set_back(self, time_s: float) -> None:
         """The clock was set back: what lies ahead of it now is taken to be now, or it would never be over."""

@@ -106,6 +106,7 @@ def _violations(happenings: Happenings) -> Report:
         "incorrect": counts["incorrect"],
         "none": counts["none"],
         "held_back": happenings.held_back,
+        "static": happenings.static,
         "first": happenings.listed,
     }
 

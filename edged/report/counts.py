@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged.config import Config
+from edged.events.life import STATIC
 from edged.messages import iso
 from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
 from edged.report.tally import Blocks, Tally
@@ -68,6 +69,8 @@ class Happenings:
     violations: Counter[str] = field(default_factory=Counter)
     held_back: int = 0
     outside: int = 0
+    static: int = 0
+    """Events of pictures of faces, begun before they were known for that: they are in no other count."""
     system: Counter[str] = field(default_factory=Counter)
     incidents: Mapping[str, Incidents] = field(default_factory=lambda: {kind: Incidents() for kind in INCIDENTS})
     unsynced: int = 0
@@ -93,7 +96,7 @@ def list_violations(reader: StoreReader, config: Config, day: date, kind: str = 
     reported = reported_day(config, day, 0)
     for hour in reported.hours:
         for row in reader.events(*hour.span, kind=kind):
-            if reported.is_open(row["started_at"]):
+            if reported.is_open(row["started_at"]) and row["end_reason"] != STATIC:
                 yield _violation(row, reported.zone)
 
 
@@ -124,7 +127,9 @@ def count_events(reader: StoreReader, reported: ReportedDay) -> Happenings:
     for number, hour in enumerate(reported.hours):
         for row in reader.events(*hour.span):
             happenings.unsynced += not row["clock_ok"]
-            if row["kind"] == "system":
+            if row["end_reason"] == STATIC:
+                happenings.static += 1
+            elif row["kind"] == "system":
                 happenings.system[row["state"]] += 1
             elif row["kind"] == "mask":
                 _count_violation(happenings, row, reported)

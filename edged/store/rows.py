@@ -82,6 +82,13 @@ class EncounterRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EncounterRemoved:
+    """What was taken for an encounter was none; without effect when it is not there."""
+
+    encounter_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageMinute:
     """What one camera saw in the minute that begins at `minute`; counts add up when the row is there already."""
 
@@ -127,6 +134,7 @@ Change: TypeAlias = (
     | EventUpdated
     | EventEnded
     | EncounterRow
+    | EncounterRemoved
     | CoverageMinute
     | ReportRow
     | OutboxMessageRow

@@ -18,6 +18,7 @@ from edged.store.rows import (
     Acknowledged,
     Change,
     CoverageMinute,
+    EncounterRemoved,
     EncounterRow,
     EventEnded,
     EventStarted,
@@ -203,8 +204,8 @@ class Store:
                 self._start(change)
             case EventUpdated() | EventEnded():
                 self._update(change)
-            case EncounterRow():
-                self._db.table("encounters").upsert(_encounter_columns(change), pk="encounter_id")
+            case EncounterRow() | EncounterRemoved():
+                self._write_encounter(change)
             case OutboxMessageRow():
                 # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
                 if change.event_id is None or self._is_known(change.event_id):
@@ -229,6 +230,12 @@ class Store:
             del columns["started_at"], columns["clock_ok"]
         assignments = ", ".join(f"{name} = :{name}" for name in columns)
         self._connection.execute(f"UPDATE events SET {assignments} WHERE event_id = :event_id", columns)  # noqa: S608
+
+    def _write_encounter(self, change: EncounterRow | EncounterRemoved) -> None:
+        if isinstance(change, EncounterRow):
+            self._db.table("encounters").upsert(_encounter_columns(change), pk="encounter_id")
+        else:
+            self._connection.execute("DELETE FROM encounters WHERE encounter_id = ?", (change.encounter_id,))
 
     def _is_known(self, event_id: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone()

@@ -121,9 +121,11 @@ def children(pid: int) -> list[int]:
 class RtspServer:
     """A network camera on this machine: `start`, `kill`, `start` again on the same port."""
 
-    def __init__(self, credentials: str | None = None) -> None:
+    def __init__(self, credentials: str | None = None, pictures: Path | None = None) -> None:
+        """`pictures`: a folder of JPEG files named 0000.jpg and so on, to show instead of GStreamer's test picture."""
         self.port = free_port()
-        self._credentials = credentials
+        self._options = ["--credentials", credentials] if credentials else []
+        self._options += ["--pictures", str(pictures)] if pictures else []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -131,8 +133,7 @@ class RtspServer:
         return f"127.0.0.1:{self.port}/door"
 
     def start(self) -> None:
-        command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), str(self.port)]
-        command += [self._credentials] if self._credentials else []
+        command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), str(self.port), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"

@@ -56,6 +56,18 @@ def write_clip(path: Path) -> Path:
     return path
 
 
+def write_pictures(folder: Path) -> Path:
+    """The clip as JPEG files, for what streams a folder: 0000.jpg and so on."""
+    folder.mkdir()
+    reader = cv2.VideoCapture(str(write_clip(folder / "clip.mp4")))
+    number = 0
+    while (read := reader.read())[0]:
+        cv2.imwrite(str(folder / f"{number:04d}.jpg"), read[1])
+        number += 1
+    reader.release()
+    return folder
+
+
 def looped(clip: Path) -> str:
     return f"file://{clip}?loop=1&realtime=1"
 

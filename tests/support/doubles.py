@@ -21,7 +21,7 @@ from edged.types import (
     Votes,
 )
 
-BLACK: Image = np.zeros((48, 64, 3), np.uint8)
+BLACK: Image = np.zeros((480, 640, 3), np.uint8)
 BARE = MaskScores(0.02, 0.03, 0.95)
 WORN = MaskScores(0.95, 0.03, 0.02)
 SPLIT = MaskScores(0.34, 0.33, 0.33)
@@ -82,11 +82,11 @@ class ConstantJudge:
         return [self.scores] * len(boxes)
 
 
-def landmarks_in(box: Box) -> Points:
-    """68 landmarks strewn over a box, the lips apart by MOUTH_RATIO: no yawn."""
+def landmarks_in(box: Box, mouth_ratio: float = MOUTH_RATIO) -> Points:
+    """68 landmarks strewn over a box, the lips apart by `mouth_ratio`; MOUTH_RATIO is no yawn."""
     spread = np.array([[k % 9 / 8, k // 9 / 8] for k in range(68)])
     spread[60], spread[64] = (0.3, 0.8), (0.7, 0.8)
-    apart = MOUTH_RATIO * 0.4 / 3
+    apart = mouth_ratio * 0.4 / 3
     for upper, lower in ((61, 67), (62, 66), (63, 65)):
         spread[upper], spread[lower] = (0.5, 0.8 - apart), (0.5, 0.8 + apart)
     return (spread * (box.width, box.height) + (box.x1, box.y1)).astype(np.float32)
@@ -97,10 +97,11 @@ class BoxLandmarks:
 
     def __init__(self) -> None:
         self.batches: list[list[Detection]] = []
+        self.mouth_ratio = MOUTH_RATIO
 
     def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
         self.batches.append(list(detections))
-        return [Landmarks(landmarks_in(face.box), np.ones(68, np.float32)) for face in detections]
+        return [Landmarks(landmarks_in(face.box, self.mouth_ratio), np.ones(68, np.float32)) for face in detections]
 
 
 class ConstantPose:

@@ -1,8 +1,10 @@
-"""A real RTSP server that shows GStreamer's test picture: `/usr/bin/python3 rtsp_server.py PORT [USER:PASSWORD]`.
+"""A real RTSP server, which shows GStreamer's test picture or the JPEG files of a folder, again and again.
 
-Run by the system's Python, which has GStreamer's bindings; it prints "ready" once it listens, and serves at /door.
+Run as `/usr/bin/python3 rtsp_server.py PORT [--credentials USER:PASSWORD] [--pictures FOLDER]` by the system's Python, which
+has GStreamer's bindings. It prints "ready" once it listens, and serves at /door.
 """
 
+import argparse
 import sys
 
 import gi
@@ -11,22 +13,31 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
-LAUNCH = (
-    "( videotestsrc is-live=true ! video/x-raw,width=640,height=360,framerate=15/1 "
-    "! x264enc tune=zerolatency key-int-max=15 speed-preset=ultrafast ! rtph264pay name=pay0 pt=96 )"
+TEST_PICTURE = "videotestsrc is-live=true ! video/x-raw,width=640,height=360,framerate=15/1"
+PICTURES = (
+    "multifilesrc location={}/%04d.jpg loop=true caps=image/jpeg,framerate={}/1 "
+    "! jpegdec ! videoconvert ! video/x-raw,format=I420"
 )
+FPS = 15
+STREAM = "x264enc tune=zerolatency key-int-max=15 speed-preset=ultrafast ! rtph264pay name=pay0 pt=96"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port")
+    parser.add_argument("--credentials")
+    parser.add_argument("--pictures")
+    arguments = parser.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service(sys.argv[1])
+    server.set_service(arguments.port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH)
+    shown = PICTURES.format(arguments.pictures, FPS) if arguments.pictures else TEST_PICTURE
+    factory.set_launch(f"( {shown} ! {STREAM} )")
     factory.set_shared(True)
-    if len(sys.argv) > 2:
-        user, _, password = sys.argv[2].partition(":")
+    if arguments.credentials:
+        user, _, password = arguments.credentials.partition(":")
         guard, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "viewer")
         guard.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)

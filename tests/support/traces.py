@@ -12,7 +12,8 @@ OPEN_RATIO, SHUT_RATIO = 0.30, 0.09
 LOWERED = 0.62
 """How far lids stand apart when the eyes look down, as a share of usual."""
 
-TALKING_HZ = 3.7
+SHUT_MOUTH, YAWNING = 0.05, 0.9
+"""The lips' ratio."""
 
 Spans = Sequence[tuple[float, float]]
 
@@ -34,6 +35,55 @@ class Move:
         return max(0.0, min(1.0, rising, falling))
 
 
+def yawning(since_s: float, left_s: float) -> float:
+    """How far a mouth is open in a yawn, 0 to 1: it opens within a second and shuts in less."""
+    share = max(0.0, min(since_s / 1.0, left_s / 0.6, 1.0))
+    return math.sin(share * math.pi / 2) ** 2
+
+
+def talking(since_s: float, left_s: float) -> float:
+    """Three to six syllables a second, some wider than others, with a breath every three seconds."""
+    turns = 4.5 * since_s - 0.65 * math.cos(2 * math.pi * 0.37 * since_s)
+    wide = 0.55 + 0.45 * math.sin(2 * math.pi * 0.83 * since_s)
+    return 0.0 if since_s % 3 > 2.6 else wide * (0.5 - 0.5 * math.cos(2 * math.pi * turns))
+
+
+def laughing(since_s: float, left_s: float) -> float:
+    """Bouts of a second and a half, each wide open at once, shaken by a "ha" every 0.21 s (Provine and Yong 1991) and
+    dying away; half a second of breath, with a smile, between them.
+    """
+    bout, at_s = divmod(since_s, 2.1)
+    if at_s > 1.6:
+        return 0.12 * min(1.0, left_s / 0.3)
+    shaken = 0.5 - 0.5 * math.cos(2 * math.pi * at_s / (0.21 + 0.02 * math.sin(2 * bout)))
+    return (0.35 + 0.5 * shaken) * (1 - 0.4 * at_s) * min(1.0, at_s / 0.15, left_s / 0.3)
+
+
+NOTES = (0.5, 0.4, 1.8, 0.6, 2.4, 0.3, 0.7, 3.0, 0.4)
+
+
+def singing(since_s: float, left_s: float) -> float:
+    """Short notes and long ones, a quarter of a second apart, up to as wide as a yawn."""
+    at_s = since_s % (sum(NOTES) + 0.25 * len(NOTES))
+    for number, note in enumerate(NOTES):
+        if at_s < note:
+            return (0.45 + 0.5 * (number % 3 / 2)) * min(1.0, at_s / 0.1, (note - at_s) / 0.1, left_s / 0.1)
+        at_s -= note
+        if at_s < 0.25:
+            break
+        at_s -= 0.25
+    return 0.05
+
+
+def chewing(since_s: float, left_s: float) -> float:
+    """Once or twice a second, with a bite in between."""
+    bite = 0.9 if since_s % 8 < 0.6 else 0.35
+    return bite * math.sin(math.pi * 1.4 * since_s) ** 2
+
+
+MOUTHS = {"talks": talking, "laughs": laughing, "sings": singing, "chews": chewing, "yawns": yawning}
+
+
 @dataclass(frozen=True)
 class Script:
     """What one person does, in seconds from the start. Spans are closed at their start and open at their end."""
@@ -44,7 +94,9 @@ class Script:
     """Eyes look down, the head does not."""
     yawns: Spans = ()
     talks: Spans = ()
-    """The mouth opens wide and shuts, several times a second."""
+    laughs: Spans = ()
+    sings: Spans = ()
+    chews: Spans = ()
     moves: Sequence[Move] = ()
     unseen: Spans = ()
     """Face out of sight."""
@@ -69,6 +121,9 @@ class Script:
             lowered=[*self.lowered, *later(other.lowered)],
             yawns=[*self.yawns, *later(other.yawns)],
             talks=[*self.talks, *later(other.talks)],
+            laughs=[*self.laughs, *later(other.laughs)],
+            sings=[*self.sings, *later(other.sings)],
+            chews=[*self.chews, *later(other.chews)],
             moves=[*self.moves, *(replace(m, start=m.start + by, end=m.end + by) for m in other.moves)],
             unseen=[*self.unseen, *later(other.unseen)],
             hidden=[*self.hidden, *later(other.hidden)],
@@ -117,10 +172,12 @@ class Camera:
         return Face(track, scores, pose=self.pose(script, time_s), eyes=self.eyes(script, time_s), mouth_ratio=mouth)
 
     def mouth(self, script: Script, time_s: float) -> float:
-        ratio = 0.9 if within(script.yawns, time_s) else 0.1
-        if within(script.talks, time_s):
-            ratio = 0.4 - 0.4 * math.cos(2 * math.pi * TALKING_HZ * time_s)
-        return max(0.0, ratio + self.wobble(0.03))
+        opening = 0.0
+        for name, move in MOUTHS.items():
+            for start, end in getattr(script, name):
+                if start <= time_s < end:
+                    opening = max(opening, move(time_s - start, end - time_s))
+        return max(0.0, SHUT_MOUTH + (YAWNING - SHUT_MOUTH) * opening + self.wobble(0.03))
 
     def pose(self, script: Script, time_s: float) -> HeadPose:
         yaw, pitch = script.usual

@@ -1,0 +1,213 @@
+"""Tells pictures of faces (a portrait on the wall, a poster, a dummy) from people: at one place, they look the same for long.
+
+Boxes only say which place is meant: a detector's trembling, some hundredths of a face, is as much as somebody who sits
+still moves in ten seconds. Pixels say whether anything has changed. One second's looks at the place are averaged, and held
+against what it looked like when it last changed. In noise, flicker, compression and with a camera that trembles, pictures
+of faces kept a likeness of 0.97 and more, large ones of 0.99; people who sat, drove or held their eyes shut fell below
+that within some seconds. A face on a screen that plays a film moves, and is taken for a person.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from edged.analyse.look import Look, blended, likeness, look_at
+from edged.types import Box, Image, StaticFace, Track
+
+LOOK_EVERY_S = 0.2
+BLOCK_S = 1.0
+"""The looks of so long are averaged into one."""
+LONGEST_BLOCK_S = 3.0
+"""Of a block that took longer, for want of looks, no more than this counts as stillness."""
+SAME, SAME_SMALL = 0.99, 0.97
+"""Likeness from which a place looks the very same; faces under SMALL pixels are noisier."""
+SMALL = 60.0
+SETBACK_S = 5.0
+"""One block that looks different takes away so much stillness; two in a row all of it."""
+SAME_AT_ONCE = 0.9
+"""The same for one single look at a place that is known well."""
+SAME_PLACE, SAME_SIZE = 0.25, 1.3
+"""A face further from its place than this share of its side, or larger or smaller by this factor, has left it."""
+CHANGES = 4
+"""Blocks in a row that differ from each other make a picture a person; as many that are alike are a new light."""
+MOVED_FACTOR = 5.0
+"""A face that was seen to move or change must be still so many times longer: it is somebody, most likely."""
+FRESH_S = 1.0
+"""A face that comes to a place, or to rest there, later than this after it was first seen has moved before."""
+WORTH_S = 4.0
+"""A place where a face was still for less is not remembered when the face is gone."""
+MOST_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StaticSettings:
+    """When a face is a picture; see `[events]` in the config."""
+
+    seconds: float = 60.0
+    largest_face: float = math.inf
+    """Faces with a shorter side of so many pixels or more are always people."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place in the picture where a face came to rest, whoever's it is; `track` is the face that is there now."""
+
+    box: Box
+    track: int | None
+    joined_s: float
+    seen_s: float
+    moved: bool
+    static: bool = False
+    since_s: float = 0.0
+    """Since when the present face is known to be still."""
+    still_s: float = 0.0
+    reference: Look | None = None
+    """What it looked like when it last changed."""
+    known: Look | None = None
+    """What it looks like as a picture of a face, once that was found out."""
+    previous: Look | None = None
+    changes: int = 0
+    alike: int = 0
+    looks: list[Look] = field(default_factory=list)
+    block_s: float = 0.0
+    """When the present block began."""
+
+    @property
+    def same(self) -> float:
+        return SAME if self.box.side >= SMALL else SAME_SMALL
+
+    def join(self, track: Track, time_s: float, image: Image) -> None:
+        """A face is here now. Where a picture is known to be, one look tells whether it is that."""
+        self.track, self.joined_s, self.seen_s = track.id, time_s, time_s
+        self._begin_block(time_s)
+        if self.known is None:
+            return
+        look = look_at(image, self.box)
+        self.static = look is not None and likeness(look, self.known) >= SAME_AT_ONCE
+        self.since_s, self.changes, self.alike = time_s, 0, 0
+        if not self.static:
+            self.reference, self.still_s = None, 0.0
+
+    def leave(self) -> None:
+        self.track, self.static = None, False
+
+    def see(self, time_s: float, image: Image, needed_s: float) -> None:
+        """Take in one frame. `needed_s`: how long a face must be still."""
+        if not 0 <= time_s - self.block_s <= LONGEST_BLOCK_S:  # out of sight for long, or the clock was set back
+            self._begin_block(time_s)
+        elif self.looks and time_s - self.seen_s < LOOK_EVERY_S * 0.95:
+            return
+        self.seen_s = time_s
+        if (look := look_at(image, self.box)) is not None:
+            self.looks.append(look)
+        if self.looks and time_s - self.block_s >= BLOCK_S:
+            self._judge(blended(self.looks), time_s, needed_s)
+            self._begin_block(time_s)
+
+    def is_remembered(self, time_s: float, seconds: float) -> bool:
+        """Whether it is worth keeping with nobody in it."""
+        return self.known is not None or (self.still_s >= WORTH_S and 0 <= time_s - self.seen_s <= seconds)
+
+    def _begin_block(self, time_s: float) -> None:
+        self.looks, self.block_s = [], time_s
+
+    def _judge(self, look: Look, time_s: float, needed_s: float) -> None:
+        if self.known is not None and likeness(look, self.known) >= self.same:
+            self._found_static(look, self.block_s)
+        elif self.static:
+            self._doubt(look)
+        elif self.reference is not None and likeness(look, self.reference) >= self.same:
+            self.changes = 0
+            self.still_s += min(time_s - self.block_s, LONGEST_BLOCK_S)
+            if self.still_s >= needed_s * (MOVED_FACTOR if self.moved else 1.0):
+                self._found_static(look, self.since_s)
+        elif self.reference is not None and self.changes == 0:
+            self.changes, self.still_s = 1, max(0.0, self.still_s - SETBACK_S)
+        else:
+            self.moved = self.moved or self.reference is not None
+            self.changes = 0
+            self.reference, self.still_s, self.since_s = look, 0.0, self.block_s
+        self.previous = look
+
+    def _found_static(self, look: Look, since_s: float) -> None:
+        """It follows the light: what it looks like now counts from now on."""
+        if not self.static:
+            self.static, self.since_s = True, since_s
+        self.known, self.changes, self.alike = look, 0, 0
+
+    def _doubt(self, look: Look) -> None:
+        """A picture looks different: the light has changed when it stays so, and it lives when it goes on changing."""
+        if self.previous is not None and likeness(look, self.previous) >= self.same:
+            self.alike, self.changes = self.alike + 1, 0
+        else:
+            self.changes, self.alike = self.changes + 1, 0
+        if self.alike >= CHANGES:
+            self._found_static(look, self.since_s)
+        elif self.changes >= CHANGES:
+            self.static, self.moved, self.reference, self.still_s = False, True, look, 0.0
+            self.since_s = self.block_s
+
+
+class StaticFaces:
+    """One camera's pictures of faces. It remembers where they are while the camera runs, at most `MOST_PLACES` of them."""
+
+    def __init__(self, settings: StaticSettings | None = None) -> None:
+        self._settings = settings or StaticSettings()
+        self._places: list[_Place] = []
+        self._shape: tuple[int, ...] = ()
+
+    def update(self, time_s: float, image: Image, tracks: Sequence[Track]) -> tuple[StaticFace, ...]:
+        """Those of `tracks` that are no people; one that is out of sight for a moment stays what it was."""
+        if image.shape[:2] != self._shape:
+            self._shape, self._places = image.shape[:2], []
+        present = {track.id: track for track in tracks}
+        for place in self._places:
+            track = present.get(place.track) if place.track is not None else None
+            if place.track is not None and (track is None or not _is_at(place.box, track.box)):
+                place.leave()
+        inhabited = {place.track: place for place in self._places if place.track is not None}
+        for track in tracks:
+            if track.detection is None or track.box.side >= self._settings.largest_face:
+                continue
+            place = inhabited.get(track.id) or self._settle(track, time_s, image)
+            inhabited[track.id] = place
+            place.see(time_s, image, self._settings.seconds)
+        self._forget(time_s)
+        return tuple(_told(place, present[track_id]) for track_id, place in inhabited.items() if place.static)
+
+    def _settle(self, track: Track, time_s: float, image: Image) -> _Place:
+        """The place where a face is now: a remembered one that is free, else a new one."""
+        free = [place for place in self._places if place.track is None and _is_at(place.box, track.box)]
+        place = min(free, key=lambda place: _distance(place.box, track.box), default=None)
+        if place is None:
+            moved = time_s - track.first_seen_s > FRESH_S
+            place = _Place(track.box, track.id, time_s, time_s, moved)
+            self._places.append(place)
+        place.join(track, time_s, image)
+        return place
+
+    def _forget(self, time_s: float) -> None:
+        """Drop what is not worth keeping, and the longest unseen beyond what is kept."""
+        kept = [p for p in self._places if p.track is not None or p.is_remembered(time_s, self._settings.seconds)]
+        empty = [place for place in kept if place.track is None]
+        if len(empty) > MOST_PLACES:
+            by_worth: Callable[[_Place], tuple[bool, float]] = lambda place: (place.known is not None, place.seen_s)  # noqa: E731
+            worst = {id(place) for place in sorted(empty, key=by_worth)[:-MOST_PLACES]}
+            kept = [place for place in kept if id(place) not in worst]
+        self._places = kept
+
+
+def _told(place: _Place, track: Track) -> StaticFace:
+    since_s = max(place.since_s, place.joined_s)
+    return StaticFace(track.id, track.box, always=since_s - track.first_seen_s <= FRESH_S)
+
+
+def _is_at(place: Box, box: Box) -> bool:
+    ratio = max(box.side, 1.0) / max(place.side, 1.0)
+    return _distance(place, box) <= SAME_PLACE and 1 / SAME_SIZE <= ratio <= SAME_SIZE
+
+
+def _distance(place: Box, box: Box) -> float:
+    """Of the centres, the larger of both directions, in sides of the place."""
+    (x1, y1), (x2, y2) = place.centre, box.centre
+    return max(abs(x1 - x2), abs(y1 - y2)) / max(place.side, 1.0)
