@@ -151,7 +151,7 @@ def build_pipeline(
     sure = SURE_SCORES[config.models.detector]
     return Pipeline(
         camera=camera,
-        detector=models.detector,
+        detector=_detector(settings, config.models, models),
         tracker=Tracker(TrackerSettings(new_score=sure, high_score=sure - WEAKER_BY, lost_seconds=events.lost_seconds)),
         analyser=Analyser(
             models.judge,
@@ -170,6 +170,15 @@ def _static_faces(settings: CameraConfig, seconds: float) -> StaticFaces:
     """Whose eyes are read is never a picture, however still: somebody who does not wake up must not be forgotten."""
     largest = settings.drowsiness.smallest_face if settings.wants.drowsiness else math.inf
     return StaticFaces(StaticSettings(seconds, largest))
+
+
+def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> Detector:
+    """The shared detector, or for a camera that looks for faces of another size one of its own on the same engines."""
+    if settings.smallest_face is None:
+        return models.detector
+    return make_detector(
+        config.detector, models.engines.__getitem__, Wanted(settings.smallest_face, config.least_score)
+    )
 
 
 def _smoother(settings: CameraConfig) -> Smoother:

@@ -1,10 +1,14 @@
 """What the config becomes: the lens behind turned and cut pictures, and which models are loaded for which profiles."""
 
+import numpy as np
 import pytest
 from support.doubles import BARE, BoxLandmarks, ConstantEyes, ConstantJudge, ConstantPose, ScriptedDetector
 
 from edged.assembly import EVERYTHING, MASK_ONLY, Models, build_pipeline, lens_maker, model_names, wanted
 from edged.config import CameraConfig, Config, ModelsConfig, Wants
+from edged.detect import AnchorFreeDetector
+from edged.detect.canvas import WorkingSize
+from edged.errors import ModelError
 from edged.types import Lens
 
 SOURCE = "file:///x.mp4"
@@ -91,3 +95,35 @@ def test_faces_are_read_from_the_smallest_size_that_anything_asks_for(keys, smal
     assert pipeline.analyser.settings.smallest_landmarks == smallest
     offline = build_pipeline("door", camera(**keys), Config(), everything(), every_frame=True)
     assert offline.analyser.settings.smallest_landmarks == 0
+
+
+# --- the detector
+
+
+class Seen:
+    """An engine that remembers the size of the largest picture it was given, and gives up there."""
+
+    name, backend = "detector", "test"
+
+    def __init__(self) -> None:
+        self.longest = 0
+
+    def run(self, inputs):
+        self.longest = max(self.longest, *(size for array in inputs.values() for size in array.shape))
+        raise ModelError("seen enough")
+
+
+def longest_side_seen(**keys: object) -> int:
+    engine = Seen()
+    shared = AnchorFreeDetector(engine, WorkingSize(1280, 32 / 24), 0.35)
+    models = Models(shared, ConstantJudge(BARE), {"detector": engine}, {})
+    pipeline = build_pipeline("door", camera(**keys), Config(), models)
+    with pytest.raises(ModelError):
+        pipeline.detector.detect(np.zeros((480, 640, 3), np.uint8))
+    return engine.longest
+
+
+def test_a_camera_that_looks_for_large_faces_only_looks_at_a_smaller_picture():
+    usual, close = longest_side_seen(), longest_side_seen(smallest_face=96)
+    assert usual > 640
+    assert close == pytest.approx(usual / 4, rel=0.2)

@@ -42,6 +42,9 @@ class CameraConfig(Section):
         (0.0, 0.0, 1.0, 1.0), description="Part of the picture to watch: left, top, right, bottom, from 0 to 1"
     )
     fps: Annotated[float, Field(ge=0.5, le=120)] = Field(15, description="Most pictures analysed a second")
+    smallest_face: Annotated[float, Field(ge=12, le=2000)] | None = Field(
+        None, description="Smallest face looked for in this camera's pictures, in pixels; none: that of [models]"
+    )
     stall_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
         5, description="No picture for this long is a stalled camera"
     )
