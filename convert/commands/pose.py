@@ -44,7 +44,9 @@ def train_pose_heatmap(data: Path, **choice: Any) -> None:
 
 @click.command("export-pose")
 @export_options
-@click.option("--heatmap-run", type=ExistingFolder, help="The --out folder of train-pose-heatmap; none keeps that model.")
+@click.option(
+    "--heatmap-run", type=ExistingFolder, help="The --out folder of train-pose-heatmap; none keeps that model."
+)
 def export_pose(data: Path, run: Path, heatmap_run: Path | None, engines: Path) -> None:
     """Write the learned poses, and record their hashes and figures."""
     from convert.pose import export
