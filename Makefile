@@ -36,7 +36,7 @@ lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-contract-wheels: setup ## Fetch the real TensorRT bindings and PyCUDA's sources that the tests hold our backend against
+contract-wheels: setup ## Fetch the real TensorRT bindings, PyCUDA and picamera2 that the tests hold our code against
 	@$(BIN)/python -m tests.support.contract_wheels .cache/contract-wheels
 
 faults: setup ## Run the long fault tests: kills, outages, full disks (about 15 minutes)

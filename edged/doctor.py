@@ -1,32 +1,38 @@
 """Examines everything the daemon needs, one line each: what is there, what is wrong, what to do about it."""
 
 import os
-import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edged.assembly import model_names, wanted
 from edged.backends.inventory import EngineState, engine_states
+from edged.capture.asking import ask
 from edged.capture.examine import look_at
+from edged.capture.process import die_with_us
 from edged.clock import SystemClock
 from edged.config import CameraConfig, Config, ModelsConfig
 from edged.config.source import redact
 from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
-from edged.errors import EdgedError, SourceLost
+from edged.errors import EdgedError, SourceLost, StoreError
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
 from edged.inference.tensorrt.binding import jetson_release
 from edged.publish import probe_broker
 from edged.selftest import describe_gpu
-from edged.store.recovery import is_sound
+from edged.store.condition import Place
 
 CAMERAS_AT_ONCE = 4
 LEAST_FREE_BYTES = 200_000_000
+CONDITION = (sys.executable, "-m", "edged.store.condition")
+PLACE_S = 10.0
+SOUNDNESS_S = 120.0
+"""SQLite reads the whole database, from a slow card in the worst case."""
 SAFE_SQLITE = (3, 51, 3)
 
 Verdict = Literal["ok", "warning", "problem"]
@@ -44,25 +50,28 @@ class Finding:
 def examine(config: Config) -> Iterator[Finding]:
     """Look at the whole machine; findings come as they are made."""
     yield Finding("board", "ok", f"{device_model()}, {os.cpu_count()} cores, known as {device_id(config.device.id)}")
-    yield from _models(config)
+    store, store_answers = _store(config.store.path)
+    yield from _models(config, store_answers)
     if not config.camera:
         yield Finding("cameras", "problem", "none is configured; add a table like [camera.door] with a source")
     with ThreadPoolExecutor(CAMERAS_AT_ONCE) as pool:
         yield from pool.map(_camera, config.camera.keys(), config.camera.values())
-    yield from _store(config.store.path)
+    yield from store
     yield _broker(config)
     yield _clock(config)
     yield _systemd()
 
 
-def _models(config: Config) -> Iterator[Finding]:
+def _models(config: Config, store_answers: bool = True) -> Iterator[Finding]:
+    """Engines lie beside the database: where that does not answer, nobody looks for them."""
     try:
         manifest = load_manifest(default_engines_dir())
     except EdgedError as error:
         yield Finding("models", "problem", str(error))
         return
     yield _tensorrt(config.models)
-    states = engine_states(manifest, config) if config.models.looks_for_tensorrt else {}
+    looks = store_answers and config.models.looks_for_tensorrt
+    states = engine_states(manifest, config) if looks else {}
     for name in model_names(config.models, wanted(config)):
         yield _model(manifest, name, states.get(name), config.models)
 
@@ -126,31 +135,52 @@ def _camera(name: str, config: CameraConfig) -> Finding:
     return Finding(f"camera {name}", "warning" if advice else "ok", line)
 
 
-def _store(path: Path) -> Iterator[Finding]:
-    folder = next((parent for parent in path.parents if parent.exists()), Path("/"))
-    if not os.access(folder, os.W_OK):
-        yield Finding(
-            "store", "problem", f"{folder}: not writable for this user; run as edged, or `chown edged {folder}`"
-        )
-    elif path.exists():
-        verdict: Verdict = "ok" if is_sound(path) else "problem"
-        yield Finding(
-            "store",
-            verdict,
-            f"{path}: " + ("ok" if verdict == "ok" else "damaged; restarting the daemon restores a backup"),
-        )
-    else:
-        yield Finding("store", "ok", f"{path}: will be made by `edged run`")
-    free = shutil.disk_usage(folder).free
-    enough = free >= LEAST_FREE_BYTES
+def _store(path: Path) -> tuple[list[Finding], bool]:
+    """The database, its disk and SQLite, and whether the disk answers."""
+    try:
+        place = Place(**_told_of_store("place", path, PLACE_S))
+        store = _database(path, place)
+    except StoreError as error:
+        return [Finding("store", "problem", str(error)), *_sqlite()], False
+    enough = place.free_bytes >= LEAST_FREE_BYTES
     remedy = "" if enough else "; free some space or lower store.retention_days"
-    yield Finding("disk", "ok" if enough else "problem", f"{free / 1e9:.1f} GB free in {folder}{remedy}")
-    if sqlite3.sqlite_version_info < SAFE_SQLITE:
-        yield Finding(
-            "sqlite",
-            "ok",
-            f"{sqlite3.sqlite_version}: older than 3.51.3; never write to the database beside the daemon",
-        )
+    free = f"{place.free_bytes / 1e9:.1f} GB free in {place.folder}{remedy}"
+    return [store, Finding("disk", "ok" if enough else "problem", free), *_sqlite()], True
+
+
+def _database(path: Path, place: Place) -> Finding:
+    """The database in its folder. Raise StoreError when its disk stops answering meanwhile."""
+    if not place.writable:
+        line = f"{place.folder}: not writable for this user; run as edged, or `chown edged {place.folder}`"
+        return Finding("store", "problem", line)
+    if not place.exists:
+        return Finding("store", "ok", f"{path}: will be made by `edged run`")
+    if _told_of_store("soundness", path, SOUNDNESS_S)["sound"]:
+        return Finding("store", "ok", f"{path}: ok")
+    return Finding("store", "problem", f"{path}: damaged; restarting the daemon restores a backup")
+
+
+def _told_of_store(question: str, path: Path, patience_s: float) -> dict[str, Any]:
+    """Ask in a process of its own: a disk that does not answer hangs that one. Raise StoreError, naming the remedy."""
+    remedy = "see whether its disk or network share answers, and mount it anew"
+    try:
+        answer = ask(die_with_us([*CONDITION, question, str(path)]), patience_s)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be examined: no process can be started ({error.strerror})") from None
+    if answer.told is None:
+        if answer.late:
+            raise StoreError(f"{path}: does not answer within {patience_s:g} s; {remedy}")
+        raise StoreError(f"{path}: cannot be examined ({answer.last_words})")
+    if "lost" in answer.told:
+        raise StoreError(f"{path}: cannot be examined ({answer.told['lost']}); {remedy}, or run it as edged's user")
+    return answer.told
+
+
+def _sqlite() -> list[Finding]:
+    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        return []
+    line = f"{sqlite3.sqlite_version}: older than 3.51.3; never write to the database beside the daemon"
+    return [Finding("sqlite", "ok", line)]
 
 
 def _broker(config: Config) -> Finding:

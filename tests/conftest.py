@@ -1,9 +1,13 @@
-"""What every test may ask for: the long forms of the fault tests run only with --long."""
+"""What every test may ask for: the long forms of the fault tests (only with --long), shared data, a dead mount."""
 
+import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+MNT_DETACH = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,3 +33,23 @@ def shared() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"no {path}/data: set EDGED_SHARED to the folder that holds data/")
     return path
+
+
+@pytest.fixture
+def dead_mount(tmp_path: Path) -> Iterator[Path]:
+    """A file system that answers no question: FUSE with nobody behind it."""
+    folder, libc = tmp_path / "share", ctypes.CDLL(None, use_errno=True)
+    folder.mkdir()
+    try:
+        server = os.open("/dev/fuse", os.O_RDWR)
+    except OSError as error:
+        pytest.skip(f"no FUSE here: {error.strerror}")
+    options = f"fd={server},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}".encode()
+    if libc.mount(b"edged-test", os.fsencode(folder), b"fuse", 0, options):
+        os.close(server)
+        pytest.skip(f"may not mount: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield folder
+    finally:
+        os.close(server)  # whoever waits is told of an error now
+        libc.umount2(os.fsencode(folder), MNT_DETACH)

@@ -1,10 +1,7 @@
 """What `edged doctor` says of a camera, opened the way the daemon opens it."""
 
-import ctypes
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,29 +90,6 @@ def test_recordings_are_opened_too(tmp_path):
     assert "64x48" in _camera("door", CameraConfig(source=f"images://{folder}")).line
     write_video(tmp_path / "b.avi", 0)
     assert _camera("door", CameraConfig(source=f"file://{tmp_path}/b.avi")).verdict == "problem"
-
-
-MNT_DETACH = 2
-
-
-@pytest.fixture
-def dead_mount(tmp_path: Path) -> Iterator[Path]:
-    """A file system that answers no question: FUSE with nobody behind it."""
-    folder, libc = tmp_path / "share", ctypes.CDLL(None, use_errno=True)
-    folder.mkdir()
-    try:
-        server = os.open("/dev/fuse", os.O_RDWR)
-    except OSError as error:
-        pytest.skip(f"no FUSE here: {error.strerror}")
-    options = f"fd={server},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}".encode()
-    if libc.mount(b"edged-test", os.fsencode(folder), b"fuse", 0, options):
-        os.close(server)
-        pytest.skip(f"may not mount: {os.strerror(ctypes.get_errno())}")
-    try:
-        yield folder
-    finally:
-        os.close(server)  # whoever waits is told of an error now
-        libc.umount2(os.fsencode(folder), MNT_DETACH)
 
 
 @pytest.mark.parametrize("source", ["file://{}/a.mp4", "images://{}/pictures"])

@@ -27,8 +27,10 @@ CONFIG = Config(
         )
     },
 )
-COUNTS = messages.counts_payload({"correct": 4, "incorrect": 3, "none": 2, "uncertain": 1}, 0)
-ATTENTION = messages.attention_payload({"present": 5, "attentive": 2, "away": 1, "drowsy": 4, "unknown": 3}, 0)
+COUNTS = messages.counts_payload({"correct": 4, "incorrect": 3, "none": 2, "uncertain": 1}, 0, static=6)
+ATTENTION = messages.attention_payload(
+    {"present": 5, "attentive": 2, "away": 1, "drowsy": 4, "unknown": 3}, 0, static=7
+)
 STATE = messages.state_payload(
     version="1", uptime_s=9.6, mode="normal", backend="cpu", models={}, clock_ok=True, outbox=7, errors=[], at=0
 )
@@ -61,7 +63,7 @@ def rendered(name: str, payload: dict[str, Any]) -> str:
 
 def test_every_unique_id_is_unique_and_fit_for_home_assistant() -> None:
     identities = [component["unique_id"] for component in components().values()]
-    assert len(set(identities)) == len(identities) == 4 + 7 * 2 + (7 + 3) + (2 + 1 + 4)
+    assert len(set(identities)) == len(identities) == 4 + 8 * 2 + (8 + 3) + (3 + 1 + 4)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]+", identity) for identity in [*identities, *components()])
 
 
@@ -99,6 +101,15 @@ def test_counts_come_out_of_the_payload(key: str, value: str) -> None:
 )
 def test_attention_comes_out_of_the_payload(name: str, value: str) -> None:
     assert rendered(name, ATTENTION) == value
+
+
+@pytest.mark.parametrize(("camera", "payload", "value"), [("door", COUNTS, "6"), ("cab", ATTENTION, "7")])
+def test_pictures_of_faces_stand_apart_from_the_people(camera: str, payload: dict[str, Any], value: str) -> None:
+    sensor = components()[f"{camera}_static"]
+    assert sensor["entity_category"] == "diagnostic"
+    assert sensor["state_topic"].endswith("/counts" if camera == "door" else "/attention")
+    assert rendered(f"{camera}_static", payload) == value
+    assert "entity_category" not in components()[f"{camera}_present"]
 
 
 def test_cameras_are_announced_with_what_their_profile_follows_and_no_more() -> None:

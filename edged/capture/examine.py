@@ -1,21 +1,17 @@
 """Looks at one camera for a few seconds, the way the daemon would, and says how good its pictures are."""
 
-import json
 import os
-import select
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 
+from edged.capture.asking import ask
 from edged.capture.camera import FIRST_PICTURE_S
 from edged.capture.feed import Feed
 from edged.capture.feeds import is_recording, open_feed
 from edged.capture.health import figures
-from edged.capture.process import CaptureProcess
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 from edged.types import Image
@@ -107,37 +103,18 @@ def _look_at_feed(feed: Feed, config: CameraConfig) -> Look:
 def _look_at_recording(config: CameraConfig) -> Look:
     """In a process of its own: a file on a mount that does not answer hangs whoever opens it."""
     try:
-        process = CaptureProcess([*RECORDING, str(os.getpid()), config.source, str(config.fps)])
+        answer = ask([*RECORDING, str(os.getpid()), config.source, str(config.fps)], RECORDING_S)
     except OSError as error:
         raise SourceLost(f"no process can be started ({error.strerror})") from None
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    deadline = time.monotonic() + RECORDING_S
-    while (left := deadline - time.monotonic()) > 0 and (not poll.poll(left * 1000) or process.listen()):
-        pass
-    process.end(0.0)
-    told = _told(process.said)
-    if told is None:
+    if answer.told is None:
         raise SourceLost(
             f"does not open within {RECORDING_S:g} s; see whether its disk or network share answers, and mount it anew"
-            if left <= 0
-            else f"cannot be opened ({process.said[-1] if process.said else 'without a word'})"
+            if answer.late
+            else f"cannot be opened ({answer.last_words})"
         )
-    if "lost" in told:
-        raise SourceLost(str(told["lost"]))
-    return Look(**told)
-
-
-def _told(said: Iterable[str]) -> dict[str, Any] | None:
-    """The one line of JSON among what libraries have to say."""
-    for line in said:
-        try:
-            told = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(told, dict):
-            return told
-    return None
+    if "lost" in answer.told:
+        raise SourceLost(str(answer.told["lost"]))
+    return Look(**answer.told)
 
 
 def judged(image: Image, fps: float | None, wanted_fps: float) -> Look:

@@ -24,6 +24,8 @@ COUNTS = {
 }
 ATTENTION = {"attentive": "attentive", "away": "looking away", "unknown": "attention unknown"}
 DROWSINESS = {"drowsy": "drowsy"}
+STATIC = {"static": "pictures of faces"}
+"""Nobody, so apart from the people: diagnostic."""
 
 MOST_REMEMBERED = 500
 """Sixteen cameras have not half as many components."""
@@ -140,7 +142,8 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
         people = dict.fromkeys(present | attention, f"{root}/{messages.camera_attention(camera)}")
     if wants.mask:
         people |= dict.fromkeys(COUNTS, f"{root}/{messages.camera_counts(camera)}")
-    meanings = COUNTS | attention
+    static = dict.fromkeys(STATIC, next(reversed(people.values()))) if people else {}
+    meanings = COUNTS | attention | STATIC
     sensors = [
         (
             f"{camera}_{key}",
@@ -150,9 +153,10 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
                 "state_topic": topic,
                 "value_template": f"{{{{ value_json['{key}'] }}}}",
                 "state_class": "measurement",
+                **({"entity_category": "diagnostic"} if key in STATIC else {}),
             },
         )
-        for key, topic in people.items()
+        for key, topic in (people | static).items()
     ]
     return [*([(f"{camera}_violation", violation)] if types else []), (f"{camera}_status", status), *sensors]
 

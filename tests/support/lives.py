@@ -10,12 +10,13 @@ from edged.types import Event
 
 
 def check_lives(told: Iterable[Event], *, ended: bool = True) -> dict[str, list[Event]]:
-    """Each event's steps: one start, updates, one end; no time before the start; at most one alert; no NaN."""
+    """Each event's steps: one start, updates, one end; no time before the start; one alert at most; no NaN; scores to 1."""
     lives: dict[str, list[Event]] = defaultdict(list)
     for event in told:
         lives[event.key].append(event)
         assert math.isfinite(event.time_s)
         assert json.loads(encode(dict(event.details)))
+        assert event.score is None or 0 <= event.score <= 1
     for steps in lives.values():
         phases = [step.phase for step in steps]
         assert phases[0] == "start"

@@ -87,5 +87,5 @@ class MappedArray:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, exc_type, exc_value, exc_traceback):
         self.array = None
