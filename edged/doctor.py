@@ -11,9 +11,7 @@ from typing import Any, Literal
 
 from edged.assembly import model_names, wanted
 from edged.backends.inventory import EngineState, engine_states
-from edged.capture.asking import ask
 from edged.capture.examine import look_at
-from edged.capture.process import die_with_us
 from edged.clock import SystemClock
 from edged.config import CameraConfig, Config, ModelsConfig
 from edged.config.source import redact
@@ -23,6 +21,8 @@ from edged.errors import EdgedError, SourceLost, StoreError
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
 from edged.inference.tensorrt.binding import jetson_release
+from edged.processes.asking import ask
+from edged.processes.child import die_with_us
 from edged.publish import probe_broker
 from edged.selftest import describe_gpu
 from edged.store.condition import Place

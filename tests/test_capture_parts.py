@@ -20,12 +20,12 @@ from edged.capture.ladder import RESET_EVERY_S, Ladder
 from edged.capture.order import Order
 from edged.capture.orientation import Orientation
 from edged.capture.pace import Pace
-from edged.capture.process import CaptureProcess
 from edged.capture.ring import attach_ring, make_ring, ring_fits
 from edged.capture.slots import Slots
 from edged.config import CameraConfig
 from edged.config.source import check_source, parse_source, with_credentials
 from edged.errors import SourceLost
+from edged.processes.child import ChildProcess
 
 # --- kinds of source
 
@@ -408,7 +408,7 @@ def test_what_is_no_usb_device_is_not_reset(tmp_path):
 
 def test_what_a_process_says_is_kept_within_bounds():
     script = "import sys\nfor k in range(3000): print('x' * 9000, k)\nprint('the end')"
-    process = CaptureProcess(["python3", "-c", script])
+    process = ChildProcess(["python3", "-c", script])
     while process.listen():
         pass
     assert process.said[-1] == "the end"
@@ -418,4 +418,4 @@ def test_what_a_process_says_is_kept_within_bounds():
 
 def test_a_program_that_is_not_there_is_told():
     with pytest.raises(OSError, match="no-such-program"):
-        CaptureProcess(["no-such-program"])
+        ChildProcess(["no-such-program"])

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from edged.backends.wire import MOST_BYTES_OF_A_MESSAGE, Message, Order
-from edged.capture.launch import die_with
+from edged.processes.launch import die_with
 
 log = logging.getLogger(__name__)
 

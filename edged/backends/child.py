@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from edged.backends.verdict import Verdict, count_try, failed
 from edged.backends.wire import MOST_BYTES_OF_A_MESSAGE, Message, Order, Progress
-from edged.capture.process import CaptureProcess
 from edged.config import ModelsConfig
 from edged.errors import ModelError
 from edged.inference.tensorrt import CacheBusyError, EngineCache, EngineKey
 from edged.memory import resident_mb
+from edged.processes.child import ChildProcess
 
 __all__ = ["MEMORY_LIMIT_MB", "PATIENCE_S", "Preparation", "Progress", "Verdict"]
 
@@ -58,13 +58,13 @@ class Preparation:
         self._doing = "starting"
         self._key: EngineKey | None = None
         self._end: Verdict | None = None
-        self._process: CaptureProcess | None = None
+        self._process: ChildProcess | None = None
         self._ears, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 self._cache = EngineCache(state_directory)
                 arguments = [model, str(theirs.fileno()), str(os.getpid())]
-                self._process = CaptureProcess([*CHILD, *arguments], [theirs.fileno()])
+                self._process = ChildProcess([*CHILD, *arguments], [theirs.fileno()])
                 order = Order(model=model, folder=state_directory, models=models, force=force)
                 self._ears.send(order.to_json())
             except ModelError as error:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from edged.capture.launch import die_with
 from edged.capture.opencv import CaptureDevice, LiveSource
 from edged.capture.order import Order
 from edged.capture.orientation import Orientation
@@ -25,6 +24,7 @@ from edged.capture.ring import attach_ring
 from edged.capture.slots import Slots
 from edged.capture.wire import MOST_BYTES_OF_A_MESSAGE, receive
 from edged.errors import SourceLost
+from edged.processes.launch import die_with
 from edged.types import Image
 
 

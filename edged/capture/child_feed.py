@@ -21,11 +21,11 @@ from typing import Any
 
 from edged.capture.feed import Shot
 from edged.capture.order import Order
-from edged.capture.process import CaptureProcess
 from edged.capture.remedies import STREAM, advice
 from edged.capture.ring import make_ring, ring_fits
 from edged.capture.slots import MOST_LENT, Slots
 from edged.errors import SourceLost
+from edged.processes.child import ChildProcess
 
 MOST_BYTES_OF_A_MESSAGE = 4096
 MOST_MESSAGES_A_SECOND = 1000
@@ -51,7 +51,7 @@ class ChildFeed:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             arguments = [str(theirs.fileno()), str(os.getpid())]
-            self._process = CaptureProcess([*command, *arguments], [theirs.fileno()], hide, signal.SIGTERM)
+            self._process = ChildProcess([*command, *arguments], [theirs.fileno()], hide, signal.SIGTERM)
             ours.send(order.to_json())
         except OSError as error:
             ours.close()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import cv2
 
-from edged.capture.asking import ask
 from edged.capture.camera import FIRST_PICTURE_S
 from edged.capture.feed import Feed
 from edged.capture.feeds import is_recording, open_feed
 from edged.capture.health import figures
 from edged.config import CameraConfig
 from edged.errors import SourceLost
+from edged.processes.asking import ask
 from edged.types import Image
 
 LOOK_S = 3.0

@@ -15,11 +15,11 @@ from edged.capture.feed import Shot
 from edged.capture.order import Order
 from edged.capture.orientation import Orientation
 from edged.capture.pace import Pace
-from edged.capture.process import CaptureProcess, die_with_us
 from edged.capture.remedies import GSTREAMER, advice
 from edged.capture.ring import ring_fits
 from edged.capture.slots import MOST_LENT, SLOTS, Slots
 from edged.errors import SourceLost
+from edged.processes.child import ChildProcess, die_with_us
 from edged.types import Image
 
 PIPE_BYTES = 1 << 20
@@ -57,7 +57,7 @@ class PipeFeed:
         try:
             fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             os.set_blocking(self._pipe, False)
-            self._process = CaptureProcess(die_with_us(command(theirs)), [theirs], hide, signal.SIGINT)
+            self._process = ChildProcess(die_with_us(command(theirs)), [theirs], hide, signal.SIGINT)
         except OSError as error:
             os.close(self._pipe)
             raise SourceLost(f"{order.name}: no capture process can be started ({error.strerror})") from None

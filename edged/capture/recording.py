@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict
 
 from edged.capture.examine import judged
-from edged.capture.launch import die_with
 from edged.capture.sources import open_source
 from edged.errors import SourceLost
+from edged.processes.launch import die_with
 
 
 def main(uri: str, wanted_fps: float) -> None:

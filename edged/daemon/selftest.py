@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edged.capture.process import CaptureProcess, die_with_us
 from edged.ports import Clock
+from edged.processes.child import ChildProcess, die_with_us
 
 MOST_SECONDS = 300.0
 """A busy Raspberry Pi takes half a minute at the lowest priority."""
@@ -29,7 +29,7 @@ class SelfTest:
         self._clock = clock
         self._command = (*GENTLY, sys.executable, "-m", "edged", "selftest", "--json", "--config", str(config_file))
         self._most_seconds = most_seconds
-        self._process: CaptureProcess | None = None
+        self._process: ChildProcess | None = None
         self._deadline_s = 0.0
 
     def start(self) -> str | None:
@@ -37,7 +37,7 @@ class SelfTest:
         if self._process is not None:
             return "a self-test is running; ask again when it has answered"
         try:
-            self._process = CaptureProcess(die_with_us(self._command), lines_kept=MOST_LINES)
+            self._process = ChildProcess(die_with_us(self._command), lines_kept=MOST_LINES)
         except OSError as error:
             return f"the self-test cannot be started ({error.strerror}); ask again when the machine is less busy"
         self._deadline_s = self._clock.monotonic_s() + self._most_seconds

@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from edged.capture.child import Sender
-from edged.capture.launch import die_with
 from edged.capture.order import Order
 from edged.capture.pace import Pace
+from edged.processes.launch import die_with
 
 FPS = 30.0
 SIZE = (720, 1280, 3)

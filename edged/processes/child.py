@@ -1,4 +1,4 @@
-"""A process that takes pictures: started so that it dies with us, listened to, and ended whatever it does."""
+"""A child process: started so that it dies with us, listened to, and ended whatever it does."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def die_with_us(command: Sequence[str]) -> list[str]:
     return [*LAUNCH, str(os.getpid()), *command]
 
 
-class CaptureProcess:
+class ChildProcess:
     """One running process in a session of its own. What it says on stdout and stderr is kept in `said`, at debug in the log."""
 
     def __init__(
@@ -118,4 +118,4 @@ class CaptureProcess:
         if line:
             line = self._hide(line)
             self.said.append(line)
-            log.debug("capture process %d: %s", self._process.pid, line)
+            log.debug("process %d: %s", self._process.pid, line)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edged.capture.process import CaptureProcess
+from edged.processes.child import ChildProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def ask(command: Sequence[str], patience_s: float) -> Answer:
 
     Raise OSError when it cannot be started.
     """
-    process = CaptureProcess(command)
+    process = ChildProcess(command)
     poll = select.poll()
     poll.register(process, select.POLLIN)
     deadline = time.monotonic() + patience_s

@@ -1,0 +1,1 @@
+"""Child processes: started so that they die with us, listened to, asked one question, and ended whatever they do."""
