@@ -169,7 +169,8 @@ def test_somebody_who_looks_on_sees_how_far_it_is(device):
         seen += part
     os.close(screen)
     assert child.wait(60) == 0
-    assert b"building the engine" in seen
+    # Which steps are caught depends on how fast the machine goes through them.
+    assert any(step in seen for step in (b"golden pictures", b"building the engine", b"comparing", b"measuring"))
     assert b"100%" in seen
 
 
