@@ -14,7 +14,7 @@ import pytest
 from edged.backends import choice, search
 from edged.backends.choice import BackendWorker, Preparing
 from edged.backends.switch import SwitchingEngine
-from edged.backends.verdict import Verdict, engines_folder, failed, plan_key, store_verdict
+from edged.backends.verdict import Verdict, engines_folder, failed, plan_key, store_verdict, stored_verdict
 from edged.backends.wire import Progress
 from edged.config import Config
 from edged.errors import ModelError
@@ -243,6 +243,16 @@ def test_a_plan_that_fails_here_although_it_passed_is_told_and_not_offered(site,
     worker = site.worker()
     assert site.becomes(worker, "onnxruntime", "onnxruntime")
     assert "out of memory" in worker.problems()[0]
+
+
+@pytest.mark.parametrize(("said", "kept"), [("out of memory", True), ("made by another version", False)])
+def test_only_a_plan_that_is_to_blame_is_built_anew_at_the_next_start(site, said, kept):
+    site.judge("small")
+    site.machine.refuse = {"deserialize": said}
+    assert site.becomes(site.worker(), "onnxruntime", "onnxruntime")
+    key = plan_key(find_toolkit(), site.manifest.entry("small"), Config().models)
+    assert site.cache.has(key) is kept
+    assert (stored_verdict(site.cache, key) is not None) is kept
 
 
 def test_a_gpu_that_cannot_be_opened_is_told_once(site):

@@ -22,6 +22,7 @@ from edged.inference import Manifest, ModelEntry, default_engines_dir, load_mani
 from edged.inference.tensorrt import (
     CacheBusyError,
     EngineCache,
+    GpuMemoryError,
     GpuThread,
     TensorrtEngine,
     Toolkit,
@@ -117,14 +118,19 @@ class Search:
         """Load the plan, run it once (the first run is slow), and offer it."""
         self._toolkit = toolkit = self._toolkit or find_toolkit()
         self._gpu = gpu = self._gpu or toolkit.open_thread()
+        key = plan_key(toolkit, entry, self._models)
         yield None
         try:
-            opened = open_tensorrt_engine(gpu, cache, plan_key(toolkit, entry, self._models))
+            opened = open_tensorrt_engine(gpu, cache, key)
             self._opened[entry.name] = opened
             opened.run(zeros_for(entry))
+        except GpuMemoryError as error:
+            self._tell(str(error))
+            self._drop(entry.name)
         except ModelError as error:
             self._tell(str(error))
             self._drop(entry.name)
+            cache.discard(key)  # its verdict counts for this plan only: the next start builds it anew
         else:
             engine.offer(opened)
         yield None
