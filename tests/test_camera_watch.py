@@ -1,6 +1,7 @@
 """A camera's troubles become one event each from start to end, a status with the reason in words, and an error of the device."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,8 @@ class Site:
 
     def __init__(self):
         self.clock, self.steps, self.told = HandClock(), [], []
-        recorder = SimpleNamespace(camera_event=self._record, utc_ms=lambda s: 0, seen=lambda *_: None)
+        self.frames = self.seen = 0
+        recorder = SimpleNamespace(camera_event=self._record, utc_ms=lambda s: 0, seen=self._count)
         self._watch = CameraWatch(
             CONFIG, recorder, self.clock, lambda _, payload, __: self.told.append(json.loads(payload))
         )
@@ -30,9 +32,17 @@ class Site:
         )
 
     def look(self, status="online", trouble=None, reason=None):
-        self._state = CameraState(status, self.clock.monotonic, 0, reason, 10, trouble)
+        self._state = CameraState(status, self.clock.monotonic, 0, reason, self.frames, trouble)
         self._watch.look(self.watching)
         return self.steps
+
+    def finish(self):
+        self._state = replace(self._state, frames=self.frames)
+        self._watch.finish(self.watching, "stopped")
+        return self.steps
+
+    def _count(self, camera, frames, dropped, status):
+        self.seen += frames
 
     def _record(self, camera, phase, state, details, key, end_reason=None):
         self.steps.append((phase, state, details.get("reason") or end_reason))
@@ -60,6 +70,15 @@ def test_a_trouble_that_becomes_another_is_one_event():
     assert [step[:2] for step in site.steps] == [
         ("start", "frozen"), ("update", "stalled"), ("update", "lost"), ("end", "lost"),
     ]  # fmt: skip
+
+
+def test_at_the_end_the_event_ends_and_the_frames_since_the_last_look_are_counted():
+    site = Site()
+    site.frames = 10
+    site.look(trouble="frozen", reason="the same again and again")
+    site.frames = 25
+    assert site.finish()[1:] == [("end", "frozen", "stopped")]
+    assert site.seen == 25
 
 
 def test_a_camera_that_is_lost_for_a_moment_is_no_event():

@@ -68,6 +68,14 @@ class GpuDaemon(Daemon):
     def runs_on(self, models: dict[str, str], timeout_s: float = PATIENCE_S) -> bool:
         return until(lambda: self.status().get("models") == models, timeout_s)
 
+    def preparing(self, *models: str) -> str | None:
+        """The step that the engine of one of `models` is at; None when none of them is prepared now."""
+        preparing = self.status().get("preparing")
+        if not preparing or preparing["model"] not in models:
+            return None
+        assert preparing.keys() == {"model", "step", "percent"}
+        return preparing["step"]
+
     def tells(self, problem: str, timeout_s: float = PATIENCE_S) -> bool:
         return until(lambda: any(problem in error for error in self.status().get("errors", ())), timeout_s)
 
@@ -179,8 +187,7 @@ def test_a_recording_that_plays_while_its_models_move_to_the_gpu_loses_no_pictur
             daemon.start()
             assert until(lambda: daemon.status().get("cameras", {}).get("door", {}).get("frames_analysed"), PATIENCE_S)
             assert daemon.runs_on(ON_THE_CPU)
-            assert until(lambda: daemon.status()["preparing"], PATIENCE_S)
-            assert daemon.status()["preparing"].keys() == {"model", "step", "percent"}
+            assert until(lambda: daemon.preparing("detector", "mask"), PATIENCE_S)
             assert daemon.runs_on(ON_THE_GPU), daemon.log
             before = daemon.status()["cameras"]["door"]["frames_analysed"]
             assert until(
@@ -307,7 +314,7 @@ def building(daemon: GpuDaemon) -> int:
     known = len(daemon.moments("build"))
     daemon.start()
     assert until(lambda: len(daemon.moments("build")) > known, PATIENCE_S), daemon.log
-    assert until(lambda: daemon.status().get("preparing", {}).get("model") == "detector", PATIENCE_S)
+    assert until(lambda: daemon.preparing("detector") == "building the engine", PATIENCE_S)
     return daemon.moments("build")[-1]
 
 

@@ -114,7 +114,7 @@ class App:
         self._telling.reporter.stopping.set()
         self._watching.stop()
         self._inference.backends.stopping.set()  # only now: it gives the GPU back, which analysis was using
-        self._watch.finish("stopped")
+        self._watch.finish(self._watching, "stopped")
         self._recorder.flush()
         self._deliver_last_words()
         self._stop_telling()
@@ -229,7 +229,7 @@ class App:
             self._state_told_s = float("-inf")
         if changed & {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt"}:
             self._watching.stop()
-            self._watch.finish("reload")
+            self._watch.finish(self._watching, "reload")
             self._take_up(inference)
             self._watching = build_watching(config, self._inference, self._new_recorder())
             self._watch = CameraWatch(config, self._recorder, self._clock, self._retain)

@@ -42,17 +42,24 @@ class CameraWatch:
             self._tell_status(camera, state)
             if not worker.ended:
                 self._follow_event(camera, state)
-            frames = state.frames - self._frames.get(camera, 0)
-            self._frames[camera] = state.frames
-            self.recorder.seen(camera, max(0, frames), watching.inbox.take_dropped(camera), state.status)
+        self._count_frames(watching)
         for camera, activity in watching.analysis.activity().items():
             if camera in self.config.camera:
                 self._tell_people(camera, activity)
 
-    def finish(self, reason: str) -> None:
-        """End the events of cameras in trouble: nobody looks after these cameras any more."""
+    def finish(self, watching: Watching, reason: str) -> None:
+        """Nobody looks after these cameras any more: count the frames since the last look, end the events of those in trouble."""
+        self._count_frames(watching)
         for camera in list(self._events):
             self._end_event(camera, reason)
+
+    def _count_frames(self, watching: Watching) -> None:
+        """Tell the record how many frames each camera gave since the last time."""
+        for camera, worker in watching.cameras.items():
+            state = worker.state()
+            frames = state.frames - self._frames.get(camera, 0)
+            self._frames[camera] = state.frames
+            self.recorder.seen(camera, max(0, frames), watching.inbox.take_dropped(camera), state.status)
 
     def _tell_status(self, camera: str, state: CameraState) -> None:
         """Publish on a change of status or reason, not of the seconds in it."""
