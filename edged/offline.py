@@ -15,6 +15,7 @@ from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
 from edged.draw import Portrait, annotate
 from edged.pipeline import Outcome
+from edged.signals.drowsiness import LOOKING_DOWN
 from edged.types import (
     Attention,
     Box,
@@ -268,10 +269,15 @@ def _followed(detection: Detection, face: Face, scores: MaskScores, smoothed: _S
 
 
 def _eyes(drowsiness: Drowsiness | None, look: EyeLook | None) -> Eyes | None:
-    """The smoothed signal where there is one, else what this one look shows; None where neither can tell."""
+    """The smoothed signal where there is one, else what this one look shows; None where neither can tell.
+
+    Eyes that are shut in a yawn are shut, though the signal does not count it. Lids that went down with the head look shut
+    and are not: there the one look knows no better than the signal.
+    """
     if drowsiness is not None and drowsiness.openness is not None and drowsiness.closed is not None:
         return Eyes(drowsiness.openness, drowsiness.closed)
-    if look is None or look.open_probability is None:
+    looks_down = drowsiness is not None and f"eyes: {LOOKING_DOWN}" in drowsiness.unavailable
+    if looks_down or look is None or look.open_probability is None:
         return None
     return Eyes(look.open_probability, look.open_probability < 0.5)
 

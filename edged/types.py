@@ -180,9 +180,9 @@ class Face:
 
     `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight").
     `landmarks`, `pose`, `eyes` and `mouth_ratio` are None when they were not read in this frame; `unread` then says why
-    ("small", "not due", "out of sight", "not wanted", or what the reader said; "cut off": the face goes on beyond the
-    picture's border, its pose is a guess, and its mouth not known). `mouth_ratio` is the inner lips' distance over their
-    width, None too where a mask hides the mouth.
+    ("small", "not due", "out of sight", "not wanted", or what the reader said; "cut off" by the picture's border or
+    "covered" by another face: the pose is a guess, and the mouth not known). `mouth_ratio` is the inner lips' distance over
+    their width, None too where a mask hides the mouth.
     """
 
     track: Track

@@ -96,6 +96,20 @@ def test_large_faces_are_averaged_not_sampled():
         assert np.abs(crop.astype(int) - 127).max() < 25
 
 
+@pytest.mark.parametrize("side", [139.0, 141.0, 279.0, 281.0, 560.0, 701.0, 1500.0])
+def test_a_face_however_large_is_shown_as_it_looks_from_afar(side):
+    """Averaged in steps, it is what averaging at once makes of it, at its place."""
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (1701, 1703, 3), dtype=np.uint8), (0, 0), side / 40)
+    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    square = Square(851.5, 850.5, side, 0.0)
+    crop = aligned_crops(image, [square], SIZE).pixels[0]
+    low, count = round(851 - side / 2), round(side)
+    expected = cv2.resize(image[low : low + count, low : low + count], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    inner = slice(2, -2)
+    assert np.abs(crop.astype(int) - expected)[inner, inner].mean() < 4
+
+
 def test_the_crops_are_written_into_the_buffer_that_is_given():
     out = np.zeros((4, SIZE, SIZE, 3), np.uint8)
     crops = aligned_crops(dotted([(50, 50)]), [Square(50, 50, 40, 0)] * 2, SIZE, out)

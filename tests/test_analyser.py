@@ -18,11 +18,12 @@ from support.doubles import (
     ConstantPose,
     landmarks_in,
     scores_for,
+    square,
     track,
 )
 
 from edged.analyse.analyser import Analyser, AnalyserSettings, Readers, is_masked
-from edged.types import Face, Lens, MaskScores, MaskState
+from edged.types import Detection, Face, Lens, MaskScores, MaskState, Track
 
 
 def looks(frames: list[list[Face]], number: int = 1) -> int:
@@ -146,6 +147,34 @@ def test_faces_that_cannot_be_read_say_why_and_the_readers_are_left_alone():
     assert readers.landmarks.batches == []
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "cut_off"),
+    [(320, 240, False), (31.3, 240, False), (31, 240, True), (609, 240, True), (320, 30, True), (320, 455, True)],
+)
+def test_of_a_face_at_the_border_only_the_eyes_are_believed(x, y, cut_off):
+    """Boxes end at the border, wherever the face does."""
+    analyser, _ = reading()
+    box = square(x, y, 60)
+    (face,) = analyser.analyse(0.0, BLACK, [Track(1, box, 0.0, 0.0, 2, Detection(box, 0.9))])
+    assert face.eyes == OPEN
+    assert face.pose == (replace(AHEAD, deviation=90) if cut_off else AHEAD)
+    assert face.unread == ("cut off" if cut_off else None)
+    assert (face.mouth_ratio is None) is cut_off
+
+
+@pytest.mark.parametrize(
+    ("x", "side", "covered"), [(360, 60, True), (360, 90, False), (387, 60, False), (386, 60, True)]
+)
+def test_a_face_close_to_a_larger_one_may_be_behind_it(x, side, covered):
+    analyser, _ = reading()
+    boxes = square(320, 240, 61), square(x, 240, side)
+    faces = analyser.analyse(
+        0.0, BLACK, [Track(k, box, 0.0, 0.0, 2, Detection(box, 0.9)) for k, box in enumerate(boxes)]
+    )
+    assert (faces[1].unread == "covered") is covered
+    assert (faces[0].unread == "covered") is (side > 61)
+
+
 def test_a_profile_that_wants_no_eyes_gets_none():
     analyser = Analyser(ConstantJudge(), readers=Readers(BoxLandmarks(), ConstantPose()))
     (face,) = analyser.analyse(0.0, BLACK, [track(1)])
@@ -163,7 +192,7 @@ def test_beyond_the_limit_those_not_read_for_longest_come_first(count):
     assert max(reads.values()) - min(reads.values()) <= 2, "everybody has as many turns"
     first = {face.track.id for face in frames[0] if face.landmarks}
     assert first == set(range(count - 4, count)), "of equals the largest"
-    assert {face.unread for frame in frames for face in frame} <= {None, "not due"}
+    assert {face.unread for frame in frames for face in frame} <= {None, "not due", "covered"}, "all stand in one place"
 
 
 @pytest.mark.parametrize(("scores", "masked"), [(BARE, False), (WORN, True), (scores_for(MaskState.INCORRECT), True)])

@@ -1,7 +1,7 @@
 """Drowsiness as events: the gravest reason is the state, levels decide on alerts, and each begins and ends once."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.doubles import square, track, vote
 from support.lives import check_lives
@@ -195,6 +195,7 @@ def person(number: int, since: float, time_s: float, look, pose, mouth, mask, se
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(STEPS, PEOPLE), max_size=50))
+@example([(0.1, {1: (None, None, None, MaskScores(0.0, 0.0, 9e307), True)})] * 20)
 def test_whatever_is_read_whenever_every_event_starts_and_ends_once_and_no_number_is_none(frames):
     quick = DrowsinessSettings(window_seconds=20, least_valid=0.05)
     smoother = Smoother(

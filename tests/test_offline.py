@@ -122,9 +122,9 @@ def test_an_annotated_picture_is_a_copy_with_the_faces_on_it(picture):
 
 
 def write_dark_video(path, pictures):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 240))
     for _ in range(pictures):
-        writer.write(shaded(0))
+        writer.write(shaded(0, 240, 320))
     writer.release()
     return path
 
@@ -222,7 +222,7 @@ def test_a_recordings_faces_are_read_in_every_frame(tmp_path):
 
 def test_a_recordings_eyes_follow_the_smoothed_signal(tmp_path):
     """Eyes open for two seconds and shut for one, on a face large enough for the signal."""
-    parts = reading([[sighting(30, 24, 100)]] * 75)
+    parts = reading([[sighting(160, 120, 100)]] * 75)
     closed, words = [], []
     for analysed in Recording(write_dark_video(tmp_path / "a.avi", 75), Config(), parts).frames():
         parts.eyes.look = OPEN if analysed.time_s < 2 else SHUT
@@ -235,20 +235,54 @@ def test_a_recordings_eyes_follow_the_smoothed_signal(tmp_path):
     assert any(word.startswith("eyes closed 0.") for word in words)
 
 
+def eyes_over_time(path, frames, parts, change):
+    """Time and eyes of every frame of a face large enough for the signal; `change` sets up the next frame's readings."""
+    found = []
+    for analysed in Recording(write_dark_video(path, frames), Config(), parts).frames():
+        change(analysed.time_s)
+        found += [(analysed.time_s, face.eyes) for face in analysed.faces]
+    return found
+
+
+def test_eyes_that_are_shut_in_a_yawn_are_shut(tmp_path):
+    parts = reading([[sighting(160, 120, 100)]] * 150)
+
+    def yawn(time_s):
+        parts.landmarks.mouth_ratio = 0.8 if 3.5 <= time_s < 5.5 else 0.1
+        parts.eyes.look = SHUT if 4 <= time_s < 5.5 else OPEN
+
+    found = eyes_over_time(tmp_path / "a.avi", 150, parts, yawn)
+    assert all(eyes.closed for time_s, eyes in found if 4.2 < time_s < 5.4)
+    assert not any(eyes.closed for time_s, eyes in found if time_s < 4 or time_s > 5.8)
+
+
+def test_eyes_that_look_down_with_the_head_are_null(tmp_path):
+    parts = reading([[sighting(160, 120, 100)]] * 150, pose=HeadPose(0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
+
+    def look_down(time_s):
+        down = 4 <= time_s < 5
+        parts.pose.pose = HeadPose(0.0, -30.0, 0.0, 0.0, -30.0, 2.0) if down else HeadPose(0.0, 0.0, 0.0, 0.0, 0.0, 2.0)
+        parts.eyes.look = SHUT if down else OPEN
+
+    found = eyes_over_time(tmp_path / "a.avi", 150, parts, look_down)
+    assert {eyes for time_s, eyes in found if 4.1 < time_s < 5} == {None}
+    assert not any(eyes is None or eyes.closed for time_s, eyes in found if time_s < 4 or time_s > 5.2)
+
+
 def test_one_doubtful_look_does_not_shut_a_recordings_eyes(tmp_path):
     """Lids as far apart as usual, of which the classifier alone is not sure."""
-    parts = reading([[sighting(30, 24, 100)]] * 60)
+    parts = reading([[sighting(160, 120, 100)]] * 60)
     for analysed in Recording(write_dark_video(tmp_path / "a.avi", 60), Config(), parts).frames():
         parts.eyes.look = EyeLook(0.45, OPEN.aspect_ratio) if 1.5 <= analysed.time_s < 1.6 else OPEN
         assert not any(face.eyes.closed for face in analysed.faces)
 
 
 def test_people_are_told_of_attention_only_where_it_is_known(tmp_path):
-    looking = reading([[sighting(30, 24, 60)]] * 30, pose=HeadPose(0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
+    looking = reading([[sighting(160, 120, 60)]] * 30, pose=HeadPose(0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
     ahead = Config.model_validate({"attention": {"target_yaw": 0, "target_pitch": 0}})
     frames = list(Recording(write_dark_video(tmp_path / "a.avi", 30), ahead, looking).frames())
     assert "attentive" in {word for analysed in frames for face in analysed.faces for word in face.words}
-    blind = reading([[sighting(30, 24, 60)]] * 30, EyeLook(None, None, "small"), pose=None)
+    blind = reading([[sighting(160, 120, 60)]] * 30, EyeLook(None, None, "small"), pose=None)
     frames = list(Recording(write_dark_video(tmp_path / "b.avi", 30), ahead, blind).frames())
     assert {word for analysed in frames for face in analysed.faces for word in face.words} == set()
 

@@ -301,6 +301,22 @@ def test_without_usable_landmarks_the_pixels_decide():
     assert pose.deviation == pytest.approx(5, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("yaw", "error", "deviation", "sure"),
+    [
+        (0, 1.0, 4, True), (0, 2.0, 4, True), (0, 2.0, 10, False), (0, 1.0, 10, True), (0, 6.0, 4, False),
+        (0, np.nan, 4, False), (50, 6.0, 10, True),
+    ],
+)  # fmt: skip
+def test_a_face_whose_landmarks_are_lost_although_it_looks_here_is_not_trusted(yaw, error, deviation, sure):
+    """The box is 97 pixels wide."""
+    face = projected((0, 0, 0), deviation=error)
+    (pose,) = FusedPose(network_that_says((yaw, 0, 0), deviation)).read(
+        PICTURE, [found_at(face)], [face], [False], LENS
+    )
+    assert (pose.deviation < 12) is sure
+
+
 def test_a_turned_crop_is_turned_back():
     tilted = Detection(
         Box(300, 220, 340, 260), 0.9, np.array([(310, 230), (330, 250), (320, 240), (310, 250), (330, 250)], np.float32)

@@ -195,9 +195,17 @@ def test_a_head_that_drops_out_of_sight_has_not_left(fps):
     told = watch(Script(12, moves=[drop], unseen=[(5.5, 12)]), fps)
     assert {one.attentive for one in told if 7 < one.time_s < 8.2} == {False}
     assert told[-1].attentive is None
+    assert distractions(told) == [], "nobody has seen it to be one"
     gone = watch(Script(12, unseen=[(5.5, 12)]), fps)
     assert {one.attentive for one in gone if 7 < one.time_s < 8.2} == {None}
     assert gone[-1].away_total_s == 0
+
+
+@RATES
+def test_a_head_that_is_still_down_when_it_comes_back_in_sight_was_away_meanwhile(fps):
+    drop = Move(5, 30, pitch=-45, over=0.6)
+    ((kind, start, _),) = distractions(watch(Script(12, moves=[drop], unseen=[(5.6, 7.4)]), fps))
+    assert (kind, start) == ("long", pytest.approx(8.4, abs=0.2 + 2 / fps))
 
 
 # --- learning where straight ahead is

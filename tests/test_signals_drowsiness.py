@@ -168,20 +168,15 @@ def test_slow_closures_that_add_up_are_told_by_perclos_after_their_dwell(fps):
 
 @RATES
 def test_yawns_are_counted_and_three_are_a_reason(fps):
-    script = Script(130, shut=BLINKS, yawns=[(20, 23), (50, 52.5), (80, 84)], talks=[(30, 45), (95, 125)])
+    script = Script(130, shut=BLINKS, yawns=[(20, 23.5), (50, 53), (80, 86)], talks=[(30, 45), (95, 125)])
     told = watch(script, fps)
-    assert [next(one.yawns for one in told if one.time_s > t) for t in (6, 24, 53, 85)] == [0, 1, 2, 3]
+    assert [next(one.yawns for one in told if one.time_s > t) for t in (6, 25, 54.5, 87.5)] == [0, 1, 2, 3]
     first, last = (f([one.time_s for one in told if "yawning" in one.reasons]) for f in (min, max))
-    assert first == pytest.approx(84.1, abs=0.1 + 1.5 / fps)
+    # Half a second after the mouth has shut it is sure.
+    assert first == pytest.approx(86.5, abs=0.1 + 1.5 / fps)
     assert last == pytest.approx(130, abs=1)
     assert reasons(told) == {"yawning"}
     assert {one.level for one in told if one.reasons} == {"notice"}
-
-
-@RATES
-def test_short_and_endless_openings_of_the_mouth_are_no_yawns(fps):
-    told = watch(Script(60, yawns=[(10, 11), (20, 32), (40, 40.9)]), fps)
-    assert {one.yawns for one in told if one.time_s > 6} == {0}
 
 
 @RATES
@@ -197,6 +192,15 @@ def test_eyes_that_shut_in_a_yawn_do_not_sleep_and_those_that_were_shut_before_d
 def test_who_sleeps_with_the_mouth_open_is_found_a_yawns_length_later():
     told = watch(Script(80, shut=[*BLINKS[:12], (50.4, 70)], yawns=[(50, 70)]), 15)
     assert "sleep" in reasons(told)
+
+
+@RATES
+def test_who_looks_down_from_the_beginning_is_not_asleep(fps):
+    """Lowered lids look shut to the classifier; where the head usually is cannot be learned from them."""
+    script = Script(60, moves=[Move(-1, 60, pitch=-26), Move(20, 24, pitch=-12)], lowered=[(0, 60)])
+    told = watch(script, fps)
+    assert {one.closed for one in told} <= {None, False}
+    assert reasons(told) == set()
 
 
 @RATES
@@ -263,6 +267,17 @@ def test_a_head_upside_down_tells_nothing(roll):
     assert reasons(told) == set()
     assert {one.level for one in told} == {"unknown"}
     assert "eyes: tilted" in told[-1].unavailable
+
+
+def test_lids_that_look_shut_at_the_border_are_doubted_when_the_head_may_be_down():
+    """Of a face cut off by the picture's border the pose is a guess: enough to doubt, not to know."""
+    for pitch, closed in ((-35.0, None), (0.0, True)):
+        guess, monitor = HeadPose(0, pitch, 0, 0, pitch, 90.0), DrowsinessMonitor()
+        face = Face(track(1, 100), pose=guess, eyes=EyeLook(0.02, 0.08), unread="cut off")
+        for k in range(20):
+            (told,) = monitor.update(k / 10, [face])
+        assert told.closed is closed
+        assert {"mouth: cut off", "head: cut off"} <= set(told.unavailable)
 
 
 def test_small_faces_tell_nothing():

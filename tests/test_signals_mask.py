@@ -165,9 +165,19 @@ def test_where_masks_are_not_wanted_every_face_stays_uncertain():
     assert (vote.state, vote.score, vote.votes) == (UNCERTAIN, 0.0, (0, 0, 0, 0))
 
 
-def test_scores_that_are_no_numbers_are_no_evidence():
-    (*_, vote) = look_every(MaskVoter(), 0.1, [BARE] * 10 + [MaskScores(math.nan, 0.0, math.inf)] * 3)
+@pytest.mark.parametrize(
+    "scores", [(math.nan, 0.0, math.inf), (0.0, 0.0, 9e307), (9e307, -9e307, 1.0), (0.0, 0.0, 1.1), (-0.1, 0.1, 1.0)]
+)
+def test_scores_that_are_no_probabilities_are_no_evidence(scores):
+    """Each of 9e307 is a number, and two of them are none any more."""
+    (*_, vote) = look_every(MaskVoter(), 0.1, [BARE] * 10 + [MaskScores(*scores)] * 10)
     assert (vote.state, sum(vote.votes)) == (NONE, 10)
+    assert 0 <= vote.score <= 1
+
+
+def test_what_rounding_adds_to_a_probability_is_not_told():
+    (*_, vote) = look_every(MaskVoter(), 0.1, [MaskScores(0.0, 0.0, 1.0009)] * 10)
+    assert (vote.state, vote.score, sum(vote.votes)) == (NONE, 1.0, 10)
 
 
 def test_a_clock_that_is_set_back_costs_no_more_than_a_new_vote():

@@ -43,6 +43,24 @@ def test_a_clock_that_is_set_back_goes_on_from_there():
     assert told[2].elapsed_s == now_s == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(
+    "wrong", [[-3.0], [-50.0], [-3.0, -1.9], [-9.0, -7.2, -5.4, -3.6, -1.8], [-3.0, -0.3, -4.0, -2.1]]
+)
+def test_frames_whose_times_are_wrong_do_not_make_time_pass_twice(wrong):
+    times = [50 + k / 10 + (wrong[k - 20] if 20 <= k < 20 + len(wrong) else 0.0) for k in range(60)]
+    told, now_s = steps(times)
+    assert sum(step.elapsed_s for step in told if step) <= 5.9
+    assert now_s == pytest.approx(5.9, abs=2.6)
+    assert [step.elapsed_s for step in told[-30:]] == pytest.approx([0.1] * 30)
+
+
+@pytest.mark.parametrize("seconds", [2.5, 5.0, 60.0])
+def test_a_clock_that_is_really_set_back_costs_a_few_seconds(seconds):
+    told, now_s = steps([50 + k / 10 for k in range(20)] + [52 - seconds + k / 10 for k in range(600)])
+    assert now_s == pytest.approx(61.9, abs=2.5)
+    assert sum(step is None or step.broken for step in told) <= 24
+
+
 def test_a_clock_that_leaps_ahead_leaps_an_hour_at_most():
     assert steps([0.0, 1e300])[1] == 3600.0
 

@@ -42,6 +42,9 @@ away, the error alone would close it."""
 LOST_EYE = 0.25
 """The corners' expected error, in eye widths, beyond which the crop may show anything: the eye counts as hidden."""
 
+DOUBTFUL = 60.0
+"""Degrees: a head whose direction is expected to be this wrong is hardly one, and its eyes are hidden."""
+
 _MOST_OVERSAMPLING = 8
 
 
@@ -172,6 +175,8 @@ def eyes_worth_reading(image: Image, face: Landmarks, pose: HeadPose | None, sma
     """The eyes of one face that can be read, or why there is none: "small", "turned away" or "hidden"."""
     if pose is not None and (abs(pose.facing_yaw) > LARGEST_YAW or abs(pose.facing_pitch) > LARGEST_PITCH):
         return "turned away"
+    if pose is not None and pose.deviation > DOUBTFUL:
+        return "hidden"
     ratios, widths = eye_aspect_ratios(face.points), eye_widths(face.points)
     nearness = _nearness(pose.facing_yaw if pose is not None else 0.0)
     sights, reason = [], "hidden"

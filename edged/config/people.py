@@ -156,7 +156,7 @@ class DrowsinessConfig(Section):
         10, description="How long eyes must be open before a closure is over and done with"
     )
     yawn_ratio: Annotated[float, Field(ge=0.2, le=2)] = Field(
-        0.5, description="Inner lips' distance over their width at a yawn's height, for a mouth that rests at 0.05"
+        0.45, description="Inner lips' distance over their width at a yawn's height, for a mouth that rests at 0.05"
     )
     yawn_seconds: Annotated[float, Field(ge=0.5, le=5)] = Field(
         2.0, description="A mouth that opens once, at least half as wide as that, for this long yawns"

@@ -93,13 +93,14 @@ class _Person:
             return self.told
         direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
         look, unavailable = self._judge(direction)
+        seen_away = look is False
         if step is None or step.broken:
             self._interrupt()
         else:
             look = self._presumed(look, face, step.elapsed_s)
             self._pass(step.elapsed_s, look)
         self._settle(look)
-        self._weigh(look)
+        self._weigh(seen_away)
         self._learn(direction)
         time_s = time_s if math.isfinite(time_s) else 0.0
         self.told = self._attention(face.track.id, time_s, unavailable)
@@ -196,10 +197,12 @@ class _Person:
             self.buffer = max(0.0, self.buffer - seconds / self.settings.long_seconds)
             self.recent.add(self.timeline.now_s, seconds)
 
-    def _weigh(self, look: bool | None) -> None:
-        """Whether a distraction begins, gets worse, or is over. It begins only while the person is seen to look away."""
+    def _weigh(self, seen_away: bool) -> None:
+        """Whether a distraction begins, gets worse, or is over. It begins only while the person is seen to look away: a head
+        that has dropped out of sight counts as away, but who knows what has become of it.
+        """
         too_often = self.recent.total(self.timeline.now_s) >= self.settings.repeated_seconds - _TINY
-        if self.standing is False and look is False:
+        if self.standing is False and seen_away:
             if self.buffer <= _TINY:
                 self.distraction = "long"
             elif too_often and self.distraction is None:

@@ -23,7 +23,7 @@ class Direction(NamedTuple):
 
 
 def direction_of(face: Face, smallest_face: float, most_deviation: float) -> Direction | str:
-    """Where the head points, or why that is not known: "out of sight", "small", "unsure", "tilted", or `unread`."""
+    """Where the head points, or why that is not known: "out of sight", "small", "unsure", "tilted", or `face.unread`."""
     if face.track.detection is None:
         return "out of sight"
     if face.track.box.side < smallest_face:
@@ -34,7 +34,7 @@ def direction_of(face: Face, smallest_face: float, most_deviation: float) -> Dir
     yaw, pitch = float(pose.facing_yaw), float(pose.facing_pitch)
     # Written so that what is not a number is unsure too.
     if not (abs(yaw) <= LARGEST_ANGLE and abs(pitch) <= LARGEST_ANGLE and pose.deviation <= most_deviation):
-        return "unsure"
+        return face.unread or "unsure"
     if not math.cos(math.radians(pose.roll) if math.isfinite(pose.roll) else math.pi) >= _LEAST_UPRIGHT:
         return "tilted"
     return Direction(yaw, pitch)

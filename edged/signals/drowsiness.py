@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from edged.signals.direction import Direction, direction_of
 from edged.signals.eyes import Closure, ClosureFollower, EyeSettings, OpennessMeter, finite
-from edged.signals.gestures import NodFinder, NodSettings, UsualPitch, YawnFinder, YawnSettings
 from edged.signals.levels import Evidence, Judge, LevelSettings
+from edged.signals.nods import NodFinder, NodSettings, UsualPitch
 from edged.signals.timeline import SlidingSum, Timeline
+from edged.signals.yawns import YawnFinder, YawnSettings
 from edged.types import Drowsiness, Face, MaskState
 
 
@@ -44,12 +45,19 @@ LEAST_READ_S = 5.0
 STILL_VALID = 0.75
 """PERCLOS that is known stays so down to this share of the valid time that it needs to become known."""
 
+LOOKING_DOWN, YAWNING = "looking down", "yawning"
+"""Why eyes that were read are left out."""
+
 _TINY = 1e-9
 
 FPS_TOLERANCE = 0.95
-OPEN_EYES = 0.5
+OPEN_EYES, WIDE_EYES = 0.5, 0.8
+"""Eyes this far open are open; and so far that the lids are not merely lowered: the head is then as it usually is."""
 STRAIGHT_YAW, STRAIGHT_PITCH = 25.0, 15.0
 """Degrees within which the lids' aspect ratio is that of a face seen from the front."""
+
+MOUTH_YAW = 50.0
+"""Degrees beyond which a mouth is seen from the side, and shows nothing of how far it is open."""
 
 FIRST_BLINKS = 30
 
@@ -160,21 +168,24 @@ class _Person:
         direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
         if direction in ("out of sight", "small", "tilted"):
             return _Sight(None, str(direction), direction, None)
-        now_s, mouth = self.timeline.now_s, finite(face.mouth_ratio)
+        now_s, mouth = self.timeline.now_s, _mouth(face, direction)
         if face.eyes is None:
             return _Sight(None, face.unread or "not read", direction, mouth)
-        lowered_by, straight = 0.0, True
+        lowered_by, straight = 0.0, face.pose is None
         if isinstance(direction, Direction):
             lowered_by = self.usual_pitch.pitch - direction.pitch
             straight = abs(direction.yaw) <= STRAIGHT_YAW and abs(lowered_by) <= STRAIGHT_PITCH
+        elif face.pose is not None and math.isfinite(face.pose.facing_pitch):
+            # A guess that the head is down is enough to doubt that lids which look shut are.
+            lowered_by = self.usual_pitch.pitch - face.pose.facing_pitch
         openness = self.meter.measure(now_s, face.eyes, learn=straight)
         if openness is None:
             return _Sight(None, face.eyes.unavailable or "not read", direction, mouth)
-        if isinstance(direction, Direction) and openness >= OPEN_EYES:
+        if isinstance(direction, Direction) and openness >= WIDE_EYES:
             self.usual_pitch.add(now_s, direction.pitch)
         lowered, yawning = lowered_by > self.settings.lowered_degrees, self.yawn.is_on(now_s)
         if (lowered or (yawning and openness < OPEN_EYES)) and self._is_no_sleep():
-            return _Sight(None, "looking down" if lowered else "yawning", direction, mouth)
+            return _Sight(None, LOOKING_DOWN if lowered else YAWNING, direction, mouth)
         return _Sight(openness, None, direction, mouth)
 
     def _is_no_sleep(self) -> bool:
@@ -291,7 +302,9 @@ class _Person:
         missing = [] if sight.eyes is None else [f"eyes: {sight.eyes}"]
         if sight.mouth is None:
             seen = face.unread is None and face.track.detection is not None
-            missing.append("mouth: mask" if self.masked and seen else f"mouth: {sight.eyes or 'not read'}")
+            missing.append(
+                "mouth: mask" if self.masked and seen else f"mouth: {face.unread or sight.eyes or 'not read'}"
+            )
         if isinstance(sight.direction, str):
             missing.append(f"head: {sight.direction}")
         if perclos is None:
@@ -310,6 +323,16 @@ class DrowsinessMonitor:
         """Every track's drowsiness, in the order of `faces`; tracks that are not there are forgotten."""
         self._people = {face.track.id: self._people.get(face.track.id) or _Person(self._settings) for face in faces}
         return [self._people[face.track.id].follow(time_s, face) for face in faces]
+
+
+def _mouth(face: Face, direction: Direction | str) -> float | None:
+    """The lips' ratio as seen from the front: a turned mouth is as high as ever, and less wide. None where that is a guess."""
+    ratio = finite(face.mouth_ratio)
+    if ratio is None or face.pose is None:
+        return ratio
+    if isinstance(direction, str) or abs(direction.yaw) > MOUTH_YAW:
+        return None
+    return ratio * math.cos(math.radians(direction.yaw))
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

@@ -4,7 +4,6 @@ A single look is wrong too often to alert anybody. Looks are averaged over a win
 at one score and given up at a lower one, and must stand for a while before it counts.
 """
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,10 @@ class VoteSettings:
     """False: nobody's mask is judged, and all stay uncertain."""
 
 
+_MOST = 1.001
+"""No probability is larger, however it was rounded; what is larger, or no number, is no evidence."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     time_s: float
@@ -49,7 +52,7 @@ class _Voter:
 
     def look(self, face: Face, time_s: float) -> None:
         """Take in this frame's evidence, if it has any, and reconsider the verdict."""
-        if face.mask is None or not self.settings.wanted or not math.isfinite(sum(face.mask)):
+        if face.mask is None or not self.settings.wanted or not all(0 <= score <= _MOST for score in face.mask):
             return
         if self.looks and time_s < self.looks[-1].time_s:
             # The clock was set back: looks from then would never grow old.
@@ -122,7 +125,7 @@ class MaskVoter:
                     first_seen_s=track.first_seen_s,
                     last_seen_s=track.last_seen_s,
                     state=voter.state,
-                    score=round(voter.score, 4),
+                    score=round(min(voter.score, 1.0), 4),
                     votes=voter.votes,
                 )
             )

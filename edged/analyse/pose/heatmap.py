@@ -28,6 +28,7 @@ SMALLEST_SIDE = 2.0
 
 _EYES = (slice(36, 42), slice(42, 48))
 _OTHERS = (30, 0, 16)
+_USED = np.r_[36:48, _OTHERS]
 
 
 def five_of(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -90,11 +91,12 @@ class HeatmapPose:
 
 
 def _square(face: Landmarks) -> NDArray[np.float32] | None:
-    points, deviations = five_of(face.points), five_of(face.deviations)
-    if not (np.abs(points) < FURTHEST).all() or np.ptp(points, axis=0).max() < SMALLEST_SIDE:
+    if not (np.abs(face.points[_USED]) < FURTHEST).all():
         return None
-    sure = np.where(np.isfinite(deviations), np.minimum(np.abs(deviations), FURTHEST), FURTHEST)
-    return to_square(points, sure)
+    points, deviations = five_of(face.points), np.abs(face.deviations.astype(np.float64))
+    if np.ptp(points, axis=0).max() < SMALLEST_SIDE:
+        return None
+    return to_square(points, five_of(np.where(deviations < FURTHEST, deviations, FURTHEST)))
 
 
 def _middle(points: Points) -> NDArray[np.float64]:

@@ -1,74 +1,9 @@
-"""Counts what a drowsy head does: it nods off, and its mouth yawns."""
+"""Counts how often a head nods off."""
 
 import math
 import statistics
 from collections import deque
 from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, slots=True)
-class YawnSettings:
-    """What a yawn is; see `[drowsiness]` in the config."""
-
-    ratio: float = 0.42
-    """At its height, as our own landmarks read it: they see a yawn's 0.8 and more as 0.4 to 0.5."""
-    seconds: float = 1.5
-    longest_seconds: float = 9.0
-    """A mouth that is wide open for longer is no yawn."""
-    apart_seconds: float = 5.0
-
-
-WIDE_SHARE = 0.65
-"""A mouth is wide, and may be yawning, above this share of the ratio."""
-
-BLIP_SECONDS, UNREAD_SECONDS = 0.08, 0.4
-"""A yawn goes on over a mouth that is narrow, or cannot be read, for no longer. People who talk shut theirs."""
-
-SHUT_SHARE = 0.48
-"""A mouth below this share of the ratio is shut, and what it did is over at once."""
-
-
-@dataclass(slots=True)
-class YawnFinder:
-    """One person's mouth."""
-
-    settings: YawnSettings
-    _since_s: float | None = None
-    _last_wide_s: float = 0.0
-    _reached: bool = False
-    """Whether the present opening has been as wide as a yawn is at its height."""
-    _last_yawn_s: float = -math.inf
-
-    def follow(self, now_s: float, mouth_ratio: float | None) -> bool:
-        """Take in one frame; whether a yawn has just ended."""
-        if mouth_ratio is not None and mouth_ratio >= WIDE_SHARE * self.settings.ratio:
-            if self._since_s is None:
-                self._since_s, self._reached = now_s, False
-            self._last_wide_s = now_s
-            self._reached |= mouth_ratio >= self.settings.ratio
-            return False
-        if self._since_s is None:
-            return False
-        patience_s = UNREAD_SECONDS if mouth_ratio is None else BLIP_SECONDS
-        shut = mouth_ratio is not None and mouth_ratio < SHUT_SHARE * self.settings.ratio
-        if not shut and now_s - self._last_wide_s <= patience_s:
-            return False
-        lasted_s, self._since_s = self._last_wide_s - self._since_s, None
-        if not self._reached or not self.settings.seconds - 1e-9 <= lasted_s <= self.settings.longest_seconds:
-            return False
-        if self._last_wide_s - self._last_yawn_s < self.settings.apart_seconds:
-            return False
-        self._last_yawn_s = self._last_wide_s
-        return True
-
-    def is_on(self, now_s: float) -> bool:
-        """Whether the mouth is as wide open as a yawn's, or was, and not for longer than a yawn takes."""
-        lasts = self._since_s is not None and now_s - self._since_s <= self.settings.longest_seconds
-        return lasts and self._reached
-
-    def forget(self) -> None:
-        """Drop the present yawn: what came after it is not known."""
-        self._since_s = None
 
 
 @dataclass(slots=True)
