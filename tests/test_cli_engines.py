@@ -155,7 +155,7 @@ def test_one_that_crashes_is_told_and_can_be_built_when_it_does_not(device):
 
 
 def test_somebody_who_looks_on_sees_how_far_it_is(device):
-    device.gpu()
+    device.gpu(faults={"build": "slow 1"})
     screen, terminal = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "edged", "engines", "build", "eyes", "--config", str(device.config)],
@@ -169,8 +169,7 @@ def test_somebody_who_looks_on_sees_how_far_it_is(device):
         seen += part
     os.close(screen)
     assert child.wait(60) == 0
-    # Which steps are caught depends on how fast the machine goes through them.
-    assert any(step in seen for step in (b"golden pictures", b"building the engine", b"comparing", b"measuring"))
+    assert b"building the engine" in seen
     assert b"100%" in seen
 
 
