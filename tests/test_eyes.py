@@ -145,6 +145,11 @@ def test_a_face_turned_far_is_turned_away(pose):
     assert read(picture(), face(), pose=pose) == [EyeLook(None, None, "turned away")]
 
 
+def test_eyes_of_what_is_hardly_a_head_are_hidden():
+    assert read(picture(DARK), face(), pose=replace(FRONTAL, deviation=59.0))[0].unavailable is None
+    assert read(picture(DARK), face(), pose=replace(FRONTAL, deviation=90.0)) == [EyeLook(None, None, "hidden")]
+
+
 def test_of_a_turned_face_the_nearer_eye_counts_alone():
     # Yaw above 0: the nose points to the image's left, so the image-right eye is nearer.
     image = picture(DARK, BRIGHT)

@@ -194,13 +194,28 @@ def test_who_sleeps_with_the_mouth_open_is_found_a_yawns_length_later():
     assert "sleep" in reasons(told)
 
 
-@RATES
-def test_who_looks_down_from_the_beginning_is_not_asleep(fps):
-    """Lowered lids look shut to the classifier; where the head usually is cannot be learned from them."""
-    script = Script(60, moves=[Move(-1, 60, pitch=-26), Move(20, 24, pitch=-12)], lowered=[(0, 60)])
-    told = watch(script, fps)
-    assert {one.closed for one in told} <= {None, False}
-    assert reasons(told) == set()
+def test_who_looks_down_from_the_beginning_is_not_asleep():
+    """Lowered lids look shut to the classifier; where the head usually is cannot be learned while they are."""
+    monitor = DrowsinessMonitor()
+    for k in range(200):
+        pitch, ratio = (-26, 0.3) if k < 100 else (-36, 0.09)
+        pose = HeadPose(0, pitch, 0, 0, pitch, 5.0)
+        (told,) = monitor.update(k / 10, [Face(track(1, 100), pose=pose, eyes=EyeLook(0.01, ratio))])
+        assert (told.closed, told.reasons) == (None, ())
+        assert "eyes: looking down" in told.unavailable
+
+
+@pytest.mark.parametrize(
+    ("yaw", "ratio", "found"), [(0, 0.55, 1), (45, 0.55, 0), (45, 0.75, 1), (-45, 0.55, 0), (60, 1.4, 0)]
+)
+def test_a_turned_mouth_is_as_high_as_ever_and_less_wide(yaw, ratio, found):
+    monitor = DrowsinessMonitor()
+    for k in range(120):
+        mouth = ratio if 50 <= k < 80 else 0.05
+        face = Face(track(1, 100), pose=HeadPose(yaw, 0, 0, yaw, 0, 3.0), eyes=EyeLook(0.97, 0.3), mouth_ratio=mouth)
+        (told,) = monitor.update(k / 10, [face])
+    assert (told.yawns or 0) == found
+    assert (told.yawns is None) is (yaw == 60)
 
 
 @RATES
@@ -211,6 +226,16 @@ def test_a_head_that_drops_with_shut_eyes_nods_off(fps):
     assert [next(one.nods for one in told if one.time_s > t) for t in (6, 63.5, 73.5)] == [0, 1, 2]
     assert {one.level for one in told if "nodding" in one.reasons} <= {"warning", "alarm"}
     assert reasons(told) == {"microsleep", "nodding"}
+
+
+@RATES
+def test_a_head_that_turns_more_than_it_goes_down_looks_at_something(fps):
+    """Many shut their eyes while they turn."""
+    shut = [*BLINKS[:12], (60, 62.2), (70, 72.2)]
+    turns = [Move(61, 61.9, yaw=40, pitch=-17, over=0.5), Move(71, 71.9, yaw=-40, pitch=-17, over=0.5)]
+    assert watch(Script(100, shut=shut, moves=turns), fps)[-1].nods == 0
+    nods = [replace(move, yaw=move.yaw / 5) for move in turns]
+    assert max(one.nods or 0 for one in watch(Script(100, shut=shut, moves=nods), fps)) == 2
 
 
 @RATES

@@ -238,8 +238,8 @@ class _Person:
             self.yawns.add(now_s, 1.0)
             self.yawned_s = now_s
         eyes_open = None if self.closures.closed is None else not self.closures.closed
-        pitch = sight.direction.pitch if isinstance(sight.direction, Direction) else None
-        if self.nod.follow(now_s, pitch, eyes_open, self.usual_pitch.pitch):
+        head = sight.direction if isinstance(sight.direction, Direction) else None
+        if self.nod.follow(now_s, head, eyes_open, self.usual_pitch.pitch):
             self.nods.add(now_s, 1.0)
 
     def _perclos(self) -> float | None:

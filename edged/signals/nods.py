@@ -5,6 +5,8 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
+from edged.signals.direction import Direction
+
 
 @dataclass(slots=True)
 class UsualPitch:
@@ -48,6 +50,7 @@ class NodSettings:
 class _Moment:
     at_s: float
     pitch: float
+    yaw: float
     eyes_open: bool | None
 
 
@@ -57,9 +60,15 @@ class _Drop:
 
     since_s: float
     top: float
+    yaw: float
+    """As it went down."""
     counts: bool
     bottom: float
     seen_open: bool = False
+
+    def turns(self, yaw: float) -> bool:
+        """Whether the head turns aside by more than it goes down: it looks at something."""
+        return abs(yaw - self.yaw) > self.top - self.bottom
 
 
 SMOOTHED_OVER_S = 0.12
@@ -76,23 +85,23 @@ class NodFinder:
     _last_s: float = 0.0
     _drop: _Drop | None = None
 
-    def follow(self, now_s: float, pitch: float | None, eyes_open: bool | None, usual_pitch: float) -> bool:
-        """Take in one frame; whether it completes a nod. `eyes_open` is None where that cannot be seen."""
-        if pitch is None:
+    def follow(self, now_s: float, head: Direction | None, eyes_open: bool | None, usual_pitch: float) -> bool:
+        """Take in one frame; whether it completes a nod. `head` and `eyes_open` are None where they cannot be seen."""
+        if head is None:
             if now_s - self._last_s > LOST_SECONDS:
                 self.forget()
             return False
         elapsed_s, self._last_s = now_s - self._last_s, now_s
         if self._smooth is None:
-            self._smooth = pitch
-        self._smooth += (pitch - self._smooth) * elapsed_s / (elapsed_s + SMOOTHED_OVER_S)
-        pitch = self._smooth
+            self._smooth = head.pitch
+        self._smooth += (head.pitch - self._smooth) * elapsed_s / (elapsed_s + SMOOTHED_OVER_S)
+        now = _Moment(now_s, self._smooth, head.yaw, eyes_open)
         if self._drop is not None:
-            return self._come_up(now_s, pitch, eyes_open, usual_pitch, self._drop)
-        self._moments.append(_Moment(now_s, pitch, eyes_open))
+            return self._come_up(now, usual_pitch, self._drop)
+        self._moments.append(now)
         while now_s - self._moments[0].at_s > self.settings.drop_seconds + self.settings.awake_seconds + 0.25:
             self._moments.popleft()
-        self._drop = self._gone_down(now_s, pitch)
+        self._drop = self._gone_down(now)
         return False
 
     def forget(self) -> None:
@@ -100,25 +109,29 @@ class NodFinder:
         self._moments.clear()
         self._smooth = self._drop = None
 
-    def _gone_down(self, now_s: float, pitch: float) -> _Drop | None:
+    def _gone_down(self, now: _Moment) -> _Drop | None:
         """Whether the head has just gone down, from where, and whether the eyes were open when it began to."""
-        recent = [m for m in self._moments if now_s - m.at_s <= self.settings.drop_seconds]
+        recent = [m for m in self._moments if now.at_s - m.at_s <= self.settings.drop_seconds]
         top = max(moment.pitch for moment in recent)
-        depth = top - pitch
+        depth = top - now.pitch
         if depth < self.settings.degrees:
             return None
-        began_s = max(moment.at_s for moment in recent if top - moment.pitch <= 0.2 * depth)
-        before = {m.eyes_open for m in self._moments if began_s - self.settings.awake_seconds <= m.at_s <= began_s}
-        return _Drop(now_s, top, counts=False in before and True not in before, bottom=pitch)
+        *_, began = (moment for moment in recent if top - moment.pitch <= 0.2 * depth)
+        awake_s = began.at_s - self.settings.awake_seconds
+        before = {moment.eyes_open for moment in self._moments if awake_s <= moment.at_s <= began.at_s}
+        drop = _Drop(now.at_s, top, began.yaw, counts=False in before and True not in before, bottom=now.pitch)
+        drop.counts &= not drop.turns(now.yaw)
+        return drop
 
-    def _come_up(self, now_s: float, pitch: float, eyes_open: bool | None, usual_pitch: float, drop: _Drop) -> bool:
+    def _come_up(self, now: _Moment, usual_pitch: float, drop: _Drop) -> bool:
+        pitch, down_s = now.pitch, now.at_s - drop.since_s
         drop.bottom = min(drop.bottom, pitch)
-        down_s = now_s - drop.since_s
+        drop.counts &= not drop.turns(now.yaw)
         if pitch >= (drop.top + drop.bottom) / 2 or down_s > 2 * self.settings.longest_seconds:
             self._drop = None
             self._moments.clear()
             return drop.counts and down_s <= self.settings.longest_seconds
-        drop.seen_open |= eyes_open is True
+        drop.seen_open |= now.eyes_open is True
         stays_down = usual_pitch - pitch >= self.settings.sustained_degrees
         if drop.counts and not drop.seen_open and stays_down and down_s >= self.settings.sustained_seconds:
             drop.counts = False

@@ -11,11 +11,9 @@ came late, and one that is older still means that the clock was set."""
 
 LONGEST_LEAP_S = 3600.0
 
-WARY_STEP_S = 0.6
-"""The same while the clock's word is in doubt: some camera's slowest rate."""
-
-SET_BACK_FOR_S = 10.0
-"""A clock that went back and is where it was, or nearly, sooner than this was not set: some frames had wrong times."""
+WARY_STEP_S, DOUBTED_FOR_S = 0.6, 10.0
+"""The same for some time after the clock went back: it may have been single frames that had wrong times, and what passes on
+the way from there to the right ones has not passed. The slowest cameras' frames are no further apart."""
 
 
 class Step(NamedTuple):
@@ -31,9 +29,8 @@ class Timeline:
 
     now_s: float = 0.0
     _last_s: float | None = None
-    _before_s: float | None = None
-    """The time before the clock was set back, and `now_s` when that was; None unless it was lately."""
-    _set_back_s: float = 0.0
+    _doubted_until_s: float = -1.0
+    """`now_s` until which the clock's word is in doubt."""
 
     def advance(self, time_s: float) -> Step | None:
         """Go on to a frame. None when it came late, doubled or with a time that is none: it must not be used."""
@@ -45,28 +42,16 @@ class Timeline:
         elapsed = time_s - self._last_s
         if -LONGEST_STEP_S <= elapsed <= 0:
             return None
-        before_s = self._set_back(elapsed)
-        if before_s is not None and time_s >= before_s - LONGEST_STEP_S:
-            # Time is where it was before it went back, or nearly: it must not pass twice.
-            self._last_s, self._before_s = max(time_s, before_s), None
-            return Step(0.0, broken=True) if time_s > before_s else None
+        if elapsed < 0:
+            self._doubted_until_s = self.now_s + DOUBTED_FOR_S
+        doubted = self.now_s <= self._doubted_until_s
         self._last_s = time_s
-        if 0 < elapsed <= (LONGEST_STEP_S if before_s is None else WARY_STEP_S):
+        if 0 < elapsed <= (WARY_STEP_S if doubted else LONGEST_STEP_S):
             self.now_s += elapsed
             return Step(elapsed, broken=False)
-        if before_s is None:
+        if not doubted:
             self.now_s += min(elapsed, LONGEST_LEAP_S)
         return Step(0.0, broken=True)
-
-    def _set_back(self, elapsed_s: float) -> float | None:
-        """The time before the clock went back, with this frame or lately; None if it did not."""
-        if self._before_s is not None and self.now_s - self._set_back_s > SET_BACK_FOR_S:
-            self._before_s = None
-        if elapsed_s < 0:
-            self._set_back_s = self.now_s
-            if self._before_s is None:
-                self._before_s = self._last_s
-        return self._before_s
 
 
 @dataclass(slots=True)
