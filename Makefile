@@ -39,7 +39,7 @@ lint: setup ## Check style, types and the direction of imports
 contract-wheels: setup ## Fetch the real TensorRT bindings, PyCUDA and picamera2 that the tests hold our code against
 	@$(BIN)/python -m tests.support.contract_wheels .cache/contract-wheels
 
-faults: setup ## Run the long fault tests: kills, outages, full disks (about 15 minutes)
+faults: setup ## Run the long fault tests: kills, outages, full disks, ten thousand keypoint arrays (about 30 minutes)
 	@$(BIN)/pytest tests/faults --long
 
 setup-train: ## Make .venv-train with PyTorch, for the trainings
