@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from convert.whole_file import read_whole
 from edged.errors import UsageError
 from edged.inference import Manifest, ModelEntry
 from edged.inference.manifest import MAX_MODEL_BYTES
@@ -33,7 +34,7 @@ def find_model(told: str, manifest: Manifest, stands_for: str | None = None) -> 
     if path.suffix != ".onnx" and not path.is_file():
         entry = manifest.entry(told)
         return NamedModel(manifest.directory / entry.file, manifest.verified_bytes(told), entry)
-    data = _read(path)
+    data = read_whole(path, MAX_MODEL_BYTES, "name a model or an ONNX file")
     if stands_for is not None:
         return NamedModel(path, data, manifest.entry(stands_for))
     sha256 = hashlib.sha256(data).hexdigest()
@@ -45,14 +46,3 @@ def find_model(told: str, manifest: Manifest, stands_for: str | None = None) -> 
             f"this one stands for: {known}"
         )
     return NamedModel(path, data, listed)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MODEL_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a model or an ONNX file") from None
-    if len(data) > MAX_MODEL_BYTES:
-        raise UsageError(f"{path}: larger than {MAX_MODEL_BYTES >> 20} MiB, the most a model may have")
-    return data

@@ -3,11 +3,11 @@
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convert.whole_file import read_whole, whole_archive
 from edged.errors import Unavailable, UsageError
 from edged.inference.manifest import MAX_MODEL_BYTES
 
@@ -43,7 +43,7 @@ def read_state_dict(path: Path, most_bytes: int = MAX_MODEL_BYTES) -> dict[str, 
     else: pickled models, TorchScript, archives with odd members, damaged files, other things than plain arrays.
     """
     torch = load_torch()
-    data = _read(path, most_bytes)
+    data = read_whole(path, most_bytes, "name a file of a PyTorch state dict")
     _require_plain_file(path, data, most_bytes)
     try:
         # What was looked at is what is loaded, whatever happens to `path` meanwhile.
@@ -82,29 +82,15 @@ def _shape(value: Any) -> str:
     return " x ".join(map(str, value.shape)) or "a number"
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a file of a PyTorch state dict") from None
-    if len(data) > most_bytes:
-        raise UsageError(f"{path}: too large, a model may have at most {most_bytes >> 20} MiB; {REMEDY}")
-    return data
-
-
 def _require_plain_file(path: Path, data: bytes, most_bytes: int) -> None:
     """One of the two kinds of file that torch.save writes, whole as far as can be seen without unpickling."""
     if data.startswith(LEGACY):
         return
     if not data.startswith(b"PK"):
         raise UsageError(f"{path}: not a state dict of tensors, and no file of torch.save (or too old a one); {REMEDY}")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _require_members(path, archive.infolist(), most_bytes)
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a whole file of torch.save ({_one_line(error)}); copy it anew") from None
+    with whole_archive(path, data, "file of torch.save", "copy it anew") as archive:
+        _require_members(path, archive.infolist(), most_bytes)
+        damaged = archive.testzip()
     if damaged is not None:
         raise UsageError(f"{path}: not a whole file of torch.save ({damaged} is damaged); copy it anew")
 

@@ -4,7 +4,6 @@ import io
 import json
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from convert.classifiers.backend import load_keras
 from convert.classifiers.network import UserModel
+from convert.whole_file import read_whole, whole_archive
 from edged.errors import UsageError
 from edged.inference.manifest import MAX_MODEL_BYTES
 
@@ -70,7 +70,7 @@ def read_keras_model(path: Path) -> Any:
     Raise UsageError for anything else than a whole `.keras` file of the layers named above in single precision: pickled
     models, Keras's older formats, Lambda and custom layers, arrays that lie in other files, and archives that grow huge.
     """
-    data = _read(path)
+    data = read_whole(path, MAX_MODEL_BYTES, "name a .keras file")
     members = _members(path, data)
     _require_known_layers(path, members["config.json"])
     _require_plain_arrays(path, members["model.weights.h5"])
@@ -85,28 +85,16 @@ def read_keras_model(path: Path) -> Any:
     return model
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_MODEL_BYTES >> 20} MiB, the most a model may have")
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a .keras file") from None
-
-
 def _members(path: Path, data: bytes) -> dict[str, bytes]:
     """The three files inside, whole and of a bounded size."""
     if data.startswith(b"\x89HDF"):
         raise UsageError(
             f"{path}: Keras's older format, which can hide code; load it where it was made, save it as .keras"
         )
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            _require_names_and_sizes(path, members)
-            return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a whole .keras file ({error}); save it again with model.save(…)") from None
+    with whole_archive(path, data, ".keras file", "save it again with model.save(…)") as archive:
+        members = archive.infolist()
+        _require_names_and_sizes(path, members)
+        return {member.filename: archive.read(member) for member in members}
 
 
 def _require_names_and_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,11 +9,8 @@ from torch import Tensor, nn
 
 from convert.classifiers.architectures import ARCHITECTURES, build
 from convert.classifiers.backend import load_keras
-from convert.mask.evaluate import Examples, held_out_examples, held_out_figures
-from convert.mask.samples import Batch, Samples
-from convert.mask.store import CropStore
-from convert.mask.train import crop_store
-from convert.training.batches import Course
+from convert.mask.evaluate import held_out_examples
+from convert.mask.train import StateTask, crop_store
 from convert.training.loop import Recipe, TrainingChoice, begin, fit
 from convert.training.progress import CHECKPOINT
 from edged.errors import UsageError
@@ -69,7 +65,8 @@ def train(choice: SeedTraining) -> None:
     load_keras().utils.set_random_seed(choice.seed)
     network = build(choice.architecture, choice.size, choice.weights, "mixed_bfloat16")
     store = crop_store(choice.crops, choice.data, choice.seed)
-    fit(network, _Task(store, held_out_examples(choice.data)), _recipe(choice), choice)
+    task = StateTask(store, held_out_examples(choice.data), _logits, _as_they_are)
+    fit(network, task, _recipe(choice), choice)
 
 
 def _record(choice: SeedTraining) -> None:
@@ -87,19 +84,11 @@ def _recipe(choice: SeedTraining) -> Recipe:
     return replace(RECIPE, peak_rate=peak, warm_up=min(RECIPE.warm_up, choice.steps // 10 + 1))
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """Meets `convert.training.loop.Task`."""
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    """The seed's networks take faces as they are, and choose their precision themselves."""
+    answer: Tensor = network(images)
+    return answer
 
-    store: CropStore
-    examples: Examples
 
-    def batches(self, course: Course) -> Samples:
-        return Samples(self.store, course)
-
-    def losses(self, network: nn.Module, batch: Batch, step: int) -> Mapping[str, Tensor]:
-        images, states = batch
-        return {"loss": nn.functional.cross_entropy(network(images), states, label_smoothing=0.05)}
-
-    def figures(self, network: nn.Module) -> Mapping[str, float]:
-        return held_out_figures(network, self.examples, prepare=lambda faces: faces)
+def _as_they_are(faces: Tensor) -> Tensor:
+    return faces

@@ -1,6 +1,6 @@
 """The training of the mask classifier."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def train(choice: MaskTraining) -> None:
     """Train to the end; see `fit`."""
     begin(choice)
     store = crop_store(choice.out / f"crops-{choice.seed}", choice.data, choice.seed)
-    fit(MaskNetwork(), _Task(store, held_out_examples(choice.data)), RECIPE, choice)
+    fit(MaskNetwork(), StateTask(store, held_out_examples(choice.data), _logits, normalise), RECIPE, choice)
 
 
 def crop_store(folder: Path, data: Path, seed: int) -> CropStore:
@@ -46,20 +46,28 @@ def crop_store(folder: Path, data: Path, seed: int) -> CropStore:
     return prepared(folder, open_store, write)
 
 
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    answer: Tensor = in_bfloat16(network, normalise(images)).float()
+    return answer
+
+
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """Meets `convert.training.loop.Task`."""
+class StateTask:
+    """Meets `convert.training.loop.Task`: tells the state of a mask, with our network or another's."""
 
     store: CropStore
     examples: Examples
+    logits: Callable[[nn.Module, Tensor], Tensor]
+    """What a network in training says of uint8 faces [B, H, W, 3]: [B, 3]."""
+    prepare: Callable[[Tensor], Tensor]
+    """From such faces to what the network takes when it is scored."""
 
     def batches(self, course: Course) -> Samples:
         return Samples(self.store, course)
 
     def losses(self, network: nn.Module, batch: Batch, step: int) -> Mapping[str, Tensor]:
         images, states = batch
-        logits = in_bfloat16(network, normalise(images)).float()
-        return {"loss": nn.functional.cross_entropy(logits, states, label_smoothing=0.05)}
+        return {"loss": nn.functional.cross_entropy(self.logits(network, images), states, label_smoothing=0.05)}
 
     def figures(self, network: nn.Module) -> Mapping[str, float]:
-        return held_out_figures(network, self.examples)
+        return held_out_figures(network, self.examples, self.prepare)
