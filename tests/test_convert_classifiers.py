@@ -143,7 +143,7 @@ def trained(run):
 def test_a_resumed_training_ends_as_one_that_never_stopped(small_training, monkeypatch):
     straight, steps = trained(small_training("straight"))
     with monkeypatch.context() as broken:
-        broken.setattr(train, "held_out_figures", lambda *_, **__: 1 / 0)
+        broken.setattr(train.StateTask, "figures", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             small_training("resumed")
     resumed, steps_in_all = trained(small_training("resumed", resume=True))
