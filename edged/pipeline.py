@@ -84,7 +84,8 @@ class Pipeline:
         tracks = self.tracker.update(frame.time_s, detections)
         tracked = self.timer()
         static = self.static.update(frame.time_s, frame.image, tracks) if self.static else ()
-        people = [track for track in tracks if track.id not in {face.track for face in static}]
+        nobody = {face.track for face in static}
+        people = [track for track in tracks if track.id not in nobody]
         faces = self.analyser.analyse(frame.time_s, frame.image, people)
         analysed = self.timer()
         signals = replace(self.smoother.update(frame.time_s, faces), static=static)

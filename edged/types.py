@@ -142,6 +142,10 @@ class Landmarks:
     deviations: NDArray[np.float32]
 
 
+MOST_DEVIATION = 90.0
+"""Degrees; see `HeadPose`."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadPose:
     """Where a head points, in degrees: yaw > 0 turns the nose to the image's left, pitch > 0 looks up,
@@ -149,7 +153,7 @@ class HeadPose:
 
     `yaw`, `pitch` and `roll` are relative to the camera's optical axis. `facing_yaw` and `facing_pitch` are relative to
     the line from the camera to the face: both 0 for a person who looks into the lens, wherever in the picture.
-    `deviation` is the expected error of one angle.
+    `deviation` is the expected error of one angle; `MOST_DEVIATION` of a pose that is a mere guess.
     """
 
     yaw: float

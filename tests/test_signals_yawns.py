@@ -132,11 +132,11 @@ def test_after_a_gap_nothing_of_a_yawn_is_left():
 
 def test_the_usual_mouth_is_bounded_in_memory_and_value():
     finder = YawnFinder(YawnSettings())
-    assert finder.usual.rest == USUAL_REST
+    assert finder.rest == USUAL_REST
     for k in range(20_000):
         finder.follow(k / 10, 0.9)
     assert len(finder.usual._samples) == 240
-    assert finder.usual.rest == LARGEST_REST
+    assert finder.rest == LARGEST_REST
 
 
 STEPS = st.sampled_from([0.03, 0.1, 0.2, 0.2, 1.0])
@@ -151,7 +151,7 @@ def test_whatever_a_mouth_does_two_yawns_are_never_close(frames):
         now_s += step
         if finder.follow(now_s, ratio):
             told.append(now_s)
-        assert math.isfinite(finder.usual.rest)
+        assert math.isfinite(finder.rest)
     assert all(later - earlier >= 2.5 for earlier, later in pairwise(told))
 
 

@@ -10,7 +10,19 @@ from dataclasses import dataclass, field, replace
 
 from edged.analyse.ratios import mouth_ratio
 from edged.ports import EyeReader, LandmarkReader, MaskJudge, PoseReader
-from edged.types import Box, Detection, EyeLook, Face, HeadPose, Image, Landmarks, Lens, MaskScores, Track
+from edged.types import (
+    MOST_DEVIATION,
+    Box,
+    Detection,
+    EyeLook,
+    Face,
+    HeadPose,
+    Image,
+    Landmarks,
+    Lens,
+    MaskScores,
+    Track,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +57,6 @@ not say how much is out."""
 
 BEHIND_ANOTHER = 0.1
 """A box this near to a larger face's, in the same unit, may be what is seen of a face behind it."""
-
-MOST_DEVIATION = 90.0
-"""Degrees: the expected error of a pose that is a guess."""
 
 LensMaker = Callable[[int, int], Lens]
 """The lens of a picture of this width and height."""

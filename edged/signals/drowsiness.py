@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from edged.signals.direction import Direction, direction_of
 from edged.signals.eyes import Closure, ClosureFollower, EyeSettings, OpennessMeter, finite
 from edged.signals.levels import Evidence, Judge, LevelSettings
-from edged.signals.nods import NodFinder, NodSettings, UsualPitch
+from edged.signals.nods import NodFinder, NodSettings
 from edged.signals.timeline import SlidingSum, Timeline
+from edged.signals.usual import UsualValue, median
 from edged.signals.yawns import YawnFinder, YawnSettings
 from edged.types import Drowsiness, Face, MaskState
 
@@ -109,7 +110,8 @@ class _Person:
     settings: DrowsinessSettings
     timeline: Timeline = field(default_factory=Timeline)
     meter: OpennessMeter = field(default_factory=OpennessMeter)
-    usual_pitch: UsualPitch = field(default_factory=UsualPitch)
+    usual_pitch: UsualValue = field(default_factory=lambda: UsualValue(median, 0.0))
+    """Degrees; that of a look into the lens at first."""
     closures: ClosureFollower = field(init=False)
     yawn: YawnFinder = field(init=False)
     nod: NodFinder = field(init=False)
@@ -173,11 +175,11 @@ class _Person:
             return _Sight(None, face.unread or "not read", direction, mouth)
         lowered_by, straight = 0.0, face.pose is None
         if isinstance(direction, Direction):
-            lowered_by = self.usual_pitch.pitch - direction.pitch
+            lowered_by = self.usual_pitch.value - direction.pitch
             straight = abs(direction.yaw) <= STRAIGHT_YAW and abs(lowered_by) <= STRAIGHT_PITCH
         elif face.pose is not None and math.isfinite(face.pose.facing_pitch):
             # A guess that the head is down is enough to doubt that lids which look shut are.
-            lowered_by = self.usual_pitch.pitch - face.pose.facing_pitch
+            lowered_by = self.usual_pitch.value - face.pose.facing_pitch
         openness = self.meter.measure(now_s, face.eyes, learn=straight)
         if openness is None:
             return _Sight(None, face.eyes.unavailable or "not read", direction, mouth)
@@ -239,7 +241,7 @@ class _Person:
             self.yawned_s = now_s
         eyes_open = None if self.closures.closed is None else not self.closures.closed
         head = sight.direction if isinstance(sight.direction, Direction) else None
-        if self.nod.follow(now_s, head, eyes_open, self.usual_pitch.pitch):
+        if self.nod.follow(now_s, head, eyes_open, self.usual_pitch.value):
             self.nods.add(now_s, 1.0)
 
     def _perclos(self) -> float | None:

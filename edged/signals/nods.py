@@ -1,33 +1,10 @@
 """Counts how often a head nods off."""
 
-import math
-import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
 from edged.signals.direction import Direction
-
-
-@dataclass(slots=True)
-class UsualPitch:
-    """The median pitch of a head over the last two minutes, from two samples a second."""
-
-    _samples: deque[float] = field(default_factory=lambda: deque(maxlen=240))
-    _sampled_s: float = -math.inf
-    _median: float = 0.0
-
-    LEAST_SAMPLES = 6
-
-    def add(self, now_s: float, pitch: float) -> None:
-        if now_s - self._sampled_s >= 0.5 - 1e-9:
-            self._sampled_s = now_s
-            self._samples.append(pitch)
-            self._median = statistics.median(self._samples)
-
-    @property
-    def pitch(self) -> float:
-        """Degrees; that of a look into the lens until three seconds were seen."""
-        return self._median if len(self._samples) >= self.LEAST_SAMPLES else 0.0
+from edged.signals.usual import Smoothed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +58,16 @@ class NodFinder:
 
     settings: NodSettings
     _moments: deque[_Moment] = field(default_factory=lambda: deque(maxlen=256))
-    _smooth: float | None = None
-    _last_s: float = 0.0
+    _pitch: Smoothed = field(default_factory=lambda: Smoothed(SMOOTHED_OVER_S))
     _drop: _Drop | None = None
 
     def follow(self, now_s: float, head: Direction | None, eyes_open: bool | None, usual_pitch: float) -> bool:
         """Take in one frame; whether it completes a nod. `head` and `eyes_open` are None where they cannot be seen."""
         if head is None:
-            if now_s - self._last_s > LOST_SECONDS:
+            if now_s - self._pitch.last_s > LOST_SECONDS:
                 self.forget()
             return False
-        elapsed_s, self._last_s = now_s - self._last_s, now_s
-        if self._smooth is None:
-            self._smooth = head.pitch
-        self._smooth += (head.pitch - self._smooth) * elapsed_s / (elapsed_s + SMOOTHED_OVER_S)
-        now = _Moment(now_s, self._smooth, head.yaw, eyes_open)
+        now = _Moment(now_s, self._pitch.follow(now_s, head.pitch), head.yaw, eyes_open)
         if self._drop is not None:
             return self._come_up(now, usual_pitch, self._drop)
         self._moments.append(now)
@@ -107,7 +79,8 @@ class NodFinder:
     def forget(self) -> None:
         """Begin anew: what happened meanwhile is not known."""
         self._moments.clear()
-        self._smooth = self._drop = None
+        self._pitch.forget()
+        self._drop = None
 
     def _gone_down(self, now: _Moment) -> _Drop | None:
         """Whether the head has just gone down, from where, and whether the eyes were open when it began to."""

@@ -1,8 +1,9 @@
 """Counts yawns: one slow opening of the mouth, far beyond what is usual for this person, between moments of rest."""
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
+
+from edged.signals.usual import Smoothed, UsualValue, lower_quartile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +39,6 @@ mouth that cannot be read for no longer than this."""
 SMOOTHED_OVER_S = 0.08
 
 _TINY = 1e-9
-
-
-@dataclass(slots=True)
-class UsualMouth:
-    """The lower quartile of a mouth's ratio over the last two minutes, from two samples a second."""
-
-    _samples: deque[float] = field(default_factory=lambda: deque(maxlen=240))
-    _sampled_s: float = -math.inf
-    rest: float = USUAL_REST
-    """The ratio at rest; most people's until three seconds were seen."""
-
-    LEAST_SAMPLES = 6
-
-    def add(self, now_s: float, ratio: float) -> None:
-        if now_s - self._sampled_s < 0.5 - _TINY:
-            return
-        self._sampled_s = now_s
-        self._samples.append(ratio)
-        if len(self._samples) >= self.LEAST_SAMPLES:
-            self.rest = min(sorted(self._samples)[len(self._samples) // 4], LARGEST_REST)
 
 
 @dataclass(slots=True)
@@ -103,9 +84,9 @@ class YawnFinder:
     """One person's mouth. People who talk, laugh, chew or sing open theirs too, but in turns, or not as wide."""
 
     settings: YawnSettings
-    usual: UsualMouth = field(default_factory=UsualMouth)
-    _smooth: float | None = None
-    _last_s: float = 0.0
+    usual: UsualValue = field(default_factory=lambda: UsualValue(lower_quartile, USUAL_REST))
+    """Of the mouth's ratio."""
+    _ratio: Smoothed = field(default_factory=lambda: Smoothed(SMOOTHED_OVER_S))
     _opening: _Opening | None = None
     _shut_s: float = -math.inf
     """When the mouth shut last."""
@@ -113,11 +94,17 @@ class YawnFinder:
     """When what looks like a yawn ended; it was one if the mouth stays shut for a moment."""
     _last_yawn_s: float = -math.inf
 
+    @property
+    def rest(self) -> float:
+        """The ratio of this person's mouth at rest."""
+        return min(self.usual.value, LARGEST_REST)
+
     def follow(self, now_s: float, mouth_ratio: float | None) -> bool:
         """Take in one frame; whether it makes sure of a yawn, half a second after the mouth has shut."""
         if mouth_ratio is None:
-            if now_s - self._last_s > UNREAD_SECONDS:
-                self._opening = self._smooth = None
+            if now_s - self._ratio.last_s > UNREAD_SECONDS:
+                self._opening = None
+                self._ratio.forget()
             return self._is_sure(now_s)
         level, rest = self._level(now_s, min(max(mouth_ratio, 0.0), WIDEST))
         if self._opening is None:
@@ -140,18 +127,16 @@ class YawnFinder:
 
     def forget(self) -> None:
         """Drop the present yawn: what came after it is not known."""
-        self._opening = self._smooth = self._ended_s = None
+        self._opening = self._ended_s = None
+        self._ratio.forget()
 
     def _level(self, now_s: float, ratio: float) -> tuple[float, float]:
         """How far the mouth is open, and the ratio at rest that this is measured from."""
-        if self._smooth is None:
-            self._smooth = ratio
-        elapsed_s, self._last_s = now_s - self._last_s, now_s
-        self._smooth += (ratio - self._smooth) * elapsed_s / (elapsed_s + SMOOTHED_OVER_S)
+        smooth = self._ratio.follow(now_s, ratio)
         self.usual.add(now_s, ratio)
         # While the mouth is open nothing is learned: what is usual is what was usual before.
-        rest = self.usual.rest if self._opening is None else self._opening.rest
-        return (self._smooth - rest) / max(self.settings.ratio - USUAL_REST, LEAST_HEIGHT), rest
+        rest = self.rest if self._opening is None else self._opening.rest
+        return (smooth - rest) / max(self.settings.ratio - USUAL_REST, LEAST_HEIGHT), rest
 
     def _is_like_a_yawn(self, opening: _Opening) -> bool:
         lasts = self.settings.seconds - _TINY <= opening.seconds <= self.settings.longest_seconds

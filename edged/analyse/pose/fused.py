@@ -9,7 +9,7 @@ from edged.analyse.pose.landmark_pose import UNMASKED_POINTS, LandmarkPoses, sol
 from edged.analyse.pose.learned import LearnedPose, LearnedPoses
 from edged.analyse.pose.rotation import head_poses, ray_rotation, turn_of, vector_of
 from edged.ports import Engine
-from edged.types import Detection, HeadPose, Image, Landmarks, Lens
+from edged.types import MOST_DEVIATION, Detection, HeadPose, Image, Landmarks, Lens
 
 Array = NDArray[np.float64]
 
@@ -38,8 +38,6 @@ LOST, DOUBTFUL, UNSURE = 0.03, 0.015, 9.0
 while the pixels' pose is expected to err by UNSURE degrees, show no head that is turned less than MOST_TURNED. So much was
 expected of none of 119 heads of known pose and one in a hundred drivers and passers-by, but of 94 in a hundred faces on their
 side or upside down, and of most hands and shoulders that were taken for faces."""
-
-MOST_DEVIATION = 90.0
 
 
 class FusedPose:
