@@ -59,7 +59,8 @@ class Search:
         if missing := not_installed():
             if self._models.backend == "tensorrt":
                 self._tell(missing)
-            log.info("the models stay on the CPU: %s", missing)
+            else:
+                log.info("the models stay on the CPU: %s", missing)
             return
         manifest, cache = load_manifest(default_engines_dir()), EngineCache(self._folder)
         for engine in self._engines:
