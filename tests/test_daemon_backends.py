@@ -24,6 +24,9 @@ pytestmark = needs_models
 PATIENCE_S = 90.0
 """Two children that import, build, compare and measure, on a machine that has more to do."""
 
+TOLD_S = 3
+"""A build that takes so long is in the state document, which is written once a second."""
+
 ON_THE_CPU, ON_THE_GPU = (
     {"detector": "onnxruntime", "mask": "onnxruntime"},
     {"detector": "tensorrt", "mask": "tensorrt"},
@@ -179,7 +182,8 @@ def test_a_recording_that_plays_while_its_models_move_to_the_gpu_loses_no_pictur
     recording.write_bytes(clip.read_bytes())
     pictures = sum(1 for _ in _pictures(clip))
     with Mosquitto(tmp_path / "broker") as broker:
-        daemon = GpuDaemon(tmp_path, {"door": f"file://{recording}?loop=1"}, port=broker.port)
+        slow = {"build": f"slow {TOLD_S}"}
+        daemon = GpuDaemon(tmp_path, {"door": f"file://{recording}?loop=1"}, port=broker.port, faults=slow)
         for usual, other in NO_BOUNDARIES.items():
             daemon.config.write_text(daemon.config.read_text().replace(usual, other))
         expected = on_the_cpu(daemon.config, clip)
