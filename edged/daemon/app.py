@@ -1,6 +1,5 @@
 """The one place that knows every part: builds them, starts them in order, watches over them, stops them in reverse."""
 
-import json
 import logging
 import signal
 import threading
@@ -12,6 +11,7 @@ from typing import Any
 from edged import __version__, messages
 from edged.assembly import model_names, wanted
 from edged.config import Config, load_config
+from edged.daemon.announced import Announced
 from edged.daemon.commands import Commands
 from edged.daemon.cooling import Cooling
 from edged.daemon.parts import Inference, Telling, build_watching, load_inference
@@ -22,18 +22,14 @@ from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import ConfigError, EdgedError, Unavailable
 from edged.ports import Clock
-from edged.publish import Publisher, check_mqtt, device_discovery, platforms, read_password
+from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
-from edged.store import MetaRow, Store, StoreReader
-from edged.store.reader import parsed_json
+from edged.store import Store, StoreReader
 from edged.store.upkeep import Upkeep
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
-
-ANNOUNCED = "announced"
-"""Under which the store remembers the components that Home Assistant was ever told of."""
 
 TICK_S = 0.25
 LOOK_INTERVAL_S = 1.0
@@ -77,7 +73,7 @@ class App:
         self._reload_problem: str | None = None
         self._state: dict[str, Any] = {}
         self._state_told_s = float("-inf")
-        self._announced: dict[str, str] = {}
+        self._announced = Announced(self._reader, self._store)
         self._telling = self._build_telling()
         self._watching = build_watching(config, self._inference, self._new_recorder())
         self._watch = CameraWatch(config, self._recorder, clock, self._retain)
@@ -251,21 +247,14 @@ class App:
                 self._device,
                 self._reader,
                 self._store.acknowledge,
-                discovery=self._discovery() if config.mqtt.discovery else None,
+                discovery=self._announced.discovery(config, self._device) if config.mqtt.discovery else None,
                 password=read_password(config.mqtt),
             )
+            for topic in self._announced.gone(config):
+                publisher.retain(topic, "")  # a broker forgets a topic whose retained value is empty
         publish = lambda report: self._retain(messages.REPORT_DAILY, report, 1)  # noqa: E731
         models = lambda: self._inference.models.hashes  # noqa: E731
         return Telling(publisher, Reporter(config, self._reader, self._store, self._clock, publish, models))
-
-    def _discovery(self) -> dict[str, Any]:
-        """What Home Assistant is told; it has to be told of what is gone, so what was ever announced is remembered."""
-        stored = parsed_json(self._reader.meta(ANNOUNCED))
-        self._announced = (stored if isinstance(stored, dict) else {}) | self._announced
-        discovery = device_discovery(self._config, self._device, self._announced)
-        self._announced = platforms(discovery)
-        self._store.submit([MetaRow(ANNOUNCED, json.dumps(self._announced))])
-        return discovery
 
     def _start_telling(self) -> None:
         if self._telling.publisher:

@@ -119,6 +119,16 @@ def trouble_of(state: CameraState) -> str | None:
     return "stalled" if state.status == "stalled" else "lost"
 
 
+def kept_topics(camera: str, wants: Wants) -> list[str]:
+    """The relative topics of a camera with such a profile whose last value the broker keeps."""
+    asked = {
+        messages.camera_status(camera): True,
+        messages.camera_counts(camera): wants.mask,
+        messages.camera_attention(camera): wants.landmarks,
+    }
+    return [topic for topic, kept in asked.items() if kept]
+
+
 def mask_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int] | None:
     """People present by mask state; None before the first frame, and where nobody asks for masks."""
     return activity.counts if wants.mask else None
