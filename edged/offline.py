@@ -1,5 +1,6 @@
 """Analyses pictures and recordings offline: one record per picture or frame, in the form the `eval` scripts read."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,10 @@ LEAST_SCORE_READ = 0.3
 TIGHT_CROP_FOCAL = 4.7
 """Focal length of what shows little more than one face, in units of its longer side: such pictures are cut out of
 larger ones, or taken from near with a long lens; either way they span few degrees (about 12)."""
+
+TIGHT_CROP_BELOW = 4.0
+"""Degrees from the axis down to a face cut out of a picture that nobody has: cameras hang above the people they watch. The
+mean over the recordings that the pose was trained on; where it is wrong, pitch is wrong by the difference."""
 
 MOST_FPS = 120.0
 """Every frame of a recording is analysed, however fast they come."""
@@ -155,9 +160,17 @@ def analyse_picture(
 def _lens(image: Image, border: int, field_of_view: float | None) -> Lens:
     """The lens of a picture that was widened by `border`, in pixels of the widened one."""
     height, width = image.shape[:2]
+    if border and field_of_view is None:
+        return tight_crop_lens(width, height, border)
     plain = Lens.of(width, height, field_of_view or FIELD_OF_VIEW)
-    focal = TIGHT_CROP_FOCAL * max(height, width) if border and field_of_view is None else plain.focal
-    return Lens(focal, plain.centre_x + border, plain.centre_y + border)
+    return Lens(plain.focal, plain.centre_x + border, plain.centre_y + border)
+
+
+def tight_crop_lens(width: int, height: int, border: int) -> Lens:
+    """What is assumed of a face cut out of a picture that nobody has: `width` x `height`, then widened by `border`."""
+    focal = TIGHT_CROP_FOCAL * max(height, width)
+    above = focal * math.tan(math.radians(TIGHT_CROP_BELOW))
+    return Lens(focal, width / 2 + border, height / 2 + border - above)
 
 
 def _readings(

@@ -24,7 +24,7 @@ from support.recordings import shaded, write_video
 from edged.assembly import Models
 from edged.config import Config
 from edged.errors import SourceLost
-from edged.offline import Recording, analyse_picture
+from edged.offline import TIGHT_CROP_BELOW, Recording, analyse_picture
 from edged.types import Box, Detection, EyeLook, HeadPose, Image, Lens, MaskScores
 
 TURNED = HeadPose(-3.123456, 4.0, 0.5, 0.0, 0.0, 2.0)
@@ -194,12 +194,14 @@ def test_what_is_hardly_a_face_is_not_read(picture):
     assert doubtful["keypoints68"] is doubtful["pose"] is doubtful["eyes"] is None
 
 
-def test_a_tight_crop_has_a_long_lens_centred_on_the_padded_picture(picture):
+def test_a_tight_crop_has_a_long_lens_and_a_camera_that_hangs_above_it(picture):
     lens = lens_of(picture, pad=0.5)
-    assert (lens.centre_x, lens.centre_y) == (200, 150)
+    assert lens.centre_x == 200, "the middle of the padded picture"
+    assert np.degrees(np.arctan2(150 - lens.centre_y, lens.focal)) == pytest.approx(TIGHT_CROP_BELOW)
     assert 2 * np.degrees(np.arctan(400 / 2 / lens.focal)) == pytest.approx(24, abs=0.2)
     assert lens_of(picture, pad=0.25).focal == lens.focal, "the pad widens the picture, not the lens"
-    assert lens_of(picture, pad=0.5, field_of_view=60).focal == Lens.of(200, 100, 60).focal
+    known = lens_of(picture, pad=0.5, field_of_view=60)
+    assert known == Lens(Lens.of(200, 100, 60).focal, 200, 150), "who knows the lens has the whole picture"
 
 
 def test_models_that_only_judge_masks_leave_the_rest_null(picture, tmp_path):

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.pose.heads import (
-    CAMERA,
     LEAST_SCORE,
+    PAD,
     FoundHead,
     PosedHead,
     find_head,
@@ -27,6 +27,7 @@ from edged.analyse.pose.learned import LearnedPose
 from edged.analyse.pose.rotation import angles_of, head_poses, ray_rotation
 from edged.detect import Wanted, make_detector
 from edged.inference import load_manifest, open_engine
+from edged.offline import tight_crop_lens
 from edged.ports import Detector, Engine, LandmarkReader, PoseReader
 from edged.render import Wear, random_style
 from edged.types import Detection, HeadPose, Image, Landmarks, Lens
@@ -113,9 +114,10 @@ def read_all(
 
 
 def crop_lens(found: FoundHead) -> Lens:
-    """What is assumed of a tight crop whose place in its frame nobody knows: the axis goes through its middle."""
+    """What `edged analyze` assumes of a tight crop whose place in its frame nobody knows."""
     height, width = found.image.shape[:2]
-    return Lens(CAMERA.focal, width / 2, height / 2)
+    border = round(max(height, width) * PAD / (1 + 2 * PAD))
+    return tight_crop_lens(width - 2 * border, height - 2 * border, border)
 
 
 @dataclass(frozen=True, eq=False)
