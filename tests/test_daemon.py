@@ -365,3 +365,23 @@ def test_systemd_without_its_library_is_told_so(tmp_path: Path) -> None:
     assert code == 69
     assert "edged[systemd]" in said
     assert said.count("\n") == 1
+
+
+def test_whoever_asks_in_the_first_moment_gets_a_whole_answer(clip: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)})
+    with daemon:
+        daemon.start()
+        assert until(daemon.status, STARTS_WITHIN_S), daemon.log
+        first = daemon.status()
+        said = subprocess.run(
+            [sys.executable, "-m", "edged", "status", "--config", str(daemon.config)],
+            capture_output=True,
+            text=True,
+            timeout=STARTS_WITHIN_S,
+            check=False,
+        )
+        assert daemon.serves(STARTS_WITHIN_S)
+        assert first.keys() == daemon.status().keys()
+        assert said.returncode == 0
+        assert "camera door" in said.stdout
+        assert daemon.stop() == 0

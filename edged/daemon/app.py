@@ -95,6 +95,7 @@ class App:
         self._watching.start()
         self._inference.backends.start()
         self._cooling.start()
+        self._look()  # whoever asks how the daemon is gets a whole answer from the first moment on
         self._status.open()
         self._status.start()
         self._notifier.ready()
