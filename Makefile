@@ -6,14 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 RUNS ?= runs
+MINUTES ?= 60
+SECONDS_EACH ?= 20
 # For train-seed-classifiers, as `--size 224 --steps 20000` where there is a GPU.
 SEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults lock clean setup-train train-mask train-detector train-seed-classifiers train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak measure-capture lock clean setup-train train-mask train-detector train-seed-classifiers train-landmarks train-eyes train-pose
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make .venv, install the locked dependencies, build the models that are built locally
 	@$(BIN)/python -m convert mtcnn --out engines
@@ -41,6 +43,12 @@ contract-wheels: setup ## Fetch the real TensorRT bindings, PyCUDA and picamera2
 
 faults: setup ## Run the long fault tests: kills, outages, full disks, ten thousand keypoint arrays (about 30 minutes)
 	@$(BIN)/pytest tests/faults --long
+
+soak: setup ## Run three cameras among troubles for MINUTES (60), and tell what grows, how late alerts are and whether all were told
+	@PYTHONPATH=tests $(BIN)/python -m support.soak $(MINUTES)
+
+measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
+	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)
 
 setup-train: ## Make .venv-train with PyTorch, for the trainings
 	$(PYTHON) -m venv .venv-train

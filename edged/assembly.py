@@ -26,6 +26,7 @@ from edged.config import (
 )
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
+from edged.detect.unchanged import EmptyScene
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import Events
 from edged.events.drowsiness import DrowsinessEvents, DrowsinessEventSettings
@@ -144,8 +145,8 @@ def lens_maker(settings: CameraConfig) -> LensMaker:
 def build_pipeline(
     camera: str, settings: CameraConfig, config: Config, models: Models, *, every_frame: bool = False
 ) -> Pipeline:
-    """One camera's stages. `every_frame`: judge and read every sighting, also of small faces, settled verdicts, pictures
-    of faces.
+    """One camera's stages. `every_frame`: look for faces in every picture, and judge and read every sighting, also of small
+    faces, settled verdicts, pictures of faces.
     """
     events = config.events
     sure = SURE_SCORES[config.models.detector]
@@ -163,6 +164,7 @@ def build_pipeline(
         events=_events(camera, settings, events),
         encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
+        scene=None if every_frame else EmptyScene(),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
+from edged.detect.unchanged import EmptyScene, glance_at
 from edged.encounters import Encounters
 from edged.events import Events
 from edged.ports import Detector
@@ -67,6 +68,8 @@ class Pipeline:
     encounters: Encounters
     static: StaticFaces | None = None
     """None where every face is to be taken for a person."""
+    scene: EmptyScene | None = None
+    """None where faces are to be looked for in every picture, whatever the last one told."""
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
@@ -79,7 +82,7 @@ class Pipeline:
         if self._last is not None and self._last[0] == frame.time_s:
             return replace(self._last[1], events=[], encounters=[])
         start = self.timer()
-        detections = self.detector.detect(frame.image)
+        detections = self._detect(frame)
         detected = self.timer()
         tracks = self.tracker.update(frame.time_s, detections)
         tracked = self.timer()
@@ -96,6 +99,17 @@ class Pipeline:
         outcome = Outcome(detections, faces, signals, events, encounters)
         self._last = frame.time_s, outcome
         return outcome
+
+    def _detect(self, frame: Frame) -> list[Detection]:
+        """The faces in this frame. While nobody is followed and nothing changes, an empty frame tells of the next ones too."""
+        if self.scene is None or self.tracker.follows_somebody:
+            return self.detector.detect(frame.image)
+        glance = glance_at(frame.image)
+        if self.scene.still_shows_nobody(frame.time_s, glance):
+            return []
+        detections = self.detector.detect(frame.image)
+        self.scene.looked(frame.time_s, glance, found=bool(detections))
+        return detections
 
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""

@@ -147,6 +147,11 @@ class Tracker:
         self._drop_lost(time_s)
         return [self._public(c, time_s) for c in self._candidates if c.track.id]
 
+    @property
+    def follows_somebody(self) -> bool:
+        """Whether anybody is followed, be it for one picture only or out of sight by now."""
+        return bool(self._candidates)
+
     def forget(self) -> None:
         """Follow nobody any more; ids are not used again."""
         self._candidates = []

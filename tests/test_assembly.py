@@ -97,6 +97,11 @@ def test_faces_are_read_from_the_smallest_size_that_anything_asks_for(keys, smal
     assert offline.analyser.settings.smallest_landmarks == 0
 
 
+def test_only_a_stream_leaves_out_pictures_in_which_nothing_changes():
+    assert build_pipeline("door", camera(), Config(), everything()).scene is not None
+    assert build_pipeline("door", camera(), Config(), everything(), every_frame=True).scene is None
+
+
 # --- the detector
 
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import click
@@ -22,6 +23,7 @@ from edged.config.source import parse_source
 from edged.errors import Failed
 from edged.memory import resident_mb
 from edged.offline import LEAST_SCORE_SHOWN
+from edged.pipeline import Pipeline
 from edged.types import Frame, Image, Lens
 
 STAGES = ("detect", "track", "analyse", "decide")
@@ -75,8 +77,15 @@ def bench(
             times[index] = [getattr(pipeline.times, stage) * 1000 for stage in STAGES]
     result = _summary(times, faces / frames, pictures[0], config) | {"profile": profile}
     result["readers_ms_a_face"] = _readers(load_models(config.models, EVERYTHING), pictures[0])
+    result["unchanged_ms"] = _unchanged_ms(build_pipeline("bench", settings, config, models), pictures[0])
     result["first_frame_s"] = _first_frame_s(config_file, pictures[0])
     _print(result, as_json)
+
+
+def _unchanged_ms(pipeline: Pipeline, image: Image) -> float:
+    """Median milliseconds of a frame in which nobody is, and nothing has changed since the last one."""
+    empty, numbers = np.full_like(image, 128), count()
+    return round(_median_ms(lambda: pipeline.step(Frame("bench", 0, next(numbers) / 100, empty))), 2)
 
 
 def _pictures(source: Path | None, count: int) -> list[Image]:
@@ -188,6 +197,7 @@ def _print(result: dict[str, object], as_json: bool) -> None:
     click.echo(
         f"  a frame  {result['frame_mean_ms']:>8.2f} ms   p50 {result['frame_p50_ms']} ms, p99 {result['frame_p99_ms']} ms"
     )
+    click.echo(f"  nobody   {result['unchanged_ms']:>8.2f} ms   while nobody is there, and nothing changes")
     readers = result["readers_ms_a_face"]
     if isinstance(readers, dict):
         parts = ", ".join(f"{name} {value:.2f}" for name, value in readers.items())
