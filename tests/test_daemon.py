@@ -367,6 +367,25 @@ def test_systemd_without_its_library_is_told_so(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+def test_a_state_that_is_heard_does_not_say_that_there_is_no_broker(
+    clip: Path, broker: Mosquitto, tmp_path: Path
+) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)}, port=broker.port)
+    with Subscriber(broker.port, "edged/dev1/state") as subscriber, daemon:
+        started_within(daemon)
+        assert until(lambda: subscriber.payloads("edged/dev1/state"), STARTS_WITHIN_S)
+        broker.stop()
+        assert until(lambda: str(broker.port) in str(daemon.status()["errors"]), STARTS_WITHIN_S)
+        assert daemon.status()["mode"] == "degraded"
+        told = len(subscriber.payloads("edged/dev1/state"))
+        broker.start()
+        assert until(lambda: daemon.status()["mode"] == "normal", STARTS_WITHIN_S)
+        assert until(lambda: len(subscriber.payloads("edged/dev1/state")) > told, STARTS_WITHIN_S)
+        assert daemon.stop() == 0
+        states = [json.loads(text) for text in subscriber.payloads("edged/dev1/state")]
+    assert {(state["mode"], *state["errors"]) for state in states} == {("normal",)}
+
+
 def test_whoever_asks_in_the_first_moment_gets_a_whole_answer(clip: Path, tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, {"door": looped(clip)})
     with daemon:

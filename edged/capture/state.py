@@ -15,6 +15,9 @@ CameraStatus = Literal["online", "stalled", "reconnecting", "offline"]
 `offline` cannot be opened."""
 
 
+NOT_OPENED = "not opened yet"
+
+
 @dataclass(frozen=True, slots=True)
 class CameraState:
     """What is known about a camera at one moment."""
@@ -29,6 +32,11 @@ class CameraState:
     """What is wrong with the pictures of a camera that is online: they stand still, or show nothing; `reason` says it."""
     trouble_since_s: float = 0.0
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether it is being opened for the first time: nobody knows yet whether it can be."""
+        return self.reason == NOT_OPENED
+
 
 class StateKeeper:
     """One camera's state; written by its thread, read by all."""
@@ -38,7 +46,7 @@ class StateKeeper:
         self._camera, self._source, self._stall_seconds = camera, source, stall_seconds
         self._lock = threading.Lock()
         now = time.monotonic()
-        self._state = CameraState("offline", now, 0, "not opened yet", 0)
+        self._state = CameraState("offline", now, 0, NOT_OPENED, 0)
         self._last_picture_s = now
 
     def state(self) -> CameraState:

@@ -71,7 +71,8 @@ class App:
         self._take_over(store)
         self._health = Health(self._device, self.started_s, clock, self._store, lambda: self._inference.models.backends)
         self._reload_problem: str | None = None
-        self._state: dict[str, Any] = {}
+        self._state: messages.Payload = {}
+        self._told: messages.Payload = {}
         self._state_told_s = float("-inf")
         self._announced = Announced(self._reader, self._store)
         self._telling = self._build_telling()
@@ -165,20 +166,27 @@ class App:
         """Once a second: cameras, counts, the state document."""
         self._watch.look(self._watching)
         publisher = self._telling.publisher
-        errors = self._health.errors(self._watching, publisher.problem if publisher else None, self._reload_problem)
+        broker = publisher.problem if publisher else None
+        was, self._state = self._state, self._document(broker)
+        if _steady(self._state) != _steady(was):
+            errors = self._state["errors"]
+            self._notifier.status(errors[0] if errors else f"watching {', '.join(self._config.camera)}")
+        # Whoever hears this has a broker: that there was none a moment ago is no news any more.
+        told = self._state if publisher and publisher.connected else self._document(None)
+        now_s = self._clock.monotonic_s()
+        if _steady(told) != _steady(self._told) or now_s - self._state_told_s >= STATE_INTERVAL_S:
+            self._told, self._state_told_s = told, now_s
+            self._retain(messages.STATE, messages.encode(told), 1)
+
+    def _document(self, broker_problem: str | None) -> messages.Payload:
+        """The daemon's state now."""
+        errors = self._health.errors(self._watching, broker_problem, self._reload_problem)
         errors += self._cooling.problems() + self._inference.backends.problems()
         try:
             outbox: int | None = self._reader.outbox_depth()
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
-        state = self._health.state(errors, outbox, self._cooling.heat, self._inference.backends.preparing)
-        now_s = self._clock.monotonic_s()
-        changed = _steady(state) != _steady(self._state)
-        self._state = state
-        if changed or now_s - self._state_told_s >= STATE_INTERVAL_S:
-            self._state_told_s = now_s
-            self._retain(messages.STATE, messages.encode(state), 1)
-            self._notifier.status(errors[0] if errors else f"watching {', '.join(self._config.camera)}")
+        return self._health.state(errors, outbox, self._cooling.heat, self._inference.backends.preparing)
 
     def _all_progress(self) -> bool:
         """Whether every worker makes progress; only then does systemd hear that the daemon is alive."""

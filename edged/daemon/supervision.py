@@ -171,7 +171,7 @@ class Health:
             problems.append(f"{self.store.dropped} rows were lost while nothing could be stored")
         for camera, worker in watching.cameras.items():
             state = worker.state()
-            if trouble_of(state) and not worker.ended:
+            if trouble_of(state) and not (worker.ended or state.is_opening):
                 problems.append(f"camera {camera} is {state.trouble or state.status}: {state.reason}")
         return [problem for problem in problems if problem]
 

@@ -185,11 +185,11 @@ class Publisher:
         began = time.monotonic()
         try:
             session.begin()
-            self._connected = True
             while not self._stopping.is_set():
                 self._beat = time.monotonic()
                 steady = self._backoff.steady(self._beat - began)
                 self._tell(session.complaint or (None if steady else self._flapping()))
+                self._connected = True  # only now: the problem of a moment ago is gone
                 session.step(self._timing.tick_s)
             self._say_goodbye(session)
         finally:
