@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edged.backends import choice, search
-from edged.backends.choice import BackendWorker, Preparing
+from edged.backends.choice import BackendWorker
+from edged.backends.preparing import Preparing
 from edged.backends.switch import SwitchingEngine
 from edged.backends.verdict import Verdict, engines_folder, failed, plan_key, store_verdict, stored_verdict
 from edged.backends.wire import Progress

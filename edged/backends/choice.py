@@ -3,9 +3,9 @@
 import importlib.util
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edged.backends.preparing import Preparing
 from edged.backends.switch import SwitchingEngine
 from edged.config import Config
 from edged.errors import EdgedError
@@ -19,15 +19,6 @@ log = logging.getLogger(__name__)
 FIRST_PICTURE_WAIT_S = 10.0
 POLL_S = 0.2
 WATCH_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Preparing:
-    """The model whose engine is being made now: what is being done, and which part of it all (0 … 1) is."""
-
-    model: str
-    step: str
-    part: float
 
 
 class BackendWorker(Worker):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.backends.child import Preparation
-from edged.backends.choice import Preparing
+from edged.backends.preparing import Preparing
 from edged.backends.switch import SwitchingEngine
 from edged.backends.verdict import Verdict, engines_folder, is_wanted, plan_key, stored_verdict
 from edged.config import Config

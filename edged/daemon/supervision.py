@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edged import __version__, messages
-from edged.backends.choice import Preparing
+from edged.backends.preparing import Preparing
 from edged.capture import CameraState
 from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
