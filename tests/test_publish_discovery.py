@@ -63,7 +63,7 @@ def rendered(name: str, payload: dict[str, Any]) -> str:
 
 def test_every_unique_id_is_unique_and_fit_for_home_assistant() -> None:
     identities = [component["unique_id"] for component in components().values()]
-    assert len(set(identities)) == len(identities) == 4 + 8 * 2 + (8 + 3) + (3 + 1 + 4)
+    assert len(set(identities)) == len(identities) == 7 + 8 * 2 + (8 + 3) + (3 + 1 + 4)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]+", identity) for identity in [*identities, *components()])
 
 
@@ -101,6 +101,13 @@ def test_counts_come_out_of_the_payload(key: str, value: str) -> None:
 )
 def test_attention_comes_out_of_the_payload(name: str, value: str) -> None:
     assert rendered(name, ATTENTION) == value
+
+
+def test_the_boards_heat_and_power_come_out_of_the_payload() -> None:
+    hot = STATE | {"temperature_c": 81.5, "throttled": True, "under_voltage": False}
+    assert [rendered(name, hot) for name in ("temperature", "throttled", "under_voltage")] == ["81.5", "ON", "OFF"]
+    assert rendered("temperature", STATE) == "None", "which Home Assistant reads as unknown"
+    assert components()["temperature"]["unit_of_measurement"] == "°C"
 
 
 @pytest.mark.parametrize(("camera", "payload", "value"), [("door", COUNTS, "6"), ("cab", ATTENTION, "7")])

@@ -27,6 +27,8 @@ DROWSINESS = {"drowsy": "drowsy"}
 STATIC = {"static": "pictures of faces"}
 """Nobody, so apart from the people: diagnostic."""
 
+BOARD_PROBLEMS = {"throttled": "Slowed down by heat", "under_voltage": "Power supply too weak"}
+
 MOST_REMEMBERED = 500
 """Sixteen cameras have not half as many components."""
 
@@ -113,6 +115,32 @@ def _device(root: str, config: Config) -> list[tuple[str, Component]]:
                 "device_class": "problem",
                 "value_template": "{{ 'ON' if value_json.errors else 'OFF' }}",
             },
+        ),
+        (
+            "temperature",
+            {
+                "p": "sensor",
+                "name": "Temperature",
+                **state,
+                "device_class": "temperature",
+                "unit_of_measurement": "°C",
+                "state_class": "measurement",
+                # None, which is unknown, where the board does not tell.
+                "value_template": "{{ value_json.temperature_c }}",
+            },
+        ),
+        *(
+            (
+                key,
+                {
+                    "p": "binary_sensor",
+                    "name": name,
+                    **state,
+                    "device_class": "problem",
+                    "value_template": f"{{{{ 'ON' if value_json.{key} else 'OFF' }}}}",
+                },
+            )
+            for key, name in BOARD_PROBLEMS.items()
         ),
     ]
 
