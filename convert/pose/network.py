@@ -30,15 +30,16 @@ class PoseNetwork(nn.Module):
             Residual(32),
             convolution(32, 64, 3, 2),
             Residual(64),
+            Residual(64),
             convolution(64, 112, 3, 2),
             nn.Flatten(),
         )
         self.answer = nn.Sequential(
-            nn.Dropout(0.2),
-            nn.Linear(112 * 4 * 4, 48, bias=False),
-            nn.BatchNorm1d(48),
+            nn.Dropout(0.3),
+            nn.Linear(112 * 4 * 4, 64, bias=False),
+            nn.BatchNorm1d(64),
             nn.ReLU(inplace=True),
-            nn.Linear(48, 7),
+            nn.Linear(64, 7),
         )
         self.register_buffer("frontal", torch.tensor([*FRONTAL, -2.0]), persistent=False)
 
