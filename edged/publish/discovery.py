@@ -116,33 +116,36 @@ def _device(root: str, config: Config) -> list[tuple[str, Component]]:
                 "value_template": "{{ 'ON' if value_json.errors else 'OFF' }}",
             },
         ),
-        (
-            "temperature",
-            {
-                "p": "sensor",
-                "name": "Temperature",
-                **state,
-                "device_class": "temperature",
-                "unit_of_measurement": "°C",
-                "state_class": "measurement",
-                # None, which is unknown, where the board does not tell.
-                "value_template": "{{ value_json.temperature_c }}",
-            },
-        ),
-        *(
-            (
-                key,
-                {
-                    "p": "binary_sensor",
-                    "name": name,
-                    **state,
-                    "device_class": "problem",
-                    "value_template": f"{{{{ 'ON' if value_json.{key} else 'OFF' }}}}",
-                },
-            )
-            for key, name in BOARD_PROBLEMS.items()
-        ),
+        *_board(state),
     ]
+
+
+def _board(state: Component) -> list[tuple[str, Component]]:
+    """What the device tells of its heat and its power; `state` is what all that read the state document share."""
+    temperature = {
+        "p": "sensor",
+        "name": "Temperature",
+        **state,
+        "device_class": "temperature",
+        "unit_of_measurement": "°C",
+        "state_class": "measurement",
+        # None, which is unknown, where the board does not tell.
+        "value_template": "{{ value_json.temperature_c }}",
+    }
+    problems = [
+        (
+            key,
+            {
+                "p": "binary_sensor",
+                "name": name,
+                **state,
+                "device_class": "problem",
+                "value_template": f"{{{{ 'ON' if value_json.{key} else 'OFF' }}}}",
+            },
+        )
+        for key, name in BOARD_PROBLEMS.items()
+    ]
+    return [("temperature", temperature), *problems]
 
 
 def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Component]]:
