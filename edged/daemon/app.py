@@ -166,15 +166,17 @@ class App:
         """Once a second: cameras, counts, the state document."""
         self._watch.look(self._watching)
         publisher = self._telling.publisher
+        connected = publisher is not None and publisher.connected  # before its problem: connecting ends that first
         broker = publisher.problem if publisher else None
         was, self._state = self._state, self._document(broker)
-        if _steady(self._state) != _steady(was):
+        # Whoever hears the state has a broker: that there was none a moment ago is no news any more.
+        told = self._state if connected or broker is None else self._document(None)
+        now_s = self._clock.monotonic_s()
+        due = now_s - self._state_told_s >= STATE_INTERVAL_S
+        if due or _steady(self._state) != _steady(was):
             errors = self._state["errors"]
             self._notifier.status(errors[0] if errors else f"watching {', '.join(self._config.camera)}")
-        # Whoever hears this has a broker: that there was none a moment ago is no news any more.
-        told = self._state if publisher and publisher.connected else self._document(None)
-        now_s = self._clock.monotonic_s()
-        if _steady(told) != _steady(self._told) or now_s - self._state_told_s >= STATE_INTERVAL_S:
+        if due or _steady(told) != _steady(self._told):
             self._told, self._state_told_s = told, now_s
             self._retain(messages.STATE, messages.encode(told), 1)
 
