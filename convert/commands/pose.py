@@ -22,13 +22,15 @@ def fit_head_shape(data: Path, engines: Path) -> None:
 @click.command("train-pose")
 @training_options
 @click.option("--steps", default=6000, show_default=True, help="Batches of 96 heads of 64 x 64 pixels.")
+@click.option("--held-out", multiple=True, help="A sequence to keep back instead of the usual five; may be repeated.")
 @engines_option("Where the detector is.")
-def train_pose(engines: Path, **choice: Any) -> None:
+def train_pose(engines: Path, held_out: tuple[str, ...], **choice: Any) -> None:
     """Train the learned head pose."""
     from convert.pose.evaluate import open_service
+    from convert.pose.heads import HELD_OUT
     from convert.pose.train import PoseTraining, train
 
-    train(PoseTraining(detector=open_service(engines).detector, **choice))
+    train(PoseTraining(detector=open_service(engines).detector, held_out=held_out or HELD_OUT, **choice))
 
 
 @click.command("train-pose-heatmap")

@@ -51,6 +51,8 @@ def _stores(choice: PoseTraining) -> tuple[HeadStore, HeadStore]:
         write_store(folder, from_heads(kept, choice.detector, np.random.default_rng(choice.seed)))
 
     name = f"heads-{choice.seed}"
+    if choice.held_out != HELD_OUT:
+        name += f"-without-{'-'.join(choice.held_out)}"
     return (
         prepared(choice.out / name, open_store, write_training),
         prepared(choice.out / f"{name}-kept", open_store, write_kept),
