@@ -25,6 +25,26 @@ def photometric(image: Pixels, rng: np.random.Generator) -> Pixels:
     return image
 
 
+def infrared(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Grey and lit from the front: bright in the middle, dark at the borders and far away, as cameras in cabs see at night."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    height, width = grey.shape
+    x = np.linspace(-1, 1, width, dtype=np.float32) - np.float32(rng.uniform(-0.4, 0.4))
+    y = np.linspace(-1, 1, height, dtype=np.float32) - np.float32(rng.uniform(-0.4, 0.4))
+    fall = np.float32(rng.uniform(0.3, 1.2))
+    light = np.float32(rng.uniform(1.0, 1.6)) / (1 + fall * (x[None] ** 2 + y[:, None] ** 2))
+    lit = np.clip(grey * light, 0, 255).astype(np.uint8)
+    return noise(np.repeat(lit[..., None], 3, axis=2), rng, 12.0)
+
+
+def low_light(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Dark, pale and grainy."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    pale = float(rng.uniform(0.2, 0.7))
+    dark = float(rng.uniform(0.12, 0.5))
+    return noise(np.asarray(cv2.addWeighted(image, dark * (1 - pale), grey, dark * pale, 0), np.uint8), rng, 9.0)
+
+
 def blur(image: Pixels, rng: np.random.Generator, largest: float) -> Pixels:
     """Out of focus, or moved; `largest` is the largest sigma, or a third of the largest streak, in pixels."""
     if rng.random() < 0.6:

@@ -12,6 +12,19 @@ def normalise(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).to(torch.float32) - MEAN) / SCALE
 
 
+class Depthwise(nn.Conv2d):
+    """One filter a channel, computed in float32: PyTorch's strided one in bfloat16 is many times slower on CPUs."""
+
+    def __init__(self, channels: int, kernel: int, stride: int) -> None:
+        super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride == (1, 1) or not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution without bias, batch norm, ReLU."""
     return nn.Sequential(

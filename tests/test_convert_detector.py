@@ -5,13 +5,23 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import cv2  # noqa: E402
+
+from convert.augment import infrared, low_light  # noqa: E402
 from convert.data.clutter import draw_clutter  # noqa: E402
+from convert.data.coco import CORRECT, NONE, LabelledPicture, read_coco  # noqa: E402
+from convert.data.coco import UNKNOWN as UNKNOWN_STATE  # noqa: E402
+from convert.data.headwear import draw_headwear  # noqa: E402
+from convert.data.split import is_held_out, is_held_out_picture, training_part  # noqa: E402
 from convert.detector.assign import assign, lay_cells, pairwise_iou  # noqa: E402
-from convert.detector.evaluate import average_precision  # noqa: E402
+from convert.detector.evaluate import average_precision, score  # noqa: E402
 from convert.detector.losses import UNKNOWN, Faces, complete_iou_loss, detection_loss  # noqa: E402
 from convert.detector.network import CHANNELS, DetectorModel, DetectorNetwork  # noqa: E402
-from convert.detector.pictures import COLUMNS, IGNORED  # noqa: E402
-from convert.detector.samples import SIZE, Sample, mirror, to_truth, window  # noqa: E402
+from convert.detector.pictures import COLUMNS, IGNORED, STATE, SURE, from_boxes, from_empty  # noqa: E402
+from convert.detector.samples import Sample, mirror, to_truth, window  # noqa: E402
+from edged.types import Box, Detection  # noqa: E402
+
+SIDE = 320
 
 
 def corners(rows):
@@ -92,6 +102,7 @@ def truth_of(boxes, state=0):
         torch.zeros(count, 5),
         torch.full((count, 5), float(UNKNOWN)),
         torch.full((count,), state),
+        torch.ones(count),
         corners([]),
     )
 
@@ -103,6 +114,17 @@ def test_unknown_labels_cost_nothing():
     assert [float(parts[name].detach()) for name in ("points", "visible", "mask")] == [0, 0, 0]
     sum(parts.values()).backward()
     assert all(torch.isfinite(level.grad).all() for level in levels)
+
+
+def test_a_doubtful_face_is_learned_with_its_teachers_score():
+    """The least score loss is where the network is as sure as the teachers were, and its box counts by as much."""
+    levels = [torch.full((1, CHANNELS, 64 // s, 64 // s), -6.0) for s in (8, 16, 32)]
+    sure = truth_of([[8, 8, 40, 40]])
+    doubtful = Faces(**{**vars(sure), "sure": torch.tensor([0.4])})
+    parts, whole = detection_loss(levels, [doubtful]), detection_loss(levels, [sure])
+    assert float(parts["score"]) < float(whole["score"])
+    assert float(parts["box"]) == pytest.approx(0.4 * float(whole["box"]))
+    assert float(parts["mask"]) == pytest.approx(0.4 * float(whole["mask"]))
 
 
 def test_ignored_regions_are_not_asked_about():
@@ -128,7 +150,7 @@ def a_face(x1, y1, x2, y2, state=1.0):
     width, height = x2 - x1, y2 - y1
     points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
     row[4:14] = np.array([(x1 + u * width, y1 + v * height) for u, v in points]).reshape(-1)
-    row[14:19], row[19:24], row[24] = 1, (1, 1, 0, 0, 0), state
+    row[14:19], row[19:24], row[STATE], row[SURE] = 1, (1, 1, 0, 0, 0), state, 1
     return row
 
 
@@ -144,26 +166,177 @@ def test_clutter_is_drawn_and_touches_no_face():
     assert changed > 25
 
 
-def test_windows_move_pixels_and_labels_together():
+@pytest.mark.parametrize("side", [320, 640])
+def test_windows_move_pixels_and_labels_together(side):
+    """A head is round: its box after any turn is the box round the turned ellipse."""
     picture = np.zeros((200, 300, 3), np.uint8)
-    picture[80:120, 150:190] = 255
-    face = a_face(150, 80, 190, 120)[None]
-    for seed in range(20):
-        sample = window(picture, face, np.random.default_rng(seed))
-        if not len(sample.faces):  # laid beside the face
-            assert not (sample.image == 255).all(axis=2).any() or sample.image[0, 0].any()
+    cv2.ellipse(picture, (170, 100), (15, 20), 0, 0, 360, (255, 255, 255), -1)
+    face = a_face(155, 80, 185, 120)[None]
+    checked = turned = 0
+    for seed in range(60):
+        sample = window(picture, face, side, np.random.default_rng(seed))
+        assert sample.image.shape == (side, side, 3)
+        if (
+            not len(sample.faces)
+            or sample.faces[0, STATE] == IGNORED
+            or sample.image[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+        ):
             continue
         x1, y1, x2, y2 = sample.faces[0, :4]
-        columns = np.flatnonzero((sample.image == 255).all(axis=2).any(axis=0))
-        rows = np.flatnonzero((sample.image == 255).all(axis=2).any(axis=1))
-        if sample.faces[0, 24] == IGNORED or not len(columns) or sample.image[0, 0].any():
+        if min(x1, y1) <= 0 or max(x2, y2) >= side:
             continue
-        assert (columns[0], columns[-1] + 1) == pytest.approx((x1, x2), abs=2.5)
-        assert (rows[0], rows[-1] + 1) == pytest.approx((y1, y2), abs=2.5)
+        white = (sample.image > 100).all(axis=2)
+        columns, rows = np.flatnonzero(white.any(axis=0)), np.flatnonzero(white.any(axis=1))
+        near = 2.5 + 0.06 * float(x2 - x1)
+        assert (columns[0], columns[-1] + 1) == pytest.approx((x1, x2), abs=near)
+        assert (rows[0], rows[-1] + 1) == pytest.approx((y1, y2), abs=near)
+        points = sample.faces[0, 4:14].reshape(5, 2).astype(int)
+        assert white[points[:, 1], points[:, 0]].all()
+        checked, turned = checked + 1, turned + (points[0, 1] - points[1, 1]) ** 2 > 25
+    assert checked > 10
+    assert turned
+
+
+def test_things_drawn_on_faces_stay_on_them_and_hide_what_they_hide():
+    hidden = 0
+    for seed in range(60):
+        picture = np.full((200, 200, 3), 120, np.uint8)
+        points = a_face(70, 60, 130, 140)[4:14].reshape(5, 2)
+        visible = draw_headwear(picture, points, np.random.default_rng(seed))
+        changed = (picture != 120).any(axis=2)
+        assert changed.any()
+        rows, columns = np.nonzero(changed)
+        assert rows.min() > 0
+        assert columns.min() > 0
+        assert max(rows.max(), columns.max()) < 199
+        for point, seen in zip(points.astype(int), visible, strict=True):
+            assert seen or changed[point[1], point[0]]
+        hidden += (visible == 0).any()
+    assert 10 < hidden < 50
+
+
+def test_a_face_too_small_or_outside_is_left_alone():
+    picture = np.full((50, 50, 3), 120, np.uint8)
+    for box in ((10, 10, 14, 15), (900, 900, 960, 980)):
+        draw_headwear(picture, a_face(*box)[4:14].reshape(5, 2), np.random.default_rng(0))
+    assert (picture == 120).all()
+
+
+def test_night_pictures_are_grey_or_dark():
+    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    night = infrared(picture, np.random.default_rng(1)).astype(int)
+    assert night.shape == picture.shape
+    assert np.abs(night[..., 0] - night[..., 2]).mean() < 20
+    assert low_light(picture, np.random.default_rng(1)).mean() < 0.6 * picture.mean()
+
+
+class _Teacher:
+    """Finds what it was told, at every scale."""
+
+    def __init__(self, *rows):
+        self.rows = np.array([[*box, score, *np.zeros(10)] for box, score in rows], np.float32).reshape(-1, 15)
+
+    def find(self, image, scale=1.0, threshold=0.5):
+        return self.rows[self.rows[:, 4] >= threshold]
+
+
+def a_labelled_picture(path, rows):
+    """Rows of box, state, whether ignored, and score."""
+    cv2.imwrite(str(path), np.full((100, 100, 3), 90, np.uint8))
+    boxes, states, ignored, scores = zip(*rows, strict=True)
+    return LabelledPicture(
+        path, np.array(boxes, np.float32), np.array(states), np.array(ignored, np.bool_), np.array(scores, np.float32)
+    )
+
+
+def test_labels_become_faces_doubtful_faces_and_regions(tmp_path):
+    """What only a teacher sees is not asked about; what teachers doubt is learned as surely as they said."""
+    picture = a_labelled_picture(
+        tmp_path / "scene.png",
+        [
+            ((5, 5, 15, 17), CORRECT, False, 1.0),
+            ((30, 5, 42, 18), NONE, True, 0.55),
+            ((50, 5, 60, 15), NONE, True, 0.2),
+            ((70, 5, 80, 16), UNKNOWN_STATE, False, 1.0),
+            ((5, 50, 16, 62), UNKNOWN_STATE, False, 1.0),
+        ],
+    )
+    teacher = _Teacher(((70, 5, 80, 16), 0.45), ((50, 50, 60, 60), 0.9))
+    (made,) = from_boxes([picture], teacher, "people", np.random.default_rng(0))
+    assert made.group == "people"
+    states, sure = made.faces[:, STATE].tolist(), made.faces[:, SURE].tolist()
+    assert states == [CORRECT, NONE, IGNORED, UNKNOWN_STATE, IGNORED, IGNORED]
+    assert sure[0] == 1
+    assert sure[1] == pytest.approx(0.55)
+    assert sure[3] == pytest.approx(0.75)
+    assert made.faces[5, :4].tolist() == [50, 50, 60, 60]
+
+
+def test_scenes_without_faces_have_none_whatever_a_teacher_sees(tmp_path):
+    cv2.imwrite(str(tmp_path / "hall.png"), np.zeros((20, 20, 3), np.uint8))
+    picture = LabelledPicture(tmp_path / "hall.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    (made,) = from_empty([picture])
+    assert (len(made.faces), made.group) == (0, "empty")
+
+
+def test_coco_files_tell_states_by_name_and_what_does_not_count(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "boxes.json").write_text(
+        """{"categories": [{"id": 1, "name": "face"}, {"id": 4, "name": "unknown"}],
+            "images": [{"id": 7, "file_name": "0002.jpg"}, {"id": 3, "file_name": "0001.jpg"}],
+            "annotations": [
+                {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]},
+                {"image_id": 7, "category_id": 1, "bbox": [9, 2, 3, 4], "ignore": 1, "score": 0.5},
+                {"image_id": 7, "category_id": 4, "bbox": [20, 2, 3, 4]}]}"""
+    )
+    first, second = read_coco(tmp_path / "set", "boxes.json", ".")
+    assert (first.path, len(first.boxes)) == (tmp_path / "set" / "0001.jpg", 0)
+    assert second.boxes[0].tolist() == [1, 2, 4, 6]
+    assert second.states.tolist() == [NONE, NONE, UNKNOWN_STATE]
+    assert second.ignored.tolist() == [False, True, False]
+    assert second.scores.tolist() == [1, 0.5, 1]
+
+
+def test_what_does_not_count_is_neither_missed_nor_a_false_find(tmp_path):
+    picture = a_labelled_picture(
+        tmp_path / "scene.png",
+        [
+            ((5, 5, 25, 25), NONE, False, 1.0),
+            ((40, 5, 60, 25), NONE, True, 0.5),
+            ((70, 5, 90, 25), UNKNOWN_STATE, False, 1.0),
+        ],
+    )
+
+    class Finds:
+        def detect(self, image):
+            return [Detection(Box(*box), 0.9) for box in ((5, 5, 25, 25), (40, 5, 60, 25), (70, 5, 90, 25))]
+
+    class FindsNothing:
+        def detect(self, image):
+            return []
+
+    class FindsAWall(Finds):
+        def detect(self, image):
+            return [Detection(Box(40, 70, 60, 90), 0.95), *super().detect(image)]
+
+    assert score(Finds(), [picture]).ap == 1
+    assert score(FindsNothing(), [picture]).ap == 0
+    assert score(FindsAWall(), [picture]).ap == pytest.approx(0.5)
+
+
+def test_the_held_out_part_is_told_by_source_and_name(tmp_path):
+    path = tmp_path / "ilc" / "images" / "ilc_0000.jpg"
+    assert is_held_out_picture(path) == is_held_out("ilc/ilc_0000.jpg")
+    assert is_held_out_picture(tmp_path / "coco256" / "0001.jpg") == is_held_out("coco256/0001.jpg")
+    pictures = [
+        LabelledPicture(tmp_path / "x" / f"{k}.jpg", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+        for k in range(300)
+    ]
+    assert 0.78 < len(training_part(pictures)) / 300 < 0.92
 
 
 def test_mirroring_twice_gives_the_sample_back():
-    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     sample = Sample(image, a_face(20, 30, 70, 90)[None])
     once = mirror(sample)
     assert once.faces[0, 4] < once.faces[0, 6], "the image-left eye is still named first"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.classification import Confusion, macro_f1
-from convert.data.coco import LabelledPicture, read_picture
+from convert.data.coco import LabelledPicture, counted, counted_faces, read_picture
 from convert.detector.network import DetectorModel, DetectorNetwork
 from convert.training.engine import TorchEngine
 from edged.detect.anchor_free import STRIDES, AnchorFreeDetector
@@ -41,21 +41,30 @@ def score_network(network: DetectorNetwork, pictures: Sequence[LabelledPicture],
 
 
 def score(detector: Detector, pictures: Sequence[LabelledPicture], needed: float = 0.4) -> DetectionFigures:
-    """Run `detector` over `pictures`. A find is right when it overlaps a face not yet taken by at least `needed`."""
+    """Run `detector` over `pictures`. A find is right when it overlaps a face not yet taken by at least `needed`.
+
+    Faces that count neither way are no misses, and finds on them neither right nor wrong.
+    """
     ranked: list[tuple[float, bool]] = []
     counts = {band: [0, 0] for band in SIZE_BANDS}
     masks = np.zeros((3, 3), np.int64)
-    for picture in pictures:
+    for labelled in pictures:
+        picture = counted_faces(labelled)
         found = detector.detect(read_picture(picture.path))
         taken = match(found, picture.boxes, needed)
-        ranked += [(face.score, place >= 0) for face, place in zip(found, taken, strict=True)]
+        passed_over = match(found, labelled.boxes[~counted(labelled)], needed)
+        ranked += [
+            (face.score, place >= 0)
+            for face, place, neither in zip(found, taken, passed_over, strict=True)
+            if place >= 0 or neither < 0
+        ]
         sides = np.minimum(picture.boxes[:, 2] - picture.boxes[:, 0], picture.boxes[:, 3] - picture.boxes[:, 1])
         for index, side in enumerate(sides):
             band = next(band for band in SIZE_BANDS if band[0] <= side < band[1])
             counts[band][0] += index in taken
             counts[band][1] += 1
         for face, place in zip(found, taken, strict=True):
-            if place >= 0 and sides[place] >= SMALLEST_JUDGED and face.mask is not None:
+            if place >= 0 and sides[place] >= SMALLEST_JUDGED and face.mask is not None and picture.states[place] >= 0:
                 masks[picture.states[place], int(np.argmax(face.mask))] += 1
     total = sum(count for _, count in counts.values())
     recall = {f"{low}-{high}": hit / count for (low, high), (hit, count) in counts.items() if count}

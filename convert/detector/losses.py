@@ -21,7 +21,8 @@ class Faces:
     """One picture's truth, for G faces.
 
     boxes G x 4 (corners, pixels); points G x 5 x 2; point_weights G x 5 (0: not known); visible G x 5 (1, 0, or
-    UNKNOWN); states G (0..2, or UNKNOWN); ignored K x 4: regions where nothing is asked.
+    UNKNOWN); states G (0..2, or UNKNOWN); sure G: the score to be learned, 1 for what is surely a face, below where
+    teachers were in doubt; ignored K x 4: regions where nothing is asked.
     """
 
     boxes: Tensor
@@ -29,6 +30,7 @@ class Faces:
     point_weights: Tensor
     visible: Tensor
     states: Tensor
+    sure: Tensor
     ignored: Tensor
 
 
@@ -44,7 +46,7 @@ def detection_loss(levels: list[Tensor], truth: list[Faces]) -> dict[str, Tensor
     for image, faces in enumerate(truth):
         found = assign(cells, raw[image, :, 0].detach().sigmoid(), boxes[image].detach(), faces.boxes)
         # Whether a face is there, not how well it is boxed: a score tied to the overlap teaches small faces to hide.
-        targets[image, found.cells] = 1.0
+        targets[image, found.cells] = faces.sure[found.faces]
         asked[image] = _asked(cells, faces, found)
         parts.append(_face_losses(raw[image], boxes[image], cells, faces, found))
     count = max(1, sum(len(part.box) for part in parts))
@@ -69,7 +71,7 @@ def decode_boxes(raw: Tensor, cells: Cells) -> Tensor:
 
 
 def focal(logits: Tensor, targets: Tensor) -> Tensor:
-    """Quality focal loss with beta 2 (arXiv 2006.04388, equation 3), elementwise; targets are 0 or 1 here."""
+    """Quality focal loss with beta 2 (arXiv 2006.04388, equation 3), elementwise; targets are 0 to 1."""
     distance = (targets - logits.sigmoid()).abs()
     return binary_cross_entropy_with_logits(logits, targets, reduction="none") * distance.square() * 2
 
@@ -119,7 +121,10 @@ def _face_losses(raw: Tensor, boxes: Tensor, cells: Cells, faces: Faces, found: 
         reduction="none",
         label_smoothing=0.05,
     )
-    return _FaceLosses(complete_iou_loss(boxes[found.cells], truth), points, seen.sum(dim=1), mask)
+    sure = faces.sure[chosen]
+    return _FaceLosses(
+        complete_iou_loss(boxes[found.cells], truth) * sure, points * sure, seen.sum(dim=1) * sure, mask * sure
+    )
 
 
 def complete_iou_loss(found: Tensor, truth: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""The detector's network: YuNet's building blocks (arXiv 2202.02298 line) on a stem of stride 4, for enlarged pictures.
+"""The detector's network: YuNet's building blocks (arXiv 2202.02298 line) on a stem of stride 4.
 
 Small faces need many cells a face, and cells cost time. YuNet spends most of it before stride 8; here a 4 x 4 patch
-convolution goes to stride 4 at once, so that a picture enlarged 1.5 times costs what YuNet pays for the original.
+convolution goes to stride 4 at once. What is saved goes to the coarse levels, where channels are cheap: they know what a
+person looks like, and see all of a face that fills the picture.
 """
 
 import copy
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from convert.layers import MEAN, SCALE
+from convert.layers import MEAN, SCALE, Depthwise
 
 STRIDES = (8, 16, 32)
 
@@ -24,11 +25,11 @@ Distances are from the cell's centre and in units of its stride; score, visibili
 """
 
 
-def unit(inputs: int, outputs: int, active: bool = True) -> nn.Sequential:
+def unit(inputs: int, outputs: int, active: bool = True, kernel: int = 3) -> nn.Sequential:
     """Mix the channels, then filter each alone, then one batch norm for both (YuNet)."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, 1, bias=not active),
-        nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs, bias=not active),
+        nn.Conv2d(outputs, outputs, kernel, padding=kernel // 2, groups=outputs, bias=not active),
     ]
     if active:
         layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
@@ -38,7 +39,7 @@ def unit(inputs: int, outputs: int, active: bool = True) -> nn.Sequential:
 def down(inputs: int, outputs: int) -> nn.Sequential:
     """Halve the map: filter with stride 2, then mix."""
     return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, 2, 1, groups=inputs, bias=False),
+        Depthwise(inputs, 3, 2),
         nn.Conv2d(inputs, outputs, 1, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
@@ -48,9 +49,9 @@ def down(inputs: int, outputs: int) -> nn.Sequential:
 class Pair(nn.Module):
     """Two units with a way round them."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kernel: int = 3) -> None:
         super().__init__()
-        self.body = nn.Sequential(unit(channels, channels), unit(channels, channels))
+        self.body = nn.Sequential(unit(channels, channels, kernel=kernel), unit(channels, channels, kernel=kernel))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
@@ -61,10 +62,14 @@ class Pair(nn.Module):
 class Widths:
     """Channels at strides 4, 8, 16 and 32."""
 
-    stem: int = 24
+    stem: int = 32
     fine: int = 48
-    middle: int = 64
-    coarse: int = 64
+    middle: int = 96
+    coarse: int = 128
+
+
+COARSE_KERNEL = 5
+"""Two pairs of such filters at stride 32 reach over 500 pixels: a face that fills the picture is seen whole."""
 
 
 class DetectorNetwork(nn.Module):
@@ -78,7 +83,9 @@ class DetectorNetwork(nn.Module):
         )
         self.fine = nn.Sequential(down(w.stem, w.fine), unit(w.fine, w.fine), Pair(w.fine))
         self.middle = nn.Sequential(down(w.fine, w.middle), unit(w.middle, w.middle), Pair(w.middle))
-        self.coarse = nn.Sequential(down(w.middle, w.coarse), Pair(w.coarse))
+        self.coarse = nn.Sequential(
+            down(w.middle, w.coarse), Pair(w.coarse, COARSE_KERNEL), Pair(w.coarse, COARSE_KERNEL)
+        )
         self.neck = nn.ModuleList([unit(w.fine, w.fine), unit(w.middle, w.middle), unit(w.coarse, w.middle)])
         self.narrow = nn.Conv2d(w.middle, w.fine, 1)
         self.heads = nn.ModuleList(

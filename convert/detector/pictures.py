@@ -1,25 +1,31 @@
 """Turns each data set into pictures with complete face labels, once, before the training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
+from convert.data.coco import CORRECT, INCORRECT, NONE, UNKNOWN, LabelledPicture, read_coco, read_picture
 from convert.data.landmarks import face_box, read_points
 from convert.data.occluders import draw_occluder
+from convert.data.split import MASK_SCENES, PEOPLE, training_part
 from convert.data.teacher import Teacher
 from edged.detect.boxes import iou
 from edged.render import Wear, random_style, wear_mask
 from edged.render.mean_face import five_points
 from edged.types import Image
 
-UNKNOWN = -1.0
-COLUMNS = 25
-"""Of a face's row: box 4, points 10, point weights 5, visible 5, state 1. A row with state IGNORED is a region only."""
+COLUMNS = 26
+"""Of a face's row: box 4, points 10, point weights 5, visible 5, state 1, and how sure it is that a face is there.
+
+A row with state IGNORED is a region only.
+"""
+STATE, SURE = 24, 25
 IGNORED = -2.0
+LEAST_SURE = 0.3
+"""Pseudo-labels of a lower score are regions to ignore; the others are learned with their score as the target."""
 Rows = NDArray[np.float32]
 
 HIDDEN_BY_MASK = np.array([1, 1, 0, 0, 0], np.float32)
@@ -27,7 +33,10 @@ HIDDEN_BY_MASK = np.array([1, 1, 0, 0, 0], np.float32)
 
 @dataclass(frozen=True, eq=False)
 class TrainingPicture:
-    """A picture, its faces (N x COLUMNS) and the group it is sampled with: "crowd", "scene" or "single"."""
+    """A picture, its faces (N x COLUMNS) and the group it is sampled with.
+
+    "crowd": masked people; "people": others; "scene": labelled by the teacher alone; "single": for mosaics; "empty": nobody.
+    """
 
     image: Image
     faces: Rows
@@ -39,10 +48,11 @@ def face_row(
     state: float,
     found: NDArray[np.float32] | None,
     visible: NDArray[np.float32] | None = None,
+    sure: float = 1.0,
 ) -> Rows:
     """One face. `found` is its 5 x 2 points or None; `visible` defaults to what the state implies."""
     row = np.zeros(COLUMNS, np.float32)
-    row[:4], row[24] = box, state
+    row[:4], row[STATE], row[SURE] = box, state, sure
     if visible is None:
         visible = {CORRECT: HIDDEN_BY_MASK, NONE: np.ones(5, np.float32)}.get(
             int(state), np.full(5, UNKNOWN, np.float32)
@@ -56,17 +66,48 @@ def face_row(
 
 
 def from_boxes(
-    pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator
+    pictures: Sequence[LabelledPicture], teacher: Teacher, group: str, rng: np.random.Generator
 ) -> Iterator[TrainingPicture]:
-    """Real scenes as labelled, with the teacher's points; and once more with masks drawn on their bare faces."""
+    """Real scenes as labelled, with the teacher's points; and once more with masks drawn on their bare faces.
+
+    What only the teacher takes for a face is not asked about: the labels leave out many a blurred or cut face.
+    """
     for picture in pictures:
         image = read_picture(picture.path)
-        seen = _both_scales(teacher, image, 0.4)
-        rows = [_with_points(box, float(s), seen) for box, s in zip(picture.boxes, picture.states, strict=True)]
+        seen = _both_scales(teacher, image, 0.3)
+        rows = [_labelled_row(picture, number, seen) for number in range(len(picture.boxes))]
+        unlabelled = seen[iou(seen[:, :4], picture.boxes).max(axis=1, initial=0) < 0.3] if len(seen) else seen
+        rows += [face_row(found[:4], IGNORED, None) for found in unlabelled]
         faces = np.array(rows, np.float32).reshape(-1, COLUMNS)
-        yield TrainingPicture(image, faces, "crowd")
+        yield TrainingPicture(image, faces, group)
         if _wearable(faces).any():
-            yield _dressed(image, faces, rng)
+            yield _dressed(image, faces, group, rng)
+
+
+def _labelled_row(picture: LabelledPicture, number: int, seen: NDArray[np.float32]) -> Rows:
+    """One label with the points of the teacher's find that overlaps it best.
+
+    A label that counts neither way is a face as surely as its teachers said, or only a region; so is a face whose state
+    nobody knows, since such labels are finds of a detector.
+    """
+    box, state = picture.boxes[number], float(picture.states[number])
+    overlap = iou(box[None], seen[:, :4])[0] if len(seen) else np.zeros(1, np.float32)
+    best = int(overlap.argmax())
+    found = seen[best] if len(seen) and overlap[best] > 0.45 else None
+    sure = 1.0
+    if picture.ignored[number]:
+        sure = float(picture.scores[number])
+    elif state == UNKNOWN:
+        sure = 0.0 if found is None else min(1.0, float(found[4]) / 0.6)
+    return face_row(
+        box, state if sure >= LEAST_SURE else IGNORED, None if found is None else found[5:].reshape(5, 2), sure=sure
+    )
+
+
+def from_empty(pictures: Sequence[LabelledPicture]) -> Iterator[TrainingPicture]:
+    """Scenes in which nobody is, whatever a teacher sees in them."""
+    for picture in pictures:
+        yield TrainingPicture(read_picture(picture.path), np.zeros((0, COLUMNS), np.float32), "empty")
 
 
 def from_scenes(folder: Path, teacher: Teacher) -> Iterator[TrainingPicture]:
@@ -92,7 +133,7 @@ def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[TrainingPictur
 
 def from_folder(folder: Path, every: int, state: float, teacher: Teacher) -> Iterator[TrainingPicture]:
     """Pictures of one face in one state; those where the teacher is in doubt are left out."""
-    for path in sorted(folder.glob("*.jpg"))[::every]:
+    for path in sorted(folder.rglob("*.jpg"))[::every]:
         image = read_picture(path)
         rows = _found_rows(teacher, image, state)
         if rows is not None:
@@ -117,12 +158,23 @@ def training_pictures(data: Path, training: list[LabelledPicture], seed: int) ->
     """Everything the detector learns from; `training` is the training part of masks853."""
     teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
     rng = np.random.default_rng(seed)
-    yield from from_boxes(training, teacher, rng)
+    yield from from_boxes(training, teacher, "crowd", rng)
+    for name in MASK_SCENES:
+        yield from from_boxes(training_part(read_coco(data / "mask_scenes3" / name)), teacher, "crowd", rng)
+    for name in PEOPLE:
+        pictures = training_part(read_coco(data / "people" / name, "boxes.json", "."))
+        yield from from_boxes(pictures, teacher, "people", rng)
+    yield from from_empty(training_part(read_coco(data / "people/negatives", "boxes.json", ".")))
+    yield from from_empty(training_part(read_coco(data / "empty/scenes")))
+    yield from from_empty(read_coco(data / "empty/crops"))
     yield from from_scenes(data / "masked_scenes", teacher)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)
     yield from from_folder(data / "mask_crops/web/correct", 2, CORRECT, teacher)
     yield from from_folder(data / "mask_crops/web/none", 3, NONE, teacher)
+    yield from from_folder(data / "bare_crops", 1, NONE, teacher)
+    yield from from_folder(data / "people/mtfl80", 1, NONE, teacher)
     yield from from_folder(data / "headpose_biwi/images", 6, NONE, teacher)
+    yield from from_folder(data / "yawn", 5, NONE, teacher)
     yield from from_points(data / "landmarks68/helen_train", 2, teacher, rng)
     yield from from_points(data / "landmarks68/youtube_train", 1, teacher, rng)
 
@@ -136,13 +188,6 @@ def _both_scales(teacher: Teacher, image: Image, threshold: float) -> NDArray[np
         if not kept or iou(row[None, :4], found[kept, :4]).max() < 0.4:
             kept.append(index)
     return found[kept]
-
-
-def _with_points(box: NDArray[np.float32], state: float, seen: NDArray[np.float32]) -> Rows:
-    """A labelled face with the points of the teacher's find that overlaps it best."""
-    overlap = iou(box[None], seen[:, :4])[0] if len(seen) else np.zeros(0)
-    best = int(overlap.argmax()) if len(overlap) else -1
-    return face_row(box, state, seen[best, 5:].reshape(5, 2) if best >= 0 and overlap[best] > 0.45 else None)
 
 
 def _found_rows(teacher: Teacher, image: Image, state: float) -> Rows | None:
@@ -164,10 +209,10 @@ def _others(teacher: Teacher, image: Image, box: NDArray[np.float32]) -> Rows:
 def _wearable(faces: Rows) -> NDArray[np.bool_]:
     """Bare faces large enough to show a drawn mask, whose points are known."""
     side = np.minimum(faces[:, 2] - faces[:, 0], faces[:, 3] - faces[:, 1])
-    return np.asarray((faces[:, 24] == NONE) & (faces[:, 14] > 0) & (side >= 18))
+    return np.asarray((faces[:, STATE] == NONE) & (faces[:, 14] > 0) & (side >= 18))
 
 
-def _dressed(image: Image, faces: Rows, rng: np.random.Generator) -> TrainingPicture:
+def _dressed(image: Image, faces: Rows, group: str, rng: np.random.Generator) -> TrainingPicture:
     """The same scene with masks on most bare faces."""
     faces = faces.copy()
     for index in np.flatnonzero(_wearable(faces)):
@@ -176,6 +221,6 @@ def _dressed(image: Image, faces: Rows, rng: np.random.Generator) -> TrainingPic
         wear = Wear(rng.choice(list(Wear), p=(0.2, 0.4, 0.3, 0.1)))
         worn = wear_mask(image, faces[index, 4:14].reshape(5, 2), random_style(rng), wear, rng)
         image = worn.image
-        faces[index, 24] = CORRECT if wear is Wear.CORRECT else INCORRECT
+        faces[index, STATE] = CORRECT if wear is Wear.CORRECT else INCORRECT
         faces[index, 19:24] = worn.visible
-    return TrainingPicture(image, faces, "crowd")
+    return TrainingPicture(image, faces, group)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from convert.layers import Depthwise
+
 STAGES = (
     # widening, outputs, blocks, first stride, kernel: table 1 of the paper.
     (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
@@ -29,19 +31,6 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = x * self.weigh(x)
         return y
-
-
-class Depthwise(nn.Conv2d):
-    """One filter a channel, computed in float32: PyTorch's strided one in bfloat16 is many times slower on CPUs."""
-
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.stride == (1, 1) or not torch.is_autocast_enabled(x.device.type):
-            return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
 
 
 class Block(nn.Module):
