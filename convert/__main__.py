@@ -14,6 +14,7 @@ COMMANDS = (
     detectors.retinaface,
     detectors.compare,
     mask.train_mask,
+    mask.train_mask_teacher,
     mask.export_mask,
     mask.decide_mask,
     classifiers.train_seed_classifier,

@@ -126,7 +126,7 @@ def test_the_users_pictures_reach_the_model_through_the_stages():
         for given in golden_inputs(["mask"], ModelsConfig())["mask"]
         if given["faces"].shape == own[0]["faces"].shape and np.array_equal(given["faces"], own[0]["faces"])
     ]
-    assert golden.shape == (1, 96, 96, 3)
+    assert golden.shape == (1, 112, 112, 3)
     result = run("eyes", "--picture", ENGINES / FOLDER / "correct.jpg", "--picture", ENGINES / FOLDER / "crowd.jpg")
     assert result.exception is None, result.output
     assert "2 pictures" in result.output

@@ -54,7 +54,7 @@ def small(policy="float32"):
 def small_training(monkeypatch, tmp_path):
     """Trains the small network on noise in place of a seed's on faces; gives a function that starts it."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (9, 144, 144, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (9, 168, 168, 3), dtype=np.uint8)
     store = CropStore(images, np.arange(9) % 3, np.array(["real"] * 9), np.full(9, 50, np.float32))
     examples = Examples(some_faces(6), np.arange(6) % 3, np.full(6, 30, np.float32))
     monkeypatch.setattr(train, "crop_store", lambda *_: store)

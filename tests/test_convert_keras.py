@@ -70,7 +70,7 @@ def claim(tmp_path, red_face):
 
 
 def scores(claim, model, bgr):
-    face = np.full((1, 96, 96, 3), bgr, np.uint8)
+    face = np.full((1, 112, 112, 3), bgr, np.uint8)
     with torch.inference_mode():
         return wrap(claim, described(claim.model, model))(torch.from_numpy(face))[0].tolist()
 

@@ -56,7 +56,7 @@ def test_samples_depend_on_seed_and_step_alone():
 
     rng = np.random.default_rng(0)
     store = CropStore(
-        rng.integers(0, 256, (6, 144, 144, 3), dtype=np.uint8),
+        rng.integers(0, 256, (6, 168, 168, 3), dtype=np.uint8),
         np.array([0, 1, 2, 0, 1, 2]),
         np.array(["real"] * 6),
         np.full(6, 50, np.float32),
@@ -66,7 +66,7 @@ def test_samples_depend_on_seed_and_step_alone():
     assert len(straight) == 3
     assert np.array_equal(straight[2][0].numpy(), resumed[0][0].numpy())
     assert not np.array_equal(straight[1][0].numpy(), straight[2][0].numpy())
-    assert straight[0][0].shape == (4, 96, 96, 3)
+    assert straight[0][0].shape == (4, 112, 112, 3)
 
 
 def test_scores_and_temperature():

@@ -97,7 +97,7 @@ def test_a_state_dict_that_means_what_was_said_gets_an_entry_and_runs_in_the_pro
     entry = manifest.entry("mask")
     assert entry.training_data == 'the "red" set'
     assert float(entry.figures["golden_correct"]) > 0.9
-    assert entry.profiles["faces"].max == (32, 96, 96, 3)
+    assert entry.profiles["faces"].max == (32, 112, 112, 3)
     assert entry.agreement["probabilities"][0].unit == "probability"
     assert "PyTorch state dict of mobilenet_v2" in (tmp_path / "mine" / "mask.md").read_text()
     halved = OnnxEngine("mask", to_half(manifest.verified_bytes("mask"), "mask"), 1)

@@ -74,7 +74,7 @@ def claim_of(
 
 
 class Adopted(nn.Module):
-    """uint8 faces [batch, 96, 96, 3], BGR, to probabilities [batch, 3] in the order of JUDGED_STATES.
+    """uint8 faces [batch, 112, 112, 3], BGR, to probabilities [batch, 3] in the order of JUDGED_STATES.
 
     A state that the model does not know gets 0.
     """
@@ -146,7 +146,7 @@ def wrap(claim: Claim, model: UserModel) -> Adopted:
 
 
 def golden_face(claim: Claim) -> NDArray[np.uint8]:
-    """1 x 96 x 96 x 3: the golden picture's face, cut as in service, or the whole picture where no box is given."""
+    """1 x 112 x 112 x 3: the golden picture's face, cut as in service, or the whole picture where no box is given."""
     image = read_picture(claim.golden)
     if claim.golden_box is not None:
         return square_crops(image, [claim.golden_box], CROP_SIZE, CROP_MARGIN)

@@ -14,6 +14,7 @@ from convert.classifiers.backend import load_keras
 from convert.classifiers.export import ExportedRun, export_run
 from convert.classifiers.train import BATCH
 from convert.mask.evaluate import SMALLEST_SCORED, Examples, drawn_examples, held_out_examples
+from edged.analyse.mask import CROP_SIZE
 from edged.inference import Manifest, OnnxEngine, default_engines_dir, load_manifest
 from edged.ports import Engine
 from edged.types import JUDGED_STATES
@@ -48,7 +49,7 @@ def rivals(runs: Sequence[Path], examples: Examples, manifest: Manifest | None =
     """Our classifier and those trained in `runs`, each exported anew from its checkpoint."""
     manifest = manifest or load_manifest(default_engines_dir())
     model, known = manifest.verified_bytes(OURS), manifest.entry(OURS).figures
-    found = [Rival("ours", "96 px", int(known["parameters"]), OnnxEngine(OURS, model, 1), len(model))]
+    found = [Rival("ours", f"{CROP_SIZE} px", int(known["parameters"]), OnnxEngine(OURS, model, 1), len(model))]
     with load_keras().device("cpu"):
         exported = [export_run(run, examples) for run in tqdm(runs, desc="exporting", unit="model", disable=None)]
     return [*found, *map(_rival, exported)]

@@ -36,7 +36,7 @@ class Written:
 def write_classifier(model: nn.Module, faces: NDArray[np.uint8], target: Path) -> Written:
     """Write `model` to `target` as what `edged.analyse.mask.MaskClassifier` runs.
 
-    `model` takes uint8 [batch, 96, 96, 3] (BGR) and gives float32 [batch, 3], probabilities in the order of JUDGED_STATES.
+    `model` takes uint8 [batch, 112, 112, 3] (BGR) and gives float32 [batch, 3], probabilities in the order of JUDGED_STATES.
     `faces` (such pixels, at least one) are judged by the model and by ONNX Runtime in batches of 1, 7 and 32. Raise Failed,
     leaving whatever `target` was as it was, when a probability differs by more than 1e-4, or one answer is none.
     """

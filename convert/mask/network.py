@@ -9,7 +9,7 @@ from convert.layers import InvertedResidual, PlacewiseClassifier, convolution, n
 
 
 class MaskNetwork(PlacewiseClassifier):
-    """96 x 96 faces to three logits in the order of JUDGED_STATES; input float, N x 3 x 96 x 96, already normalised.
+    """112 x 112 faces to three logits in the order of JUDGED_STATES; input float, N x 3 x 112 x 112, already normalised.
 
     Where the mask's edge lies is the question.
     """
@@ -17,23 +17,25 @@ class MaskNetwork(PlacewiseClassifier):
     def __init__(self) -> None:
         features = nn.Sequential(
             # Plain separable layers first: widening pays only where the map is small.
-            convolution(3, 16, 3, 2),
-            *separable(16, 32, 2),
-            *separable(32, 32, 1),
-            *separable(32, 64, 2),
-            InvertedResidual(64, 64, 1, 2),
-            InvertedResidual(64, 64, 1, 2),
-            InvertedResidual(64, 96, 2, 3),
-            InvertedResidual(96, 96, 1, 3),
-            convolution(96, 192),
+            convolution(3, 24, 3, 2),
+            *separable(24, 40, 2),
+            *separable(40, 40, 1),
+            *separable(40, 80, 2),
+            InvertedResidual(80, 80, 1, 2),
+            InvertedResidual(80, 80, 1, 2),
+            InvertedResidual(80, 80, 1, 2),
+            InvertedResidual(80, 128, 2, 3),
+            InvertedResidual(128, 128, 1, 3),
+            InvertedResidual(128, 128, 1, 3),
+            convolution(128, 256),
         )
-        super().__init__(features, channels=192, side=6)
+        super().__init__(features, channels=256, side=7)
 
 
 class MaskModel(nn.Module):
     """What is exported: uint8 pixels in, calibrated probabilities out.
 
-    Input `faces` uint8 [batch, 96, 96, 3], BGR; output float32 [batch, 3]: softmax of (logits + offset) / temperature.
+    Input `faces` uint8 [batch, 112, 112, 3], BGR; output float32 [batch, 3]: softmax of (logits + offset) / temperature.
     """
 
     offset: Tensor

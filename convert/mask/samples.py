@@ -11,17 +11,22 @@ from convert.training.batches import Batches, Course, Mixture
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""uint8 [B, CROP_SIZE, CROP_SIZE, 3] and int64 states [B]."""
+"""uint8 [B, CROP_SIZE, CROP_SIZE, 3] and the probabilities to learn, float32 [B, 3]."""
 
 SHARES: dict[tuple[str, int], float] = {
-    ("real", CORRECT): 0.22, ("web", CORRECT): 0.06, ("scene", CORRECT): 0.06, ("rendered set", CORRECT): 0.02,
-    ("drawn correct", CORRECT): 0.09, ("dressed", CORRECT): 0.02,
-    ("real", INCORRECT): 0.08, ("dressed", INCORRECT): 0.06, ("rendered set", INCORRECT): 0.03,
-    ("drawn nose", INCORRECT): 0.06, ("drawn mouth", INCORRECT): 0.04, ("drawn chin", INCORRECT): 0.01,
-    ("real", NONE): 0.12, ("web", NONE): 0.04, ("rendered set", NONE): 0.01, ("bare", NONE): 0.04,
-    ("occluded", NONE): 0.03, ("turned", NONE): 0.02,
+    ("real", CORRECT): 0.22, ("reviewed", CORRECT): 0.10, ("web", CORRECT): 0.05, ("scene", CORRECT): 0.06,
+    ("rendered set", CORRECT): 0.02, ("drawn correct", CORRECT): 0.08, ("dressed", CORRECT): 0.02,
+    ("real", INCORRECT): 0.05, ("reviewed", INCORRECT): 0.17, ("dressed", INCORRECT): 0.05,
+    ("rendered set", INCORRECT): 0.02, ("drawn nose", INCORRECT): 0.05, ("drawn mouth", INCORRECT): 0.03,
+    ("drawn chin", INCORRECT): 0.01,
+    ("real", NONE): 0.11, ("reviewed", NONE): 0.07, ("people", NONE): 0.07, ("bare crop", NONE): 0.06, ("web", NONE): 0.03,
+    ("rendered set", NONE): 0.01, ("bare", NONE): 0.04, ("occluded", NONE): 0.05, ("turned", NONE): 0.02,
 }  # fmt: skip
 """How often each group and state is drawn. `incorrect` is drawn far above its share in the world, since it is rare there."""
+
+SMOOTHING = 0.05
+TEACHER_SHARE = 0.6
+"""How much of what is learned is the teacher's opinion, where it has one; the label is the rest."""
 
 NATURAL_SHARES = (0.80, 0.03, 0.17)
 """correct, incorrect, none: as found in the training part of masks853."""
@@ -50,11 +55,13 @@ class Samples(Batches[Batch]):
     def drawn(self, count: int, rng: np.random.Generator) -> Batch:
         """See `Batches`."""
         images = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-        states = np.empty(count, np.int64)
+        targets = np.full((count, 3), SMOOTHING / 3, np.float32)
         for row, ((_, state), chosen) in enumerate(self._mixture.draw(count, rng)):
             images[row] = jitter(self._store.images[chosen], float(self._store.sides[chosen]), rng)
-            states[row] = state
-        return torch.from_numpy(images), torch.from_numpy(states)
+            targets[row, state] += 1 - SMOOTHING
+            if self._store.opinions is not None and np.isfinite(self._store.opinions[chosen, 0]):
+                targets[row] += TEACHER_SHARE * (self._store.opinions[chosen] - targets[row])
+        return torch.from_numpy(images), torch.from_numpy(targets)
 
 
 def jitter(wide: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:

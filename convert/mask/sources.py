@@ -8,18 +8,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, read_coco, read_picture
+from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, counted_faces, read_coco, read_picture
+from convert.data.headwear import draw_headwear
 from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.reviewed import Reviewed
+from convert.data.split import MASK_SCENES, PEOPLE, training_part
 from convert.data.teacher import Teacher
 from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
 from edged.render import Wear, random_style, wear_mask
+from edged.render.mean_face import five_points
 from edged.types import Box, Image
 
-WIDE = 144
+WIDE = 168
 """Side of a stored crop. At its middle, CROP_SIZE pixels show what the classifier will see."""
+DRESSED_UP = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,7 @@ def from_rendered_set(folder: Path, teacher: Teacher) -> Iterator[WideCrop]:
 
 def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher, reviewed: Reviewed) -> Iterator[WideCrop]:
     """Ready-made crops, cut again round the face the teacher sees in them; pictures without one face are left out."""
-    for path in sorted(folder.glob("*.jpg")):
+    for path in sorted(folder.rglob("*.jpg")):
         actual = reviewed.state(path, None, state)
         if actual is None:
             continue
@@ -97,13 +101,26 @@ def from_crop_folder(folder: Path, state: int, group: str, teacher: Teacher, rev
 def from_points(faces: list[PointedFace], variants: int, rng: np.random.Generator) -> Iterator[WideCrop]:
     """Each bare face as it is, with something held before it, and with `variants` masks drawn on."""
     for face in faces:
-        image, box = read_picture(face.path), face_box(face.points)
+        image, box = _dressed_up(read_picture(face.path), face, rng), face_box(face.points)
         yield wide_crop(image, box, NONE, "bare")
         if rng.random() < 0.5:
             yield wide_crop(draw_occluder(image, face.points, rng), box, NONE, "occluded")
         for wear in rng.choice(list(Wear), variants, p=(0.4, 0.3, 0.2, 0.1)):
             worn = wear_mask(image, face.points, random_style(rng), Wear(wear), rng)
             yield wide_crop(worn.image, box, CORRECT if wear == Wear.CORRECT else INCORRECT, f"drawn {wear}")
+
+
+def _known(folder: Path, *where: str) -> list[LabelledPicture]:
+    """The training part of a set with the faces whose state is known."""
+    return [counted_faces(picture) for picture in training_part(read_coco(folder, *where))]
+
+
+def _dressed_up(image: Image, face: PointedFace, rng: np.random.Generator) -> Image:
+    """Every fourth face with sunglasses, a cap or something else."""
+    if rng.random() < DRESSED_UP:
+        image = image.copy()
+        draw_headwear(image, five_points(face.points), rng)
+    return image
 
 
 def from_poses(folder: Path, every: int, teacher: Teacher) -> Iterator[WideCrop]:
@@ -122,6 +139,11 @@ def training_crops(data: Path, training: list[LabelledPicture], seed: int) -> It
     reviewed = Reviewed()
     yield from from_boxes(training, "real", smallest=7)
     yield from from_dressed(training, teacher, rng)
+    for name in MASK_SCENES:
+        yield from from_boxes(_known(data / "mask_scenes3" / name), "reviewed", smallest=12)
+    for name in PEOPLE:
+        yield from from_boxes(_known(data / "people" / name, "boxes.json", "."), "people", smallest=14)
+    yield from from_crop_folder(data / "bare_crops", NONE, "bare crop", teacher, reviewed)
     yield from from_scenes(data / "masked_scenes", teacher, reviewed)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)
     yield from from_crop_folder(data / "mask_crops/web/correct", CORRECT, "web", teacher, reviewed)

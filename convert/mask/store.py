@@ -12,16 +12,19 @@ from convert.data.store import open_crops, write_crops
 from convert.mask.sources import WIDE, WideCrop
 
 NAME = "crops"
+OPINIONS = "opinions.npy"
+"""Beside the crops: what a teacher says of each, N x 3 probabilities; not a number where it was not asked."""
 
 
 @dataclass(frozen=True, eq=False)
 class CropStore:
-    """N crops (N x WIDE x WIDE x 3), their states (N), groups (N names) and face sides in pixels (N)."""
+    """N crops (N x WIDE x WIDE x 3), their states (N), groups (N names), face sides in pixels (N), and a teacher's opinions."""
 
     images: NDArray[np.uint8]
     states: NDArray[np.int64]
     groups: NDArray[np.str_]
     sides: NDArray[np.float32]
+    opinions: NDArray[np.float32] | None = None
 
 
 def write_store(folder: Path, crops: Iterable[WideCrop]) -> None:
@@ -37,4 +40,11 @@ def open_store(folder: Path) -> CropStore | None:
         return None
     images, rows = found
     states, groups, sides = zip(*rows, strict=True)
-    return CropStore(images, np.array(states, np.int64), np.array(groups, np.str_), np.array(sides, np.float32))
+    said = folder / OPINIONS
+    return CropStore(
+        images,
+        np.array(states, np.int64),
+        np.array(groups, np.str_),
+        np.array(sides, np.float32),
+        np.load(said) if said.is_file() else None,
+    )

@@ -10,7 +10,7 @@ from convert.data.coco import read_coco
 from convert.data.split import split
 from convert.data.store import prepared
 from convert.layers import normalise
-from convert.mask.evaluate import Examples, held_out_examples, held_out_figures
+from convert.mask.evaluate import Examples, held_out_examples, held_out_figures, web_examples
 from convert.mask.network import MaskNetwork
 from convert.mask.samples import Batch, Samples
 from convert.mask.sources import training_crops
@@ -33,7 +33,8 @@ def train(choice: MaskTraining) -> None:
     """Train to the end; see `fit`."""
     begin(choice)
     store = crop_store(choice.out / f"crops-{choice.seed}", choice.data, choice.seed)
-    fit(MaskNetwork(), StateTask(store, held_out_examples(choice.data), _logits, normalise), RECIPE, choice)
+    task = StateTask(store, held_out_examples(choice.data), logits_in_bfloat16, normalise, web_examples(choice.data))
+    fit(MaskNetwork(), task, RECIPE, choice)
 
 
 def crop_store(folder: Path, data: Path, seed: int) -> CropStore:
@@ -46,7 +47,7 @@ def crop_store(folder: Path, data: Path, seed: int) -> CropStore:
     return prepared(folder, open_store, write)
 
 
-def _logits(network: nn.Module, images: Tensor) -> Tensor:
+def logits_in_bfloat16(network: nn.Module, images: Tensor) -> Tensor:
     answer: Tensor = in_bfloat16(network, normalise(images)).float()
     return answer
 
@@ -61,13 +62,19 @@ class StateTask:
     """What a network in training says of uint8 faces [B, H, W, 3]: [B, 3]."""
     prepare: Callable[[Tensor], Tensor]
     """From such faces to what the network takes when it is scored."""
+    web: Examples | None = None
+    """Held-out photographs from the web, scored as well."""
 
     def batches(self, course: Course) -> Samples:
         return Samples(self.store, course)
 
     def losses(self, network: nn.Module, batch: Batch, step: int) -> Mapping[str, Tensor]:
-        images, states = batch
-        return {"loss": nn.functional.cross_entropy(self.logits(network, images), states, label_smoothing=0.05)}
+        images, targets = batch
+        return {"loss": nn.functional.cross_entropy(self.logits(network, images), targets)}
 
     def figures(self, network: nn.Module) -> Mapping[str, float]:
-        return held_out_figures(network, self.examples, self.prepare)
+        crowd = held_out_figures(network, self.examples, self.prepare)
+        if self.web is None:
+            return crowd
+        web = held_out_figures(network, self.web, self.prepare)
+        return {**crowd, **{f"web_{name}": value for name, value in web.items()}}

@@ -12,7 +12,7 @@ from edged.types import Box, Image, MaskScores
 MODEL = "mask"
 """The classifier's name in the manifest."""
 
-CROP_SIZE = 96
+CROP_SIZE = 112
 """Side of the classifier's input, in pixels."""
 
 CROP_MARGIN = 1.4
@@ -25,7 +25,7 @@ MAX_BATCH = 32
 class MaskClassifier:
     """Implements `edged.ports.MaskJudge`.
 
-    The engine takes `faces` uint8 [batch, 96, 96, 3] (BGR, rows first) and gives `probabilities` float32 [batch, 3]
+    The engine takes `faces` uint8 [batch, 112, 112, 3] (BGR, rows first) and gives `probabilities` float32 [batch, 3]
     in the order of `edged.types.JUDGED_STATES`; normalisation and calibration are inside the graph.
     """
 
