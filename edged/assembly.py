@@ -38,6 +38,7 @@ from edged.ports import Detector, Engine, EyeReader, LandmarkReader, MaskJudge, 
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor, AttentionSettings
 from edged.signals.direction import Direction
+from edged.signals.driver import DriverFinder
 from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
 from edged.signals.eyes import EyeSettings
 from edged.signals.levels import LevelSettings
@@ -210,6 +211,7 @@ def _smoother(settings: CameraConfig) -> Smoother:
         MaskVoter(votes),
         AttentionMonitor(_attention_settings(settings.attention)) if wants.attention else None,
         DrowsinessMonitor(_drowsiness_settings(settings.drowsiness)) if wants.drowsiness else None,
+        DriverFinder() if wants.one_person else None,
     )
 
 

@@ -251,7 +251,10 @@ class Tracker:
                 self._candidates.remove(new)
                 old.motion, old.in_sight = new.motion, True
                 old.track = replace(
-                    new.track, id=old.track.id, first_seen_s=old.track.first_seen_s, hits=old.track.hits + new.track.hits
+                    new.track,
+                    id=old.track.id,
+                    first_seen_s=old.track.first_seen_s,
+                    hits=old.track.hits + new.track.hits,
                 )
 
     def _weigh(self, time_s: float) -> None:

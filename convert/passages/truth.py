@@ -1,6 +1,7 @@
 """What is true of a recording: who passes where, how a mask is worn, what is to be alerted; one TOML file a recording."""
 
 import bisect
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def load_truth(path: Path) -> Truth:
 
 def _person(table: dict[str, Any]) -> Person:
     path = tuple(Place(*place) for place in table["path"])
-    if any(a.time_s >= b.time_s for a, b in zip(path, path[1:], strict=False)):
+    if any(a.time_s >= b.time_s for a, b in itertools.pairwise(path)):
         raise ValueError(f"the path of {table['who']!r} is not in the order of time")
     states = frozenset(MaskState(state) for state in table.get("states", []))
     return Person(table["who"], path, states, table.get("must", True), table.get("yawns"))
