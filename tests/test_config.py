@@ -351,7 +351,7 @@ def test_attention_and_drowsiness_lie_under_each_cameras_own_keys_too(loaded):
     [
         ("entrance", Wants(mask=True, attention=False, drowsiness=False)),
         ("classroom", Wants(mask=True, attention=True, drowsiness=False)),
-        ("driver", Wants(mask=False, attention=True, drowsiness=True)),
+        ("driver", Wants(mask=False, attention=True, drowsiness=True, one_person=True)),
     ],
 )
 def test_the_profile_says_what_faces_are_asked(loaded, profile, wants):
@@ -370,7 +370,7 @@ def test_enabled_has_the_last_word_for_all_cameras_or_for_one(loaded):
         "[camera.b.mask]\nenabled = true\n"
     )
     assert config.camera["a"].wants == Wants(mask=False, attention=True, drowsiness=False)
-    assert config.camera["b"].wants == Wants(mask=True, attention=False, drowsiness=True)
+    assert config.camera["b"].wants == Wants(mask=True, attention=False, drowsiness=True, one_person=True)
 
 
 def test_only_attention_and_drowsiness_need_landmarks():
@@ -409,7 +409,7 @@ def test_the_classroom_and_the_driver_have_their_profiles_and_say_what_they_are_
     (room,) = load_config(CONFIG / "classroom.toml").camera.values()
     (cab,) = load_config(CONFIG / "driver.toml").camera.values()
     assert (room.profile, room.wants) == ("classroom", Wants(mask=False, attention=True, drowsiness=False))
-    assert (cab.profile, cab.wants) == ("driver", Wants(mask=False, attention=True, drowsiness=True))
+    assert (cab.profile, cab.wants) == ("driver", Wants(mask=False, attention=True, drowsiness=True, one_person=True))
     for name in ("edged.toml", "driver.toml"):
         text = " ".join((CONFIG / name).read_text().replace("\n#", " ").split())
         assert "not a medical device" in text

@@ -31,6 +31,10 @@ TURNED = HeadPose(-3.123456, 4.0, 0.5, 0.0, 0.0, 2.0)
 POINTS = np.array([[10, 20], [30, 20], [20, 30], [12, 40], [28, 40]], np.float32)
 
 
+UNBORN = 7
+"""Frames, 25 a second, until a face that scores 0.9 is followed as somebody."""
+
+
 def models(frames: list[list[Detection]], scores: MaskScores = BARE) -> Models:
     return Models(ScriptedDetector(frames), ConstantJudge(scores), {}, {})
 
@@ -208,17 +212,17 @@ def test_models_that_only_judge_masks_leave_the_rest_null(picture, tmp_path):
     (face,) = faces_of(analyse_picture(picture, Config(), models([[sighting(50, 50)]])))
     assert face["keypoints68"] is face["pose"] is face["eyes"] is None
     frames = list(
-        Recording(write_video(tmp_path / "a.avi", 3), Config(), models([[sighting(30, 24, 30)]] * 3)).frames()
+        Recording(write_video(tmp_path / "a.avi", 15), Config(), models([[sighting(30, 24, 30)]] * 15)).frames()
     )
     (face,) = faces_of(frames[-1])
     assert face["keypoints68"] is face["pose"] is face["eyes"] is None
 
 
 def test_a_recordings_faces_are_read_in_every_frame(tmp_path):
-    parts = reading([[sighting(30, 24, 30)]] * 10)
-    frames = list(Recording(write_video(tmp_path / "a.avi", 10), Config(), parts).frames())
+    parts = reading([[sighting(30, 24, 30)]] * 20)
+    frames = list(Recording(write_video(tmp_path / "a.avi", 20), Config(), parts).frames())
     read = [face for analysed in frames for face in faces_of(analysed)]
-    assert len(read) == len(parts.landmarks.batches) == 9
+    assert len(read) == len(parts.landmarks.batches) == 20 - UNBORN
     assert all(face["keypoints68"] and face["pose"] and face["eyes"] for face in read)
 
 
@@ -318,16 +322,16 @@ def test_a_face_in_a_recording_gets_its_number_and_its_voted_state(tmp_path):
 def test_a_recording_is_judged_in_every_frame_also_when_settled(tmp_path):
     parts = models([[sighting(30, 24, 30)]] * 20)
     frames = list(Recording(write_video(tmp_path / "a.avi", 20), Config(), parts).frames())
-    assert len(parts.judge.batches) == 19
-    assert [len(analysed.faces) for analysed in frames] == [0] + [1] * 19
+    assert len(parts.judge.batches) == 20 - UNBORN
+    assert [len(analysed.faces) for analysed in frames] == [0] * UNBORN + [1] * (20 - UNBORN)
 
 
 def test_faces_out_of_sight_are_not_in_the_record_and_the_best_come_first(tmp_path):
-    both = [sighting(16, 24, 24, score=0.7), sighting(48, 24, 24, score=0.9)]
-    path = write_video(tmp_path / "a.avi", 6)
-    frames = list(Recording(path, Config(), models([both] * 4 + [both[:1]] * 2)).frames())
-    assert [face.score for face in frames[3].faces] == [0.9, 0.7]
-    assert [face.score for face in frames[5].faces] == [0.7]
+    both = [sighting(16, 24, 24, score=0.85), sighting(48, 24, 24, score=0.95)]
+    path = write_video(tmp_path / "a.avi", 20)
+    frames = list(Recording(path, Config(), models([both] * 18 + [both[:1]] * 2)).frames())
+    assert [face.score for face in frames[17].faces] == [0.95, 0.85]
+    assert [face.score for face in frames[19].faces] == [0.85]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello"])

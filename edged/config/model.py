@@ -77,6 +77,7 @@ class CameraConfig(Section):
             mask=usual.mask if self.mask.enabled is None else self.mask.enabled,
             attention=usual.attention if self.attention.enabled is None else self.attention.enabled,
             drowsiness=usual.drowsiness if self.drowsiness.enabled is None else self.drowsiness.enabled,
+            one_person=usual.one_person,
         )
 
     @field_validator("source")

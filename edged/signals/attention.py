@@ -241,6 +241,10 @@ class AttentionMonitor:
         self._camera = UsualDirection()
         self._people: dict[int, _Person] = {}
 
+    def forget(self) -> None:
+        """Know nobody, nor where people usually look."""
+        self._camera, self._people = UsualDirection(), {}
+
     def update(self, time_s: float, faces: Sequence[Face]) -> list[Attention]:
         """Every track's attention, in the order of `faces`; tracks that are not there are forgotten."""
         self._people = {
