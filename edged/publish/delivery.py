@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from edged.errors import StoreError
 from edged.ports import Outbox
-from edged.publish.suspicion import Case, Parcel, Suspicion
+from edged.publish.parcels import Case, Parcel
+from edged.publish.suspicion import Suspicion
 from edged.types import OutboxMessage
 
 BATCH = 100
@@ -43,6 +44,7 @@ class Delivery:
         self._acknowledged: dict[int, int] = {}
         self._version = suspicion.version
         self._cursor = 0
+        self._last_held = 0
         self._read_at = 0.0
         self._rescan_at = 0.0
         self._more = True
@@ -68,28 +70,26 @@ class Delivery:
                 message = self._pending.popleft()
                 if not self._suspicion.blocks(self._parcel(message)):
                     return self._send(message)
+                self._last_held = max(self._last_held, message.seq)
             if not self._more and now < self._read_at:
                 return None
             self._read(now)
         return None
 
     def take_for(self, case: Case) -> OutboxMessage | None:
-        """A message that `case` holds back, another one each time, now in flight; None when there is none any more."""
-        alone = not (case.topic or case.least_bytes)
-        after = int(case.sample.key) - 1 if alone else case.tried
+        """A message that `case` holds back, now in flight; None when there is none any more.
+
+        Of several the newest at first, and then another one each time: one alone may have a fault of its own.
+        """
         try:
-            for start in (after,) if alone else (after, 0):
-                found = self._outbox.outbox_after(start, 1 if alone else MOST_LOOKED_AT)
-                held = (
-                    message for message in found if case.covers(self._parcel(message)) and not self._is_known(message)
-                )
-                message = next(held, None)
-                if message is not None:
-                    case.tried = message.seq
-                    return self._send(message)
+            message = self._held_by(case)
         except StoreError as error:
             self._complain(error)
-        return None
+            return None
+        if message is None:
+            return None
+        case.tried = message.seq
+        return self._send(message)
 
     def acknowledged(self, seq: int) -> None:
         """The broker has it."""
@@ -106,6 +106,24 @@ class Delivery:
         self._in_flight.clear()
         self._pending.clear()
         self._more = True
+
+    def _held_by(self, case: Case) -> OutboxMessage | None:
+        if not (case.topic or case.least_bytes):
+            return self._first_held(case, int(case.sample.key) - 1, 1)
+        if self._last_held > case.newest:
+            case.newest = self._last_held
+            newest = self._first_held(case, self._last_held - 1, 1)
+            if newest is not None:
+                return newest
+        after = self._first_held(case, case.tried, MOST_LOOKED_AT)
+        return after or self._first_held(case, 0, MOST_LOOKED_AT)
+
+    def _first_held(self, case: Case, after: int, limit: int) -> OutboxMessage | None:
+        """The first of the next `limit` messages that `case` holds back: where there is one, none that is a case itself."""
+        found = self._outbox.outbox_after(after, limit)
+        held = [message for message in found if case.covers(self._parcel(message)) and not self._is_known(message)]
+        merely = (message for message in held if not self._suspicion.is_case(self._parcel(message)))
+        return next(merely, held[0] if held else None)
 
     def _send(self, message: OutboxMessage) -> OutboxMessage:
         self._in_flight[message.seq] = hash(message.payload)

@@ -36,6 +36,8 @@ class Case:
     """Every message on this topic, if they are disliked one after the other."""
     least_bytes: int | None = None
     """Every message at least as large, none of which was ever taken."""
+    newest: int = 0
+    """The newest outbox message that was held back when the newest was tried."""
     tried: int = 0
     """The outbox message that was tried last: each time another one is, since one alone may have a fault of its own."""
 

@@ -77,6 +77,10 @@ class Suspicion:
         """Whether `parcel` must wait until its case is tried."""
         return self.case_of(parcel) is not None
 
+    def is_case(self, parcel: Parcel) -> bool:
+        """Whether `parcel` itself was disliked, and does not merely resemble what was."""
+        return parcel.key in self._cases
+
     def case_of(self, parcel: Parcel) -> Case | None:
         """What `parcel` is held back for, None when it is not."""
         own = self._cases.get(parcel.key)
@@ -175,7 +179,7 @@ class Suspicion:
             self._retention = self._case(parcel, why, now, polite, "retention")
             self._less_is_held()  # without being retained it may be taken
             return
-        topic = parcel.topic if code != TOO_LARGE and self._is_one_of_many(parcel) else None
+        topic = parcel.topic if code != TOO_LARGE and self._is_one_of_many(parcel, polite) else None
         large = code not in (NOT_AUTHORIZED, TOPIC_INVALID) and parcel.size > self._taken_bytes
         self._open(parcel, why, now, polite=polite, topic=topic, least_bytes=parcel.size if large else None)
 
@@ -191,19 +195,23 @@ class Suspicion:
     ) -> None:
         case = self._case(parcel, why, now, polite, parcel.purpose)
         case.topic, case.least_bytes = topic, least_bytes
+        if topic or least_bytes:  # others wait for it: find out soon
+            case.interval_s = self._first_s / GROWTH
+            case.retry_at = now + case.interval_s
         self._cases[parcel.key] = case
         if len(self._cases) > MOST_CASES:
             del self._cases[next(iter(self._cases))]
         self._broad = [case for case in self._cases.values() if case.topic or case.least_bytes]
 
-    def _is_one_of_many(self, parcel: Parcel) -> bool:
+    def _is_one_of_many(self, parcel: Parcel, polite: bool) -> bool:
         """Whether so many messages of its topic were disliked in a row that the topic itself is."""
-        if not isinstance(parcel.key, int):
-            return False  # a value is its topic
+        known = parcel.topic in self._taken_topics
+        if not isinstance(parcel.key, int) or (known and polite):
+            return False  # a value is its topic; and refusals in words cost the others nothing
         if len(self._in_a_row) > MOST_TOPICS:
             self._in_a_row.clear()
         count = self._in_a_row[parcel.topic] = self._in_a_row.get(parcel.topic, 0) + 1
-        return count >= (ENOUGH_OF_KNOWN if parcel.topic in self._taken_topics else ENOUGH_OF_NEW)
+        return count >= (ENOUGH_OF_KNOWN if known else ENOUGH_OF_NEW)
 
     def _case(self, parcel: Parcel, why: str | None, now: float, polite: bool, purpose: Purpose) -> Case:
         return Case(parcel, why, purpose, polite, self._first_s, now + self._first_s)
