@@ -23,8 +23,6 @@ from edged.publish.waker import Waker
 
 OFFLINE = "offline"
 MOST_MESSAGES = 64
-PACKET_OVERHEAD_BYTES = 10
-"""Of a PUBLISH, besides topic and payload: kind, length, the topic's length, the number, no properties."""
 
 
 @dataclass(frozen=True, slots=True)

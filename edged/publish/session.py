@@ -3,16 +3,16 @@
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from edged import messages
-from edged.config import MqttConfig
 from edged.publish import problems
 from edged.publish.commands import VERBS, Command, Refusal, parse_command
-from edged.publish.connection import OFFLINE, PACKET_OVERHEAD_BYTES, Connection
+from edged.publish.connection import OFFLINE, Connection
 from edged.publish.delivery import Delivery
+from edged.publish.device import Device, Subscription, parcel_of
 from edged.publish.discovery import discovery_topic
 from edged.publish.outgoing import Message, Outgoing
 from edged.publish.pace import Timing
@@ -29,45 +29,7 @@ NO = 0x80
 CANNOT_CARRY = 0x90
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Who speaks: the part of every topic that is the device's own, and how it introduces itself to Home Assistant."""
-
-    config: MqttConfig
-    id: str
-    discovery: Mapping[str, Any] | None
-
-    @property
-    def client_id(self) -> str:
-        return f"edged-{self.id}"
-
-    def topic(self, relative: str) -> str:
-        return f"{self.config.prefix}/{self.id}/{relative}"
-
-    @property
-    def birth_topic(self) -> str:
-        """Where Home Assistant says that it has started."""
-        return f"{self.config.discovery_prefix}/status"
-
-    @property
-    def command_filter(self) -> str:
-        return self.topic(f"{messages.COMMANDS}/+")
-
-    def parcel(self, message: OutboxMessage) -> Parcel:
-        """An outbox message on its way to the broker."""
-        return _parcel(message.seq, self.topic(message.topic), message.payload, message.retain)
-
-
-@dataclass(frozen=True, slots=True)
-class _Subscription:
-    topic: str
-
-    @property
-    def parcel(self) -> Parcel:
-        return Parcel(self.topic, self.topic, len(self.topic.encode()) + PACKET_OVERHEAD_BYTES, purpose="subscription")
-
-
-_Errand: TypeAlias = Message | _Subscription
+_Errand: TypeAlias = Message | Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +93,8 @@ class Session:
         self._suspicion.connected(self._clock())
         self._outgoing.renew()
         self._errands.append(self._availability(ONLINE))
-        wildcards = limits.wildcards and not self._suspicion.blocks(_Subscription(self._device.command_filter).parcel)
-        self._errands += [_Subscription(topic) for topic in self._subscriptions(wildcards)]
+        wildcards = limits.wildcards and not self._suspicion.blocks(Subscription(self._device.command_filter).parcel)
+        self._errands += [Subscription(topic) for topic in self._subscriptions(wildcards)]
         self._introduce()
         self._fill()
 
@@ -160,7 +122,7 @@ class Session:
         unanswered, now = list(self._in_flight.values()), self._clock()
         if why.oversize:
             for topic in self._listening:
-                self._suspicion.condemn(_Subscription(topic).parcel, str(why), now)
+                self._suspicion.condemn(Subscription(topic).parcel, str(why), now)
             return True
         tried = next((entry.case for entry in unanswered if entry.case is not None), None)
         return self._suspicion.broke([entry.parcel for entry in unanswered], why, now, tried)
@@ -257,7 +219,7 @@ class Session:
 
     def _run(self, errand: _Errand, case: Case | None) -> None:
         parcel = self._parcel(errand)
-        if isinstance(errand, _Subscription):
+        if isinstance(errand, Subscription):
             mid = self._connection.subscribe(errand.topic)
             self._in_flight[mid] = _InFlight(parcel, self._clock(), 1, case)
         else:
@@ -304,7 +266,7 @@ class Session:
         topic = case.sample.topic
         match case.purpose:
             case "subscription":
-                return _Subscription(topic)
+                return Subscription(topic)
             case "retention":
                 return self._availability(ONLINE)
             case "discovery":
@@ -334,10 +296,10 @@ class Session:
         self._retains = self._suspicion.retains
 
     def _parcel(self, errand: _Errand) -> Parcel:
-        if isinstance(errand, _Subscription):
+        if isinstance(errand, Subscription):
             return errand.parcel
         topic = errand.topic if errand.absolute else self._device.topic(errand.topic)
-        parcel = _parcel(topic, topic, errand.payload, errand.retain)
+        parcel = parcel_of(topic, topic, errand.payload, errand.retain)
         return Parcel(topic, topic, parcel.size, errand.retain, "discovery") if errand.absolute else parcel
 
     def _book(self) -> None:
@@ -378,7 +340,7 @@ class Session:
         if refused.purpose == "subscription" and refused.topic == self._device.command_filter:
             known = {entry.parcel.topic for entry in self._in_flight.values()}
             topics = [topic for topic in self._subscriptions(wildcards=False) if topic != self._device.birth_topic]
-            self._errands += [_Subscription(topic) for topic in topics if topic not in known]
+            self._errands += [Subscription(topic) for topic in topics if topic not in known]
 
     def _listen(self) -> None:
         """Take commands, and introduce the device to a Home Assistant that has just started."""
@@ -409,8 +371,3 @@ class Session:
                 patience = min(patience, self._timing.trial_s)
             if entry.qos and now - entry.since > patience:
                 raise LinkDown(problems.not_acknowledging(self._device.config, patience), silent=True)
-
-
-def _parcel(key: int | str, topic: str, payload: str, retain: bool) -> Parcel:
-    size = len(topic.encode(errors="replace")) + len(payload.encode(errors="replace")) + PACKET_OVERHEAD_BYTES
-    return Parcel(key, topic, size, retain)
