@@ -302,7 +302,7 @@ def test_mosquitto_with_a_limit_of_size_gets_the_alerts(tmp_path: Path, version:
 @needs_mosquitto
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_mosquitto_that_denies_by_its_access_list_gets_what_it_allows(tmp_path: Path, version: str) -> None:
-    """mosquitto acknowledges what it denies by 3.1.1, so that only MQTT 5 tells."""
+    """By 3.1.1 mosquitto 2.0 acknowledges what it denies, and hangs up; only by MQTT 5 it tells, and nothing is lost."""
     (tmp_path / "acl").write_text("topic write edged/dev1/events\ntopic write edged/dev1/availability\n")
     outbox = MemoryOutbox(0)
     for _ in range(5):
@@ -316,3 +316,20 @@ def test_mosquitto_that_denies_by_its_access_list_gets_what_it_allows(tmp_path: 
         assert alert_arrives(outbox, publisher)
         if version == "5":
             assert until(lambda: "Not authorized" in (publisher.problem or ""))
+
+
+@needs_mosquitto
+def test_mosquitto_that_acknowledges_what_it_denies_and_hangs_up_delays_no_alert(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic write edged/dev1/events\ntopic write edged/dev1/availability\n")
+    outbox = MemoryOutbox(0)
+    timing = fast(first_delay_s=0.05, longest_delay_s=60.0, steady_s=90.0)
+    with (
+        Mosquitto(tmp_path, settings=[f"acl_file {tmp_path / 'acl'}"]) as broker,
+        publishing(broker.port, outbox, timing=timing) as publisher,
+    ):
+        assert until(lambda: publisher.connected)
+        for _ in range(10):
+            outbox.add(topic="camera/door/violation")
+            publisher.wake()
+            assert until(lambda: not outbox.rows)
+            assert alert_arrives(outbox, publisher)

@@ -225,7 +225,7 @@ def test_a_refused_subscription_is_said() -> None:
 
 def serve_for_a_moment(peer: Peer) -> None:
     """Answer everything, and leave nothing unanswered."""
-    peer._sock.settimeout(0.1)
+    peer._sock.settimeout(0.3)
     with contextlib.suppress(TimeoutError):
         peer.serve()
 

@@ -186,5 +186,12 @@ def disliked(case: Case, config: MqttConfig) -> str:
             )
 
 
+def hangs_up(topic: str, config: MqttConfig) -> str:
+    return (
+        f"the broker acknowledges messages on {topic} and ends the connection, as mosquitto does with what it denies: allow"
+        f' this user to write {config.prefix}/#; with mqtt.version = "5" it says so instead, and the messages are kept'
+    )
+
+
 def other_version(config: MqttConfig) -> str:
     return "3.1.1" if config.version == "5" else "5"

@@ -24,6 +24,8 @@ from edged.types import OutboxMessage
 _LOG = logging.getLogger(__name__)
 
 ONLINE = "online"
+AT_ONCE_S = 0.05
+"""An end so soon after an acknowledgement came together with it."""
 NO = 0x80
 """Reason codes from here on are refusals."""
 CANNOT_CARRY = 0x90
@@ -79,6 +81,8 @@ class Session:
         self._version = suspicion.version
         self._retains = suspicion.retains
         self._listening: set[str] = set()
+        self._last_taken: Parcel | None = None
+        self._last_taken_at = 0.0
         self._leaving = False
 
     def begin(self) -> None:
@@ -124,6 +128,8 @@ class Session:
             for topic in self._listening:
                 self._suspicion.condemn(Subscription(topic).parcel, str(why), now)
             return True
+        if not unanswered and self._last_taken is not None and now - self._last_taken_at <= AT_ONCE_S:
+            return self._suspicion.ended_after(self._last_taken, why)
         tried = next((entry.case for entry in unanswered if entry.case is not None), None)
         return self._suspicion.broke([entry.parcel for entry in unanswered], why, now, tried)
 
@@ -139,7 +145,8 @@ class Session:
             return self._delivery.problem
         cases = self._suspicion.cases
         if not cases:
-            return None
+            topic = self._suspicion.hangs_up_after
+            return problems.hangs_up(topic, self._device.config) if topic else None
         more = f" (and {len(cases) - 1} more)" if len(cases) > 1 else ""
         return problems.disliked(cases[0], self._device.config) + more
 
@@ -329,6 +336,9 @@ class Session:
 
     def _taken(self, entry: _InFlight) -> None:
         self._suspicion.taken(entry.parcel)
+        if self._last_taken is not None and self._last_taken.topic != entry.parcel.topic:
+            self._suspicion.stood(self._last_taken.topic)
+        self._last_taken, self._last_taken_at = entry.parcel, self._clock()
         if entry.parcel.purpose == "subscription" and entry.parcel.topic != self._device.birth_topic:
             self._listening.add(entry.parcel.topic)
         if entry.seq is not None:
@@ -365,6 +375,9 @@ class Session:
         """What needs no answer is taken when the connection still stands after a while; what does, must get one."""
         now = self._clock()
         self._prove_before(now - self._timing.proven_s)
+        if self._last_taken is not None and now - self._last_taken_at > self._timing.proven_s:
+            self._suspicion.stood(self._last_taken.topic)
+            self._last_taken = None
         for entry in self._in_flight.values():
             patience = self._timing.acknowledge_s
             if entry.case is not None:

@@ -14,6 +14,9 @@ WINDOW = 20
 """How many may wait for the broker's answer at once, and so many are sent one by one after a connection broke."""
 
 GROWTH = 4.0
+ENOUGH_ENDINGS = 3
+"""So often the connection must end right after a topic's message was acknowledged, until that is told."""
+
 ENOUGH_OF_NEW, ENOUGH_OF_KNOWN = 2, 5
 """So many messages of one topic in a row must be cases until the topic itself is to blame: where none of it was ever taken;
 where some were.
@@ -46,6 +49,7 @@ class Suspicion:
         self._cases: dict[Key, Case] = {}
         self._broad: list[Case] = []
         self._in_a_row: dict[str, int] = {}
+        self._endings: dict[str, int] = {}
         self._condemned: dict[Key, float] = {}
         self._retention: Case | None = None
         self._strikes: dict[Key, int] = {}
@@ -152,6 +156,26 @@ class Suspicion:
         elif len(self._strikes) > MOST_CASES:
             self._strikes.clear()
         return True
+
+    def ended_after(self, parcel: Parcel, end: LinkDown) -> bool:
+        """The connection ended with nothing unanswered, right after this was taken: mosquitto acknowledges by 3.1.1 what
+        it denies, and hangs up. Return whether that is worth coming back at once.
+        """
+        if end.code not in UNSPECIFIC or end.silent:
+            return False
+        if len(self._endings) > MOST_TOPICS:
+            self._endings.clear()
+        self._endings[parcel.topic] = self._endings.get(parcel.topic, 0) + 1
+        return True
+
+    def stood(self, topic: str) -> None:
+        """The connection stands a while after a message on `topic` was taken."""
+        self._endings.pop(topic, None)
+
+    @property
+    def hangs_up_after(self) -> str | None:
+        """A topic whose messages are acknowledged and followed by the connection's end."""
+        return next((topic for topic, count in self._endings.items() if count >= ENOUGH_ENDINGS), None)
 
     def condemn(self, parcel: Parcel, why: str, now: float) -> None:
         """The connection ended because of what `parcel` brought about, after it had been taken: later each time."""
