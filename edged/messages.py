@@ -65,7 +65,13 @@ def event_payload(
     clock_ok: bool,
     details: Mapping[str, object],
 ) -> Payload:
-    """One step in an event's life; (event_id, seq) identifies the message."""
+    """One step in an event's life; (event_id, seq) identifies the message.
+
+    `violation`: the event has alerted people, with this step or an earlier one, that is, a message of it went to
+    `camera/<id>/violation`; once true it stays true to the end, also to an end that a crash left open. It is false of
+    events about the device, and of those that were only recorded: `details.held_back` then says why ("cooldown", "too
+    many", …).
+    """
     return {
         "type": phase,
         "event_id": event_id,

@@ -27,6 +27,9 @@ MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 
+ALERTING = frozenset({"mask", "inattention", "drowsiness"})
+"""Kinds of events that alert people; the others are about the device."""
+
 LONGEST_WATCHED_GAP_S = 2.0
 """Pictures further apart than this leave a hole in what was watched."""
 
@@ -40,6 +43,8 @@ class _Open:
     started_s: float
     started_at: int
     details: dict[str, object] = field(default_factory=dict)
+    violation: bool = False
+    """Whether it has alerted people."""
 
 
 @dataclass(slots=True)
@@ -144,7 +149,7 @@ class Recorder:
                 **kept,
                 phase="end",
                 seq=seq,
-                violation=False,
+                violation=has_alerted(row["kind"], row["details"]),
                 start=row["started_at"],
                 end=ended_at,
                 end_reason="restart",
@@ -171,6 +176,7 @@ class Recorder:
         at = opened.started_at + lasted
         opened.details.update(event.details)
         if event.violation:  # an update may alert where the start was held back
+            opened.violation = True
             opened.details.pop("held_back", None)
         votes = event.votes._asdict() if event.votes else None
         row = self._event_row(event, opened, at, votes)
@@ -186,7 +192,7 @@ class Recorder:
             state=event.state,
             score=event.score,
             votes=votes,
-            violation=event.violation,
+            violation=opened.violation,
             start=opened.started_at,
             end=at if event.phase == "end" else None,
             end_reason=event.end_reason,
@@ -270,6 +276,11 @@ class Recorder:
             camera_state=minute.camera_state,
             watched_ms=min(MINUTE_MS, round(minute.watched_s * 1000)),
         )
+
+
+def has_alerted(kind: str, details: Mapping[str, object] | None) -> bool:
+    """Whether a stored event has alerted people: every event about people has, unless `held_back` says why not."""
+    return kind in ALERTING and "held_back" not in (details or {})
 
 
 def _summary(summary: AttentionSummary | DrowsinessSummary | None) -> dict[str, object] | None:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from edged.config.host import check_host
 from edged.config.people import (
     LEAST_FPS_FOR_ATTENTION,
     LEAST_FPS_FOR_DROWSINESS,
@@ -219,6 +220,11 @@ class MqttConfig(Section):
     discovery_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
         "homeassistant", description="Home Assistant's discovery prefix"
     )
+
+    @field_validator("host")
+    @classmethod
+    def _name_alone(cls, value: str | None) -> str | None:
+        return None if value is None else check_host(value)
 
     @model_validator(mode="after")
     def _whole(self) -> "MqttConfig":

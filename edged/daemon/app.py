@@ -79,7 +79,7 @@ class App:
         self._watching = build_watching(config, self._inference, self._new_recorder())
         self._watch = CameraWatch(config, self._recorder, clock, self._retain)
         self._cooling = Cooling(clock, lambda: (self._config, self._watching.cameras))
-        self._commands = Commands(clock, path, lambda: (self._config, self._telling), self._reload, self._stop_asked)
+        self._commands = Commands(clock, path, lambda: (self._config, self._telling), self._reload)
         self._status = StatusServer(socket_path(config.store.path), self._status_answer)
 
     def run(self) -> int:
