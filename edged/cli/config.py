@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from edged.cli.options import config_option
-from edged.config import Config, config_path, load_config
+from edged.config import Config, config_path, exposures, load_config
 from edged.config.source import redact
 from edged.publish import check_mqtt
 
@@ -19,10 +19,12 @@ def config() -> None:
 @config.command()
 @config_option
 def check(config_file: Path | None) -> None:
-    """Validate the whole file; every mistake is one line."""
+    """Validate the whole file; every mistake is one line, on stderr, and so is every file that others may read or change."""
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
+    for line in exposures(path, loaded):
+        click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"
     click.echo(f"{path}: valid; {cameras}")
 

@@ -10,7 +10,7 @@ import click
 
 from edged.cli.options import config_option
 from edged.clock import SystemClock
-from edged.config import config_path, load_config
+from edged.config import config_path, exposures, load_config
 
 
 @click.command()
@@ -23,6 +23,8 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     configure_logging(verbose)
     path = config_path(config_file)
     config = load_config(path)
+    for line in exposures(path, config):
+        logging.getLogger(__name__).warning("%s", line)
     from edged.daemon.app import App  # the model runtimes load only now: a wrong config is told at once
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)

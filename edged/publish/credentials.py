@@ -59,9 +59,9 @@ def _load_client_certificate(context: ssl.SSLContext, config: MqttConfig) -> Non
 
 
 def _secret(path: Path, what: str) -> str:
-    """The file's text without its one trailing newline. The text itself is in no message."""
+    """The file's text without a byte order mark and its one trailing newline. The text itself is in no message."""
     try:
-        secret = _read(path, what).decode().removesuffix("\n").removesuffix("\r")
+        secret = _read(path, what).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ConfigError(f"{what}: is not UTF-8 text; write the password alone into it") from None
     if not secret:
