@@ -65,6 +65,7 @@ def order_of(config: CameraConfig) -> tuple[Order, Callable[[str], str]]:
         options=source.options,
         rotation=config.rotation,
         flip=config.flip,
+        transport=config.transport,
     )
     return order, hide
 
