@@ -1,6 +1,5 @@
 """Examines everything the daemon needs, one line each: what is there, what is wrong, what to do about it."""
 
-import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from edged.clock import SystemClock
 from edged.config import CameraConfig, Config, ModelsConfig
 from edged.config.source import redact
 from edged.daemon.systemd import Notifier
-from edged.device import device_id, device_model
+from edged.device import device_id, device_model, usable_processors
 from edged.errors import EdgedError, SourceLost, StoreError
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
@@ -49,7 +48,9 @@ class Finding:
 
 def examine(config: Config) -> Iterator[Finding]:
     """Look at the whole machine; findings come as they are made."""
-    yield Finding("board", "ok", f"{device_model()}, {os.cpu_count()} cores, known as {device_id(config.device.id)}")
+    yield Finding(
+        "board", "ok", f"{device_model()}, {usable_processors()} cores, known as {device_id(config.device.id)}"
+    )
     store, store_answers = _store(config.store.path)
     yield from _models(config, store_answers)
     if not config.camera:
