@@ -1,7 +1,6 @@
 """`edged run`: the daemon."""
 
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from edged.cli.options import config_option
 from edged.clock import SystemClock
 from edged.config import config_path, exposures, load_config
+from edged.logs import configure_logging
 
 
 @click.command()
@@ -29,11 +29,3 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
     sys.exit(app.run())
-
-
-def configure_logging(verbose: bool = False) -> None:
-    """Lines on stderr; under systemd the journal adds the time itself."""
-    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format=f"{stamp}%(levelname)s %(name)s: %(message)s"
-    )
