@@ -13,6 +13,7 @@ NOT_ALLOWED = (0x86, 0x87)
 UNAVAILABLE = (0x88, 0x89)
 UNSPECIFIED = 0x80
 TAKEN_OVER = 0x8E
+NOT_LET_IN = "user name or password wrong, or not allowed"
 
 
 class LinkDown(Unavailable):
@@ -50,7 +51,7 @@ def refused(code: int, name: str, config: MqttConfig) -> str:
     if code in NOT_ALLOWED and config.username is None:
         return f"{where}: it wants a user name and password; set mqtt.username and mqtt.password_file"
     if code in NOT_ALLOWED:
-        return f"{where}: user name or password wrong, or not allowed; check mqtt.username and mqtt.password_file"
+        return f"{where}: {NOT_LET_IN}; check mqtt.username and mqtt.password_file"
     if code == UNSUPPORTED_VERSION:
         return f'{where}: it does not speak MQTT {config.version}; set mqtt.version = "{other_version(config)}"'
     if code == BAD_CLIENT_ID:
