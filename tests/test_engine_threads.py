@@ -1,4 +1,4 @@
-"""The models use the processors that edged may use, and no other: a CPU set smaller than the machine is nothing to complain about."""
+"""The models use the processors that edged may use, and no other; a CPU set smaller than the machine is no trouble."""
 
 import os
 import subprocess
