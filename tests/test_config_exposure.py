@@ -107,3 +107,10 @@ def test_what_a_windows_editor_adds_is_no_part_of_a_secret(files):
     config = load_config(files["edged.toml"])
     assert read_password(config.mqtt) == "admin:secret"
     assert order_of(config.camera["door"])[0].uri == "rtsp://admin:secret@h/x"
+
+
+def test_config_check_names_credentials_that_cannot_be_read(files):
+    files["door"].unlink()
+    done = CliRunner().invoke(cli, ["config", "check", "--config", str(files["edged.toml"])])
+    assert done.exit_code == 0, "the other cameras will do"
+    assert f"warning: camera door: {files['door']}: the camera's credentials cannot be read" in done.stderr

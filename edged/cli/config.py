@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edged.cli.options import config_option
 from edged.config import Config, config_path, exposures, load_config
 from edged.config.source import redact
 from edged.daemon.status import ask, socket_path
-from edged.errors import Failed, Unavailable
+from edged.errors import Failed, SourceLost, Unavailable
 from edged.publish import check_mqtt
 
 POLL_S = 0.2
@@ -29,14 +30,25 @@ def config() -> None:
 @config.command()
 @config_option
 def check(config_file: Path | None) -> None:
-    """Validate the whole file; every mistake is one line, on stderr, and so is every file that others may read or change."""
+    """Validate the whole file; every mistake is one line on stderr, and so is what deserves a warning."""
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
-    for line in exposures(path, loaded):
+    for line in [*exposures(path, loaded), *_unreadable(loaded)]:
         click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"
     click.echo(f"{path}: valid; {cameras}")
+
+
+def _unreadable(config: Config) -> Iterator[str]:
+    """Cameras whose credentials cannot be read: they will be offline, and the others will do."""
+    from edged.capture.feeds import order_of  # only now: it brings OpenCV
+
+    for name, camera in config.camera.items():
+        try:
+            order_of(camera)
+        except SourceLost as error:
+            yield f"camera {name}: {error}"
 
 
 @config.command()
