@@ -5,7 +5,7 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
-from edged.config.source import USUAL_PORTS
+from edged.streams import USUAL_PORTS
 
 SPOKEN = ("MD5", "MD5-SESS")
 """FFmpeg's; of several it takes the camera's last."""

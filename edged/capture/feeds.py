@@ -14,8 +14,9 @@ from edged.capture.feed import Feed
 from edged.capture.order import Order
 from edged.capture.pipe_feed import PipeFeed
 from edged.config import CameraConfig
-from edged.config.source import STREAMS, USUAL_PORTS, parse_source, redact, with_credentials
+from edged.config.source import STREAMS, parse_source, redact, with_credentials
 from edged.errors import SourceLost
+from edged.streams import USUAL_PORTS
 
 RECORDINGS = ("file", "images")
 KNOCK_TIMEOUT_S = 0.5

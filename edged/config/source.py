@@ -5,6 +5,8 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from edged.streams import USUAL_PORTS
+
 OPTIONS = {
     "file": {"loop", "realtime"},
     "images": {"loop", "fps"},
@@ -29,7 +31,6 @@ LIMITS = {
     "mjpeg": (0, 1),
 }
 STREAMS = ("rtsp", "rtsps")
-USUAL_PORTS = {"rtsp": 554, "rtsps": 322}
 MOST_PORT = 65_535
 BRACKETS = "an IPv6 address stands in brackets, as in rtsp://[fd00::1]:554/path"
 RESERVED = "/?#[]@%"
