@@ -5,7 +5,7 @@ EdgedError            one line for a person: what is wrong and what would be rig
 ├── ConfigError       a person must edit the config             exit 78, not restarted
 ├── Unavailable       something needed is not there (now)       exit 69, worth a retry
 │   ├── SourceLost    a camera or file gave no (more) picture   reopen with back-off
-│   ├── ModelError    a model is missing, altered or unusable   run `make setup` / `edged engines build`
+│   ├── ModelError    a model is missing, altered or unusable   reinstall edged / `edged engines build`
 │   └── StoreError    the database cannot be opened or written  keep running, retry
 └── Failed            the thing asked for was tried and failed  exit 1
 """

@@ -16,10 +16,10 @@ from edged.capture.pipe_feed import PipeFeed
 from edged.config import CameraConfig
 from edged.config.source import STREAMS, parse_source, redact, with_credentials
 from edged.errors import SourceLost
+from edged.streams import USUAL_PORTS
 
 RECORDINGS = ("file", "images")
 KNOCK_TIMEOUT_S = 0.5
-USUAL_PORTS = {"rtsp": 554, "rtsps": 322}
 MOST_BYTES_OF_CREDENTIALS = 1000
 
 
@@ -66,6 +66,7 @@ def order_of(config: CameraConfig) -> tuple[Order, Callable[[str], str]]:
         options=source.options,
         rotation=config.rotation,
         flip=config.flip,
+        transport=config.transport,
     )
     return order, hide
 
@@ -121,7 +122,7 @@ def _check_device(path: Path) -> None:
 def _credentials(path: Path) -> str:
     """The line `user:password` of a file. Raise SourceLost when there is none."""
     try:
-        with path.open() as file:
+        with path.open(encoding="utf-8-sig") as file:  # an editor's byte order mark is not part of the user's name
             line = file.read(MOST_BYTES_OF_CREDENTIALS).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from edged.cli.options import config_option, json_option, read_config
+from edged.cli.options import config_option, json_option
+from edged.config import config_path, load_config
 from edged.doctor import examine
 from edged.errors import Failed
 
@@ -17,8 +18,8 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", 
 @json_option
 def doctor(config_file: Path | None, as_json: bool) -> None:
     """Examine this machine. Exit code 1 when something must be mended."""
-    problems = 0
-    for finding in examine(read_config(config_file)):
+    problems, path = 0, config_path(config_file)
+    for finding in examine(load_config(path), path):
         problems += finding.verdict == "problem"
         if as_json:
             click.echo(json.dumps({"what": finding.what, "verdict": finding.verdict, "line": finding.line}))

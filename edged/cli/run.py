@@ -1,7 +1,6 @@
 """`edged run`: the daemon."""
 
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +9,8 @@ import click
 
 from edged.cli.options import config_option
 from edged.clock import SystemClock
-from edged.config import config_path, load_config
+from edged.config import config_path, exposures, load_config
+from edged.logs import configure_logging
 
 
 @click.command()
@@ -23,15 +23,9 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     configure_logging(verbose)
     path = config_path(config_file)
     config = load_config(path)
+    for line in exposures(path, config):
+        logging.getLogger(__name__).warning("%s", line)
     from edged.daemon.app import App  # the model runtimes load only now: a wrong config is told at once
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
     sys.exit(app.run())
-
-
-def configure_logging(verbose: bool = False) -> None:
-    """Lines on stderr; under systemd the journal adds the time itself."""
-    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format=f"{stamp}%(levelname)s %(name)s: %(message)s"
-    )

@@ -52,6 +52,9 @@ class CameraConfig(Section):
     credentials_file: Path | None = Field(
         None, description="File with one line, user:password, for an rtsp camera; readable by edged's user only"
     )
+    transport: Literal["auto", "tcp", "udp"] = Field(
+        "auto", description='How an rtsp camera\'s pictures travel; "auto": TCP, and UDP where the camera refuses that'
+    )
     reset: bool = Field(
         False,
         description="When opening a lost camera again and again fails, reset its USB device or restart nvargus-daemon",
@@ -95,6 +98,12 @@ class CameraConfig(Section):
         return value
 
     @model_validator(mode="after")
+    def _transport_of_a_stream(self) -> "CameraConfig":
+        if self.transport == "udp" and self.source.startswith("rtsps:"):
+            raise ValueError('transport = "udp" is for rtsp cameras: rtsps encrypts, and travels over TCP')
+        return self
+
+    @model_validator(mode="after")
     def _one_password(self) -> "CameraConfig":
         if self.credentials_file is not None:
             if not self.source.startswith(STREAMS):
@@ -135,7 +144,9 @@ class ModelsConfig(Section):
         description="Faces found with less are dropped; a new face needs more, by detector, before anything is said",
     )
     pose: PoseName = Field("edged", description="What tells where heads point")
-    threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
+    threads: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="CPU threads for the models; 0: one for each processor that edged may use"
+    )
     backend: BackendName = Field(
         "auto",
         description='What runs the models: "onnxruntime", "tensorrt", or by model the faster one of what is there',

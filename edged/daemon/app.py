@@ -1,6 +1,7 @@
 """The one place that knows every part: builds them, starts them in order, watches over them, stops them in reverse."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 from edged import __version__, messages
 from edged.assembly import model_names, wanted
-from edged.config import Config, load_config
+from edged.config import Config, config_sha256, exposures, load_config
 from edged.daemon.announced import Announced
 from edged.daemon.commands import Commands
 from edged.daemon.cooling import Cooling
@@ -20,7 +21,7 @@ from edged.daemon.status import StatusServer, socket_path
 from edged.daemon.supervision import CameraWatch, Health
 from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
-from edged.errors import ConfigError, EdgedError, Unavailable
+from edged.errors import ConfigError, EdgedError
 from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
@@ -59,8 +60,6 @@ class App:
         check_mqtt(config.mqtt)
         self._path, self._config, self._clock, self._until_played = path, config, clock, until_played
         self._notifier = Notifier()
-        if self._notifier.missing:
-            raise Unavailable("systemd waits for word, but systemd-python is missing; install edged[systemd]")
         self._device = device_id(config.device.id)
         self._inference = load_inference(config)
         store = Store(config.store.path)
@@ -71,6 +70,7 @@ class App:
         self._take_over(store)
         self._health = Health(self._device, self.started_s, clock, self._store, lambda: self._inference.models.backends)
         self._reload_problem: str | None = None
+        self._reloads = 0
         self._state: messages.Payload = {}
         self._told: messages.Payload = {}
         self._state_told_s = float("-inf")
@@ -207,12 +207,16 @@ class App:
         """Apply the file if it is valid; keep the last good settings, and say why, if it is not."""
         self._notifier.reloading(done=False)
         try:
-            self._apply(load_config(self._path))
+            config = load_config(self._path)
+            for line in exposures(self._path, config):
+                log.warning("%s", line)
+            self._apply(config)
         except EdgedError as error:
             self._reload_problem = f"the config was not reloaded: {error}"
             log.error("%s", self._reload_problem)
         else:
             self._reload_problem = None
+        self._reloads += 1
         self._notifier.reloading(done=True)
         return self._reload_problem
 
@@ -317,7 +321,9 @@ class App:
     def _status_answer(self) -> dict[str, Any]:
         publisher = self._telling.publisher
         broker = {"configured": publisher is not None, "connected": bool(publisher and publisher.connected)}
-        return self._health.status(self._config, self._watching, self._state, broker)
+        reload = {"count": self._reloads, "problem": self._reload_problem}
+        about = {"pid": os.getpid(), "config_sha256": config_sha256(self._config), "reload": reload}
+        return {**self._health.status(self._config, self._watching, self._state, broker), **about}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()

@@ -8,6 +8,10 @@ from edged.config import MqttConfig
 from edged.errors import ConfigError
 
 CREDENTIAL = "mqtt_password"
+CREDENTIAL_REMEDY = (
+    "the file that the unit's LoadCredential= names is missing, or holds nothing: put the password into it"
+    " (/etc/edged/mqtt-password in 20-credential.conf), and restart the unit"
+)
 LONGEST_BYTES = 65_535  # what MQTT can carry
 
 
@@ -25,7 +29,7 @@ def read_password(config: MqttConfig) -> str | None:
         return _secret(config.password_file, f"key mqtt.password_file = '{config.password_file}'")
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and (path := Path(folder) / CREDENTIAL).exists():
-        return _secret(path, f"systemd credential {CREDENTIAL}")
+        return _secret(path, f"systemd credential {CREDENTIAL}", CREDENTIAL_REMEDY)
     return None
 
 
@@ -58,14 +62,14 @@ def _load_client_certificate(context: ssl.SSLContext, config: MqttConfig) -> Non
         ) from None
 
 
-def _secret(path: Path, what: str) -> str:
-    """The file's text without its one trailing newline. The text itself is in no message."""
+def _secret(path: Path, what: str, remedy: str = "write the password into it, or leave the key out") -> str:
+    """The file's text without a byte order mark and its one trailing newline. The text itself is in no message."""
     try:
-        secret = _read(path, what).decode().removesuffix("\n").removesuffix("\r")
+        secret = _read(path, what).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ConfigError(f"{what}: is not UTF-8 text; write the password alone into it") from None
     if not secret:
-        raise ConfigError(f"{what}: is empty; write the password into it, or leave the key out")
+        raise ConfigError(f"{what}: is empty; {remedy}")
     return secret
 
 

@@ -20,6 +20,7 @@ WILL_MAY_BE_TO_BLAME = frozenset({None, UNSPECIFIED, 0x83, *NOT_ALLOWED, 0x90, 0
 """Reason codes with which a CONNECT is refused that may be accepted with another will, or none."""
 
 LONGEST_WORDS = 160
+NOT_LET_IN = "user name or password wrong, or not allowed"
 
 
 class LinkDown(Unavailable):
@@ -84,7 +85,7 @@ def refused(code: int, told: str, config: MqttConfig) -> str:
     if code in NOT_ALLOWED and config.username is None:
         return f"{where}: it wants a user name and password; set mqtt.username and mqtt.password_file"
     if code in NOT_ALLOWED:
-        return f"{where}: user name or password wrong, or not allowed; check mqtt.username and mqtt.password_file"
+        return f"{where}: {NOT_LET_IN}; check mqtt.username and mqtt.password_file"
     if code == UNSUPPORTED_VERSION:
         return f'{where}: it does not speak MQTT {config.version}; set mqtt.version = "{other_version(config)}"'
     if code == BAD_CLIENT_ID:
