@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.evaluation.bootstrap import Estimate, Numbers, Weights, divided, estimate, ratio
-from convert.evaluation.matching import Outcome, match
+from convert.evaluation.matching import Outcome, Rows, match
 from convert.evaluation.sources import Truth
-from edged.types import Detection
 
 NEEDED, STRICT = 0.4, 0.5
 """IoU from which a find is right; the second for who wants the box to fit better."""
@@ -21,7 +20,7 @@ HEIGHTS = (10, 30, 50)
 SIZE_BANDS = ((0, 12), (12, 20), (20, 40), (40, 10_000))
 """Shorter sides in pixels."""
 
-Finds = Sequence[Sequence[Detection]]
+Finds = Sequence[Rows]
 """Of each picture, what a detector found in it."""
 
 
@@ -86,16 +85,20 @@ def average_precision(outcomes: Sequence[Outcome]) -> Estimate:
     right = np.concatenate([outcome.face[outcome.counts] >= 0 for outcome in outcomes])
     owner = np.repeat(np.arange(len(outcomes)), [int(outcome.counts.sum()) for outcome in outcomes])
     order = np.argsort(-scores, kind="stable")
-    owner, right = owner[order], right[order].astype(np.float64)
+    owner, right = owner[order], right[order]
+    hits = owner[right]
+    # Only at hits does precision matter. Before each: how many false finds, by picture; those after the last never count.
+    before = np.zeros((len(hits) + 1, len(outcomes)), np.float32)
+    np.add.at(before, (np.cumsum(right)[~right], owner[~right]), 1)
+    before = np.cumsum(before[:-1], axis=0, out=before[:-1])
 
     def figure(weights: Weights) -> Numbers:
-        often = weights[:, owner]
-        hits = np.cumsum(often * right, axis=1)
-        precision = divided(hits, np.cumsum(often, axis=1))
+        often = weights[:, hits]
+        rightly = np.cumsum(often, axis=1)
+        precision = divided(rightly, rightly + weights @ before.T)
         np.nan_to_num(precision, copy=False)  # before the first find that was drawn
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        # Recall rises at each hit by its weight: the area is a sum over hits.
-        return divided((often * right * envelope).sum(axis=1), weights @ faces)
+        return divided((often * envelope).sum(axis=1), weights @ faces)
 
     return estimate(len(outcomes), figure)
 

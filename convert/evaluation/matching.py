@@ -10,6 +10,9 @@ from convert.evaluation.sources import Truth
 from edged.detect.boxes import iou
 from edged.types import Detection
 
+Rows = NDArray[np.float64]
+"""N x 5, one picture's finds in a detector's order: x1, y1, x2, y2 in pixels, and score."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -28,15 +31,19 @@ class Outcome:
     found_at: NDArray[np.float64]
 
 
-def match(truth: Truth, finds: Sequence[Detection], needed: float, least_height: float = 0.0) -> Outcome:
+def rows_of(found: Sequence[Detection]) -> Rows:
+    """What a detector found in one picture, as numbers: there are millions of finds, most of them next to nothing."""
+    return np.array([(*one.box, one.score) for one in found], np.float64).reshape(-1, 5)
+
+
+def match(truth: Truth, finds: Rows, needed: float, least_height: float = 0.0) -> Outcome:
     """A find is right when it overlaps a face that no better find took by at least `needed` IoU.
 
     Faces lower than `least_height` pixels are ignored, as those marked so: a find that takes no other face, and overlaps
     one of these, is no find at all.
     """
-    scores = np.array([find.score for find in finds], np.float64)
-    order = np.argsort(-scores, kind="stable")
-    boxes = np.array([finds[place].box for place in order], np.float64).reshape(-1, 4)
+    scores, order = finds[:, 4], np.argsort(-finds[:, 4], kind="stable")
+    boxes = finds[order, :4]
     ignored = truth.ignored | (truth.heights < least_height)
     overlaps = iou(boxes, truth.boxes)
     face, counts = np.full(len(order), -1, np.intp), np.ones(len(order), bool)

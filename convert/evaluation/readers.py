@@ -93,7 +93,8 @@ def eye_figures(data: Path, manifest: Manifest, most: int | None) -> Iterator[Fi
 def _mean(of: str, name: str, unit: str, values: Numbers, clusters: Sequence[str]) -> Figure:
     """The mean of `values`, resampled by cluster."""
     known, owner = np.unique(np.array(clusters, np.str_), return_inverse=True)
-    sums, counts = (np.bincount(owner, weights, len(known)) for weights in (values, np.ones(len(values))))
+    of_each = (values, np.ones(len(values)))
+    sums, counts = (np.bincount(owner, each, len(known)).astype(np.float64) for each in of_each)
     return Figure(of, name, unit, len(values), len(known), estimate(len(known), ratio(sums, counts)))
 
 

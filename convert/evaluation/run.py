@@ -13,6 +13,7 @@ from convert.contestants import Choice, Contestant, contestants, own_at
 from convert.data.coco import read_picture
 from convert.evaluation.groups import SMALLEST, Skin, skin
 from convert.evaluation.masks import Judged, wanted_finds
+from convert.evaluation.matching import Rows, rows_of
 from convert.evaluation.sources import BARE, CROWDS, PEOPLE, PORTRAITS, UNTOLD, Truth
 from edged.analyse.landmarks import LandmarkRegressor
 from edged.analyse.mask import MaskClassifier
@@ -39,7 +40,7 @@ class Run:
     """
 
     truths: Sequence[Truth]
-    finds: dict[str, list[list[Detection]]]
+    finds: dict[str, list[Rows]]
     milliseconds: dict[tuple[str, str], float]
     live: str
     skins: list[list[Skin | None]] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Run:
         """The sources of one set."""
         return sorted({truth.source for truth in self.truths if truth.group == group})
 
-    def of(self, name: str, places: Sequence[int]) -> tuple[list[Truth], list[list[Detection]]]:
+    def of(self, name: str, places: Sequence[int]) -> tuple[list[Truth], list[Rows]]:
         """Truths and one detector's finds of some pictures."""
         return [self.truths[place] for place in places], [self.finds[name][place] for place in places]
 
@@ -88,7 +89,7 @@ def detectors(data: Path, manifest: Manifest, peers: bool) -> list[Contestant]:
 def run(truths: Sequence[Truth], rows: Sequence[Contestant], manifest: Manifest, *, masks: bool) -> Run:
     """Every detector on every picture, one picture after the other; then, with `masks`, the state of the faces found."""
     mine = {live_name(), OFFLINE}
-    finds: dict[str, list[list[Detection]]] = {row.name: [] for row in rows}
+    finds: dict[str, list[Rows]] = {row.name: [] for row in rows}
     spent: dict[tuple[str, str], list[float]] = {}
     timed = _timed(truths)
     landmarks = LandmarkRegressor(open_engine(manifest, "landmarks", 1))
@@ -100,14 +101,14 @@ def run(truths: Sequence[Truth], rows: Sequence[Contestant], manifest: Manifest,
             image = read_picture(truth.path)
             for row in rows:
                 asked = truth.group != PORTRAITS or row.name in mine
-                finds[row.name].append(row.scored.detect(image) if asked else [])
+                finds[row.name].append(rows_of(row.scored.detect(image) if asked else []))
                 if place in timed:
                     spent.setdefault((row.name, truth.group), []).append(_timed_look(row, image))
             skins.append(_skins(image, truth, landmarks))
             if judge is not None:
                 found = finds[OFFLINE][place]
                 pairs = wanted_finds([truth], [found])[0]
-                scores = judge.judge(image, [found[find].box for find, _ in pairs])
+                scores = judge.judge(image, [Box(*found[find, :4].tolist()) for find, _ in pairs])
                 judged += [
                     (place, face, int(truth.states[face]), float(truth.sides[face]), tuple(score))
                     for (_, face), score in zip(pairs, scores, strict=True)

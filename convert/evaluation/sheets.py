@@ -52,7 +52,7 @@ def misses(truths: Sequence[Truth], outcomes: Sequence[Outcome]) -> list[Case]:
 def false_alarms(truths: Sequence[Truth], outcomes: Sequence[Outcome], finds: Finds) -> list[Case]:
     """The surest finds that are no labelled face. Portraits, whose other faces nobody labelled, are left out."""
     rows = [
-        (outcome.scores[row], truth, found[outcome.order[row]].box)
+        (outcome.scores[row], truth, Box(*found[outcome.order[row], :4].tolist()))
         for truth, outcome, found in zip(truths, outcomes, finds, strict=True)
         if truth.group != PORTRAITS
         for row in np.flatnonzero((outcome.face < 0) & outcome.counts)
