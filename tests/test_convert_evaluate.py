@@ -16,7 +16,7 @@ from convert.__main__ import main
 from convert.data.held_out import is_kept_back, key_of, near_copies
 from convert.evaluation import detection, masks, sheets
 from convert.evaluation.bootstrap import Estimate, estimate, ratio
-from convert.evaluation.groups import Faces, rates, skin
+from convert.evaluation.groups import Faces, Skin, groups_of, rates, skin
 from convert.evaluation.masks import Judged
 from convert.evaluation.matching import match, rows_of
 from convert.evaluation.sources import MASKS, Part, Truth, read_all
@@ -263,6 +263,19 @@ def test_the_worst_group_is_told_over_the_best_and_small_groups_are_only_told():
     assert (grouping.worst, grouping.best) == ("a", "b")
     assert grouping.apart.value == pytest.approx(12.5 / 3.5)
     assert 1 < grouping.apart.low < grouping.apart.value < grouping.apart.high
+
+
+def test_foreheads_are_not_compared_with_cheeks():
+    skins, bare = [Skin(30, 5.0), Skin(60, None), None], np.array([True, False, True])
+    groups = groups_of(skins, bare, np.array([25.0, 40, 90]), ["a", "b", "b"])
+    assert {kind: names.tolist() for kind, names in groups.items()} == {
+        "brightness, L*, cheeks of bare faces": ["0–40", "", ""],
+        "tone, cheeks of bare faces": ["dark", "", ""],
+        "brightness, L*, forehead of masked faces": ["", "55–70", ""],
+        "tone, forehead of masked faces": ["", "", ""],
+        "shorter side, px": ["20–32", "32–64", "from 64"],
+        "source": ["a", "b", "b"],
+    }
 
 
 # --- which pictures

@@ -74,17 +74,17 @@ class Faces:
 
 
 def groups_of(
-    skins: Sequence[Skin | None], sides: NDArray[np.float64], sources: Sequence[str]
+    skins: Sequence[Skin | None], bare: NDArray[np.bool_], sides: NDArray[np.float64], sources: Sequence[str]
 ) -> dict[str, NDArray[np.str_]]:
-    """The groups of each face."""
-    lightness = [None if one is None else one.lightness for one in skins]
-    tones = [None if one is None else one.tone for one in skins]
-    return {
-        "brightness of skin, L*": np.array([_band(value, BRIGHTNESS) for value in lightness]),
-        "tone of skin": np.array([_tone(value) for value in tones]),
-        "shorter side, px": np.array([_band(side, SIDES) for side in sides]),
-        "source": np.array(sources, np.str_),
-    }
+    """The groups of each face. A forehead, often in a cap's shade, is not compared with the cheeks of a `bare` face."""
+    groups = {}
+    for place, mine in (("cheeks of bare faces", bare), ("forehead of masked faces", ~bare)):
+        seen = [one if own else None for one, own in zip(skins, mine, strict=True)]
+        groups[f"brightness, L*, {place}"] = np.array([_band(one and one.lightness, BRIGHTNESS) for one in seen])
+        groups[f"tone, {place}"] = np.array([_tone(one and one.tone) for one in seen])
+    groups["shorter side, px"] = np.array([_band(side, SIDES) for side in sides])
+    groups["source"] = np.array(sources, np.str_)
+    return groups
 
 
 def _band(value: float | None, bands: Sequence[tuple[float, float]]) -> str:

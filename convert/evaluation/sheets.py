@@ -95,15 +95,14 @@ def sheet(cases: Sequence[Case]) -> Image:
 
 
 def _tile(case: Case) -> Image:
-    image = read_picture(case.path).copy()
     box = case.box
-    line = max(1, round(box.side / 60))
-    corners = [round(value) for value in box]
-    cv2.rectangle(image, (corners[0], corners[1]), (corners[2], corners[3]), (0, 220, 255), line)
     (x, y), half = box.centre, max(box.width, box.height) * WIDER / 2
-    around = face_crop(image, Box(x - half, y - half, x + half, y + half))
+    around = face_crop(read_picture(case.path), Box(x - half, y - half, x + half, y + half))
     tile = np.full((TILE + CAPTION, TILE, 3), 40, np.uint8)
     tile[:TILE] = cv2.resize(around, (TILE, TILE), interpolation=cv2.INTER_AREA)
+    scale, middle = TILE / len(around) / 2, TILE / 2
+    low, high = ([round(middle + sign * side * scale) for side in (box.width, box.height)] for sign in (-1, 1))
+    cv2.rectangle(tile, low, high, (0, 220, 255), 1)
     for row, words in enumerate((case.words, case.more)):
         where = (3, TILE + 12 + 14 * row)
         cv2.putText(tile, words[-26:], where, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (255, 255, 255), 1, cv2.LINE_AA)
