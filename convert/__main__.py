@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from convert.commands import classifiers, detectors, engines, eyes, faces, golden, landmarks, mask, passages, pose
+from convert.commands import classifiers, detectors, engines, evaluate, eyes, faces, golden, landmarks, mask, passages, pose
 from edged.errors import EdgedError, Unavailable
 
 COMMANDS = (
@@ -37,6 +37,7 @@ COMMANDS = (
     engines.plan,
     engines.check,
     golden.golden,
+    evaluate.evaluate,
     passages.passages,
 )
 """A new command is a line here."""
