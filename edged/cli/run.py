@@ -2,8 +2,10 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,6 +13,7 @@ import click
 from edged.cli.options import config_option
 from edged.clock import SystemClock
 from edged.config import config_path, load_config
+from edged.processes.home import live_in
 
 
 @click.command()
@@ -23,10 +26,23 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     configure_logging(verbose)
     path = config_path(config_file)
     config = load_config(path)
+    keep_to_ourselves(config.store.path.parent)
     from edged.daemon.app import App  # the model runtimes load only now: a wrong config is told at once
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
     sys.exit(app.run())
+
+
+def keep_to_ourselves(state: Path) -> None:
+    """Let neither a crash nor a library write outside `state`; child processes inherit all of it.
+
+    A core dump would hold the cameras' pictures and the broker's password.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # of a kernel without core dumps
+        # A program that the kernel pipes dumps into is started whatever the limit; like this it gets no memory.
+        Path("/proc/self/coredump_filter").write_text("0")
+    live_in(state)
 
 
 def configure_logging(verbose: bool = False) -> None:
