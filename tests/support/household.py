@@ -1,7 +1,8 @@
-"""A whole household in a sealed network: the daemon with its broker and cameras, and every verb once; what it did is written down.
+"""A whole household in a sealed network: the daemon with its broker and cameras, and every verb once; what it did is told.
 
-`python -m support.household FOLDER SECONDS`, run by `support.sealed.command`. In FOLDER: `state` (the database), `out` (what verbs
-were told to write), `home`, `tmp` and `cwd` (which must stay empty), `said` (what each verb printed), `trace`, `record.json`.
+`python -m support.household FOLDER SECONDS`, run by `support.sealed.command`. In FOLDER: `state` (the database), `out` (what
+verbs were told to write), `home`, `tmp` and `cwd` (which must stay empty), `said` (what each verb printed), `trace`,
+`record.json`.
 """
 
 import json
