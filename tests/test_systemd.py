@@ -94,6 +94,28 @@ def test_the_daemon_is_watched_restarted_and_reloaded_as_it_expects(key, value):
     assert keys(UNITS / "edged.service")[key] == [value]
 
 
+@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service"])
+def test_no_crash_leaves_a_core_dump(unit):
+    assert keys(UNITS / unit)["LimitCORE"] == ["0"]
+
+
+def test_the_daemon_listens_on_no_port_and_the_report_knows_no_network():
+    daemon, report = keys(UNITS / "edged.service"), keys(UNITS / "edged-report.service")
+    # Not "any": that would also forbid port 0, which paho binds before it connects.
+    assert daemon["SocketBindDeny"] == ["tcp:1-65535"]
+    assert daemon["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6"]
+    assert (report["PrivateNetwork"], report["IPAddressDeny"], report["RestrictAddressFamilies"]) == (
+        ["yes"],
+        ["any"],
+        ["none"],
+    )
+
+
+def test_an_owner_can_close_the_network_but_for_named_addresses():
+    lines = (UNITS / "edged.service.d" / "network.conf").read_text().splitlines()
+    assert {"#IPAddressDeny=any", "#IPAddressAllow=localhost"} <= set(lines)
+
+
 def test_the_daemon_reaches_cameras_and_gpus_and_starts_without_a_credential():
     unit = keys(UNITS / "edged.service")
     assert {"char-video4linux rw", "char-drm rw", "char-nvidia rw"} <= set(unit["DeviceAllow"])
