@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edged.files import read_regular
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -14,10 +16,7 @@ MAX_TOML_BYTES = 256 * 1024
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Parse `path`. Raise OSError when unreadable, ValueError when too large, not UTF-8, nested too deep or not TOML."""
-    with path.open("rb") as file:
-        data = file.read(MAX_TOML_BYTES + 1)
-    if len(data) > MAX_TOML_BYTES:
-        raise ValueError(f"larger than {MAX_TOML_BYTES} bytes")
+    data = read_regular(path, MAX_TOML_BYTES)
     try:
         return tomllib.loads(data.decode())
     except RecursionError:
