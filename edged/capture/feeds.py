@@ -16,6 +16,7 @@ from edged.capture.pipe_feed import PipeFeed
 from edged.config import CameraConfig
 from edged.config.source import STREAMS, parse_source, redact, with_credentials
 from edged.errors import SourceLost
+from edged.files import open_regular
 
 RECORDINGS = ("file", "images")
 KNOCK_TIMEOUT_S = 0.5
@@ -121,8 +122,8 @@ def _check_device(path: Path) -> None:
 def _credentials(path: Path) -> str:
     """The line `user:password` of a file. Raise SourceLost when there is none."""
     try:
-        with path.open() as file:
-            line = file.read(MOST_BYTES_OF_CREDENTIALS).strip()
+        with open_regular(path) as file:
+            line = file.read(MOST_BYTES_OF_CREDENTIALS).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SourceLost(f"{path}: the camera's credentials cannot be read ({reason})") from None
