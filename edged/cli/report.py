@@ -42,7 +42,7 @@ def report(day: str, config_file: Path | None, form: str, out: Path | None) -> N
     else:
         text = render_html(found) if form == "html" else canonical_json(found)
     if out is None:
-        click.echo(text, nl=not text.endswith("\n"))
+        click.echo(text.encode(), nl=not text.endswith("\n"))  # a document of UTF-8, whatever the terminal speaks
         return
     file = out / f"{wanted}.{form}" if out.is_dir() else out
     write(file, text.encode(), [config_path(config_file), config.store.path])
