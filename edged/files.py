@@ -32,18 +32,20 @@ def read_regular(path: Path, most: int) -> bytes:
     return data
 
 
-def same_file(one: Path, other: Path) -> bool:
-    """Whether both paths lead to one file, by whatever names and links; False where one of them is not there."""
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of what a path leads to, by whatever names and links; None where there is nothing."""
     try:
-        return one.samefile(other)
+        there = path.stat()
     except OSError:
-        return False
+        return None
+    return there.st_dev, there.st_ino
 
 
 def refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
     """Raise UsageError where `target` is one of `inputs`: what is read must not be written over."""
-    for source in inputs:
-        if same_file(target, source):
+    there = identity(target)
+    for source in inputs if there else ():
+        if identity(source) == there:
             raise UsageError(f"{target}: is {source}, which is read; choose another file")
 
 

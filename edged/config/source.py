@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 OPTIONS = {
-    "file": {"loop", "realtime"},
+    "file": {"loop", "realtime", "fps"},
     "images": {"loop", "fps"},
     "v4l2": {"width", "height", "fps", "exposure", "mjpeg"},
     "csi": {"width", "height", "fps", "exposure"},
