@@ -70,7 +70,7 @@ def is_our_video(file: BinaryIO) -> bool:
     try:
         with av.open(file, "r", options={"format_whitelist": "mov"}) as container:
             return container.metadata.get("comment") == MADE_BY
-    except (FFmpegError, ValueError):
+    except (FFmpegError, OSError, ValueError):
         return False
 
 
