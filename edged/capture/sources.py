@@ -105,14 +105,14 @@ def read_picture(path: Path) -> Image:
 
 def decode_picture(data: bytes, name: str) -> Image:
     """Decode a picture file's bytes as `read_picture` does; `name` is for the error."""
+    if is_cut_jpeg(data):
+        raise SourceLost(f"{name}: cut off; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:
         image = None
     if image is None or image.size == 0:
         raise SourceLost(f"{name}: {_why(data)}")
-    if is_cut_jpeg(data):
-        raise SourceLost(f"{name}: cut off; copy it again")
     return upright_avif(np.asarray(image, dtype=np.uint8), data)
 
 
@@ -126,8 +126,8 @@ def _why(data: bytes) -> str:
 
 
 def is_cut_jpeg(data: bytes) -> bool:
-    """Whether the end of a JPEG file is missing, which decoders fill with grey."""
-    if not data.startswith(b"\xff\xd8"):
+    """Whether the end of a JPEG file is missing, which some decoders fill with grey."""
+    if not data.startswith(b"\xff\xd8\xff"):
         return False
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":  # segments before the first scan

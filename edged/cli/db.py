@@ -12,7 +12,7 @@ from edged.daemon.status import ask, socket_path
 from edged.errors import Failed, Unavailable
 from edged.files import is_stdout, scratch
 from edged.store import Store
-from edged.store.ours import backups, lock_of, require_database
+from edged.store.ours import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound
 
 
@@ -46,6 +46,7 @@ def check(config_file: Path | None) -> None:
     """Have SQLite check every page."""
     path = read_config(config_file).store.path
     require_database(path)
+    require_ours(path)
     if not is_sound(path):
         raise Failed(f"{path}: damaged; restart the daemon: it sets the file aside and restores the newest backup")
     click.echo(f"{path}: ok")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
-from edged.store.ours import APPLICATION_ID, backups, refuse_foreign, require_database
+from edged.store.ours import APPLICATION_ID, backups, refuse_foreign, require_database, require_ours
 from edged.store.reader import readable_text
 
 # WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
@@ -88,6 +88,7 @@ def copy_while_open(path: Path, target: Path) -> None:
     Raise StoreError on failure.
     """
     require_database(path)
+    require_ours(path)
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(target)) as copy:
