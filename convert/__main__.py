@@ -4,7 +4,19 @@ import sys
 
 import click
 
-from convert.commands import classifiers, detectors, engines, evaluate, eyes, faces, golden, landmarks, mask, passages, pose
+from convert.commands import (
+    classifiers,
+    detectors,
+    engines,
+    evaluate,
+    eyes,
+    faces,
+    golden,
+    landmarks,
+    mask,
+    passages,
+    pose,
+)
 from edged.errors import EdgedError, Unavailable
 
 COMMANDS = (

@@ -188,6 +188,8 @@ def _database(path: Path, place: Place) -> Finding:
     if not place.writable:
         line = f"{place.folder}: not writable for this user; run as edged, or `chown edged {place.folder}`"
         return Finding("store", "problem", line)
+    if place.problem:
+        return Finding("store", "problem", place.problem)
     if not place.exists:
         return Finding("store", "ok", f"{path}: will be made by `edged run`")
     if _told_of_store("soundness", path, SOUNDNESS_S)["sound"]:

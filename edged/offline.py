@@ -1,5 +1,6 @@
 """Analyses pictures and recordings offline: one record per picture or frame, in the form the `eval` scripts read."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import numpy as np
 
 from edged.analyse.analyser import Reading, is_masked, read_faces
 from edged.assembly import EVERYTHING, Models, build_pipeline
-from edged.capture.sources import VideoFile, read_picture
+from edged.capture.sources import read_picture
+from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
 from edged.draw import Portrait, annotate
@@ -205,22 +207,39 @@ def _found(detection: Detection, scores: MaskScores, reading: Reading | None, co
 class Recording:
     """A video file being analysed, every frame of it."""
 
-    def __init__(self, path: Path, config: Config, models: Models, field_of_view: float | None = None) -> None:
-        """Open `path`; `field_of_view` as in `analyse_picture`. Raise SourceLost when it is not a video."""
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        models: Models,
+        field_of_view: float | None = None,
+        fps: float | None = None,
+    ) -> None:
+        """Open `path`; `field_of_view` as in `analyse_picture`. `fps` goes before the file's own time stamps.
+
+        Raise SourceLost when it is not a video.
+        """
         self.path = path
         uri = path.absolute().as_uri()
-        self._video = VideoFile(parse_source(uri))
+        self._video = VideoFile(parse_source(uri), fps)
         self.fps = self._video.fps
         self.frame_count = self._video.frame_count
+        self.assumption = self._video.assumption
         settings = _settings(uri, config, models, field_of_view or FIELD_OF_VIEW)
         self._pipeline = build_pipeline("offline", settings, config, models, every_frame=True)
 
+    @property
+    def flaw(self) -> str | None:
+        """What was wrong with the file, for people, once all that can be read was: cut off, damaged."""
+        return self._video.flaw
+
     def frames(self) -> Iterator[Analysed]:
-        """Analyse frame after frame. Raise SourceLost when the file cannot be read to its end."""
+        """Analyse frame after frame, as far as the file can be read. Raise SourceLost when it holds none."""
         scores: dict[int, MaskScores] = {}
         try:
-            while (time_s := self._video.skip()) is not None:
-                index = round(time_s * self.fps)
+            for index in itertools.count():
+                if (time_s := self._video.skip()) is None:
+                    return
                 image = self._video.picture()
                 outcome = self._pipeline.step(Frame("offline", index, time_s, image))
                 scores = {f.track.id: f.mask or scores.get(f.track.id, _UNKNOWN) for f in outcome.faces}

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edged.files import read_regular
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -26,10 +28,7 @@ def load_toml(path: Path) -> dict[str, Any]:
 
     A byte order mark, which some editors put first, and either kind of line ending are accepted.
     """
-    with path.open("rb") as file:
-        data = file.read(MAX_TOML_BYTES + 1)
-    if len(data) > MAX_TOML_BYTES:
-        raise ValueError(f"larger than {MAX_TOML_BYTES} bytes")
+    data = read_regular(path, MAX_TOML_BYTES)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -342,9 +342,8 @@ def test_a_file_that_is_no_recording_is_lost_with_a_reason(tmp_path, content):
         Recording(tmp_path / "a.mp4", Config(), models([]))
 
 
-def test_a_name_that_is_not_utf8_is_refused_in_words(tmp_path):
-    path = tmp_path / "\udcff.mp4"
-    path.write_bytes(b"")
-    with pytest.raises(SourceLost, match="rename") as caught:
-        Recording(path, Config(), models([]))
-    assert str(caught.value).encode()
+def test_a_name_that_is_not_utf8_is_no_hindrance(tmp_path):
+    path = write_video(tmp_path / "a.avi", 3).rename(tmp_path / "\udcff.avi")
+    records = [analysed.record() for analysed in Recording(path, Config(), models([])).frames()]
+    assert {record["source"] for record in records} == {str(path)}
+    assert json.dumps(records).encode()

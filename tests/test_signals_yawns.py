@@ -11,7 +11,7 @@ from support.daemon import needs_models
 from support.traces import Camera, Script
 
 from edged.assembly import build_pipeline, load_models
-from edged.capture.sources import VideoFile
+from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
 from edged.signals.yawns import LARGEST_REST, USUAL_REST, YawnFinder, YawnSettings

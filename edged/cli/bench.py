@@ -17,7 +17,8 @@ import numpy as np
 
 from edged.analyse.analyser import Readers, is_masked
 from edged.assembly import EVERYTHING, Models, build_pipeline, load_models
-from edged.capture.sources import VideoFile, read_picture
+from edged.capture.sources import read_picture
+from edged.capture.video import VideoFile
 from edged.cli.bench_clip import STAGES, over_all, play, print_clip, print_total, settings_for
 from edged.cli.bench_stack import compare, named_files, print_stacks
 from edged.cli.options import config_option, json_option, read_config_if_any

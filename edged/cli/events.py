@@ -72,7 +72,7 @@ def _follow(reader: StoreReader, kind: str | None, as_json: bool, after: str) ->
 def _print(row: dict[str, Any], as_json: bool) -> None:
     if as_json:
         row = {**row, "started_at": iso(row["started_at"]), "ended_at": iso(row["ended_at"])}
-        click.echo(json.dumps(row, ensure_ascii=False))
+        click.echo(json.dumps(row))
         return
     lasted = (
         "still going"

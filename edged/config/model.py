@@ -204,6 +204,15 @@ class StoreConfig(Section):
         description="Most messages waiting for the broker; beyond it the oldest updates go first, and are counted",
     )
 
+    @field_validator("path")
+    @classmethod
+    def _a_file(cls, value: Path) -> Path:
+        if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
+            raise ValueError('must be the path of a file, as "/var/lib/edged/edged.db"')
+        if value.name in ("ballast", "backups", "quarantine") or value.suffix in (".lock", ".sock"):
+            raise ValueError("is a name that edged uses beside the database; end it in .db")
+        return value
+
 
 class MqttConfig(Section):
     """The broker; without `host` nothing is published."""

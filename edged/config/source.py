@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 from edged.streams import USUAL_PORTS
 
 OPTIONS = {
-    "file": {"loop", "realtime"},
+    "file": {"loop", "realtime", "fps"},
     "images": {"loop", "fps"},
     "v4l2": {"width", "height", "fps", "exposure", "mjpeg"},
     "csi": {"width", "height", "fps", "exposure"},

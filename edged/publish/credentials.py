@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edged.config import MqttConfig
 from edged.errors import ConfigError
+from edged.files import read_regular
 
 CREDENTIAL = "mqtt_password"
 CREDENTIAL_REMEDY = (
@@ -75,15 +76,13 @@ def _secret(path: Path, what: str, remedy: str = "write the password into it, or
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST_BYTES * 16 + 1)
+        return read_regular(path, LONGEST_BYTES * 16)
     except OSError as error:
         raise ConfigError(
             f"{what}: cannot be read ({error.strerror}); the file must exist and be readable by the user edged runs as"
         ) from None
-    if len(data) > LONGEST_BYTES * 16:
-        raise ConfigError(f"{what}: is too large to be what it should be")
-    return data
+    except ValueError:
+        raise ConfigError(f"{what}: is too large to be what it should be") from None
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
+from edged.store.ours import require_database
 from edged.types import OutboxMessage
 
 Row = dict[str, Any]
@@ -88,10 +89,7 @@ class StoreReader:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        if not self.path.exists():
-            raise StoreError(
-                f"{self.path}: no database there yet; `edged run` makes it, store.path in the config names it"
-            )
+        require_database(self.path)
         try:
             with closing(
                 sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)

@@ -1,6 +1,7 @@
 """The one writing connection: applies changes, all of one call in one transaction, and keeps the file healthy."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from sqlite_utils import Database
 
 from edged.errors import StoreError
 from edged.store.lock import WriterLock
+from edged.store.ours import require_ours
 from edged.store.reader import parsed_json
 from edged.store.recovery import Restored, back_up, open_checked
 from edged.store.rows import (
@@ -47,7 +49,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open or create the database, restoring a backup when it is damaged. Raise StoreError when that is impossible."""
+        path = Path(
+            os.path.realpath(path)
+        )  # where SQLite lays its WAL: beside the file itself, not beside a link to it
         self.path = path
+        require_ours(path)
         self._lock = WriterLock(path)
         try:
             self._connection, self.restored = open_checked(path)
