@@ -9,14 +9,17 @@ from pathlib import Path
 import click
 import cv2
 
-from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, wanted
 from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, picture_files
 from edged.cli.options import config_option, json_option, read_config_if_any
-from edged.config import DETECTORS, Config
+from edged.config import DETECTORS, Config, Wants
+from edged.config.people import PROFILES, Profile
 from edged.errors import Failed, SourceLost, UsageError
 from edged.offline import Analysed, Recording, analyse_picture
+from edged.types import Image
 
-# Offline there is time for smaller and weaker faces than a camera's daemon looks for; the score says how weak.
+# Offline there is time for smaller faces than a camera's daemon looks for, and in pictures for weaker ones: those stand in
+# the JSON, where the score says how weak, and are not drawn. In recordings they would be followed, which the daemon does not.
 SMALLEST_FACE = 15.0
 LEAST_SCORE = 0.05
 
@@ -41,6 +44,11 @@ LEAST_SCORE = 0.05
     " crop with --pad.",
 )
 @click.option("--only", type=click.Choice(["mask"]), help="Find and judge masks, and leave the slower rest unread.")
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Draw and tell what such a camera's faces are asked; what the config's cameras ask, else everything, when left out.",
+)
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
     "--smallest-face", type=click.FloatRange(12, 2000), default=SMALLEST_FACE, show_default=True, help="In pixels."
@@ -48,9 +56,7 @@ LEAST_SCORE = 0.05
 @click.option(
     "--least-score",
     type=click.FloatRange(0.02, 0.95),
-    default=LEAST_SCORE,
-    show_default=True,
-    help="Drop weaker finds.",
+    help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out.",
 )
 def analyze(
     sources: tuple[Path, ...],
@@ -60,15 +66,22 @@ def analyze(
     pad: float,
     field_of_view: float | None,
     only: str | None,
+    profile: Profile | None,
     detector: str | None,
     smallest_face: float,
-    least_score: float,
+    least_score: float | None,
 ) -> None:
     """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."""
+    if only and profile:
+        raise UsageError("--only and --profile both say what is asked; leave one of them out")
     config = read_config_if_any(config_file)
-    changes: dict[str, object] = {"smallest_face": smallest_face, "least_score": least_score}
+    changes: dict[str, object] = {"smallest_face": smallest_face}
     changes |= {"detector": detector} if detector else {}
-    models = load_models(config.models.model_copy(update=changes), MASK_ONLY if only else EVERYTHING)
+    changes |= {"least_score": least_score} if least_score else {}
+    config = config.model_copy(update={"models": config.models.model_copy(update=changes)})
+    read = MASK_ONLY if only else PROFILES[profile] if profile else EVERYTHING
+    asked = wanted(config) if config.camera and read is EVERYTHING else read
+    models = load_models(config.models.model_copy(update={"least_score": least_score or LEAST_SCORE}), read)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
@@ -76,12 +89,12 @@ def analyze(
     for analysed in _progress(
         _pictures(pictures, config, models, pad, field_of_view, problems), len(pictures), "pictures"
     ):
-        _tell(analysed, as_json, str(analysed.source))
+        _tell(analysed, as_json, str(analysed.source), asked)
         if out is not None:
-            _write_picture(out / f"{analysed.source.stem}.jpg", analysed)
+            _write_picture(out / f"{analysed.source.stem}.jpg", analysed.annotated(asked))
     for video in videos:
         try:
-            _analyse_video(Recording(video, config, models, field_of_view), as_json, out)
+            _analyse_video(Recording(video, config, models, field_of_view), as_json, out, asked)
         except SourceLost as error:
             problems.append(str(error))
     if problems:
@@ -114,7 +127,7 @@ def _pictures(
             problems.append(str(error))
 
 
-def _analyse_video(recording: Recording, as_json: bool, out: Path | None) -> None:
+def _analyse_video(recording: Recording, as_json: bool, out: Path | None, asked: Wants) -> None:
     path = recording.path
     writer: cv2.VideoWriter | None = None
     frames = 0
@@ -122,13 +135,13 @@ def _analyse_video(recording: Recording, as_json: bool, out: Path | None) -> Non
         for analysed in _progress(recording.frames(), recording.frame_count, path.name):
             frames += 1
             if as_json or analysed.faces:
-                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s")
+                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
             if out is not None:
                 height, width = analysed.image.shape[:2]
                 if writer is None:
                     code = cv2.VideoWriter.fourcc(*"mp4v")
                     writer = cv2.VideoWriter(str(out / f"{path.stem}.mp4"), code, recording.fps, (width, height))
-                writer.write(analysed.annotated())
+                writer.write(analysed.annotated(asked))
     finally:
         if writer is not None:
             writer.release()
@@ -146,15 +159,17 @@ def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iter
         yield from bar
 
 
-def _tell(analysed: Analysed, as_json: bool, label: str) -> None:
+def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
     if as_json:
         click.echo(json.dumps(analysed.record(), separators=(",", ":")))
         return
-    states = Counter(face.state.value for face in analysed.shown())
-    found = ", ".join(f"{count} {state}" for state, count in states.items())
-    click.echo(f"{label}: {states.total()} faces" + (f": {found}" if found else ""))
+    faces = analysed.shown()
+    states = Counter(face.state.value for face in faces if asked.mask)
+    found = [f"{count} {state}" for state, count in states.items()]
+    found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.told(asked))]
+    click.echo(f"{label}: {len(faces)} faces" + (f": {', '.join(found)}" if found else ""))
 
 
-def _write_picture(path: Path, analysed: Analysed) -> None:
-    if not cv2.imwrite(str(path), analysed.annotated(), [cv2.IMWRITE_JPEG_QUALITY, 92]):
+def _write_picture(path: Path, picture: Image) -> None:
+    if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 92]):
         raise Failed(f"{path}: cannot be written; is the folder writable, the disk full?")
