@@ -191,8 +191,11 @@ def _write(
 
 
 def _badge_beside(drawn: Image, places: Places, face: Portrait) -> None:
-    """The badge of the face's state, where nobody else's face is if there is such a place; none for tiny faces."""
-    if face.state is None or face.box.side < LEAST_SIDE_FOR_BADGE:
+    """The badge of the face's state, where nobody else's face is if there is such a place.
+
+    Tiny faces and verdicts that are none have their frame's colour alone.
+    """
+    if face.state in (None, MaskState.UNCERTAIN) or face.box.side < LEAST_SIDE_FOR_BADGE:
         return
     side = int(min(max(face.box.side / 3, 11), 26))
     for over_faces in (False, True):

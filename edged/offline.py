@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +17,6 @@ from edged.config.source import parse_source
 from edged.detect import SURE_SCORES
 from edged.draw import Portrait, annotate
 from edged.pipeline import Outcome
-from edged.ports import Detector
 from edged.signals.drowsiness import LOOKING_DOWN
 from edged.types import (
     Attention,
@@ -237,7 +236,6 @@ class Recording:
         self.fps = self._video.fps
         self.frame_count = self._video.frame_count
         settings = _settings(uri, config, models, field_of_view or FIELD_OF_VIEW)
-        models = replace(models, detector=_AtLeast(config.models.least_score, models.detector))
         self._pipeline = build_pipeline("offline", settings, config, models, every_frame=True)
 
     def frames(self) -> Iterator[Analysed]:
@@ -257,17 +255,6 @@ class Recording:
                 yield Analysed(self.path, index, time_s, image, sorted(faces, key=lambda face: -face.score))
         finally:
             self._video.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _AtLeast:
-    """A detector without its weaker finds: those that the daemon never sees would keep tracks alive that it has not."""
-
-    score: float
-    detector: Detector
-
-    def detect(self, image: Image) -> list[Detection]:
-        return [found for found in self.detector.detect(image) if found.score >= self.score]
 
 
 _UNKNOWN = MaskScores(1 / 3, 1 / 3, 1 / 3)

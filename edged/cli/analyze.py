@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,12 +15,13 @@ from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, picture_file
 from edged.cli.options import config_option, json_option, read_config_if_any
 from edged.config import DETECTORS, Config, Wants
 from edged.config.people import PROFILES, Profile
+from edged.detect import Wanted, make_detector
 from edged.errors import Failed, SourceLost, UsageError
 from edged.offline import Analysed, Recording, analyse_picture
 from edged.types import Image
 
-# Offline there is time for smaller faces than a camera's daemon looks for, and in pictures for weaker ones: those stand in
-# the JSON, where the score says how weak, and are not drawn. In recordings they would be followed, which the daemon does not.
+# In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
+# score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
 SMALLEST_FACE = 15.0
 LEAST_SCORE = 0.05
 
@@ -51,7 +53,9 @@ LEAST_SCORE = 0.05
 )
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
-    "--smallest-face", type=click.FloatRange(12, 2000), default=SMALLEST_FACE, show_default=True, help="In pixels."
+    "--smallest-face",
+    type=click.FloatRange(12, 2000),
+    help=f"In pixels; {SMALLEST_FACE:.0f} in pictures, in videos the config's models.smallest_face when left out.",
 )
 @click.option(
     "--least-score",
@@ -68,26 +72,33 @@ def analyze(
     only: str | None,
     profile: Profile | None,
     detector: str | None,
-    smallest_face: float,
+    smallest_face: float | None,
     least_score: float | None,
 ) -> None:
     """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."""
     if only and profile:
         raise UsageError("--only and --profile both say what is asked; leave one of them out")
     config = read_config_if_any(config_file)
-    changes: dict[str, object] = {"smallest_face": smallest_face}
-    changes |= {"detector": detector} if detector else {}
-    changes |= {"least_score": least_score} if least_score else {}
+    given = {"detector": detector, "smallest_face": smallest_face, "least_score": least_score}
+    changes = {key: value for key, value in given.items() if value is not None}
     config = config.model_copy(update={"models": config.models.model_copy(update=changes)})
     read = MASK_ONLY if only else PROFILES[profile] if profile else EVERYTHING
     asked = wanted(config) if config.camera and read is EVERYTHING else read
-    models = load_models(config.models.model_copy(update={"least_score": least_score or LEAST_SCORE}), read)
+    models = load_models(config.models, read)
+    thorough = replace(
+        models,
+        detector=make_detector(
+            config.models.detector,
+            models.engines.__getitem__,
+            Wanted(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE),
+        ),
+    )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     pictures, videos = _sorted_out(sources)
     for analysed in _progress(
-        _pictures(pictures, config, models, pad, field_of_view, problems), len(pictures), "pictures"
+        _pictures(pictures, config, thorough, pad, field_of_view, problems), len(pictures), "pictures"
     ):
         _tell(analysed, as_json, str(analysed.source), asked)
         if out is not None:
