@@ -23,8 +23,8 @@ Say = Callable[[str, str], None]
 """Shows a line to a person, in a colour."""
 
 ICONS = {"mask_none": ("✗", "red", "no mask"), "mask_incorrect": ("!", "blue", "mask worn incorrectly")}
-FIRST_SHOWN = 3
-"""Of the made-up week: Thursday is an ordinary day."""
+FIRST_SHOWN = 1
+"""Of the made-up week: Tuesday is an ordinary day, with a gap."""
 
 MARGIN_S = 60.0
 """The daemon gets this much longer than the recording lasts: to start, and to finish on a slow machine."""

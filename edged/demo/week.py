@@ -39,11 +39,11 @@ source = "images:///example"
 
 [report]
 site = "Example data: Main entrance"
-requirement = "Made up by `edged demo`: no camera saw this, and nobody. Masks are worn over mouth and nose."
+requirement = "Made up by edged demo: no camera has seen anybody. Masks are worn over mouth and nose."
 timezone = "Europe/Berlin"
 open_from = "07:00"
 open_until = "20:00"
-target_percent = 90
+target_percent = 85
 """
 """The config of the made-up site, without its store; every report made with it says what it is."""
 
