@@ -23,9 +23,11 @@ from support.recordings import shaded, write_video
 
 from edged.assembly import Models
 from edged.config import Config
+from edged.config.people import PROFILES
+from edged.draw import COLOURS
 from edged.errors import SourceLost
 from edged.offline import TIGHT_CROP_BELOW, Recording, analyse_picture
-from edged.types import Box, Detection, EyeLook, HeadPose, Image, Lens, MaskScores
+from edged.types import Box, Detection, EyeLook, HeadPose, Image, Lens, MaskScores, MaskState
 
 TURNED = HeadPose(-3.123456, 4.0, 0.5, 0.0, 0.0, 2.0)
 POINTS = np.array([[10, 20], [30, 20], [20, 30], [12, 40], [28, 40]], np.float32)
@@ -297,6 +299,45 @@ def test_what_was_read_is_drawn(picture):
     plain = analyse_picture(picture, Config(), models([[sighting(100, 50, 80)]])).annotated()
     full = analyse_picture(picture, Config(), reading([[sighting(100, 50, 80)]], SHUT)).annotated()
     assert (plain != full).any(axis=-1).sum() > 68
+
+
+def test_weak_finds_are_in_the_record_and_are_not_drawn(picture):
+    """The daemon would take no new face from them."""
+    finds = [sighting(50, 50, score=0.9), sighting(150, 50, score=0.55)]
+    analysed = analyse_picture(picture, Config(), models([finds]))
+    assert [face.score for face in analysed.faces] == [0.9, 0.55]
+    assert [face.score for face in analysed.shown()] == [0.9]
+
+
+def test_nothing_is_drawn_that_nobody_asked_for(picture):
+    red = COLOURS[MaskState.NONE]
+    (face,) = analyse_picture(picture, Config(), reading([[sighting(100, 50, 80)]], SHUT)).faces
+    entrance, classroom, driver = (face.portrait(PROFILES[name]) for name in ("entrance", "classroom", "driver"))
+    assert (entrance.state, classroom.state, driver.state) == (MaskState.NONE, MaskState.NONE, None)
+    assert entrance.points is entrance.pose is entrance.eyes_shut is classroom.eyes_shut is None
+    assert classroom.pose == driver.pose == TURNED
+    assert driver.eyes_shut is True
+    assert (entrance.lines, driver.lines) == ((), ("eyes closed",))
+    picture_of_driver = analyse_picture(picture, Config(), reading([[sighting(100, 50, 80)]])).annotated(
+        PROFILES["driver"]
+    )
+    assert not (picture_of_driver == red).all(axis=-1).any()
+
+
+def test_a_drivers_picture_tells_level_eyes_and_perclos(tmp_path):
+    """Open eyes for as long as PERCLOS needs to be known, then shut ones until that is an alarm."""
+    parts = reading([[sighting(160, 120, 100)]] * 1300, pose=HeadPose(0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
+    told = []
+    for analysed in Recording(write_dark_video(tmp_path / "a.avi", 1300), Config(), parts).frames():
+        parts.eyes.look = SHUT if analysed.time_s > 48 else OPEN
+        told += [face.portrait(PROFILES["driver"]) for face in analysed.faces]
+    assert told[0].level == "unknown"
+    assert "eyes open, PERCLOS 0 %" in told[1150].lines
+    assert "alert" in told[1150].lines
+    assert told[1150].level == "alert"
+    assert told[-1].level == "alarm"
+    assert any(line.startswith("eyes closed 3.") and "PERCLOS" in line for line in told[-1].lines)
+    assert any(line.startswith("alarm: ") for line in told[-1].lines)
 
 
 # --- recordings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edged.assembly import Models, build_pipeline
 from edged.capture.pace import Pace
-from edged.capture.sources import VideoFile
+from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.people import Profile
 from edged.config.source import parse_source

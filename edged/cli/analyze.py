@@ -5,21 +5,25 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, wanted
 from edged.capture.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_content, kind_of
 from edged.capture.video_writer import VideoWriter
 from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_option, read_config_if_any
-from edged.config import DETECTORS, Config
+from edged.config import DETECTORS, Config, Wants
+from edged.config.people import PROFILES, Profile
+from edged.detect import Wanted, make_detector
 from edged.errors import Failed, SourceLost, UsageError
 from edged.files import writing
 from edged.offline import Analysed, Recording, analyse_picture
 
-# Offline there is time for smaller and weaker faces than a camera's daemon looks for; the score says how weak.
+# In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
+# score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
 SMALLEST_FACE = 15.0
 LEAST_SCORE = 0.05
 MOST_SHOWN = 5
@@ -50,16 +54,21 @@ MOST_SHOWN = 5
     help="Pictures a second of videos, in place of their own time stamps or where they have none.",
 )
 @click.option("--only", type=click.Choice(["mask"]), help="Find and judge masks, and leave the slower rest unread.")
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Draw and tell what such a camera's faces are asked; what the config's cameras ask, else everything, when left out.",
+)
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
-    "--smallest-face", type=click.FloatRange(12, 2000), default=SMALLEST_FACE, show_default=True, help="In pixels."
+    "--smallest-face",
+    type=click.FloatRange(12, 2000),
+    help=f"In pixels; {SMALLEST_FACE:.0f} in pictures, in videos the config's models.smallest_face when left out.",
 )
 @click.option(
     "--least-score",
     type=click.FloatRange(0.02, 0.95),
-    default=LEAST_SCORE,
-    show_default=True,
-    help="Drop weaker finds.",
+    help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out.",
 )
 def analyze(
     sources: tuple[Path, ...],
@@ -70,28 +79,42 @@ def analyze(
     field_of_view: float | None,
     fps: float | None,
     only: str | None,
+    profile: Profile | None,
     detector: str | None,
-    smallest_face: float,
-    least_score: float,
+    smallest_face: float | None,
+    least_score: float | None,
 ) -> None:
     """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."""
+    if only and profile:
+        raise UsageError("--only and --profile both say what is asked; leave one of them out")
     config = read_config_if_any(config_file)
-    changes: dict[str, object] = {"smallest_face": smallest_face, "least_score": least_score}
-    changes |= {"detector": detector} if detector else {}
+    given = {"detector": detector, "smallest_face": smallest_face, "least_score": least_score}
+    changes = {key: value for key, value in given.items() if value is not None}
+    config = config.model_copy(update={"models": config.models.model_copy(update=changes)})
+    read = MASK_ONLY if only else PROFILES[profile] if profile else EVERYTHING
+    asked = wanted(config) if config.camera and read is EVERYTHING else read
     problems: list[str] = []
     pictures, videos = _sorted_out(sources, problems)
     copies = {} if out is None else copy_names(pictures, videos, out)
-    models = load_models(config.models.model_copy(update=changes), MASK_ONLY if only else EVERYTHING)
+    models = load_models(config.models, read)
+    thorough = replace(
+        models,
+        detector=make_detector(
+            config.models.detector,
+            models.engines.__getitem__,
+            Wanted(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE),
+        ),
+    )
     for analysed in _progress(
-        _pictures(pictures, config, models, pad, field_of_view, problems), len(pictures), "pictures"
+        _pictures(pictures, config, thorough, pad, field_of_view, problems), len(pictures), "pictures"
     ):
-        _tell(analysed, as_json, str(analysed.source))
+        _tell(analysed, as_json, str(analysed.source), asked)
         if out is not None:
-            write_picture(copies[analysed.source], analysed.annotated(), analysed.source)
+            write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
     for video in videos:
         try:
             recording = Recording(video, config, models, field_of_view, fps)
-            _analyse_video(recording, as_json, copies.get(video))
+            _analyse_video(recording, as_json, copies.get(video), asked)
             problems += [recording.flaw] if recording.flaw else []
         except SourceLost as error:
             problems.append(str(error))
@@ -147,7 +170,7 @@ def _pictures(
             problems.append(str(error))
 
 
-def _analyse_video(recording: Recording, as_json: bool, copy: Path | None) -> None:
+def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked: Wants) -> None:
     path = recording.path
     if recording.assumption:
         click.echo(f"edged: {recording.assumption.replace('unless fps says', 'unless --fps says')}", err=True)
@@ -157,9 +180,9 @@ def _analyse_video(recording: Recording, as_json: bool, copy: Path | None) -> No
             writer = stack.enter_context(VideoWriter(stack.enter_context(writing(copy, [path])), recording.fps))
         for analysed in _progress(recording.frames(), recording.frame_count, path.name):
             if as_json or analysed.faces:
-                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s")
+                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
             if writer is not None:
-                writer.write(analysed.annotated(), analysed.time_s)
+                writer.write(analysed.annotated(asked), analysed.time_s)
 
 
 def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iterator[Analysed]:
@@ -172,10 +195,12 @@ def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iter
         yield from bar
 
 
-def _tell(analysed: Analysed, as_json: bool, label: str) -> None:
+def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
     if as_json:
         click.echo(json.dumps(analysed.record(), separators=(",", ":")))
         return
-    states = Counter(face.state.value for face in analysed.shown())
-    found = ", ".join(f"{count} {state}" for state, count in states.items())
-    click.echo(f"{label}: {states.total()} faces" + (f": {found}" if found else ""))
+    faces = analysed.shown()
+    states = Counter(face.state.value for face in faces if asked.mask)
+    found = [f"{count} {state}" for state, count in states.items()]
+    found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.told(asked))]
+    click.echo(f"{label}: {len(faces)} faces" + (f": {', '.join(found)}" if found else ""))

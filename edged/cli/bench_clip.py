@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edged.assembly import Models, Wrap, build_pipeline
 from edged.capture.pace import Pace
-from edged.capture.sources import VideoFile
+from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.people import Profile
 from edged.config.source import parse_source
