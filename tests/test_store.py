@@ -249,7 +249,7 @@ def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store
     upkeep = Upkeep(clock, retention_days=90, backups=3, outbox_limit=100)
     count = MOST_PRUNED + 1000
     store._connection.executemany(
-        "INSERT INTO coverage VALUES ('door', ?, 0, 0, 0, 0, 'online', 0)", ((n,) for n in range(count))
+        "INSERT INTO coverage VALUES ('door', ?, 0, 0, 0, 0, 'online', 0, 1)", ((n,) for n in range(count))
     )
     store._connection.commit()
     upkeep(store)

@@ -1,6 +1,6 @@
 """Keeps events in SQLite: one writing connection, everything of one moment in one transaction."""
 
-from edged.store.reader import StoreReader
+from edged.store.reader import StoreReader, lasted_ms
 from edged.store.rows import (
     Acknowledged,
     Change,
@@ -30,4 +30,5 @@ __all__ = [
     "ReportRow",
     "Store",
     "StoreReader",
+    "lasted_ms",
 ]

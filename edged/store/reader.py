@@ -109,6 +109,14 @@ def readable_text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
+def lasted_ms(event: Row) -> int | None:
+    """How long what an event tells of lasted: from when it began, not from when it was confirmed; None while it goes on."""
+    if event["ended_at"] is None:
+        return None
+    began = event.get("began_at")
+    return max(0, int(event["ended_at"]) - int(event["started_at"] if began is None else began))
+
+
 def parsed_json(text: str | None) -> Any:
     """What is in a JSON column; None when that is nothing, or damaged beyond reading."""
     try:

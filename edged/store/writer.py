@@ -227,7 +227,9 @@ class Store:
     def _update(self, change: EventUpdated | EventEnded) -> None:
         columns = _event_columns(change)
         if isinstance(change, EventEnded) and change.started_at is None:
-            del columns["started_at"], columns["clock_ok"]
+            del columns["started_at"], columns["clock_ok"], columns["began_at"]
+        if change.encounter_id is None:
+            del columns["encounter_id"]
         assignments = ", ".join(f"{name} = :{name}" for name in columns)
         self._connection.execute(f"UPDATE events SET {assignments} WHERE event_id = :event_id", columns)  # noqa: S608
 
@@ -235,7 +237,11 @@ class Store:
         if isinstance(change, EncounterRow):
             self._db.table("encounters").upsert(_encounter_columns(change), pk="encounter_id")
         else:
-            self._connection.execute("DELETE FROM encounters WHERE encounter_id = ?", (change.encounter_id,))
+            for statement in (
+                "DELETE FROM encounters WHERE encounter_id = ?",
+                "UPDATE events SET encounter_id = NULL WHERE encounter_id = ?",
+            ):
+                self._connection.execute(statement, (change.encounter_id,))
 
     def _is_known(self, event_id: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone()
@@ -251,13 +257,14 @@ class Store:
 
     def _add_coverage(self, row: CoverageMinute) -> None:
         self._connection.execute(
-            "INSERT INTO coverage (camera, minute, frames_seen, frames_analysed, faces, dropped, camera_state, watched_ms)"
-            " VALUES (:camera, :minute, :frames_seen, :frames_analysed, :faces, :dropped, :camera_state, :watched_ms)"
+            "INSERT INTO coverage"
+            " (camera, minute, frames_seen, frames_analysed, faces, dropped, camera_state, watched_ms, clock_ok) VALUES"
+            " (:camera, :minute, :frames_seen, :frames_analysed, :faces, :dropped, :camera_state, :watched_ms, :clock_ok)"
             " ON CONFLICT (camera, minute) DO UPDATE SET frames_seen = frames_seen + excluded.frames_seen,"
             " frames_analysed = frames_analysed + excluded.frames_analysed, faces = max(faces, excluded.faces),"
             " dropped = dropped + excluded.dropped, camera_state = CASE"
             " excluded.camera_state WHEN 'online' THEN camera_state ELSE excluded.camera_state END,"
-            " watched_ms = min(60000, watched_ms + excluded.watched_ms)",
+            " watched_ms = min(60000, watched_ms + excluded.watched_ms), clock_ok = min(clock_ok, excluded.clock_ok)",
             _columns(row),
         )
 
