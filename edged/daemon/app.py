@@ -4,12 +4,14 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edged import __version__, messages
 from edged.assembly import model_names, wanted
+from edged.clock import WatchedClock
 from edged.config import Config, load_config
 from edged.daemon.announced import Announced
 from edged.daemon.commands import Commands
@@ -25,7 +27,7 @@ from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
 from edged.store import Store, StoreReader
-from edged.store.upkeep import Upkeep
+from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
@@ -57,14 +59,16 @@ class App:
         if not config.camera:
             raise ConfigError(f"{path}: no camera is configured; add a table like [camera.door] with a source")
         check_mqtt(config.mqtt)
-        self._path, self._config, self._clock, self._until_played = path, config, clock, until_played
+        self._path, self._config, self._until_played = path, config, until_played
         self._notifier = Notifier()
         if self._notifier.missing:
             raise Unavailable("systemd waits for word, but systemd-python is missing; install edged[systemd]")
         self._device = device_id(config.device.id)
         self._inference = load_inference(config)
         store = Store(config.store.path)
-        upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
+        self._clock = clock = WatchedClock(clock, known_reckoning(store))
+        kept = config.store
+        upkeep = Upkeep(clock, kept.retention_days, kept.backups, kept.outbox_limit, self._tell)
         self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
@@ -184,6 +188,8 @@ class App:
         """The daemon's state now."""
         errors = self._health.errors(self._watching, broker_problem, self._reload_problem)
         errors += self._cooling.problems() + self._inference.backends.problems()
+        if doubt := self._clock.doubt():
+            errors.append(doubt)
         try:
             outbox: int | None = self._reader.outbox_depth()
         except EdgedError:
@@ -304,7 +310,10 @@ class App:
             "backup": lost.backup and str(lost.backup),
             "gap_from": lost.gap_from,
         }
-        self._new_recorder().system_event("recovered", details)  # its own: the store's thread comes here too
+        self._tell("recovered", details)
+
+    def _tell(self, state: str, details: Mapping[str, object]) -> None:
+        self._new_recorder().system_event(state, details)  # its own: the store's thread comes here too
 
     def _committed(self) -> None:
         if self._telling.publisher:

@@ -13,6 +13,7 @@ from edged.store.rows import (
     MetaRow,
     OutboxMessageRow,
     ReportRow,
+    ReportWithdrawn,
 )
 from edged.store.writer import Store
 
@@ -28,6 +29,7 @@ __all__ = [
     "MetaRow",
     "OutboxMessageRow",
     "ReportRow",
+    "ReportWithdrawn",
     "Store",
     "StoreReader",
     "lasted_ms",

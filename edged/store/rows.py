@@ -125,6 +125,17 @@ class ReportRow:
     created: int
     report: str
     sha256: str
+    revision: int = 1
+    """How often the day's report has been made."""
+    counted: Mapping[str, int] | None = None
+    """How many rows of each table the day had when it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportWithdrawn:
+    """The day's stored report was none; without effect when it is not there."""
+
+    day: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,7 @@ Change: TypeAlias = (
     | EncounterRemoved
     | CoverageMinute
     | ReportRow
+    | ReportWithdrawn
     | OutboxMessageRow
     | MetaRow
     | Acknowledged

@@ -20,7 +20,11 @@ GATHER_S = 0.1
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 10.0
 MOST_WAITING = 20_000
 MOST_IN_ONE_COMMIT = 2_000
-UPKEEP_INTERVAL_S = 60.0
+UPKEEP_INTERVAL_S = 0.5
+UPKEEP_WELL_S = 180.0
+"""Most of upkeep comes once a minute: without a failure for this long it is well again."""
+
+BALLAST_INTERVAL_S = 60.0
 
 Group = tuple[Change, ...]
 """What was submitted together, and is written together or not at all."""
@@ -37,7 +41,7 @@ class StoreWorker(Worker):
         upkeep: Callable[[Store], None],
         reopen: Callable[[], Store],
     ) -> None:
-        """`committed` is called after each commit, `upkeep` about once a minute, `reopen` after an I/O error."""
+        """`committed` is called after each commit, `upkeep` about twice a second, `reopen` after an I/O error."""
         super().__init__("store")
         self.dropped = 0
         """Changes lost because nothing could be written for too long, or never could be."""
@@ -49,6 +53,7 @@ class StoreWorker(Worker):
         self._reopen = reopen
         self._ballast = Ballast(store.path.parent)
         self._upkeep_problem: str | None = None
+        self._upkeep_failed_s = 0.0
         self._waiting: queue.Queue[Group] = queue.Queue()
         self._waiting_count = 0
         self._lock = threading.Lock()
@@ -75,16 +80,20 @@ class StoreWorker(Worker):
 
     def work(self) -> None:
         """Write until stopped, and then what still waits, if the disk takes it."""
-        self._ballast.lay()
-        next_upkeep_s = time.monotonic()
+        next_upkeep_s = next_ballast_s = 0.0
         while not (self.stopping.is_set() and self._waiting.empty()):
             self.beat()
             batch = self._gather()
+            now_s = time.monotonic()
+            if now_s >= next_ballast_s:
+                next_ballast_s = now_s + BALLAST_INTERVAL_S
+                self._ballast.lay()
+            # Before the batch: what a clock that was set has stamped since must not be taken for what it stamped before.
+            if now_s >= next_upkeep_s and not self.stopping.is_set():
+                next_upkeep_s = now_s + UPKEEP_INTERVAL_S
+                self._look_after()
             if batch and not self._write(batch):
                 return
-            if time.monotonic() >= next_upkeep_s and not self.stopping.is_set():
-                next_upkeep_s = time.monotonic() + UPKEEP_INTERVAL_S
-                self._look_after()
 
     def close(self) -> None:
         """Close the database. Call after `stop`."""
@@ -171,12 +180,12 @@ class StoreWorker(Worker):
             return self._waiting_count - len(changes)
 
     def _look_after(self) -> None:
-        self._ballast.lay()
         try:
             self._upkeep(self._store)
         except StoreError as error:
             if self._upkeep_problem != str(error):
                 log.warning("upkeep of the database failed: %s", error)
-            self._upkeep_problem = str(error)
+            self._upkeep_problem, self._upkeep_failed_s = str(error), time.monotonic()
         else:
-            self._upkeep_problem = None
+            if time.monotonic() - self._upkeep_failed_s >= UPKEEP_WELL_S:
+                self._upkeep_problem = None

@@ -26,8 +26,25 @@ from edged.store.rows import (
     MetaRow,
     OutboxMessageRow,
     ReportRow,
+    ReportWithdrawn,
 )
 from edged.store.schema import MIGRATIONS
+
+MINUTE_MS = 60_000
+
+PRUNED = (
+    (
+        "events",
+        "started_at",
+        "ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event_id = events.event_id)",
+    ),
+    ("encounters", "first_seen", "closed"),
+    ("coverage", "minute", "TRUE"),
+)
+"""What retention deletes: the table, the column that tells how old a row is, and which rows may go."""
+
+MOST_REPORTS = 3660
+"""Ten years of them."""
 
 
 class StoreFull(StoreError):
@@ -94,6 +111,11 @@ class Store:
         with self._transaction():
             self._db.table("meta").upsert_all(({"key": k, "value": v} for k, v in values.items()), pk="key")
 
+    def meta(self, key: str) -> str | None:
+        """A fact that was recorded about this device."""
+        rows = self._query("SELECT value FROM meta WHERE key = :key", {"key": key})
+        return str(rows[0]["value"]) if rows else None
+
     def open_events(self) -> list[dict[str, Any]]:
         """Events that have not ended: at start, those that a crash left behind."""
         rows = self._query("SELECT * FROM events WHERE ended_at IS NULL ORDER BY started_at")
@@ -118,13 +140,52 @@ class Store:
 
         `trusted`: they are right now, and marked so.
         """
+        values = {"s": shift_ms, "t": trusted, "b": since, "e": until}
         with self._transaction():
-            for table, begin, end in (("events", "started_at", "ended_at"), ("encounters", "first_seen", "last_seen")):
+            for table, begin, moved in (
+                ("events", "started_at", ("started_at", "ended_at", "began_at")),
+                ("encounters", "first_seen", ("first_seen", "last_seen")),
+            ):
+                assignments = ", ".join(f"{column} = {column} + :s" for column in moved)
                 self._connection.execute(
-                    f"UPDATE {table} SET {begin} = {begin} + :s, {end} = {end} + :s, clock_ok = :t"  # noqa: S608
+                    f"UPDATE {table} SET {assignments}, clock_ok = :t"  # noqa: S608
                     f" WHERE clock_ok = 0 AND {begin} BETWEEN :b AND :e",
-                    {"s": shift_ms, "t": trusted, "b": since, "e": until},
+                    values,
                 )
+            self._shift_minutes(values | {"b": since // MINUTE_MS * MINUTE_MS})
+
+    def _shift_minutes(self, values: Mapping[str, int]) -> None:
+        """Move coverage to the nearest minutes, adding it up where some is there."""
+        moved = "clock_ok = 0 AND minute BETWEEN :b AND :e"
+        rows = list(self._db.query(f"SELECT * FROM coverage WHERE {moved}", values))  # noqa: S608
+        self._connection.execute(f"DELETE FROM coverage WHERE {moved}", values)  # noqa: S608
+        for row in rows:
+            minute = (row["minute"] + values["s"] + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
+            self._add_coverage(CoverageMinute(**row | {"minute": minute, "clock_ok": bool(values["t"])}))
+
+    def oldest(self, before: int, since: int | None = None) -> int | None:
+        """When the oldest of the rows begins that retention may delete, among those from [`since`, `before`)."""
+        found = [
+            self._query(
+                f"SELECT {column} AS at FROM {table} WHERE {column} >= :since AND {column} < :before AND {may_go}"  # noqa: S608
+                f" ORDER BY {column} LIMIT 1",
+                {"since": -(2**62) if since is None else since, "before": before},
+            )
+            for table, column, may_go in PRUNED
+        ]
+        return min((int(rows[0]["at"]) for rows in found if rows), default=None)
+
+    def count_before(self, before: int) -> int:
+        """How many rows older than `before` retention may delete."""
+        return sum(
+            int(
+                self._query(
+                    f"SELECT count(*) AS n FROM {table} WHERE {column} < :before AND {may_go}",  # noqa: S608
+                    {"before": before},
+                )[0]["n"]
+            )
+            for table, column, may_go in PRUNED
+        )
 
     def prune(self, before: int, most: int | None = None) -> int:
         """Delete what is older than `before` and delivered, in small transactions; return how many rows went.
@@ -132,15 +193,14 @@ class Store:
         It stops soon after `most`: the writing thread has other things to do.
         """
         gone = 0
-        statements = (
-            "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE started_at < ? AND ended_at IS NOT NULL"
-            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event_id = events.event_id) LIMIT 500)",
-            "DELETE FROM encounters WHERE rowid IN (SELECT rowid FROM encounters WHERE first_seen < ? AND closed LIMIT 500)",
-            "DELETE FROM coverage WHERE rowid IN (SELECT rowid FROM coverage WHERE minute < ? LIMIT 500)",
-        )
-        for statement in statements:
+        for table, column, may_go in PRUNED:
+            some = f"SELECT rowid FROM {table} WHERE {column} < ? AND {may_go} LIMIT 500"  # noqa: S608
+            statement = f"DELETE FROM {table} WHERE rowid IN ({some})"  # noqa: S608
             while (most is None or gone < most) and (deleted := self.execute(statement, (before,))) > 0:
                 gone += deleted
+        self.execute(
+            "DELETE FROM reports WHERE day NOT IN (SELECT day FROM reports ORDER BY day DESC LIMIT ?)", (MOST_REPORTS,)
+        )
         self._give_pages_back(most or 0)
         return gone
 
@@ -173,9 +233,9 @@ class Store:
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from None
 
-    def _query(self, sql: str) -> list[dict[str, Any]]:
+    def _query(self, sql: str, values: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         with self._transaction():
-            return list(self._db.query(sql))
+            return list(self._db.query(sql, values))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -212,8 +272,8 @@ class Store:
                     self._db.table("outbox").insert(_columns(change))
             case CoverageMinute():
                 self._add_coverage(change)
-            case ReportRow():
-                self._db.table("reports").upsert(_columns(change), pk="day")
+            case ReportRow() | ReportWithdrawn():
+                self._write_report(change)
             case MetaRow():
                 self._db.table("meta").upsert(_columns(change), pk="key")
             case Acknowledged():
@@ -242,6 +302,12 @@ class Store:
                 "UPDATE events SET encounter_id = NULL WHERE encounter_id = ?",
             ):
                 self._connection.execute(statement, (change.encounter_id,))
+
+    def _write_report(self, change: ReportRow | ReportWithdrawn) -> None:
+        if isinstance(change, ReportRow):
+            self._db.table("reports").upsert(_columns(change) | {"counted": _text(change.counted)}, pk="day")
+        else:
+            self._connection.execute("DELETE FROM reports WHERE day = ?", (change.day,))
 
     def _is_known(self, event_id: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone()
