@@ -27,6 +27,7 @@ from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
 from edged.store import Store, StoreReader
+from edged.store.files import Loss
 from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
@@ -69,7 +70,9 @@ class App:
         self._clock = clock = WatchedClock(clock, known_reckoning(store))
         kept = config.store
         upkeep = Upkeep(clock, kept.retention_days, kept.backups, kept.outbox_limit, self._tell)
-        self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
+        self._store = StoreWorker(
+            store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again, lost=self._tell_lost
+        )
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
@@ -311,6 +314,10 @@ class App:
             "gap_from": lost.gap_from,
         }
         self._tell("recovered", details)
+
+    def _tell_lost(self, loss: Loss, gap_from: int | None) -> None:
+        """Record that the database's files were lost under the running daemon."""
+        self._tell("recovered", {"reason": str(loss), "gap_from": gap_from})
 
     def _tell(self, state: str, details: Mapping[str, object]) -> None:
         self._new_recorder().system_event(state, details)  # its own: the store's thread comes here too

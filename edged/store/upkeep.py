@@ -18,7 +18,7 @@ SMALLEST_SHIFT_MS = 1000
 MOST_PRUNED = 10_000
 """Rows deleted at once; the rest goes a minute later, so that events do not wait."""
 
-DAYS_WORTH_MS = DAY_MS + HOUR_MS
+DAYS_WORTH_MS = DAY_MS + 600_000
 """What a daily pass deletes without a word: a day, and what the last one may have come early."""
 MOST_DAYS_PRUNED = 7
 """In one pass, when more is due: a clock that is wrong after all takes weeks to delete a record, and says so each day."""
@@ -47,9 +47,9 @@ class Upkeep:
     """Records a `system` event."""
     trimmed: int = 0
     """Messages that had to go because too many waited for the broker."""
-    _untrusted_from_ms: int = field(init=False)
-    """Since when this run has stamped what it cannot vouch for, in the reckoning of `_offset_ms`."""
+    _started_s: float = field(init=False)
     _offset_ms: int = field(init=False)
+    """The reckoning in which rows that nobody vouches for were stamped: UTC less monotonic milliseconds."""
     _was_trusted: bool = field(init=False)
     _next_minute_s: float = 0.0
     _next_backup_s: float = field(init=False)
@@ -60,7 +60,7 @@ class Upkeep:
     _remembered: Reckoning = field(default_factory=Reckoning)
 
     def __post_init__(self) -> None:
-        self._untrusted_from_ms = self.clock.utc_ms()
+        self._started_s = self.clock.monotonic_s()
         self._offset_ms = self._offset()
         self._was_trusted = self.clock.trusted()
         # The first backup comes soon after the start, but not while everything else starts.
@@ -132,20 +132,16 @@ class Upkeep:
         """Bring what was recorded before a jump of the clock into its present reckoning, until it may be believed."""
         trusted, offset = self.clock.trusted(), self._offset()
         if self._was_trusted:
-            self._offset_ms = offset
-            if not trusted:  # from its leap on
-                since = self.clock.reckoning().doubted_from_ms
-                self._untrusted_from_ms = self.clock.utc_ms() if since is None else since
-                self._was_trusted = False
+            self._offset_ms, self._was_trusted = offset, trusted
             return
         shift = offset - self._offset_ms
         shift = shift if abs(shift) >= SMALLEST_SHIFT_MS else 0
         if not shift and not trusted:
             return
-        now = self.clock.utc_ms() - shift
-        store.shift_untrusted(self._untrusted_from_ms, now, shift, trusted=trusted)
+        # What was open when the clock leapt was stamped anew since, and may have begun at any time of this run.
+        began = round(self._started_s * 1000) + self._offset_ms
+        store.shift_untrusted(began, self.clock.utc_ms() - shift, shift, trusted=trusted)
         self._was_trusted = trusted
-        self._untrusted_from_ms += shift
         self._offset_ms += shift
         log.info("the clock was set; instants recorded before were moved by %.1f s", shift / 1000)
 

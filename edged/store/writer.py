@@ -1,6 +1,8 @@
 """The one writing connection: applies changes, all of one call in one transaction, and keeps the file healthy."""
 
 import json
+import logging
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +13,10 @@ from typing import Any
 from sqlite_utils import Database
 
 from edged.errors import StoreError
+from edged.store.files import Loss, WatchedFiles
 from edged.store.lock import WriterLock
-from edged.store.reader import parsed_json
-from edged.store.recovery import Restored, back_up, open_checked
+from edged.store.reader import StoreReader, parsed_json
+from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
 from edged.store.rows import (
     Acknowledged,
     Change,
@@ -30,7 +33,12 @@ from edged.store.rows import (
 )
 from edged.store.schema import MIGRATIONS
 
+log = logging.getLogger(__name__)
+
 MINUTE_MS = 60_000
+
+OPENED = "opened"
+"""The fact under which each opening and each backup leaves a mark: who reads another has another file before them."""
 
 PRUNED = (
     (
@@ -72,17 +80,26 @@ class Store:
             self._lock.release()
             raise
         self._db = Database(self._connection)
+        self._files: WatchedFiles | None = None
         try:
             self._migrate()
-        except sqlite3.Error as error:
+            self._mark()
+            self.last_seq = self._outbox_sequence()
+            self._files = WatchedFiles(path)
+        except (sqlite3.Error, OSError) as error:
             self.close()
-            raise _store_error(path, error) from None
+            raise (
+                _store_error(path, error) if isinstance(error, sqlite3.Error) else StoreError(f"{path}: {error}")
+            ) from None
         except BaseException:
             self.close()
             raise
 
     restored: Restored | None
     """What was lost and put back at this start, or None."""
+
+    last_seq: int
+    """The highest number that an outbox message has had."""
 
     def __enter__(self) -> "Store":
         return self
@@ -94,8 +111,75 @@ class Store:
 
     def close(self) -> None:
         """Fold the WAL into the file and close. Idempotent."""
-        self._connection.close()
+        self._close_files()
         self._lock.release()
+
+    def _close_files(self) -> None:
+        self._connection.close()
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._files is None
+
+    def loss(self) -> Loss | None:
+        """What has become of the files since they were opened, None when they are what they were."""
+        if self._files is None:
+            return None
+        loss = self._files.loss()
+        if loss is None and self._files.was_touched() and not self._is_ours():
+            return Loss(self.path, "overwritten")
+        return loss
+
+    def abandon(self, loss: Loss) -> bool:
+        """Close a database that has suffered `loss`; return whether all of it was put back where it was.
+
+        Otherwise what is there now is to be opened as at any start, which restores a backup where it is damaged.
+        """
+        rescued: Path | None = None
+        try:
+            rescued = rescue(self._connection, self.path) if loss.is_intact else None
+        except StoreError as error:
+            log.error("%s", error)
+        self._close_files()
+        try:
+            return rescued is not None and put_back(rescued, self.path, keep_present=loss == (self.path, "replaced"))
+        except OSError as error:
+            log.error("%s: what was in it cannot be put back (%s)", self.path, error.strerror)
+            return False
+        finally:
+            self._lock.release()
+
+    def number_messages_after(self, seq: int) -> None:
+        """Have no message numbered `seq` or less: a restored outbox counts on from where the lost one was."""
+        if self.last_seq >= seq:
+            return
+        with self._transaction():
+            self._connection.execute("UPDATE outbox SET seq = seq + ?", (seq,))
+            self._connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+            self._connection.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', max(?, (SELECT coalesce(max(seq), 0) FROM outbox)))",
+                (seq,),
+            )
+        self.last_seq = self._outbox_sequence()
+
+    def _mark(self) -> None:
+        """Tell this file from all copies of it."""
+        self._token = secrets.token_hex(8)
+        self.set_meta({OPENED: self._token})
+
+    def _outbox_sequence(self) -> int:
+        rows = self._query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+        return int(rows[0]["seq"]) if rows else 0
+
+    def _is_ours(self) -> bool:
+        """Whether the file is sound, and the one that was opened, as somebody sees it who opens it now."""
+        try:
+            return is_sound(self.path, quick=True) and StoreReader(self.path).meta(OPENED) == self._token
+        except StoreError:
+            return False
 
     def write(self, changes: Iterable[Change]) -> None:
         """Apply all of `changes` or none.
@@ -218,7 +302,9 @@ class Store:
 
     def back_up(self, keep: int, stamp: str) -> Path:
         """Write a consistent copy beside the database and delete all but the newest `keep`."""
-        return back_up(self._connection, self.path, keep, stamp)
+        made = back_up(self._connection, self.path, keep, stamp)
+        self._mark()
+        return made
 
     def execute(self, sql: str, values: tuple[object, ...] = ()) -> int:
         """One statement in its own transaction; return how many rows it changed."""
@@ -229,7 +315,8 @@ class Store:
         """Shorten the file by the pages that are free, at most `most` of them, all when 0."""
         try:
             # Only a script is run to its end: `execute` takes the first step, which frees one page.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
+            with self._own_writing():
+                self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from None
 
@@ -240,11 +327,24 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All or nothing; SQLite's errors become ours."""
+        with self._own_writing():
+            try:
+                with self._db.atomic():
+                    yield
+            except sqlite3.Error as error:
+                raise _store_error(self.path, error) from None
+
+    @contextmanager
+    def _own_writing(self) -> Iterator[None]:
+        """What is written within is no stranger's."""
+        if self._files is None:
+            yield
+            return
+        self._files.writing()
         try:
-            with self._db.atomic():
-                yield
-        except sqlite3.Error as error:
-            raise _store_error(self.path, error) from None
+            yield
+        finally:
+            self._files.written()
 
     def _migrate(self) -> None:
         known = {migration.name for migration in MIGRATIONS._migrations}
@@ -269,7 +369,7 @@ class Store:
             case OutboxMessageRow():
                 # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
                 if change.event_id is None or self._is_known(change.event_id):
-                    self._db.table("outbox").insert(_columns(change))
+                    self.last_seq = max(self.last_seq, int(self._db.table("outbox").insert(_columns(change)).last_pk))
             case CoverageMinute():
                 self._add_coverage(change)
             case ReportRow() | ReportWithdrawn():
