@@ -100,8 +100,8 @@ def violation_payload(event: Payload, at: int) -> Payload:
 
     `ts` is when it was confirmed, `began` when the behaviour began.
     """
-    kept = ("began", "event_id", "encounter_id", "seq", "kind", "camera", "track", "state", "score", "votes")
-    kept += ("clock_synced", "details")
+    who = ("event_id", "encounter_id", "seq", "kind", "camera", "track")
+    kept = ("began", *who, "state", "score", "votes", "clock_synced", "details")
     return {"event_type": f"{event['kind']}_{event['state']}", "ts": iso(at), **{key: event[key] for key in kept}}
 
 

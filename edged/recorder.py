@@ -81,7 +81,7 @@ class Recorder:
 
     def record(self, events: Sequence[Event], encounters: Sequence[Encounter]) -> None:
         """Store what one frame caused, in one transaction."""
-        told = [self._encounter(encounter) for encounter in encounters]
+        told: list[Change] = [self._encounter(encounter) for encounter in encounters]
         changes = [change for event in events for change in self._event(event)]
         for encounter in encounters:
             if encounter.closed:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def readable_text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def lasted_ms(event: Row) -> int | None:
+def lasted_ms(event: Mapping[str, Any]) -> int | None:
     """How long what an event tells of lasted: from when it began, not from when it was confirmed; None while it goes on."""
     if event["ended_at"] is None:
         return None

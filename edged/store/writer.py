@@ -171,8 +171,8 @@ class Store:
         self.set_meta({OPENED: self._token})
 
     def _outbox_sequence(self) -> int:
-        rows = self._query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
-        return int(rows[0]["seq"]) if rows else 0
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return int(row[0]) if row else 0
 
     def _is_ours(self) -> bool:
         """Whether the file is sound, and the one that was opened, as somebody sees it who opens it now."""
@@ -189,6 +189,8 @@ class Store:
         with self._transaction():
             for change in changes:
                 self._apply(change)
+            seq = self._outbox_sequence()
+        self.last_seq = seq
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Record facts about this device and run."""
@@ -238,7 +240,7 @@ class Store:
                 )
             self._shift_minutes(values | {"b": since // MINUTE_MS * MINUTE_MS})
 
-    def _shift_minutes(self, values: Mapping[str, int]) -> None:
+    def _shift_minutes(self, values: dict[str, int]) -> None:
         """Move coverage to the nearest minutes, adding it up where some is there."""
         moved = "clock_ok = 0 AND minute BETWEEN :b AND :e"
         rows = list(self._db.query(f"SELECT * FROM coverage WHERE {moved}", values))  # noqa: S608
@@ -320,7 +322,7 @@ class Store:
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from None
 
-    def _query(self, sql: str, values: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+    def _query(self, sql: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         with self._transaction():
             return list(self._db.query(sql, values))
 
@@ -369,7 +371,7 @@ class Store:
             case OutboxMessageRow():
                 # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
                 if change.event_id is None or self._is_known(change.event_id):
-                    self.last_seq = max(self.last_seq, int(self._db.table("outbox").insert(_columns(change)).last_pk))
+                    self._db.table("outbox").insert(_columns(change))
             case CoverageMinute():
                 self._add_coverage(change)
             case ReportRow() | ReportWithdrawn():
