@@ -1,12 +1,12 @@
 """`edged db`: back the database up, check it, delete what is old."""
 
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
 from edged.cli.options import config_option, read_config
+from edged.clock import SystemClock, WatchedClock
 from edged.config import config_path
 from edged.daemon.status import ask, socket_path
 from edged.errors import Failed, Unavailable
@@ -14,6 +14,7 @@ from edged.files import is_stdout, scratch
 from edged.store import Store
 from edged.store.ours import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound
+from edged.store.upkeep import known_reckoning
 
 
 @click.group()
@@ -55,7 +56,8 @@ def check(config_file: Path | None) -> None:
 @db.command()
 @config_option
 @click.option("--days", type=click.IntRange(min=1), help="Keep this many days; store.retention_days when left out.")
-def prune(config_file: Path | None, days: int | None) -> None:
+@click.option("--believe-clock", is_flag=True, help="Delete also when nobody vouches for this machine's clock.")
+def prune(config_file: Path | None, days: int | None, believe_clock: bool) -> None:
     """Delete events and encounters older than the retention. The daemon does this daily by itself."""
     config = read_config(config_file)
     path = config.store.path
@@ -63,7 +65,14 @@ def prune(config_file: Path | None, days: int | None) -> None:
     _refuse_while_running(path)
     keep_ms = (days or config.store.retention_days) * 86_400_000
     with Store(path) as store:
-        gone = store.prune(time.time_ns() // 1_000_000 - keep_ms)
+        clock = WatchedClock(SystemClock(config.device.trust_clock), known_reckoning(store))
+        if not (clock.trusted() or believe_clock):
+            why = (
+                clock.doubt()
+                or "the clock is not known to be set; wait for systemd-timesyncd, or set device.trust_clock"
+            )
+            raise Failed(f"nothing deleted: {why}; --believe-clock deletes by it all the same")
+        gone = store.prune(clock.utc_ms() - keep_ms)
     click.echo(f"{path}: {gone} rows deleted")
 
 

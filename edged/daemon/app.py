@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edged import __version__, messages
 from edged.assembly import model_names, wanted
+from edged.clock import WatchedClock
 from edged.config import Config, config_sha256, exposures, load_config
 from edged.daemon.announced import Announced
 from edged.daemon.commands import Commands
@@ -26,7 +28,8 @@ from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
 from edged.store import Store, StoreReader
-from edged.store.upkeep import Upkeep
+from edged.store.files import Loss
+from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
@@ -58,13 +61,17 @@ class App:
         if not config.camera:
             raise ConfigError(f"{path}: no camera is configured; add a table like [camera.door] with a source")
         check_mqtt(config.mqtt)
-        self._path, self._config, self._clock, self._until_played = path, config, clock, until_played
+        self._path, self._config, self._until_played = path, config, until_played
         self._notifier = Notifier()
         self._device = device_id(config.device.id)
         self._inference = load_inference(config)
         store = Store(config.store.path)
-        upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
-        self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
+        self._clock = clock = WatchedClock(clock, known_reckoning(store))
+        kept = config.store
+        upkeep = Upkeep(clock, kept.retention_days, kept.backups, kept.outbox_limit, self._tell)
+        self._store = StoreWorker(
+            store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again, lost=self._tell_lost
+        )
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
@@ -184,6 +191,8 @@ class App:
         """The daemon's state now."""
         errors = self._health.errors(self._watching, broker_problem, self._reload_problem)
         errors += self._cooling.problems() + self._inference.backends.problems()
+        if doubt := self._clock.doubt():
+            errors.append(doubt)
         try:
             outbox: int | None = self._reader.outbox_depth()
         except EdgedError:
@@ -308,7 +317,14 @@ class App:
             "backup": lost.backup and str(lost.backup),
             "gap_from": lost.gap_from,
         }
-        self._new_recorder().system_event("recovered", details)  # its own: the store's thread comes here too
+        self._tell("recovered", details)
+
+    def _tell_lost(self, loss: Loss, gap_from: int | None) -> None:
+        """Record that the database's files were lost under the running daemon."""
+        self._tell("recovered", {"reason": str(loss), "gap_from": gap_from})
+
+    def _tell(self, state: str, details: Mapping[str, object]) -> None:
+        self._new_recorder().system_event(state, details)  # its own: the store's thread comes here too
 
     def _committed(self) -> None:
         if self._telling.publisher:

@@ -16,7 +16,7 @@ from edged.signals.nods import NodFinder, NodSettings
 from edged.signals.timeline import SlidingSum, Timeline
 from edged.signals.usual import UsualValue
 from edged.signals.yawns import YawnFinder, YawnSettings
-from edged.types import Drowsiness, Face, MaskState
+from edged.types import Drowsiness, DrowsinessReason, Face, MaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +318,14 @@ class _Person:
             level=judgement.level,
             reasons=judgement.reasons,
             unavailable=self._unavailable(sight, face, perclos),
+            reasons_s=tuple(round(self._lasting_s(reason), 3) for reason in judgement.reasons),
         )
+
+    def _lasting_s(self, reason: DrowsinessReason) -> float:
+        """How long ago what the reason rests on began."""
+        now_s = self.timeline.now_s
+        sums = {"perclos": self.shut, "yawning": self.yawns, "nodding": self.nods}
+        return sums[reason].age_s(now_s) if reason in sums else self.closures.seconds(now_s)
 
     def _unavailable(self, sight: _Sight, face: Face, perclos: float | None) -> tuple[str, ...]:
         """The cues that could not be read in this frame, and why."""

@@ -77,7 +77,9 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
         partial.unlink(missing_ok=True)
         raise StoreError(f"{target}: the backup could not be written ({error}); free some space") from None
     if keep is not None:
-        for old in sorted(backups(path), key=lambda file: file.stat().st_mtime)[: -keep or None]:
+        # Never the one just made, however old a wrong clock makes it look.
+        older = sorted((file for file in backups(path) if file != target), key=lambda file: file.stat().st_mtime)
+        for old in older[: len(older) - max(keep - 1, 0)]:
             old.unlink(missing_ok=True)
     return target
 
@@ -98,13 +100,47 @@ def copy_while_open(path: Path, target: Path) -> None:
         raise StoreError(f"{path}: cannot be copied ({error}); free some space") from None
 
 
-def is_sound(path: Path) -> bool:
-    """Whether the database file opens and passes SQLite's own check."""
+def rescue(connection: sqlite3.Connection, path: Path) -> Path:
+    """Copy what a connection sees whose files have lost their names to a file beside `path`. Raise StoreError on failure."""
+    partial = path.with_name(path.name + ".rescued")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        with closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+            _stand_alone(copy)
+        _sync(partial)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{partial}: what the lost database held could not be saved ({error})") from None
+    return partial
+
+
+def put_back(rescued: Path, path: Path, *, keep_present: bool) -> bool:
+    """Give what was rescued its place again; with `keep_present` only if no sound database has taken it.
+
+    Return whether it has its place; otherwise it lies in quarantine. Raise OSError when files cannot be moved.
+    """
+    for suffix in ("-wal", "-shm"):  # no longer anybody's, and not this file's
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    if keep_present and is_sound(path):
+        folder = path.parent / "quarantine"
+        folder.mkdir(exist_ok=True)
+        rescued.replace(folder / f"{path.name}.{time.time_ns() // 1_000_000}")
+        return False
+    rescued.replace(path)
+    _sync(path.parent)
+    return True
+
+
+def is_sound(path: Path, quick: bool = False) -> bool:
+    """Whether the database file opens and passes SQLite's own check, or its quick one, which leaves the indexes out."""
     if not path.is_file():  # a FIFO would be waited for
         return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return str(connection.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"
+            check = "quick_check" if quick else "integrity_check"
+            return str(connection.execute(f"PRAGMA {check}").fetchone()[0]) == "ok"
     except sqlite3.Error:
         return False
 
