@@ -114,7 +114,8 @@ def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
 
 def _frame_width(drawn: Image, face: Portrait) -> int:
     """In pixels: more on large pictures, less on small faces."""
-    return max(1, min(round(min(drawn.shape[:2]) / 300), round(face.box.side / 12)))
+    wanted: int = min(round(min(drawn.shape[:2]) / 300), round(face.box.side / 12))
+    return max(1, wanted)
 
 
 def _mark_points(drawn: Image, face: Portrait) -> None:

@@ -43,8 +43,7 @@ class Places:
         self, spots: Sequence[tuple[float, float]], width: int, height: int, avoided: Sequence[Box]
     ) -> Spot | None:
         for wanted in spots:
-            spot = Box(*wanted, wanted[0] + width, wanted[1] + height)
-            spot = _moved_in(spot, self._picture)
+            spot = _moved_in(Box(*wanted, wanted[0] + width, wanted[1] + height), self._picture)
             if spot is not None and not any(_overlap(spot, other) for other in (*self.taken, *avoided)):
                 self.taken.append(spot)
                 return int(spot.x1), int(spot.y1)
