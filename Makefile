@@ -12,7 +12,7 @@ SECONDS_EACH ?= 20
 SEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak measure-capture lock clean setup-train train-mask train-detector train-seed-classifiers train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock clean setup-train train-mask train-detector train-seed-classifiers train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,11 +83,19 @@ train-seed-classifiers: ## Train the seed's ResNet-50, Xception and MobileNet on
 	done
 	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,resnet50 xception mobilenet,--run $(RUNS)/seed-$(name))
 
+sbom: setup ## Write the bill of materials (CycloneDX) to build/edged.cdx.json
+	@$(BIN)/python requirements/sbom.py build/edged.cdx.json
+
+audit: sbom ## Hold the bill of materials against LIST, osv.dev's advisories as a zip, a folder or a file; asks no network
+	@$(BIN)/python requirements/audit.py build/edged.cdx.json $(LIST)
+
+# Each kind of installation with all it needs, in versions and files that the tests ran with.
+LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 lock: ## Write the locked requirements anew
-	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		--extra dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
-	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		pyproject.toml --output-file requirements/run.txt
+	$(LOCK) --extra dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) --constraint requirements/dev.txt requirements/build.in --output-file requirements/build.txt
+	$(LOCK) --constraint requirements/dev.txt --extra jetson pyproject.toml --output-file requirements/jetson.txt
 
 clean: ## Remove what setup and the tests made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis engines/mtcnn-*.onnx

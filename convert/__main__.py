@@ -4,7 +4,19 @@ import sys
 
 import click
 
-from convert.commands import classifiers, detectors, engines, eyes, faces, golden, landmarks, mask, pose
+from convert.commands import (
+    classifiers,
+    detectors,
+    engines,
+    evaluate,
+    eyes,
+    faces,
+    golden,
+    landmarks,
+    mask,
+    passages,
+    pose,
+)
 from edged.errors import EdgedError, Unavailable
 
 COMMANDS = (
@@ -38,6 +50,8 @@ COMMANDS = (
     engines.plan,
     engines.check,
     golden.golden,
+    evaluate.evaluate,
+    passages.passages,
 )
 """A new command is a line here."""
 

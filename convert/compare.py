@@ -1,9 +1,8 @@
 """Measures detectors side by side in one run: those of edged, and others' that lie beside the data."""
 
-import functools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from convert.contestants import LOWEST_SCORE, SERVED_SCORE, Choice, Contestant, contestants
 from convert.data.coco import LabelledPicture, read_coco, read_picture
 from convert.data.split import is_held_out
 from convert.detector.evaluate import SIZE_BANDS, DetectionFigures, score
-from convert.peers import UltraLight, YuNet
-from edged.detect import MODELS, Wanted, make_detector
-from edged.errors import UsageError
-from edged.inference import Manifest, OnnxEngine, default_engines_dir, load_manifest, open_engine
-from edged.ports import Detector
 from edged.types import Detection, Image
-
-LOWEST_SCORE = 0.02
-"""Accuracy counts finds down to this, as usual for AP (MTCNN gives none below 0.3)."""
-SERVED_SCORE = 0.25
-"""Time is taken at this: what edged asks of a detector in service."""
-YUNET = {"YuNet-n": "yunet_n_dynamic.onnx", "YuNet-s": "yunet_s_dynamic.onnx"}
-ENLARGEMENTS = (1.0, 2.0)
-ULTRA_LIGHT = {"Ultra-Light RFB 640": "ulfg_rfb_640.onnx"}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Who takes part (names that begin like one of `only`; all, when it is empty), and how."""
-
-    only: tuple[str, ...] = ()
-    smallest_face: float = 15.0
-    threads: int = 1
-
-    def takes(self, name: str) -> bool:
-        """Whether the detector called `name` takes part."""
-        return not self.only or name.lower().startswith(tuple(start.lower() for start in self.only))
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One row of the table: what is scored, what is timed, and the size of its files."""
-
-    name: str
-    scored: Detector
-    served: Detector
-    file_bytes: int
 
 
 @dataclass(frozen=True)
@@ -92,47 +56,6 @@ def pictures_of(data: Path, everything: bool, most: int | None) -> list[Labelled
     return [picture for picture in pictures if everything or is_held_out(picture.path.name)][:most]
 
 
-def contestants(data: Path, choice: Choice, manifest: Manifest | None = None) -> list[Contestant]:
-    """Every chosen detector whose files are there, edged's first.
-
-    Raise UsageError when there is none, and ModelError when one of edged's models is not the file that was checked.
-    """
-    found = list(_own(manifest or load_manifest(default_engines_dir()), choice))
-    found += (peer for peer in _peers(data / "peers", choice.threads) if choice.takes(peer.name))
-    if not found:
-        raise UsageError(f"no detector's name begins with {' or '.join(choice.only)}, or its model is not there")
-    return found
-
-
-def _own(manifest: Manifest, choice: Choice) -> Iterator[Contestant]:
-    """The detectors that edged knows by name and whose models are built."""
-    open_model = functools.cache(lambda model: open_engine(manifest, model, choice.threads))
-    for name, models in MODELS.items():
-        files = [manifest.directory / manifest.entry(model).file for model in models if model in manifest.entries]
-        if not choice.takes(name) or len(files) < len(models) or not all(file.is_file() for file in files):
-            continue
-        low, served = (
-            make_detector(name, open_model, Wanted(choice.smallest_face, least))
-            for least in (LOWEST_SCORE, SERVED_SCORE)
-        )
-        yield Contestant(name, low, served, sum(file.stat().st_size for file in files))
-
-
-def _peers(folder: Path, threads: int) -> Iterator[Contestant]:
-    """YuNet at two working sizes, and Ultra-Light, where their files are there."""
-    for name, file in (YUNET | ULTRA_LIGHT).items():
-        if not (folder / file).is_file():
-            continue
-        model = (folder / file).read_bytes()
-        engine = OnnxEngine(name, model, threads)
-        if name in ULTRA_LIGHT:
-            yield Contestant(name, UltraLight(engine, LOWEST_SCORE), UltraLight(engine, SERVED_SCORE), len(model))
-            continue
-        for enlarge in ENLARGEMENTS:
-            low, served = (YuNet(engine, enlarge, least) for least in (LOWEST_SCORE, SERVED_SCORE))
-            yield Contestant(f"{name}, {enlarge:g}x", low, served, len(model))
-
-
 def compare(detectors: Sequence[Contestant], pictures: Sequence[LabelledPicture]) -> list[Result]:
     """Run every detector on each picture before going on to the next: what else the machine does hits all alike."""
     finds = [Replay() for _ in detectors]
@@ -170,3 +93,17 @@ def _table(ranked: Sequence[Result]) -> str:
         size = result.file_bytes / 1000
         lines.append(f"{result.name:<20} {result.figures.ap:>7.4f} {recall} {result.milliseconds:>7.2f} {size:>6.0f}")
     return "\n".join(lines)
+
+
+__all__ = [
+    "LOWEST_SCORE",
+    "SERVED_SCORE",
+    "Choice",
+    "Contestant",
+    "Replay",
+    "Result",
+    "compare",
+    "contestants",
+    "pictures_of",
+    "report",
+]

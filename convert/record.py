@@ -11,6 +11,7 @@ from edged.errors import UsageError
 
 FIGURES = ("<!-- figures: written by the export command -->", "<!-- end of figures -->")
 HALF_PRECISION = ("<!-- half precision: written by fp16-figures -->", "<!-- end of half precision -->")
+EVALUATION = ("<!-- evaluation: written by evaluate -->", "<!-- end of evaluation -->")
 """Marks in a card: what stands between them is written by a command."""
 
 

@@ -1,5 +1,12 @@
 """edged: a camera appliance that sees masks, attention and drowsiness."""
 
+import os
 from importlib.metadata import version
+
+# Whatever of ours runs imports this package before anything else, and what it starts inherits the variable. Without it
+# ONNX Runtime 1.29 and later report their use to their maker every few seconds, and keep a device id below ~/.cache.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# OpenCV reads this when it is first imported, and every module of this package is imported after this one.
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = "100000000"
 
 __version__ = version("edged")

@@ -38,6 +38,7 @@ from edged.ports import Detector, Engine, EyeReader, LandmarkReader, MaskJudge, 
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor, AttentionSettings
 from edged.signals.direction import Direction
+from edged.signals.driver import DriverFinder
 from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
 from edged.signals.eyes import EyeSettings
 from edged.signals.levels import LevelSettings
@@ -55,6 +56,9 @@ EVERYTHING = Wants(mask=True, attention=True, drowsiness=True)
 
 WEAKER_BY = 0.05
 """A find that is weaker than a new face must be by this much still pairs freely with faces already known."""
+
+EVEN_BELOW = 0.025
+"""Finds that are weaker by this much than a new face must be are as often a face as they are none."""
 
 SETTLED_INTERVAL_S = 0.5
 """How often a face whose verdict stands is looked at again."""
@@ -149,11 +153,10 @@ def build_pipeline(
     faces, settled verdicts, pictures of faces.
     """
     events = config.events
-    sure = SURE_SCORES[config.models.detector]
     return Pipeline(
         camera=camera,
         detector=_detector(settings, config.models, models),
-        tracker=Tracker(TrackerSettings(new_score=sure, high_score=sure - WEAKER_BY, lost_seconds=events.lost_seconds)),
+        tracker=Tracker(_tracker_settings(SURE_SCORES[config.models.detector], config)),
         analyser=Analyser(
             models.judge,
             _analyser_settings(settings, every_frame),
@@ -165,6 +168,16 @@ def build_pipeline(
         encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
         scene=None if every_frame else EmptyScene(),
+    )
+
+
+def _tracker_settings(sure: float, config: Config) -> TrackerSettings:
+    """`sure`: the score from which on the detector's finds may be new faces."""
+    return TrackerSettings(
+        new_score=sure,
+        high_score=sure - WEAKER_BY,
+        even_score=sure - EVEN_BELOW,
+        lost_seconds=config.events.lost_seconds,
     )
 
 
@@ -198,6 +211,7 @@ def _smoother(settings: CameraConfig) -> Smoother:
         MaskVoter(votes),
         AttentionMonitor(_attention_settings(settings.attention)) if wants.attention else None,
         DrowsinessMonitor(_drowsiness_settings(settings.drowsiness)) if wants.drowsiness else None,
+        DriverFinder() if wants.one_person else None,
     )
 
 

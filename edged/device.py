@@ -1,6 +1,7 @@
 """Who this box is: its identity in topics, and what it runs on."""
 
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -25,3 +26,8 @@ def device_model(model: Path = MODEL) -> str:
         return model.read_text().strip("\0 \n") or platform.machine()
     except (OSError, UnicodeDecodeError):
         return platform.machine()
+
+
+def usable_processors() -> int:
+    """How many processors this process may use: a CPU set (systemd's AllowedCPUs=, taskset) may leave fewer than there are."""
+    return len(os.sched_getaffinity(0))

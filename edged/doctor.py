@@ -1,6 +1,5 @@
 """Examines everything the daemon needs, one line each: what is there, what is wrong, what to do about it."""
 
-import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -13,17 +12,19 @@ from edged.assembly import model_names, wanted
 from edged.backends.inventory import EngineState, engine_states
 from edged.capture.examine import look_at
 from edged.clock import SystemClock
-from edged.config import CameraConfig, Config, ModelsConfig
-from edged.config.source import redact
-from edged.daemon.systemd import Notifier
-from edged.device import device_id, device_model
-from edged.errors import EdgedError, SourceLost, StoreError
+from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, exposures
+from edged.config.source import parse_source, redact
+from edged.daemon.status import ask as ask_daemon
+from edged.daemon.status import socket_path
+from edged.device import device_id, device_model, usable_processors
+from edged.errors import EdgedError, SourceLost, StoreError, Unavailable
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
 from edged.inference.tensorrt.binding import jetson_release
 from edged.processes.asking import ask
 from edged.processes.child import die_with_us
-from edged.publish import probe_broker
+from edged.publish import probe_broker, read_password
+from edged.publish.problems import NOT_LET_IN
 from edged.selftest import describe_gpu
 from edged.store.condition import Place
 
@@ -34,6 +35,9 @@ PLACE_S = 10.0
 SOUNDNESS_S = 120.0
 """SQLite reads the whole database, from a slow card in the worst case."""
 SAFE_SQLITE = (3, 51, 3)
+
+FOR_ONE_PROGRAM = ("v4l2", "csi", "picamera", "gst")
+"""Cameras that give their pictures to one program at a time."""
 
 Verdict = Literal["ok", "warning", "problem"]
 
@@ -47,19 +51,34 @@ class Finding:
     line: str
 
 
-def examine(config: Config) -> Iterator[Finding]:
-    """Look at the whole machine; findings come as they are made."""
-    yield Finding("board", "ok", f"{device_model()}, {os.cpu_count()} cores, known as {device_id(config.device.id)}")
+def examine(config: Config, path: Path | None = None) -> Iterator[Finding]:
+    """Look at the whole machine; findings come as they are made. `path` is the file that `config` was read from."""
+    yield Finding(
+        "board", "ok", f"{device_model()}, {usable_processors()} cores, known as {device_id(config.device.id)}"
+    )
+    yield from (Finding("files", "warning", line) for line in (exposures(path, config) if path else []))
     store, store_answers = _store(config.store.path)
+    daemon = _daemon(config) if store_answers else None
+    if daemon is not None and not daemon["same"]:
+        line = "it runs with other settings than the file's; `systemctl reload edged` or `systemctl restart edged`"
+        yield Finding("daemon", "warning", line)
     yield from _models(config, store_answers)
     if not config.camera:
         yield Finding("cameras", "problem", "none is configured; add a table like [camera.door] with a source")
     with ThreadPoolExecutor(CAMERAS_AT_ONCE) as pool:
-        yield from pool.map(_camera, config.camera.keys(), config.camera.values())
+        yield from pool.map(lambda name: _camera(name, config.camera[name], daemon), config.camera)
     yield from store
-    yield _broker(config)
+    yield _broker(config, daemon)
     yield _clock(config)
-    yield _systemd()
+
+
+def _daemon(config: Config) -> dict[str, Any] | None:
+    """What the running daemon answers, and as `same` whether its settings are `config`; None when none answers."""
+    try:
+        answer = ask_daemon(socket_path(config.store.path))
+    except Unavailable:
+        return None
+    return {**answer, "same": answer.get("config_sha256") == config_sha256(config)}
 
 
 def _models(config: Config, store_answers: bool = True) -> Iterator[Finding]:
@@ -122,8 +141,13 @@ def _engine(engine: EngineState, models: ModelsConfig) -> tuple[Verdict, str]:
     return "warning", f"the CPU runs it, as its engine is {engine.state}: {engine.why}"
 
 
-def _camera(name: str, config: CameraConfig) -> Finding:
-    """Look at the camera in a process of its own, as the daemon does: a wedged driver cannot wedge the doctor."""
+def _camera(name: str, config: CameraConfig, daemon: dict[str, Any] | None = None) -> Finding:
+    """Look at the camera in a process of its own, as the daemon does: a wedged driver cannot wedge the doctor.
+
+    A camera that serves one program, and has it in the running daemon, is not opened: the daemon is asked.
+    """
+    if daemon and daemon["same"] and parse_source(config.source).scheme in FOR_ONE_PROGRAM:
+        return _camera_of_daemon(name, config, daemon["cameras"][name])
     shown = redact(config.source)
     try:
         look = look_at(config)
@@ -133,6 +157,17 @@ def _camera(name: str, config: CameraConfig) -> Finding:
     advice = look.advice()
     line = "; ".join([f"{shown}: {look.line()}", *advice])
     return Finding(f"camera {name}", "warning" if advice else "ok", line)
+
+
+def _camera_of_daemon(name: str, config: CameraConfig, told: dict[str, Any]) -> Finding:
+    """What the daemon says of a camera that it has open."""
+    line = (
+        f"{redact(config.source)}: the running daemon has it: {told['status']}, {told['frames_seen']} pictures so far"
+    )
+    if told["reason"]:
+        line += f"; {told['reason']}"
+    well: Verdict = "warning" if told["reason"] else "ok"
+    return Finding(f"camera {name}", well if told["status"] == "online" else "problem", line)
 
 
 def _store(path: Path) -> tuple[list[Finding], bool]:
@@ -153,6 +188,8 @@ def _database(path: Path, place: Place) -> Finding:
     if not place.writable:
         line = f"{place.folder}: not writable for this user; run as edged, or `chown edged {place.folder}`"
         return Finding("store", "problem", line)
+    if place.problem:
+        return Finding("store", "problem", place.problem)
     if not place.exists:
         return Finding("store", "ok", f"{path}: will be made by `edged run`")
     if _told_of_store("soundness", path, SOUNDNESS_S)["sound"]:
@@ -183,15 +220,25 @@ def _sqlite() -> list[Finding]:
     return [Finding("sqlite", "ok", line)]
 
 
-def _broker(config: Config) -> Finding:
+def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
     mqtt = config.mqtt
     if mqtt.host is None:
         return Finding("broker", "warning", "none is configured: nothing is published; set mqtt.host")
+    where = f"{mqtt.host}:{mqtt.effective_port}"
     try:
+        hidden = mqtt.username is not None and read_password(mqtt) is None
+        if hidden and daemon and daemon["same"] and daemon["broker"]["connected"]:
+            return Finding("broker", "ok", f"{where} lets the running daemon in")
         problem = probe_broker(mqtt, device_id(config.device.id))
     except EdgedError as error:
-        problem = str(error)
-    return Finding("broker", "problem" if problem else "ok", problem or f"{mqtt.host}:{mqtt.effective_port} lets us in")
+        hidden, problem = False, str(error)
+    if problem and hidden and not daemon and NOT_LET_IN in problem:
+        line = (
+            f"{where} answers, and wants a password. Where that is a systemd credential, which only the service is given, "
+            "start the service and look again; else set mqtt.password_file"
+        )
+        return Finding("broker", "warning", line)
+    return Finding("broker", "problem" if problem else "ok", problem or f"{where} lets us in")
 
 
 def _clock(config: Config) -> Finding:
@@ -204,9 +251,3 @@ def _clock(config: Config) -> Finding:
         "warning",
         "not known to be synchronised; enable systemd-timesyncd, or set device.trust_clock with chrony",
     )
-
-
-def _systemd() -> Finding:
-    if Notifier.available():
-        return Finding("systemd", "ok", "systemd-python is installed")
-    return Finding("systemd", "warning", "systemd-python is missing; as a service edged needs edged[systemd]")

@@ -1,22 +1,25 @@
 """Draws what was found onto copies of pictures: boxes in the colours people know, landmarks, the axes of heads, words."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from edged.types import Box, HeadPose, Image, MaskState, Points
+from edged.labels import Places, Spot
+from edged.types import Box, DrowsinessLevel, HeadPose, Image, MaskState, Points
 
-COLOURS = {
+Colour = tuple[int, int, int]
+"""BGR."""
+
+COLOURS: dict[MaskState, Colour] = {
     MaskState.CORRECT: (60, 170, 40),
     MaskState.INCORRECT: (220, 120, 20),
     MaskState.NONE: (40, 40, 220),
     MaskState.UNCERTAIN: (130, 130, 130),
 }
-"""BGR."""
-
 WORDS = {
     MaskState.CORRECT: "Correctly Masked",
     MaskState.INCORRECT: "Incorrectly Masked",
@@ -24,13 +27,27 @@ WORDS = {
     MaskState.UNCERTAIN: "Uncertain",
 }
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-POINT, SHUT, NOSE, SIDE, DOWN = (255, 255, 120), (200, 60, 255), (0, 220, 255), (120, 120, 255), (120, 230, 120)
-"""Landmarks, shut eyes, and the head's axes: the way the nose points, the way to the image's right, and the way down."""
-BAR = (50, 50, 50)
-"""Behind words that are not about the mask."""
+POINT, OPEN, SHUT = (255, 255, 120), (140, 240, 60), (200, 60, 255)
+"""Landmarks, the outlines of open eyes and of shut ones."""
+NOSE, SIDE, DOWN = (0, 220, 255), (120, 120, 255), (120, 230, 120)
+"""The head's axes: the way the nose points, the way to the image's right, and the way down."""
+BAR, WHITE = (50, 50, 50), (255, 255, 255)
+"""Behind words that are not about the mask, and the words themselves."""
+LEVELS: dict[DrowsinessLevel, Colour] = {
+    "unknown": (150, 130, 90),
+    "alert": (60, 170, 40),
+    "notice": (20, 150, 200),
+    "warning": (20, 105, 235),
+    "alarm": (40, 40, 220),
+}
+"""From "nothing known" and "well" up; they frame faces whose masks nobody asked for."""
+GRAVE: tuple[DrowsinessLevel, ...] = ("warning", "alarm")
 
-LEAST_SIDE_FOR_POINTS, LEAST_SIDE_FOR_AXES = 40, 28
+LEAST_SIDE_FOR_POINTS, LEAST_SIDE_FOR_AXES, LEAST_SIDE_FOR_BADGE = 40, 28, 14
 """Pixels. On smaller faces they would hide the face."""
+
+CROWD = 8
+"""More faces than this carry a badge instead of words, and one line tells what the badges mean."""
 
 BRIDGE, EYES = 27, (slice(36, 42), slice(42, 48))
 """Where the 68 landmarks have the top of the nose, and the eyes' outlines."""
@@ -41,43 +58,77 @@ _FARTHEST = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
-    """What is drawn of one face. `note` stands beside the mask's state, `lines` below the face."""
+    """What is drawn of one face. `note` stands beside the mask's state, `lines` below the face.
+
+    `state` is None where nobody asked for masks: `level` then colours the frame. `eyes_shut` is None where that cannot be
+    told.
+    """
 
     box: Box
-    state: MaskState
+    state: MaskState | None
     note: str = ""
     lines: Sequence[str] = ()
     points: Points | None = None
     pose: HeadPose | None = None
-    eyes_shut: bool = False
+    eyes_shut: bool | None = None
+    level: DrowsinessLevel | None = None
+
+    @property
+    def colour(self) -> Colour:
+        return LEVELS[self.level or "unknown"] if self.state is None else COLOURS[self.state]
+
+    @property
+    def headline(self) -> str:
+        return " ".join(filter(None, ("" if self.state is None else WORDS[self.state], self.note)))
 
 
 def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
-    """A copy of `image` with each face's box, points, axes and, where there is room, its state and more in words."""
+    """A copy of `image` with each face's box, points, axes and, where there is room, its state and more in words.
+
+    No words lie on other words or on another face: where there is no room for them a badge in the state's colour tells it,
+    and so it does on every face of a crowd.
+    """
     drawn = image.copy()
-    thickness = max(1, round(min(image.shape[:2]) / 300))
+    faces = [replace(face, box=_within_reach(face.box)) for face in faces]
     for face in faces:
-        corners = _pixel(face.box.x1, face.box.y1), _pixel(face.box.x2, face.box.y2)
-        cv2.rectangle(drawn, *corners, COLOURS[face.state], thickness)
+        cv2.rectangle(drawn, *_corners(face.box), face.colour, _frame_width(drawn, face))
         if face.box.side >= LEAST_SIDE_FOR_POINTS:
             _mark_points(drawn, face)
         if face.pose is not None and face.box.side >= LEAST_SIDE_FOR_AXES:
             _mark_axes(drawn, face, face.pose)
-    for face in faces:  # words lie over all boxes
-        _write(drawn, face)
+    # Words and badges lie over all boxes; the largest faces choose first.
+    places = Places(drawn.shape[1], drawn.shape[0], [face.box for face in faces])
+    ordered = sorted(faces, key=lambda face: -face.box.side)
+    if len(faces) <= CROWD:
+        for face in ordered:
+            _tell(drawn, places, face)
+        return drawn
+    _write_legend(drawn, places, faces)
+    for face in ordered:
+        _badge_beside(drawn, places, face)
+    for face in ordered:
+        if face.level in GRAVE:
+            _write_lines(drawn, places, face)
     return drawn
 
 
+def _frame_width(drawn: Image, face: Portrait) -> int:
+    """In pixels: more on large pictures, less on small faces."""
+    wanted: int = min(round(min(drawn.shape[:2]) / 300), round(face.box.side / 12))
+    return max(1, wanted)
+
+
 def _mark_points(drawn: Image, face: Portrait) -> None:
-    """Dots that grow with the face, and the outlines of eyes that are shut."""
+    """Dots that grow with the face, and the outlines of the eyes where it is known whether they are open."""
     if face.points is None:
         return
     points = np.clip(np.nan_to_num(face.points), -_FARTHEST, _FARTHEST).round().astype(np.int32)
     radius = _stroke(face, 100, least=0)
     for x, y in points.tolist():
         cv2.circle(drawn, (x, y), radius, POINT, cv2.FILLED)
-    if face.eyes_shut:
-        cv2.polylines(drawn, [points[eye] for eye in EYES], True, SHUT, radius + 1, cv2.LINE_AA)
+    if face.eyes_shut is not None:
+        colour, width = (SHUT, radius + 1) if face.eyes_shut else (OPEN, max(1, radius))
+        cv2.polylines(drawn, [points[eye] for eye in EYES], True, colour, width, cv2.LINE_AA)
 
 
 def _mark_axes(drawn: Image, face: Portrait, pose: HeadPose) -> None:
@@ -105,37 +156,102 @@ def _axes(pose: HeadPose) -> tuple[tuple[float, float], ...]:
     return right, down, nose
 
 
-def _write(drawn: Image, face: Portrait) -> None:
-    """The mask's state on a bar above the box, or below it; further lines below. Small faces get their colour alone."""
-    words = WORDS[face.state] + (f" {face.note}" if face.note else "")
-    (x1, y1), (x2, y2) = _pixel(face.box.x1, face.box.y1), _pixel(face.box.x2, face.box.y2)
-    scale = max(0.35, min(0.9, (x2 - x1) / 220))
-    (_, height), _ = cv2.getTextSize(words, FONT, scale, 1)
-    row = height + 6
-    below = min(y2, drawn.shape[0] - row * (len(face.lines) + (y1 <= row)))
-    if _fits(words, scale, x2 - x1):
-        if y1 > row:
-            _bar(drawn, words, scale, x1, y1, COLOURS[face.state])
-        else:
-            below += row
-            _bar(drawn, words, scale, x1, below, COLOURS[face.state])
-    for line in face.lines:
-        if _fits(line, scale, x2 - x1):
-            below += row
-            _bar(drawn, line, scale, x1, below, BAR)
+def _tell(drawn: Image, places: Places, face: Portrait) -> None:
+    """The mask's state and the note in words, or where they do not fit the badge; further lines below."""
+    if not (face.headline and _write(drawn, places, face, [face.headline], face.colour)):
+        _badge_beside(drawn, places, face)
+    _write_lines(drawn, places, face)
 
 
-def _fits(words: str, scale: float, face_width: int) -> bool:
-    return bool(cv2.getTextSize(words, FONT, scale, 1)[0][0] <= 2.5 * face_width)
+def _write_lines(drawn: Image, places: Places, face: Portrait) -> None:
+    """As many of the face's lines, from the first, as there is room for, in the colour of what is grave."""
+    colour = LEVELS[face.level] if face.level in GRAVE else BAR
+    for count in range(len(face.lines), 0, -1):
+        if _write(drawn, places, face, face.lines[:count], colour, below=True):
+            return
 
 
-def _bar(drawn: Image, words: str, scale: float, x: int, bottom: int, colour: tuple[int, int, int]) -> None:
-    """Words in white on a bar that ends at row `bottom`, moved sideways and up into the picture."""
-    (width, height), _ = cv2.getTextSize(words, FONT, scale, 1)
-    left = min(max(0, x), max(0, drawn.shape[1] - width - 6))
-    bottom = min(bottom, drawn.shape[0])
-    cv2.rectangle(drawn, (left, bottom - height - 6), (left + width + 6, bottom), colour, cv2.FILLED)
-    cv2.putText(drawn, words, (left + 3, bottom - 4), FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
+def _write(
+    drawn: Image, places: Places, face: Portrait, lines: Sequence[str], colour: Colour, *, below: bool = False
+) -> bool:
+    """Write `lines` one under the other on bars beside the face; False where there is no room for all of them."""
+    scale = max(0.38, min(0.9, face.box.width / 220))
+    sizes = [cv2.getTextSize(line, FONT, scale, 1)[0] for line in lines]
+    width, row = max(size[0] for size in sizes) + 6, sizes[0][1] + 8
+    if (
+        width > 2.5 * face.box.width + 6
+        or (spot := places.beside(face.box, width, row * len(lines), below=below)) is None
+    ):
+        return False
+    left, top = spot
+    for number, (line, size) in enumerate(zip(lines, sizes, strict=True)):
+        bottom = top + row * (number + 1)
+        cv2.rectangle(drawn, (left, bottom - row), (left + size[0] + 5, bottom - 1), colour, cv2.FILLED)
+        cv2.putText(drawn, line, (left + 3, bottom - 5), FONT, scale, WHITE, 1, cv2.LINE_AA)
+    return True
+
+
+def _badge_beside(drawn: Image, places: Places, face: Portrait) -> None:
+    """The badge of the face's state, where nobody else's face is if there is such a place.
+
+    Tiny faces and verdicts that are none have their frame's colour alone.
+    """
+    if face.state in (None, MaskState.UNCERTAIN) or face.box.side < LEAST_SIDE_FOR_BADGE:
+        return
+    side = int(min(max(face.box.side / 3, 11), 26))
+    for over_faces in (False, True):
+        if (spot := places.beside(face.box, side, side, over_faces=over_faces)) is not None:
+            _badge(drawn, spot, side, face.state)
+            return
+
+
+def _badge(drawn: Image, spot: Spot, side: int, state: MaskState) -> None:
+    """A disc in the state's colour with a sign of its own: a tick, an exclamation mark, a cross, a question mark."""
+    radius = side / 2
+    x, y = spot[0] + radius, spot[1] + radius
+    cv2.circle(drawn, _pixel(x, y), int(radius), COLOURS[state], cv2.FILLED, cv2.LINE_AA)
+    for stroke in _SIGNS[state]:
+        points = np.array([(x + dx * radius, y + dy * radius) for dx, dy in stroke])
+        cv2.polylines(drawn, [points.round().astype(np.int32)], False, WHITE, max(1, side // 9), cv2.LINE_AA)
+
+
+_Stroke = tuple[tuple[float, float], ...]
+_DOT: _Stroke = ((0.0, 0.5), (0.0, 0.55))
+_SIGNS: dict[MaskState, tuple[_Stroke, ...]] = {
+    MaskState.CORRECT: (((-0.5, 0.05), (-0.12, 0.42), (0.5, -0.38)),),
+    MaskState.INCORRECT: (((0.0, -0.6), (0.0, 0.15)), _DOT),
+    MaskState.NONE: (((-0.4, -0.4), (0.4, 0.4)), ((0.4, -0.4), (-0.4, 0.4))),
+    MaskState.UNCERTAIN: (((-0.32, -0.3), (0.0, -0.58), (0.32, -0.3), (0.0, 0.0), (0.0, 0.15)), _DOT),
+}
+"""From the middle of the badge, its radius being 1."""
+
+
+def _write_legend(drawn: Image, places: Places, faces: Sequence[Portrait]) -> None:
+    """What the badges of a crowd mean, and how many faces carry each, in a corner without faces if there is one."""
+    counts = Counter(face.state for face in faces if face.state is not None)
+    scale = max(0.4, min(0.9, min(drawn.shape[:2]) / 1000))
+    entries = [(state, f"{counts[state]} {WORDS[state]}") for state in MaskState if counts[state]]
+    if not entries:
+        return
+    sizes = [cv2.getTextSize(words, FONT, scale, 1)[0] for _, words in entries]
+    row = sizes[0][1] + 10
+    width = max(size[0] for size in sizes) + row + 6
+    if (spot := places.corner(width, row * len(entries))) is None:
+        return
+    left, top = spot
+    cv2.rectangle(drawn, (left, top), (left + width - 1, top + row * len(entries) - 1), BAR, cv2.FILLED)
+    for number, (state, words) in enumerate(entries):
+        _badge(drawn, (left + 3, top + row * number + 2), row - 4, state)
+        cv2.putText(drawn, words, (left + row + 2, top + row * (number + 1) - 6), FONT, scale, WHITE, 1, cv2.LINE_AA)
+
+
+def _corners(box: Box) -> tuple[tuple[int, int], tuple[int, int]]:
+    return _pixel(box.x1, box.y1), _pixel(box.x2, box.y2)
+
+
+def _within_reach(box: Box) -> Box:
+    (x1, y1), (x2, y2) = _corners(box)
+    return Box(x1, y1, x2, y2)
 
 
 def _pixel(x: float, y: float) -> tuple[int, int]:

@@ -5,8 +5,9 @@ EdgedError            one line for a person: what is wrong and what would be rig
 ├── ConfigError       a person must edit the config             exit 78, not restarted
 ├── Unavailable       something needed is not there (now)       exit 69, worth a retry
 │   ├── SourceLost    a camera or file gave no (more) picture   reopen with back-off
-│   ├── ModelError    a model is missing, altered or unusable   run `make setup` / `edged engines build`
+│   ├── ModelError    a model is missing, altered or unusable   reinstall edged / `edged engines build`
 │   └── StoreError    the database cannot be opened or written  keep running, retry
+│       └── NotOurs   store.path leads to something else        exit 78, not restarted
 └── Failed            the thing asked for was tried and failed  exit 1
 """
 
@@ -45,6 +46,12 @@ class ModelError(Unavailable):
 
 class StoreError(Unavailable):
     """The database cannot be opened, read or written."""
+
+
+class NotOurs(StoreError):
+    """What `store.path` names is no database of edged's, and is left alone; a person must name another file."""
+
+    exit_code = 78
 
 
 class ConfigError(EdgedError):

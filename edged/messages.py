@@ -64,8 +64,20 @@ def event_payload(
     end_reason: str | None,
     clock_ok: bool,
     details: Mapping[str, object],
+    began: int | None = None,
+    encounter_id: str | None = None,
 ) -> Payload:
-    """One step in an event's life; (event_id, seq) identifies the message."""
+    """One step in an event's life; (event_id, seq) identifies the message.
+
+    `began` is when the behaviour began, as far as it is known, `start` when it was confirmed, and `lasted_s` counts from
+    the former.
+
+    `violation`: the event has alerted people, with this step or an earlier one, that is, a message of it went to
+    `camera/<id>/violation`; once true it stays true to the end, also to an end that a crash left open. It is false of
+    events about the device, and of those that were only recorded: `details.held_back` then says why ("cooldown", "too
+    many", …).
+    """
+    first = start if began is None else began
     return {
         "type": phase,
         "event_id": event_id,
@@ -77,17 +89,24 @@ def event_payload(
         "score": score,
         "votes": votes,
         "violation": violation,
+        "began": iso(first),
         "start": iso(start),
         "end": iso(end),
+        "lasted_s": None if end is None else max(0, end - first) / 1000,
         "end_reason": end_reason,
+        "encounter_id": encounter_id,
         "clock_synced": clock_ok,
         "details": details,
     }
 
 
 def violation_payload(event: Payload, at: int) -> Payload:
-    """The alert that goes with an event's step, in the form Home Assistant's `event` entity wants."""
-    kept = ("event_id", "seq", "kind", "camera", "track", "state", "score", "votes", "clock_synced", "details")
+    """The alert that goes with an event's step, in the form Home Assistant's `event` entity wants.
+
+    `ts` is when it was confirmed, `began` when the behaviour began.
+    """
+    who = ("event_id", "encounter_id", "seq", "kind", "camera", "track")
+    kept = ("began", *who, "state", "score", "votes", "clock_synced", "details")
     return {"event_type": f"{event['kind']}_{event['state']}", "ts": iso(at), **{key: event[key] for key in kept}}
 
 

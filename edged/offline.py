@@ -1,19 +1,22 @@
 """Analyses pictures and recordings offline: one record per picture or frame, in the form the `eval` scripts read."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 
 from edged.analyse.analyser import Reading, is_masked, read_faces
 from edged.assembly import EVERYTHING, Models, build_pipeline
-from edged.capture.sources import VideoFile, read_picture
-from edged.config import CameraConfig, Config
+from edged.capture.sources import read_picture
+from edged.capture.video import VideoFile
+from edged.config import CameraConfig, Config, Wants
 from edged.config.source import parse_source
+from edged.detect import SURE_SCORES
 from edged.draw import Portrait, annotate
 from edged.pipeline import Outcome
 from edged.signals.drowsiness import LOOKING_DOWN
@@ -22,6 +25,7 @@ from edged.types import (
     Box,
     Detection,
     Drowsiness,
+    DrowsinessLevel,
     EyeLook,
     Face,
     Frame,
@@ -32,9 +36,6 @@ from edged.types import (
     MaskState,
     Points,
 )
-
-LEAST_SCORE_SHOWN = 0.55
-"""Weaker finds are wrong more often than not."""
 
 LEAST_SCORE_READ = 0.3
 """Landmarks, pose and eyes of weaker finds would be inventions: they stay null."""
@@ -75,8 +76,23 @@ class Found:
     landmarks: Points | None = None
     pose: HeadPose | None = None
     eyes: Eyes | None = None
-    words: tuple[str, ...] = ()
-    """What is known of attention and drowsiness, for people."""
+    attention: Attention | None = None
+    drowsiness: Drowsiness | None = None
+    """What is told of a face that is followed."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is known of attention and drowsiness, for people."""
+        return self.told(EVERYTHING)
+
+    def told(self, asked: Wants) -> tuple[str, ...]:
+        """A line for each thing `asked` that is known."""
+        lines = (
+            _attention_words(self.attention) if asked.attention else "",
+            _eye_words(self.eyes, self.drowsiness) if asked.drowsiness else "",
+            _level_words(self.drowsiness) if asked.drowsiness else "",
+        )
+        return tuple(filter(None, lines))
 
     def record(self) -> dict[str, Any]:
         """The face as one line of JSON has it."""
@@ -96,11 +112,18 @@ class Found:
             "eyes": self.eyes and {"openness": round(self.eyes.openness, 4), "closed": self.eyes.closed},
         }
 
-    def portrait(self) -> Portrait:
-        """The face as it is drawn."""
-        shut = self.eyes is not None and self.eyes.closed
-        note = "" if self.track is None else f"#{self.track}"
-        return Portrait(self.box, self.state, note, self.words, self.landmarks, self.pose, shut)
+    def portrait(self, asked: Wants) -> Portrait:
+        """The face as it is drawn for somebody who asked for this."""
+        return Portrait(
+            self.box,
+            self.state if asked.mask else None,
+            note="" if self.track is None else f"#{self.track}",
+            lines=self.told(asked),
+            points=self.landmarks if asked.landmarks else None,
+            pose=self.pose if asked.landmarks else None,
+            eyes_shut=self.eyes.closed if asked.drowsiness and self.eyes is not None else None,
+            level=_gravest(self.attention if asked.attention else None, self.drowsiness if asked.drowsiness else None),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +135,8 @@ class Analysed:
     time_s: float
     image: Image
     faces: list[Found]
+    sure_score: float = 0.0
+    """From here on a find that nobody follows is a face."""
 
     def record(self) -> dict[str, Any]:
         """The line of JSON."""
@@ -126,12 +151,12 @@ class Analysed:
         }
 
     def shown(self) -> list[Found]:
-        """The faces that people are told of: finds weaker than these are in the JSON only."""
-        return [face for face in self.faces if face.score >= LEAST_SCORE_SHOWN]
+        """The faces that the daemon would tell of: weaker finds are in the JSON only."""
+        return [face for face in self.faces if face.track is not None or face.score >= self.sure_score]
 
-    def annotated(self) -> Image:
-        """A copy of the picture with the faces drawn on it."""
-        return annotate(self.image, [face.portrait() for face in self.shown()])
+    def annotated(self, asked: Wants = EVERYTHING) -> Image:
+        """A copy of the picture with what was `asked` of the faces drawn on it."""
+        return annotate(self.image, [face.portrait(asked) for face in self.shown()])
 
 
 def analyse_picture(
@@ -154,7 +179,8 @@ def analyse_picture(
     worth = sum(detection.score >= LEAST_SCORE_READ for detection in detections)
     readings = _readings(models, padded, detections[:worth], scores[:worth], lens)
     rows = zip(detections, scores, [*readings, *([None] * (len(detections) - worth))], strict=True)
-    return Analysed(path, 0, 0.0, image, [_found(*row, config, border) for row in rows])
+    faces = [_found(*row, config, border) for row in rows]
+    return Analysed(path, 0, 0.0, image, faces, SURE_SCORES[config.models.detector])
 
 
 def _lens(image: Image, border: int, field_of_view: float | None) -> Lens:
@@ -198,29 +224,45 @@ def _found(detection: Detection, scores: MaskScores, reading: Reading | None, co
         landmarks=None if reading is None else _shifted(reading.landmarks.points, border),
         pose=None if reading is None else reading.pose,
         eyes=eyes,
-        words=("eyes closed",) if eyes is not None and eyes.closed else (),
     )
 
 
 class Recording:
     """A video file being analysed, every frame of it."""
 
-    def __init__(self, path: Path, config: Config, models: Models, field_of_view: float | None = None) -> None:
-        """Open `path`; `field_of_view` as in `analyse_picture`. Raise SourceLost when it is not a video."""
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        models: Models,
+        field_of_view: float | None = None,
+        fps: float | None = None,
+    ) -> None:
+        """Open `path`; `field_of_view` as in `analyse_picture`. `fps` goes before the file's own time stamps.
+
+        Raise SourceLost when it is not a video.
+        """
         self.path = path
         uri = path.absolute().as_uri()
-        self._video = VideoFile(parse_source(uri))
+        self._video = VideoFile(parse_source(uri), fps)
         self.fps = self._video.fps
         self.frame_count = self._video.frame_count
+        self.assumption = self._video.assumption
         settings = _settings(uri, config, models, field_of_view or FIELD_OF_VIEW)
         self._pipeline = build_pipeline("offline", settings, config, models, every_frame=True)
 
+    @property
+    def flaw(self) -> str | None:
+        """What was wrong with the file, for people, once all that can be read was: cut off, damaged."""
+        return self._video.flaw
+
     def frames(self) -> Iterator[Analysed]:
-        """Analyse frame after frame. Raise SourceLost when the file cannot be read to its end."""
+        """Analyse frame after frame, as far as the file can be read. Raise SourceLost when it holds none."""
         scores: dict[int, MaskScores] = {}
         try:
-            while (time_s := self._video.skip()) is not None:
-                index = round(time_s * self.fps)
+            for index in itertools.count():
+                if (time_s := self._video.skip()) is None:
+                    return
                 image = self._video.picture()
                 outcome = self._pipeline.step(Frame("offline", index, time_s, image))
                 scores = {f.track.id: f.mask or scores.get(f.track.id, _UNKNOWN) for f in outcome.faces}
@@ -277,7 +319,8 @@ def _followed(detection: Detection, face: Face, scores: MaskScores, smoothed: _S
         landmarks=None if face.landmarks is None else face.landmarks.points,
         pose=face.pose,
         eyes=_eyes(smoothed.drowsiness, face.eyes),
-        words=_words(smoothed),
+        attention=smoothed.attention,
+        drowsiness=smoothed.drowsiness,
     )
 
 
@@ -295,19 +338,38 @@ def _eyes(drowsiness: Drowsiness | None, look: EyeLook | None) -> Eyes | None:
     return Eyes(look.open_probability, look.open_probability < 0.5)
 
 
-def _words(smoothed: _Smoothed) -> tuple[str, ...]:
-    """What is known of attention and drowsiness; what is not known is not mentioned."""
+def _attention_words(attention: Attention | None) -> str:
+    """Nothing of what is not known."""
+    if attention is None or attention.attentive is None:
+        return ""
+    distracted = ", distracted" if attention.distraction else ""
+    return "attentive" if attention.attentive else f"away {attention.away_s:.1f} s{distracted}"
+
+
+def _eye_words(eyes: Eyes | None, drowsiness: Drowsiness | None) -> str:
+    """Whether the eyes are open, and PERCLOS, as far as either is known."""
     words = []
-    attention, drowsiness = smoothed.attention, smoothed.drowsiness
+    if eyes is not None:
+        lasts = f" {drowsiness.closure_s:.1f} s" if drowsiness is not None and drowsiness.closed else ""
+        words.append(f"eyes closed{lasts}" if eyes.closed else "eyes open")
+    if drowsiness is not None and drowsiness.perclos is not None:
+        words.append(f"PERCLOS {100 * drowsiness.perclos:.0f} %")
+    return ", ".join(words)
+
+
+def _level_words(drowsiness: Drowsiness | None) -> str:
+    if drowsiness is None or drowsiness.level == "unknown":
+        return ""
+    return f"{drowsiness.level}: {', '.join(drowsiness.reasons)}".removesuffix(": ")
+
+
+def _gravest(attention: Attention | None, drowsiness: Drowsiness | None) -> DrowsinessLevel:
+    """One level for both: a look away is worth a notice, a distraction a warning."""
+    levels = get_args(DrowsinessLevel)
+    looks: DrowsinessLevel = "unknown"
     if attention is not None and attention.attentive is not None:
-        distracted = ", distracted" if attention.distraction else ""
-        words.append("attentive" if attention.attentive else f"away {attention.away_s:.1f} s{distracted}")
-    if drowsiness is not None:
-        if drowsiness.closed:
-            words.append(f"eyes closed {drowsiness.closure_s:.1f} s")
-        if drowsiness.level not in ("unknown", "alert"):
-            words.append(f"{drowsiness.level}: {', '.join(drowsiness.reasons)}".removesuffix(": "))
-    return tuple(words)
+        looks = "alert" if attention.attentive else "warning" if attention.distraction else "notice"
+    return max(looks, "unknown" if drowsiness is None else drowsiness.level, key=levels.index)
 
 
 def _rounded(points: Points | None) -> list[list[float]] | None:

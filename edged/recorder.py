@@ -27,6 +27,9 @@ MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 
+ALERTING = frozenset({"mask", "inattention", "drowsiness"})
+"""Kinds of events that alert people; the others are about the device."""
+
 LONGEST_WATCHED_GAP_S = 2.0
 """Pictures further apart than this leave a hole in what was watched."""
 
@@ -39,7 +42,16 @@ class _Open:
     seq: int
     started_s: float
     started_at: int
+    lead_ms: int = 0
+    """How long before its start, which is its confirmation, the behaviour began."""
+    encounter_id: str | None = None
     details: dict[str, object] = field(default_factory=dict)
+    violation: bool = False
+    """Whether it has alerted people."""
+
+    @property
+    def began_at(self) -> int:
+        return self.started_at - self.lead_ms
 
 
 @dataclass(slots=True)
@@ -47,6 +59,8 @@ class _Minute:
     """What a camera did in the present minute."""
 
     minute: int
+    opened_s: float
+    opened_at: int
     frames_seen: int = 0
     frames_analysed: int = 0
     faces: int = 0
@@ -65,13 +79,19 @@ class Recorder:
     """Whether there is a broker: without one no messages pile up for it."""
     _open: dict[str, _Open] = field(default_factory=dict)
     _encounter_ids: dict[str, str] = field(default_factory=dict)
+    _passages: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The identity of each passage that was told, by camera and track."""
     _minutes: dict[str, _Minute] = field(default_factory=dict)
     _analysed_s: dict[str, float] = field(default_factory=dict)
 
     def record(self, events: Sequence[Event], encounters: Sequence[Encounter]) -> None:
         """Store what one frame caused, in one transaction."""
+        told: list[Change] = [self._encounter(encounter) for encounter in encounters]
         changes = [change for event in events for change in self._event(event)]
-        self.submit(changes + [self._encounter(encounter) for encounter in encounters])
+        for encounter in encounters:
+            if encounter.closed:
+                self._passages.pop((encounter.camera, encounter.track), None)
+        self.submit(changes + told)
 
     def analysed(self, camera: str, time_s: float, faces: int) -> None:
         """Book one analysed frame."""
@@ -113,8 +133,9 @@ class Recorder:
         details: Mapping[str, object],
         key: str,
         end_reason: str | None = None,
+        began_s: float | None = None,
     ) -> None:
-        """Store that a camera was lost or stalled, or came back."""
+        """Store that a camera was lost or stalled, or came back; `began_s`: since when it has been in trouble."""
         event = Event(
             key,
             "camera",
@@ -125,6 +146,7 @@ class Recorder:
             state,
             end_reason=end_reason,
             details=details,
+            began_s=began_s,
         )
         self.record([event], [])
 
@@ -144,11 +166,13 @@ class Recorder:
                 **kept,
                 phase="end",
                 seq=seq,
-                violation=False,
+                violation=has_alerted(row["kind"], row["details"]),
                 start=row["started_at"],
                 end=ended_at,
                 end_reason="restart",
                 clock_ok=bool(row["clock_ok"]),
+                began=row.get("began_at"),
+                encounter_id=row.get("encounter_id"),
             )
             changes += self._messages(payload, None)
         self.submit(changes)
@@ -161,6 +185,8 @@ class Recorder:
         at = self.utc_ms(event.time_s)
         if event.phase == "start":
             opened = self._open[event.key] = _Open(str(ULID.from_timestamp(max(at, 0))), 1, event.time_s, at)
+            if event.began_s is not None:
+                opened.lead_ms = max(0, round((event.time_s - event.began_s) * 1000))
         else:
             opened = self._open[event.key]
             opened.seq += 1
@@ -169,8 +195,11 @@ class Recorder:
         if abs(at - lasted - opened.started_at) >= CLOCK_SET_MS:
             opened.started_at = at - lasted
         at = opened.started_at + lasted
+        if event.track is not None and opened.encounter_id is None:
+            opened.encounter_id = self._passages.get((event.camera, event.track))
         opened.details.update(event.details)
         if event.violation:  # an update may alert where the start was held back
+            opened.violation = True
             opened.details.pop("held_back", None)
         votes = event.votes._asdict() if event.votes else None
         row = self._event_row(event, opened, at, votes)
@@ -186,28 +215,29 @@ class Recorder:
             state=event.state,
             score=event.score,
             votes=votes,
-            violation=event.violation,
+            violation=opened.violation,
             start=opened.started_at,
             end=at if event.phase == "end" else None,
             end_reason=event.end_reason,
             clock_ok=self.clock.trusted(),
             details=opened.details,
+            began=opened.began_at,
+            encounter_id=opened.encounter_id,
         )
         return [row, *self._messages(payload, at if event.violation else None)]
 
     def _event_row(self, event: Event, opened: _Open, at: int, votes: dict[str, int] | None) -> Change:
         identity, state, score, details = opened.event_id, event.state, event.score, dict(opened.details)
-        trusted = self.clock.trusted()
+        trusted, began, passage = self.clock.trusted(), opened.began_at, opened.encounter_id
         match event.phase:
             case "start":
-                return EventStarted(
-                    identity, event.kind, event.camera, event.track, state, score, votes, at, trusted, details
-                )
+                told = (event.kind, event.camera, event.track, state, score, votes, at, trusted, details)
+                return EventStarted(identity, *told, began_at=began, encounter_id=passage)
             case "update":
-                return EventUpdated(identity, opened.seq, state, score, votes, details)
+                return EventUpdated(identity, opened.seq, state, score, votes, details, passage)
             case "end":
-                reason, start = event.end_reason or "", opened.started_at
-                return EventEnded(identity, opened.seq, state, score, votes, at, reason, details, start, trusted)
+                last = (opened.seq, state, score, votes, at, event.end_reason or "", details)
+                return EventEnded(identity, *last, opened.started_at, trusted, began, passage)
 
     def _messages(self, payload: messages.Payload, violation_at: int | None) -> list[Change]:
         """The lifecycle message, and the alert when there is one."""
@@ -231,7 +261,9 @@ class Recorder:
         if encounter.closed:
             del self._encounter_ids[encounter.key]
         if encounter.static:
+            self._passages.pop((encounter.camera, encounter.track), None)
             return EncounterRemoved(identity)
+        self._passages[encounter.camera, encounter.track] = identity
         return EncounterRow(
             encounter_id=identity,
             camera=encounter.camera,
@@ -251,25 +283,35 @@ class Recorder:
 
     def _minute(self, camera: str) -> _Minute:
         """The present minute's books; a minute that is over is stored."""
-        present = self.clock.utc_ms() // MINUTE_MS * MINUTE_MS
+        now = self.clock.utc_ms()
+        present = now // MINUTE_MS * MINUTE_MS
         minute = self._minutes.get(camera)
         if minute is None or minute.minute != present:
             if minute is not None:
                 self.submit([self._coverage(camera, minute)])
-            minute = self._minutes[camera] = _Minute(present)
+            minute = self._minutes[camera] = _Minute(present, self.clock.monotonic_s(), now)
         return minute
 
     def _coverage(self, camera: str, minute: _Minute) -> CoverageMinute:
+        # The clock may have been set meanwhile: the minute is told where it lies in the present reckoning.
+        opened_at = self.utc_ms(minute.opened_s)
+        was_set = abs(opened_at - minute.opened_at) >= CLOCK_SET_MS
         return CoverageMinute(
             camera=camera,
-            minute=minute.minute,
+            minute=opened_at // MINUTE_MS * MINUTE_MS if was_set else minute.minute,
             frames_seen=minute.frames_seen,
             frames_analysed=minute.frames_analysed,
             faces=minute.faces,
             dropped=minute.dropped,
             camera_state=minute.camera_state,
             watched_ms=min(MINUTE_MS, round(minute.watched_s * 1000)),
+            clock_ok=self.clock.trusted(),
         )
+
+
+def has_alerted(kind: str, details: Mapping[str, object] | None) -> bool:
+    """Whether a stored event has alerted people: every event about people has, unless `held_back` says why not."""
+    return kind in ALERTING and "held_back" not in (details or {})
 
 
 def _summary(summary: AttentionSummary | DrowsinessSummary | None) -> dict[str, object] | None:

@@ -1,8 +1,11 @@
-"""Reads a TOML file on every supported Python, with a bound on its size."""
+"""Reads a TOML file on every supported Python, with bounds on its size and on the depth of its keys."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from edged.files import read_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -10,15 +13,34 @@ else:
     import tomli as tomllib
 
 MAX_TOML_BYTES = 256 * 1024
+MOST_KEY_PARTS = 8
+"""camera.door.mask.smallest_face has four. A parser's memory grows with the square of a dotted key's length."""
+
+# Strings and comments, closed or not: each alternative takes all it begins with, so that one pass is linear.
+_NOT_KEYS = re.compile(
+    r'"""(?:\\.|[^\\])*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*"?|\'[^\'\n]*\'?|#[^\n]*', re.DOTALL
+)
+_TOO_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MOST_KEY_PARTS}}}")
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """Parse `path`. Raise OSError when unreadable, ValueError when too large, not UTF-8, nested too deep or not TOML."""
-    with path.open("rb") as file:
-        data = file.read(MAX_TOML_BYTES + 1)
-    if len(data) > MAX_TOML_BYTES:
-        raise ValueError(f"larger than {MAX_TOML_BYTES} bytes")
+    """Parse `path`. Raise OSError when unreadable, ValueError when too large, not UTF-8, nested too deep or not TOML.
+
+    A byte order mark, which some editors put first, and either kind of line ending are accepted.
+    """
+    data = read_regular(path, MAX_TOML_BYTES)
     try:
-        return tomllib.loads(data.decode())
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
+    if found := _TOO_DEEP.search(_NOT_KEYS.sub(_placeholder, text)):
+        raise ValueError(f"a key of more than {MOST_KEY_PARTS} parts ({' '.join(found[0].split())[:40]}…)")
+    try:
+        return tomllib.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def _placeholder(found: re.Match[str]) -> str:
+    """A quoted part of a key is a part; a comment is none."""
+    return "" if found[0].startswith("#") else "_"

@@ -4,6 +4,11 @@ Two-pass association after ByteTrack (Zhang et al. 2022, arXiv 2110.06864), with
 frames a second: boxes are widened before they are compared, and what is left over is paired by distance, because small
 faces leave their own box between frames; all waiting is in seconds, never in frames; and there are no appearance
 features, because edged identifies nobody.
+
+What is followed is somebody once enough speaks for it, over time: each sighting's score, taken for the chance that it is a
+face, adds its log-odds against even chances for as long as it stands, and never below nothing (Page's test, Biometrika
+1954). A glove or a nape that scores above that now and then does not get there; a bowed face that scores little above it
+does, later than others.
 """
 
 import math
@@ -22,6 +27,9 @@ Similarity = Callable[[list[int], Boxes], Boxes]
 
 FARTHEST_PX = 1e6
 """No picture is that large; a box beyond it is a detector's slip."""
+
+LEAST_SURE = 0.02
+"""No score is taken for a probability nearer to 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +55,20 @@ class TrackerSettings:
     """…to have come so far at this many face sizes a second: somebody who runs."""
     duplicate_iou: float = 0.6
     """A detection that covers a followed face this well is that face found twice, and starts no track."""
-    confirm_hits: int = 2
+    shadow: float = 0.5
+    """With more than this share of the smaller box in common with that of a face followed for longer, a sighting may be that
+    face found twice: it does not speak for somebody new."""
+    even_score: float = 0.575
+    """A sighting of this score speaks neither for a face nor against it."""
+    unseen_score: float = 0.35
+    """A frame without a sighting speaks against it as much as a sighting of this score."""
+    birth_evidence: float = 0.5
+    """A track is told to others once so much speaks for it: log-odds times seconds. Without pause 0.95 takes 0.2 s, 0.75 takes
+    0.6 s, 0.65 takes 1.6 s."""
+    steady_seconds: float = 0.15
+    """One sighting speaks for this long at most, however long ago the one before was, and never for more than half of it all."""
     confirm_seconds: float = 0.5
-    """A track is told to others after `confirm_hits` sightings; the second must come within this time."""
+    """A face that is not told yet is given up after this time out of sight."""
     lost_seconds: float = 0.8
     coast_seconds: float = 0.5
     """A lost face is assumed to keep its velocity for this long, then to stand still."""
@@ -113,6 +132,9 @@ class _Candidate:
     track: Track
     in_sight: bool = True
     """Whether the present frame shows it."""
+    evidence: float = 0.0
+    weighed_s: float = 0.0
+    """When the evidence was weighed last."""
 
 
 class Tracker:
@@ -144,6 +166,8 @@ class Tracker:
         rows, high = self._pair(time_s, rows, high, nearness, 0.01)
         self._pair(time_s, rows, low, overlap, settings.least_similarity_low)
         self._start(time_s, high)
+        self._hand_over()
+        self._weigh(time_s)
         self._drop_lost(time_s)
         return [self._public(c, time_s) for c in self._candidates if c.track.id]
 
@@ -191,15 +215,10 @@ class Tracker:
         track = candidate.track
         candidate.motion.correct(detection.box, time_s, self._settings.coast_seconds, first=track.hits == 1)
         candidate.in_sight = True
-        hits = track.hits + 1
-        identity = track.id
-        if not identity and hits >= self._settings.confirm_hits:
-            identity, self._next_id = self._next_id, self._next_id + 1
         candidate.track = replace(
             track,
-            id=identity,
             box=detection.box,
-            hits=hits,
+            hits=track.hits + 1,
             last_seen_s=max(time_s, track.last_seen_s),
             detection=detection,
         )
@@ -218,7 +237,51 @@ class Tracker:
             taken.append(detection.box)
             x, y = detection.box.centre
             motion = _Motion(x, y, math.log(detection.box.width), math.log(detection.box.height), time_s)
-            self._candidates.append(_Candidate(motion, Track(0, detection.box, time_s, time_s, 1, detection)))
+            track = Track(0, detection.box, time_s, time_s, 1, detection)
+            self._candidates.append(_Candidate(motion, track, weighed_s=time_s))
+
+    def _hand_over(self) -> None:
+        """Who was followed and is out of sight goes on as what was begun on top: it was a second find of the same face."""
+        unborn = [c for c in self._candidates if not c.track.id and c.in_sight]
+        gone = [c for c in self._candidates if c.track.id and not c.in_sight]
+        for old in gone if unborn else []:
+            new = next((c for c in unborn if self._lies_on(c.track.box, old.track.box)), None)
+            if new is not None:
+                unborn.remove(new)
+                self._candidates.remove(new)
+                old.motion, old.in_sight = new.motion, True
+                old.track = replace(
+                    new.track,
+                    id=old.track.id,
+                    first_seen_s=old.track.first_seen_s,
+                    hits=old.track.hits + new.track.hits,
+                )
+
+    def _weigh(self, time_s: float) -> None:
+        """Let this frame speak for those who are not told yet, or against; who has enough for it gets an id."""
+        settings = self._settings
+        for place, candidate in enumerate(self._candidates):
+            if candidate.track.id:
+                continue
+            lasted_s = min(max(time_s - candidate.weighed_s, 0.0), settings.steady_seconds)
+            candidate.weighed_s = time_s
+            seen = candidate.track.detection if candidate.in_sight else None
+            says = log_odds(seen.score if seen else settings.unseen_score) - log_odds(settings.even_score)
+            # Candidates stand in the order in which they came.
+            older = [c.track.box for c in self._candidates[:place] if c.in_sight]
+            if says > 0 and any(self._lies_on(candidate.track.box, box) for box in older):
+                continue
+            gained = min(says * lasted_s, settings.birth_evidence / 2)
+            candidate.evidence = max(0.0, candidate.evidence + gained)
+            if candidate.evidence >= settings.birth_evidence:
+                candidate.track = replace(candidate.track, id=self._next_id)
+                self._next_id += 1
+
+    def _lies_on(self, box: Box, other: Box) -> bool:
+        width = min(box.x2, other.x2) - max(box.x1, other.x1)
+        height = min(box.y2, other.y2) - max(box.y1, other.y1)
+        smaller = min(box.width * box.height, other.width * other.height)
+        return width > 0 and height > 0 and width * height > self._settings.shadow * smaller
 
     def _is_duplicate(self, box: Box, taken: Sequence[Box]) -> bool:
         overlaps = widened_iou(np.array([box], np.float64), np.array(taken, np.float64), 1.0)
@@ -239,6 +302,12 @@ class Tracker:
             return candidate.track
         box = candidate.motion.predict(time_s, self._settings.coast_seconds)
         return replace(candidate.track, box=box, detection=None)
+
+
+def log_odds(score: float) -> float:
+    """Of a score taken for a probability; bounded, since no single look is that sure."""
+    probability = min(max(score, LEAST_SURE), 1 - LEAST_SURE)
+    return math.log(probability / (1 - probability))
 
 
 def widened_iou(a: Boxes, b: Boxes, widening: float) -> Boxes:

@@ -182,7 +182,7 @@ class EyeLook:
 class Face:
     """What one frame's pixels tell about one track.
 
-    `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight").
+    `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight", "bowed").
     `landmarks`, `pose`, `eyes` and `mouth_ratio` are None when they were not read in this frame; `unread` then says why
     ("small", "not due", "out of sight", "not wanted", or what the reader said; "cut off" by the picture's border or
     "covered" by another face: the pose is a guess, and the mouth not known). `mouth_ratio` is the inner lips' distance over
@@ -220,6 +220,8 @@ class MaskVote:
     state: MaskState
     score: float
     votes: Votes
+    since_s: float | None = None
+    """Since when looks have spoken for `state`, which is before it was taken up; None while it is uncertain."""
 
 
 Distraction = Literal["long", "repeated"]
@@ -235,6 +237,7 @@ class Attention:
     `attentive` is None while it is not known; `unavailable` then says why. `away_s` is how long the present look away
     has lasted, `away_recent_s` how much of the recent window (30 s by default) went to looks away. `distraction` stands
     from the moment a limit is passed until attention has returned. `attentive_s` and `away_total_s` sum up the passage.
+    `distraction_s` is how long ago that began which passed the limit: the look away, or the first of those that add up.
     """
 
     track: int
@@ -246,6 +249,7 @@ class Attention:
     distraction: Distraction | None
     attentive_s: float
     away_total_s: float
+    distraction_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +260,8 @@ class Drowsiness:
     hysteresis, and `closure_s` is how long the present closure has lasted. `perclos` is the share of valid time of the
     last minute in which the eyes were at least 80 % closed (PERCLOS P80, Wierwille 1994). `blinks_per_minute` and
     `blink_s` (mean duration) need 15 frames a second. `yawns` and `nods` count the recent window. `score` is 0 to 1.
-    `reasons` say what the level rests on; `unavailable` names the cues that could not be read ("eyes: small", "mouth: mask").
+    `reasons` say what the level rests on, and `reasons_s` how long ago each of them began: the closure, or the first of the
+    closures, yawns or nods that add up. `unavailable` names the cues that could not be read ("eyes: small", "mouth: mask").
     """
 
     track: int
@@ -273,6 +278,7 @@ class Drowsiness:
     level: DrowsinessLevel
     reasons: tuple[DrowsinessReason, ...]
     unavailable: tuple[str, ...]
+    reasons_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +315,8 @@ EventPhase = Literal["start", "update", "end"]
 class Event:
     """One step in an event's life. `key` is the same from start to end, and unique within a run.
 
-    `violation` marks the one step that alerts people; events without it are for the record.
+    `violation` marks the one step that alerts people; events without it are for the record. A start is told once the
+    behaviour is confirmed, at `time_s`; `began_s` is when it began, None where that is the same.
     """
 
     key: str
@@ -324,6 +331,7 @@ class Event:
     end_reason: str | None = None
     violation: bool = False
     details: Mapping[str, object] = field(default_factory=dict)
+    began_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

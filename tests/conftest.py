@@ -1,4 +1,7 @@
-"""What every test may ask for: the long forms of the fault tests (only with --long), shared data, a dead mount."""
+"""What every test may ask for: the long forms of the fault tests (only with --long), shared data, a dead mount.
+
+It imports `edged` before any test does: that keeps ONNX Runtime from reporting its use.
+"""
 
 import ctypes
 import os
@@ -6,8 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+import edged  # noqa: F401
 
 MNT_DETACH = 2
+
+# How busy the machine is says nothing about the code.
+settings.register_profile("any-load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-load")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -23,7 +23,7 @@ from support.doubles import (
 )
 
 from edged.analyse.analyser import Analyser, AnalyserSettings, Readers, is_masked
-from edged.types import Detection, Face, Lens, MaskScores, MaskState, Track
+from edged.types import Detection, Face, HeadPose, Lens, MaskScores, MaskState, Track
 
 
 def looks(frames: list[list[Face]], number: int = 1) -> int:
@@ -233,3 +233,25 @@ def test_the_readers_know_the_lens_of_the_picture():
     analyser.analyse(0.0, BLACK, [track(1)])
     height, width = BLACK.shape[:2]
     assert readers.pose.lenses == [Lens.of(width, height)]
+
+
+@pytest.mark.parametrize(
+    ("pitch", "judged"), [(-45.0, False), (-31.0, False), (-25.0, True), (0.0, True), (40.0, True)]
+)
+def test_masks_of_heads_bowed_far_are_not_judged(pitch, judged):
+    analyser, readers = reading()
+    pose = HeadPose(0, pitch, 0, 0, pitch, 5.0)
+    analyser.readers = replace(readers, pose=ConstantPose(pose))
+    ((face,),) = watch(analyser, [0.0], track(1))
+    assert (face.mask is not None) is judged
+    assert face.unjudged == (None if judged else "bowed")
+
+
+def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():
+    judge = ConstantJudge(WORN)
+    analyser = Analyser(judge, AnalyserSettings(looks_until_settled=3, settled_interval_s=0.5))
+    watch(analyser, [k / 10 for k in range(20)], track(1))
+    judge.scores = BARE
+    later = watch(analyser, [2 + k / 10 for k in range(10)], track(1))
+    first = next(k for k, (face,) in enumerate(later) if face.mask)
+    assert [face.mask for (face,) in later[first : first + 3]] == [BARE] * 3

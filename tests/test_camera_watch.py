@@ -44,8 +44,9 @@ class Site:
     def _count(self, camera, frames, dropped, status):
         self.seen += frames
 
-    def _record(self, camera, phase, state, details, key, end_reason=None):
+    def _record(self, camera, phase, state, details, key, end_reason=None, began_s=None):
         self.steps.append((phase, state, details.get("reason") or end_reason))
+        self.began_s = began_s
 
 
 @pytest.mark.parametrize("trouble", ["frozen", "black", "covered"])
@@ -95,3 +96,14 @@ def test_bad_pictures_are_an_error_of_the_device():
     assert health.errors(site.watching, None, None) == ["camera door is black: its pictures are black"]
     site.look()
     assert health.errors(site.watching, None, None) == []
+
+
+def test_a_lost_camera_was_in_trouble_before_its_event_was_told():
+    site = Site()
+    since_s = site.clock.monotonic
+    site._state = CameraState("reconnecting", since_s, 0, "no luck", 0, None)
+    site._watch.look(site.watching)
+    assert site.steps == []
+    site.clock.pass_s(6)
+    site._watch.look(site.watching)
+    assert (site.steps, site.began_s) == ([("start", "lost", "no luck")], since_s)

@@ -171,7 +171,7 @@ def test_a_truncated_recording_shows_what_is_left_of_it(tmp_path, loop):
 def test_what_is_no_recording_is_lost_with_a_reason(tmp_path, content, loop):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    with pytest.raises(SourceLost, match=r"a\.mp4: .*decoded"):
+    with pytest.raises(SourceLost, match=r"a\.mp4: (is empty; record|not a video that can be decoded)"):
         numbers(path.as_uri() + loop)
 
 
@@ -185,7 +185,7 @@ def test_a_recording_without_pictures_is_lost_with_a_reason(tmp_path, loop):
 def test_a_missing_recording_is_lost_with_a_reason(tmp_path):
     with pytest.raises(SourceLost, match="no such file"):
         open_source((tmp_path / "a.mp4").as_uri())
-    with pytest.raises(SourceLost, match="no such file"):
+    with pytest.raises(SourceLost, match="not a regular file"):
         open_source(tmp_path.as_uri())
 
 
@@ -194,9 +194,9 @@ def test_odd_file_names_are_opened(tmp_path, name):
     assert numbers(write_video(tmp_path / name, 3).as_uri()) == [0, 1, 2]
 
 
-def test_a_name_that_is_not_utf8_is_refused_and_nothing_ends(tmp_path):
-    with pytest.raises(SourceLost, match="rename"):
-        open_source(f"{tmp_path.as_uri()}/%ff.avi")
+def test_a_name_that_is_not_utf8_is_opened(tmp_path):
+    write_video(tmp_path / "a.avi", 4).rename(tmp_path / "\udcff.avi")
+    assert numbers(f"{tmp_path.as_uri()}/%ff.avi") == list(range(4))
 
 
 # --- pictures
@@ -254,7 +254,7 @@ def claims_to_be_huge() -> bytes:
 )
 def test_a_broken_picture_is_lost_with_a_reason(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(SourceLost, match=r"a\.png: not a picture"):
+    with pytest.raises(SourceLost, match=r"a\.png: (is empty; copy|cut off|not a picture)"):
         read_picture(tmp_path / "a.png")
 
 

@@ -65,6 +65,16 @@ def test_without_picamera2_its_package_is_named():
         assert until(lambda: "apt install python3-picamera2" in worker.state().reason, 20), worker.state()
 
 
+def test_a_picamera2_built_for_another_numpy_names_the_package_that_helps(tmp_path, monkeypatch):
+    why = (
+        "numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88 from PyObject"
+    )
+    (tmp_path / "picamera2.py").write_text(f"raise ValueError({why!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with live_camera("picamera://0") as (worker, _):
+        assert until(lambda: "simplejpeg>=1.8.1" in worker.state().reason, 20), worker.state()
+
+
 def test_capture_that_hangs_is_stalled_and_started_again(pi):
     pi("hangs")
     with live_camera("picamera://0?width=320&height=240&fps=60") as (worker, _):

@@ -10,8 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from support.doubles import BARE, ConstantJudge, ScriptedDetector
 
-from edged.cli import VERBS
+from edged.assembly import Models
+from edged.cli import VERBS, cli
+from edged.config import ModelsConfig
+from edged.detect import Wanted
 
 ROOT = Path(__file__).parents[1]
 
@@ -185,6 +190,59 @@ def test_analyze_draws_annotated_copies(portrait: Path, tmp_path: Path) -> None:
     drawn = cv2.imread(str(tmp_path / "out" / "portrait.jpg"))
     assert drawn.shape == (512, 512, 3)
     assert np.abs(drawn.astype(int) - cv2.imread(str(portrait)).astype(int)).max() > 100
+
+
+@pytest.fixture
+def looked_for(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, float]]:
+    """Smallest face and least score that `edged analyze` looks for in pictures and in recordings."""
+    found: dict[str, tuple[float, float]] = {}
+
+    def load(models: ModelsConfig, *_: object) -> Models:
+        found["recordings"] = (models.smallest_face, models.least_score)
+        return Models(ScriptedDetector([]), ConstantJudge(BARE), {}, {})
+
+    def detector(_: str, __: object, wanted: Wanted) -> ScriptedDetector:
+        found["pictures"] = (wanted.smallest_face, wanted.least_score)
+        return ScriptedDetector([])
+
+    monkeypatch.setattr("edged.cli.analyze.load_models", load)
+    monkeypatch.setattr("edged.cli.analyze.make_detector", detector)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "pictures", "recordings"),
+    [
+        ((), (15, 0.05), (30, 0.4)),
+        (("--smallest-face", "20"), (20, 0.05), (20, 0.4)),
+        (("--least-score", "0.5"), (15, 0.5), (30, 0.5)),
+    ],
+)
+def test_recordings_are_looked_at_as_the_daemon_would_and_pictures_more_closely(
+    looked_for: dict[str, tuple[float, float]],
+    config: Path,
+    portrait: Path,
+    options: tuple[str, ...],
+    pictures: tuple[float, float],
+    recordings: tuple[float, float],
+) -> None:
+    config.write_text(config.read_text() + "[models]\nsmallest_face = 30\nleast_score = 0.4\n")
+    done = CliRunner().invoke(cli, ["analyze", str(portrait), "--config", str(config), *options])
+    assert done.exit_code == 0, done.output
+    assert looked_for == {"pictures": pictures, "recordings": recordings}
+
+
+def test_analyze_tells_what_the_configs_cameras_or_the_profile_ask(config: Path, portrait: Path) -> None:
+    """Nobody asks a driver for a mask."""
+    config.write_text(config.read_text().replace("[store]", 'profile = "driver"\n[store]'))
+    by_config, by_profile, plain = (
+        edged("analyze", portrait, *options).stdout for options in (("--config", config), ("--profile", "driver"), ())
+    )
+    assert by_config == by_profile == f"{portrait}: 1 faces: eyes open\n"
+    assert plain == f"{portrait}: 1 faces: 1 none\n"
+    done = edged("analyze", portrait, "--only", "mask", "--profile", "driver")
+    assert done.returncode == 2
+    assert "--profile" in one_line(done)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.gpu_environment import gpu_environment
+
+ROOT = Path(__file__).parent.parent
 
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="this machine has TensorRT")
 
@@ -198,3 +201,17 @@ def test_a_folder_that_others_can_enter_is_told_and_the_rest_is_listed(device):
     assert "engine unknown" in done.stdout
     assert "nobody else can enter" in done.stdout
     assert device.engines("verify").returncode == 69
+
+
+def test_an_installation_without_the_models_that_are_built_locally_is_healthy(device, tmp_path):
+    """As pip installs it: no Makefile is there to be advised."""
+    engines = tmp_path / "site-packages/edged/engines"
+    shutil.copytree(ROOT / "engines", engines, ignore=shutil.ignore_patterns("mtcnn-*.onnx", "retinaface*.onnx"))
+    device.environment = {"EDGED_ENGINES": str(engines)}
+    done = device.engines("verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not built: mtcnn-onet, mtcnn-pnet, mtcnn-rnet, retinaface" in done.stdout
+    device.write('detector = "mtcnn"')
+    done = device.engines("verify")
+    assert done.returncode == 1
+    assert f"in a checkout of edged, run `make setup`; then copy the file into {engines}" in done.stderr

@@ -1,6 +1,7 @@
 """The config: every mistake is one line with file, key, value and remedy; the shipped files are right and complete."""
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,8 @@ def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, look
         ("file:///a.mp4?loops=1", "unknown option 'loops' for file; it takes loop, realtime"),
         ("v4l2:///dev/video0?fps=0", "option fps='0' must be a whole number from 1 to 240"),
         ("v4l2:///dev/video0?width=x", "option width='x' must be a whole number from 16 to 16384"),
-        ("rtsp://[::1/x", "invalid IPv6 URL"),
+        ("rtsp://[::1/x", "an IPv6 address stands in brackets"),
+        ("rtsp://10.0.0.3:99999/x", "the port must be a whole number from 1 to 65535; usual is 554"),
     ],
 )
 def test_a_wrong_source_says_what_would_be_right(mistakes, source, remedy):
@@ -289,13 +291,16 @@ def test_a_file_that_is_not_there_says_how_to_name_one(tmp_path):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"\xff\xfe[mask]", "not valid TOML: 'utf-8' codec"),
+        (b"\xff\xfe[mask]", "not valid TOML: byte 0 is not UTF-8 text; save the file as UTF-8"),
         (b"[mask\n", "not valid TOML: "),
         (b"a = 1\na = 2", "not valid TOML: Cannot overwrite a value"),
         (b"a = " + b"[" * 5000, "not valid TOML: nested too deep"),
         (b"[store]\nretention_days = " + b"9" * 5000, "not valid TOML: Exceeds the limit"),
         (b"[store]\nretention_days = 0x" + b"f" * 9000, "key store.retention_days = …: must be less"),
-        (b"[report]\nsite" + b".a" * 3000 + b" = 1", "table [report.site]: must be a valid string"),
+        (b"[report]\nsite" + b".a" * 7 + b" = 1", "table [report.site]: must be a valid string"),
+        (b"a" + b".a" * 10_000 + b" = 1", "not valid TOML: a key of more than 8 parts (a.a.a."),
+        (b"[a" + b" . 'b.c'" * 10_000 + b"]", "not valid TOML: a key of more than 8 parts"),
+        (b'x = {"a"' + b'."a"' * 10_000 + b" = 1}", "not valid TOML: a key of more than 8 parts"),
         (b"[report]\nsite = " + b"[" * 150 + b"]" * 150, "key report.site = [[[["),
         (b"#" * (MAX_TOML_BYTES + 1), f"not valid TOML: larger than {MAX_TOML_BYTES} bytes"),
         (b"\x00", "not valid TOML: "),
@@ -305,6 +310,37 @@ def test_a_damaged_hostile_or_huge_file_is_one_line(mistakes, data, told):
     (line,) = mistakes(data)
     assert line.startswith(told)
     assert len(line) < 400
+
+
+@pytest.mark.parametrize("data", [b"a" + b".a" * 10_000 + b" = 1", b'"""' * 80_001, b"a." * 100_000])
+def test_a_hostile_file_costs_little_memory(tmp_path, data):
+    """A parser of dotted keys takes 640 MB for 20 KB."""
+    path = tmp_path / "edged.toml"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"key of more|Expected"):
+            load_toml(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_dots_in_texts_and_comments_are_no_deep_keys(tmp_path):
+    path = tmp_path / "edged.toml"
+    path.write_text(
+        "# a.b.c.d.e.f.g.h.i.j = 1\nx = \"a.b.c.d.e.f.g.h.i.j\"\ny = 'a.b.c.d.e.f.g.h.i.j'\n"
+        'z = """\na.b.c.d.e.f.g.h.i.j = 1\n\\""" """\na.b.c.d.e.f.g.h = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5]'
+    )
+    assert load_toml(path)["a"]["b"]["c"]["d"]["e"]["f"]["g"]["h"][8] == 8.5
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_what_windows_editors_write_is_read(tmp_path, mark, ending):
+    path = tmp_path / "edged.toml"
+    path.write_bytes(mark + ending.join([b"[camera.door]", b'source = "rtsp://h/x"', b"fps = 5", b""]))
+    assert load_config(path).camera["door"].fps == 5
 
 
 def test_the_file_is_the_given_one_then_the_environments_then_the_systems(monkeypatch):
@@ -351,7 +387,7 @@ def test_attention_and_drowsiness_lie_under_each_cameras_own_keys_too(loaded):
     [
         ("entrance", Wants(mask=True, attention=False, drowsiness=False)),
         ("classroom", Wants(mask=True, attention=True, drowsiness=False)),
-        ("driver", Wants(mask=False, attention=True, drowsiness=True)),
+        ("driver", Wants(mask=False, attention=True, drowsiness=True, one_person=True)),
     ],
 )
 def test_the_profile_says_what_faces_are_asked(loaded, profile, wants):
@@ -370,7 +406,7 @@ def test_enabled_has_the_last_word_for_all_cameras_or_for_one(loaded):
         "[camera.b.mask]\nenabled = true\n"
     )
     assert config.camera["a"].wants == Wants(mask=False, attention=True, drowsiness=False)
-    assert config.camera["b"].wants == Wants(mask=True, attention=False, drowsiness=True)
+    assert config.camera["b"].wants == Wants(mask=True, attention=False, drowsiness=True, one_person=True)
 
 
 def test_only_attention_and_drowsiness_need_landmarks():
@@ -409,7 +445,7 @@ def test_the_classroom_and_the_driver_have_their_profiles_and_say_what_they_are_
     (room,) = load_config(CONFIG / "classroom.toml").camera.values()
     (cab,) = load_config(CONFIG / "driver.toml").camera.values()
     assert (room.profile, room.wants) == ("classroom", Wants(mask=False, attention=True, drowsiness=False))
-    assert (cab.profile, cab.wants) == ("driver", Wants(mask=False, attention=True, drowsiness=True))
+    assert (cab.profile, cab.wants) == ("driver", Wants(mask=False, attention=True, drowsiness=True, one_person=True))
     for name in ("edged.toml", "driver.toml"):
         text = " ".join((CONFIG / name).read_text().replace("\n#", " ").split())
         assert "not a medical device" in text

@@ -12,7 +12,7 @@ from convert.data.clutter import draw_clutter  # noqa: E402
 from convert.data.coco import CORRECT, NONE, LabelledPicture, read_coco  # noqa: E402
 from convert.data.coco import UNKNOWN as UNKNOWN_STATE  # noqa: E402
 from convert.data.headwear import draw_headwear  # noqa: E402
-from convert.data.split import is_held_out, is_held_out_picture, training_part  # noqa: E402
+from convert.data.held_out import held_out_part, training_part  # noqa: E402
 from convert.detector.assign import assign, lay_cells, pairwise_iou  # noqa: E402
 from convert.detector.evaluate import average_precision, score  # noqa: E402
 from convert.detector.losses import UNKNOWN, Faces, complete_iou_loss, detection_loss  # noqa: E402
@@ -324,15 +324,14 @@ def test_what_does_not_count_is_neither_missed_nor_a_false_find(tmp_path):
     assert score(FindsAWall(), [picture]).ap == pytest.approx(0.5)
 
 
-def test_the_held_out_part_is_told_by_source_and_name(tmp_path):
-    path = tmp_path / "ilc" / "images" / "ilc_0000.jpg"
-    assert is_held_out_picture(path) == is_held_out("ilc/ilc_0000.jpg")
-    assert is_held_out_picture(tmp_path / "coco256" / "0001.jpg") == is_held_out("coco256/0001.jpg")
+def test_no_picture_is_both_trained_on_and_held_out(tmp_path):
     pictures = [
-        LabelledPicture(tmp_path / "x" / f"{k}.jpg", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+        LabelledPicture(tmp_path / "ilc" / "images" / f"{k}.jpg", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
         for k in range(300)
     ]
-    assert 0.78 < len(training_part(pictures)) / 300 < 0.92
+    trained, held_out = training_part(pictures), held_out_part(pictures)
+    assert [*sorted(p.path for p in [*trained, *held_out])] == sorted(p.path for p in pictures)
+    assert 0.78 < len(trained) / 300 < 0.92
 
 
 def test_mirroring_twice_gives_the_sample_back():

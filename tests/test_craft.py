@@ -16,6 +16,7 @@ MOST_LINES_OF_A_FUNCTION = 60
 BANNED = {"pickle", "marshal", "shelve", "torch", "joblib", "yaml", "keras", "tensorflow"}
 ROOMS = {
     "cv2": {"capture", "detect", "analyse", "draw", "offline", "render", "demo", "cli"},
+    "av": {"capture"},
     "paho": {"publish"},
     "onnxruntime": {"inference"},
     "sqlite3": {"store", "doctor"},  # doctor asks for the library's version

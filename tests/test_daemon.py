@@ -1,12 +1,10 @@
 """The daemon as it runs at a site: a real video, a real broker, real signals, and every way to be set up wrongly."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,8 @@ from pathlib import Path
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.mosquitto import Mosquitto, Subscriber, free_port, needs_mosquitto, publish, until
+
+from edged.config import config_sha256, load_config
 
 pytestmark = [needs_models, needs_mosquitto]
 
@@ -319,23 +319,7 @@ def notify_socket(tmp_path: Path) -> Iterator[socket.socket]:
 def test_systemd_hears_of_readiness_life_reloads_and_the_end(
     clip: Path, tmp_path: Path, notify_socket: socket.socket
 ) -> None:
-    """Through a stand-in for systemd-python, which needs systemd's headers to be installed."""
-    package = tmp_path / "modules" / "systemd"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "daemon.py").write_text(
-        textwrap.dedent("""
-            import os, socket
-            def notify(status):
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                    sender.sendto(status.encode(), os.environ["NOTIFY_SOCKET"])
-        """)
-    )
-    environment = {
-        "PYTHONPATH": str(tmp_path / "modules"),
-        "NOTIFY_SOCKET": str(tmp_path / "notify"),
-        "WATCHDOG_USEC": "2000000",
-    }
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
     heard: list[str] = []
 
     def hears(word: str) -> bool:
@@ -350,21 +334,43 @@ def test_systemd_hears_of_readiness_life_reloads_and_the_end(
         assert hears("WATCHDOG=1")
         daemon.signal(signal.SIGHUP)
         heard.clear()
-        assert hears("RELOADING=1")
+        assert hears("RELOADING=1\nMONOTONIC_USEC=")
         assert hears("READY=1")
         daemon.signal(signal.SIGTERM)
         assert hears("STOPPING=1")
         assert daemon.wait() == 0
 
 
-def test_systemd_without_its_library_is_told_so(tmp_path: Path) -> None:
-    if subprocess.run([sys.executable, "-c", "import systemd.daemon"], capture_output=True, cwd="/").returncode == 0:
-        pytest.skip("systemd-python is installed")
-    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": os.environ["PATH"]}
-    code, said = run_once(Daemon(tmp_path, {"door": "file:///x.mp4"}, environment=environment))
-    assert code == 69
-    assert "edged[systemd]" in said
-    assert said.count("\n") == 1
+def test_apply_waits_until_the_daemon_has_taken_up_the_file_and_fails_when_it_refuses(
+    clip: Path, tmp_path: Path
+) -> None:
+    """What `systemctl reload` runs: 0 means that the file is in force."""
+
+    def applied() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "edged", "config", "apply", "--config", str(daemon.config)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=180)
+
+    with Daemon(tmp_path, {"door": looped(clip)}) as daemon:
+        done = applied()
+        assert (done.returncode, done.stderr.count("\n")) == (69, 1)
+        assert "no daemon answers" in done.stderr
+        started_within(daemon)
+        good = daemon.config.read_text()
+        daemon.config.write_text(good.replace("fps = 10", "fps = 0"))
+        done = applied()
+        assert done.returncode == 78
+        assert "defaults.fps" in done.stderr
+        assert daemon.status()["reload"] == {"count": 0, "problem": None}, "a wrong file does not even reach the daemon"
+        daemon.config.write_text(good.replace("[device]", '[device]\nname = "another"'))
+        done = applied()
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "[device] changed, which needs `systemctl restart edged`" in done.stderr
+        daemon.config.write_text(good.replace("fps = 10", "fps = 9"))
+        done = applied()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert daemon.status()["config_sha256"] == config_sha256(load_config(daemon.config))
+        assert daemon.status()["reload"] == {"count": 2, "problem": None}
+        assert daemon.stop() == 0
 
 
 def test_a_state_that_is_heard_does_not_say_that_there_is_no_broker(

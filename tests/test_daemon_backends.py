@@ -14,7 +14,7 @@ from support.gpu_environment import gpu_environment
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
 from edged.assembly import build_pipeline, load_models, wanted
-from edged.capture.sources import VideoFile
+from edged.capture.video import VideoFile
 from edged.config import load_config
 from edged.config.source import parse_source
 from edged.types import Frame

@@ -1,9 +1,14 @@
 """Drawing on pictures: the right colour, always on a copy, at any size and any place."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from edged.draw import COLOURS, NOSE, POINT, SHUT, Portrait, annotate
+from edged.draw import BAR, COLOURS, CROWD, LEVELS, NOSE, OPEN, POINT, SHUT, Portrait, annotate
+from edged.labels import Places
 from edged.types import Box, HeadPose, Image, MaskState
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
@@ -19,6 +24,11 @@ def pose(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> HeadPose:
 def where(drawn: Image, colour: tuple[int, int, int]) -> np.ndarray:
     """Pixels (x, y) of exactly that colour."""
     return np.argwhere((drawn == colour).all(axis=-1))[:, ::-1]
+
+
+def white(picture: Image) -> int:
+    """How many pixels the letters have."""
+    return int((picture > 200).all(axis=-1).sum())
 
 
 def grey(height: int, width: int) -> np.ndarray:
@@ -108,11 +118,11 @@ def test_a_tilted_heads_nose_moves_with_it():
     assert way[0] > 0.95 * np.linalg.norm(way)
 
 
-@pytest.mark.parametrize("shut", [True, False])
-def test_eyes_that_are_shut_are_outlined(shut):
+@pytest.mark.parametrize(("shut", "colours"), [(True, {SHUT}), (False, {OPEN}), (None, set())])
+def test_eyes_are_outlined_by_what_is_known_of_them(shut, colours):
     points = np.random.default_rng(1).uniform(120, 280, (68, 2)).astype(np.float32)
     drawn = annotate(grey(400, 400), [Portrait(FACE, NONE, points=points, eyes_shut=shut)])
-    assert (len(where(drawn, SHUT)) > 20) is shut
+    assert {colour for colour in (SHUT, OPEN) if len(where(drawn, colour)) > 20} == colours
 
 
 @pytest.mark.parametrize("top", [0, 5, 150, 380])
@@ -120,6 +130,101 @@ def test_every_line_of_words_is_in_the_picture(top):
     face = Box(100, top, 300, 400)
     bare = annotate(grey(400, 600), [Portrait(face, NONE)])
     drawn = annotate(grey(400, 600), [Portrait(face, NONE, lines=LINES)])
-    white = lambda picture: (picture > 200).all(axis=-1).sum()  # noqa: E731
     one = annotate(grey(400, 600), [Portrait(face, NONE, lines=LINES[:1])])
     assert white(bare) < white(one) < white(drawn)
+
+
+# --- what nobody asked for
+
+
+def test_where_nobody_asked_for_masks_no_state_is_drawn():
+    drawn = annotate(grey(400, 400), [Portrait(FACE, None, "#1", LINES)])
+    assert all(len(where(drawn, colour)) == 0 for colour in (COLOURS[CORRECT], COLOURS[INCORRECT], COLOURS[NONE]))
+    assert tuple(drawn[200, 100]) == LEVELS["unknown"]
+    assert white(annotate(grey(400, 400), [Portrait(FACE, None)])) == 0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_level_colours_the_frame_of_a_face_without_a_mask_state(level):
+    assert tuple(annotate(grey(400, 400), [Portrait(FACE, None, level=level)])[200, 100]) == LEVELS[level]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_is_grave_colours_the_words_below_a_face(level):
+    drawn = annotate(grey(400, 400), [Portrait(FACE, CORRECT, lines=LINES, level=level)])
+    colour = LEVELS[level] if level in ("warning", "alarm") else BAR
+    assert (drawn[304:] == colour).all(axis=-1).sum() > 100
+    assert tuple(drawn[200, 100]) == COLOURS[CORRECT]
+
+
+# --- crowds
+
+
+def test_words_of_neighbours_do_not_lie_on_each_other():
+    """Every letter of both is there."""
+    left, right = Portrait(Box(60, 100, 140, 180), CORRECT, "#1"), Portrait(Box(150, 100, 230, 180), NONE, "#2")
+    alone = [white(annotate(grey(300, 400), [face])) for face in (left, right)]
+    assert min(alone) > 50
+    assert white(annotate(grey(300, 400), [left, right])) == sum(alone)
+
+
+def test_words_do_not_hide_another_face():
+    """The lower face's words would stand on the upper one's chin."""
+    upper, lower = Box(100, 40, 180, 120), Box(105, 122, 185, 202)
+    drawn = annotate(grey(300, 400), [Portrait(upper, CORRECT, "#1"), Portrait(lower, NONE, "#2")])
+    assert (drawn[43:118, 103:178] == 90).all()
+    assert (drawn[125:200, 108:183] == 90).all()
+    assert white(drawn) > 100
+
+
+def crowd(count: int) -> list[Portrait]:
+    states = (CORRECT, NONE, INCORRECT)
+    return [
+        Portrait(Box(x := 30 + 90 * (n % 6), y := 40 + 80 * (n // 6), x + 60, y + 60), states[n % 3], f"#{n}")
+        for n in range(count)
+    ]
+
+
+def test_a_crowd_carries_badges_in_its_colours_and_one_line_that_explains_them():
+    faces = crowd(CROWD + 1)
+    drawn = annotate(grey(400, 600), faces)
+    for face in faces:
+        around = drawn[int(face.box.y1) - 22 : int(face.box.y1) - 2, int(face.box.x1) : int(face.box.x2)]
+        disc = (around == COLOURS[face.state]).all(axis=-1)
+        assert 100 < disc.sum() < 400, "a badge, and no bar of words"
+        assert (
+            drawn[int(face.box.y1) + 4 : int(face.box.y2) - 4, int(face.box.x1) + 4 : int(face.box.x2) - 4] == 90
+        ).all()
+    assert len(where(drawn, BAR)) > 1000
+
+
+def test_uncertain_faces_of_a_crowd_have_their_frame_alone():
+    drawn = annotate(grey(400, 600), [Portrait(face.box, UNCERTAIN) for face in crowd(CROWD + 1)])
+    assert white(drawn[:220]) == 0
+
+
+boxes = st.builds(
+    lambda x, y, w, h: Box(x, y, x + w, y + h),
+    st.integers(-50, 400), st.integers(-50, 300), st.integers(1, 200), st.integers(1, 200),
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(boxes, st.integers(1, 150), st.integers(1, 40), st.booleans(), st.booleans()), max_size=25))
+def test_no_words_lie_on_others_or_outside_the_picture_or_on_another_face(wanted):
+    faces = [face for face, *_ in wanted]
+    places = Places(400, 300, faces)
+    for face, width, height, below, over_faces in wanted:
+        spot = places.beside(face, width, height, below=below, over_faces=over_faces)
+        if spot is not None:
+            own = Box(*spot, spot[0] + width, spot[1] + height)
+            assert own.x1 >= 0
+            assert own.y1 >= 0
+            assert own.x2 <= 400
+            assert own.y2 <= 300
+            assert over_faces or not any(overlap(own, other) for other in faces if other is not face)
+    assert not any(overlap(one, other) for one, other in combinations(places.taken, 2))
+
+
+def overlap(one: Box, other: Box) -> bool:
+    return min(one.x2, other.x2) > max(one.x1, other.x1) and min(one.y2, other.y2) > max(one.y1, other.y1)

@@ -51,6 +51,16 @@ def test_the_systemd_credential_is_used_when_no_file_is_named(tmp_path: Path, mo
     assert read_password(config()) is None
 
 
+def test_an_empty_systemd_credential_names_the_file_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drop-in's SetCredential= stands in for a file that is not there."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "mqtt_password").write_text("\n")
+    with pytest.raises(ConfigError, match=r"credential mqtt_password: is empty; .*/etc/edged/mqtt-password"):
+        read_password(config(username="u"))
+
+
 @pytest.mark.parametrize(
     ("content", "word"), [(None, "No such file"), (b"", "empty"), (b"\n", "empty"), (b"s3\xff", "UTF-8")]
 )

@@ -191,7 +191,7 @@ def test_a_parked_message_is_offered_again_after_a_while_on_the_same_connection(
             message = peer.next_publish()
             peer.acknowledge(message, next(refusals, 0) if message.payload == '{"n":1}' else 0)
 
-    timing = fast(retry_refused_s=0.3, poll_s=0.1)
+    timing = fast(retry_first_s=0.3, poll_s=0.1)
     with ScriptedBroker(script) as broker, publishing(broker.port, outbox, version="5", timing=timing):
         assert until(lambda: not outbox.rows)
         assert len(broker.connected_at) == 1

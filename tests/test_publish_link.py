@@ -27,25 +27,32 @@ def polite(peer: Peer, number: int) -> None:
     peer.serve()
 
 
-def test_every_connection_starts_with_online_discovery_and_all_retained_values() -> None:
+def test_every_connection_starts_with_the_outbox_then_online_then_values_and_discovery_last() -> None:
     said: list[list[str]] = []
 
     def script(peer: Peer, number: int) -> None:
         peer.accept()
-        messages = [peer.next_publish() for _ in range(4)]
-        said.append([message.payload for message in messages])
+        said.append([])
+        while len(said[-1]) < 5:
+            message = peer.next_publish()
+            said[-1].append(message.payload)
+            if message.payload == '{"d":1}':
+                outbox.add()
+            peer.acknowledge(message)
 
+    outbox = MemoryOutbox(1)
+    timing = fast(longest_delay_s=0.1, patience_s=60)
     with ScriptedBroker(script) as broker:
         config = mqtt_config(broker.port)
         publisher = Publisher(
-            config, "dev1", MemoryOutbox(), print, discovery={"d": 1}, password=None, timing=fast(longest_delay_s=0.1)
+            config, "dev1", outbox, outbox.acknowledge, discovery={"d": 1}, password=None, timing=timing
         )
         publisher.retain("state", "s")
         publisher.retain("camera/door/status", "c")
         publisher.start()
-        assert until(lambda: len(said) >= 3)
+        assert until(lambda: len(said) >= 3 and len(said[2]) == 5)
         publisher.stop(1)
-    assert said[:3] == [["online", '{"d":1}', "s", "c"]] * 3
+    assert said[:3] == [[f'{{"n":{number}}}', "online", "s", "c", '{"d":1}'] for number in (1, 2, 3)]
 
 
 def test_a_connection_given_up_is_left_without_a_farewell_so_that_the_will_speaks() -> None:
@@ -216,10 +223,17 @@ def test_a_refused_subscription_is_said() -> None:
         assert until(lambda: "commands do not arrive" in (publisher.problem or ""))
 
 
+def serve_for_a_moment(peer: Peer) -> None:
+    """Answer everything, and leave nothing unanswered."""
+    peer._sock.settimeout(0.3)
+    with contextlib.suppress(TimeoutError):
+        peer.serve()
+
+
 def test_connections_that_are_accepted_and_lost_are_called_flapping_and_slow_down() -> None:
     def script(peer: Peer, number: int) -> None:
         peer.accept()
-        peer.next_publish()
+        serve_for_a_moment(peer)
 
     timing = fast(first_delay_s=0.02, longest_delay_s=0.3)
     with ScriptedBroker(script) as broker, publishing(broker.port, timing=timing) as publisher:

@@ -1,15 +1,19 @@
 """The publisher's parts without a network: commands, waits, what is handed in, what is sent next."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from support.publishing import MemoryOutbox
 
 from edged.publish import Command, Timing
-from edged.publish.commands import parse_command
-from edged.publish.delivery import WINDOW, Delivery
+from edged.publish.commands import Refusal, parse_command
+from edged.publish.delivery import Delivery
 from edged.publish.outgoing import MOST_ONCE, MOST_TOPICS, Message, Outgoing
-from edged.publish.pace import FLAPPING, Backoff
+from edged.publish.pace import FLAPPING, MOST_PROMPT, Allowance, Backoff
+from edged.publish.parcels import Parcel
+from edged.publish.problems import LinkDown
+from edged.publish.suspicion import MOST_CASES, WINDOW, Suspicion
 from edged.types import OutboxMessage
 
 
@@ -23,20 +27,39 @@ def test_a_command_is_a_known_verb_with_an_object() -> None:
     ("topic", "payload", "retained"),
     [
         ("cmd/report", b"{}", True),
-        ("cmd/dance", b"{}", False),
         ("cmd/report/result", b"{}", False),
+        ("cmd/a b", b"{}", False),
+        ("cmd/", b"{}", False),
         ("other/report", b"{}", False),
         ("report", b"{}", False),
-        ("cmd/report", b"PRESS", False),
-        ("cmd/report", b"[]", False),
-        ("cmd/report", b"\xff", False),
-        ("cmd/report", b'{"a":NaN}', False),
-        ("cmd/report", b"[" * 4000, False),
-        ("cmd/report", b'{"a":"' + b"x" * 5000 + b'"}', False),
     ],
 )
-def test_anything_else_is_no_command(topic: str, payload: bytes, retained: bool) -> None:
+def test_what_is_no_command_is_nothing(topic: str, payload: bytes, retained: bool) -> None:
     assert parse_command(topic, payload, retained=retained) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "said"),
+    [
+        ("cmd/dance", b'{"request_id":"7"}', "unknown command; known here: reload, report, restart, selftest"),
+        ("cmd/report", b"PRESS", "not JSON"),
+        ("cmd/report", b"[]", "a command is a JSON object"),
+        ("cmd/report", b"\xff", "not JSON (not UTF-8)"),
+        ("cmd/report", b'{"a":NaN}', "NaN is no JSON"),
+        ("cmd/report", b'{"a":1,"a":2}', "a key comes twice"),
+        ("cmd/report", b"[" * 4000, "nested too deep"),
+        ("cmd/report", b'{"a":"' + b"x" * 5000 + b'"}', "longer than 4096 bytes"),
+        ("cmd/report", b'{"request_id":1e999}', "request_id: must be"),
+        ("cmd/report", b'{"request_id":"\\ud800"}', "request_id: must be"),
+        ("cmd/report", b'{"request_id":[[[]]]}', "request_id: must be"),
+        ("cmd/report", b'{"request_id":"7","date":{}}', "date: must be"),
+        ("cmd/report", b'{"date":"' + b"x" * 300 + b'"}', "date: must be"),
+    ],
+)
+def test_a_wrong_command_is_refused_with_what_is_wrong(topic: str, payload: bytes, said: str) -> None:
+    refusal = parse_command(topic, payload, retained=False)
+    assert isinstance(refusal, Refusal)
+    assert said in refusal.error
 
 
 def delays(backoff: Backoff, count: int) -> list[float]:
@@ -96,24 +119,45 @@ def test_topics_and_single_messages_are_bounded() -> None:
     assert taken == [str(n) for n in range(5, MOST_ONCE + 5)]
 
 
-def make_delivery(outbox: MemoryOutbox) -> Delivery:
-    delivery = Delivery(outbox, poll_s=5, retry_refused_s=600)
-    delivery.begin()
-    return delivery
+def test_so_many_endings_that_told_something_are_followed_at_once() -> None:
+    backoff = Backoff(Timing())
+    for _ in range(MOST_PROMPT):
+        backoff.ended(1)
+        backoff.told(now=0)
+        assert backoff.delay_s <= 1
+    for _ in range(3):
+        backoff.ended(1)
+        backoff.told(now=0)
+    assert backoff.delay_s > 1
+    backoff.ended(1)
+    backoff.told(now=1000)
+    assert backoff.delay_s <= 1
+
+
+def test_an_allowance_lets_so_many_through_and_counts_the_rest() -> None:
+    allowance = Allowance(2, 60)
+    assert [allowance.take(now) for now in (0, 1, 2, 3, 61, 62, 63)] == [0, 0, None, None, 2, 0, None]
+
+
+def parcel(message: OutboxMessage) -> Parcel:
+    return Parcel(message.seq, message.topic, len(message.payload), message.retain)
+
+
+def make_delivery(outbox: MemoryOutbox, suspicion: Suspicion | None = None) -> Delivery:
+    return Delivery(outbox, suspicion or Suspicion(10, 3600), parcel, poll_s=5, rescan_s=60)
 
 
 def take_all(delivery: Delivery, now: float = 0.0) -> list[int]:
     return [message.seq for message in iter(lambda: delivery.take(now), None)]
 
 
-def test_a_window_in_order_then_one_for_each_acknowledgement() -> None:
-    outbox = MemoryOutbox(300)
+def test_everything_in_order_and_each_once() -> None:
+    outbox = MemoryOutbox(300, delete=False)
     delivery = make_delivery(outbox)
-    assert take_all(delivery) == list(range(1, WINDOW + 1))
-    for seq in range(1, 281):
-        outbox.acknowledge(seq)
+    assert take_all(delivery) == list(range(1, 301))
+    for seq in range(1, 301):
         delivery.acknowledged(seq)
-        assert take_all(delivery) == [seq + WINDOW]
+    assert take_all(delivery, now=61) == [], "the store may delete them later"
 
 
 def test_new_messages_are_seen_when_told_or_after_a_while() -> None:
@@ -128,29 +172,15 @@ def test_new_messages_are_seen_when_told_or_after_a_while() -> None:
     assert take_all(delivery, now=5.1) == [3]
 
 
-def test_after_a_lost_connection_what_was_in_flight_comes_again_one_by_one_then_all_at_once() -> None:
+def test_after_a_lost_connection_what_was_in_flight_comes_again_in_order() -> None:
     outbox = MemoryOutbox(100, delete=False)
     delivery = make_delivery(outbox)
-    take_all(delivery)
+    for _ in range(1, 21):
+        delivery.take(0)
     for seq in (1, 2, 4):
         delivery.acknowledged(seq)
-    delivery.end(now=0)
-    delivery.begin()
-    order = []
-    while (message := delivery.take(0)) is not None:
-        order.append(message.seq)
-        delivery.acknowledged(message.seq)
-        if delivery.window > 1:
-            break
-    assert order == [3, *range(5, 5 + WINDOW - 1)]
-    assert len(take_all(delivery)) == WINDOW
-
-
-def test_an_idle_connection_that_is_lost_leaves_the_window_wide() -> None:
-    delivery = make_delivery(MemoryOutbox(0))
-    take_all(delivery)
-    delivery.end(now=0)
-    assert delivery.window == WINDOW
+    delivery.end()
+    assert take_all(delivery) == [3, *range(5, 101)]
 
 
 def test_acknowledged_messages_are_forgotten_once_deleted() -> None:
@@ -166,23 +196,16 @@ def test_acknowledged_messages_are_forgotten_once_deleted() -> None:
     assert len(delivery._acknowledged) <= 1002
 
 
-def test_a_broker_that_refuses_everything_is_not_told_everything() -> None:
-    delivery = make_delivery(MemoryOutbox(1500))
-    refused = 0
-    while (message := delivery.take(0)) is not None:
-        delivery.refused(message.seq, 0)
-        refused += 1
-    assert refused == 1000
-    assert take_all(delivery, now=599) == []
-    assert take_all(delivery, now=601) == list(range(1, WINDOW + 1))
-
-
-def test_messages_in_flight_are_not_repeated_when_refused_ones_are_offered_again() -> None:
-    delivery = make_delivery(MemoryOutbox(4))
-    assert take_all(delivery) == [1, 2, 3, 4]
-    delivery.refused(2, now=0)
-    delivery.acknowledged(3)
-    assert take_all(delivery, now=601) == [2]
+def test_a_database_that_was_replaced_is_noticed_within_a_minute_and_its_numbers_are_other_messages() -> None:
+    outbox = MemoryOutbox(50)
+    delivery = make_delivery(outbox)
+    for seq in take_all(delivery):
+        delivery.acknowledged(seq)
+    outbox.rows.clear()
+    outbox.acknowledged.clear()
+    for number in range(3):
+        outbox.add(payload=f"another {number}")
+    assert take_all(delivery, now=61) == [1, 2, 3]
 
 
 def test_a_message_committed_while_the_outbox_is_being_read_is_not_overlooked() -> None:
@@ -194,6 +217,129 @@ def test_a_message_committed_while_the_outbox_is_being_read_is_not_overlooked() 
                 delivery.wake()
             return found
 
-    delivery = Delivery(Busy(), poll_s=5, retry_refused_s=600)
-    delivery.begin()
+    delivery = make_delivery(Busy())
     assert take_all(delivery) == [1, 2, 3]
+
+
+CLOSED = LinkDown("closed")
+
+
+def row(seq: int, topic: str = "events", size: int = 100) -> Parcel:
+    return Parcel(seq, topic, size)
+
+
+def break_alone(suspicion: Suspicion, sent: Parcel, times: int, now: float = 0.0, end: LinkDown = CLOSED) -> None:
+    for _ in range(times):
+        suspicion.broke([sent], end, now)
+
+
+def test_what_breaks_the_connection_alone_becomes_a_case_and_waits_ever_longer() -> None:
+    suspicion = Suspicion(10, 3600)
+    assert suspicion.broke([row(1), row(2)], CLOSED, 0), "one of them: worth another look"
+    assert suspicion.careful
+    break_alone(suspicion, row(2), 1)
+    assert not suspicion.blocks(row(2)), "once may be chance"
+    break_alone(suspicion, row(2), 1)
+    assert suspicion.blocks(row(2))
+    assert not suspicion.blocks(row(1))
+    waits, now = [], 0.0
+    for _ in range(8):
+        while (case := suspicion.due(now)) is None:
+            now += 5
+        waits.append(now)
+        suspicion.broke([row(2)], CLOSED, now, case)
+    gaps = [later - earlier for earlier, later in pairwise(waits)]
+    assert waits[0] <= 20
+    assert gaps == sorted(gaps)
+    assert gaps[-1] >= 3600
+    suspicion.taken(row(2))
+    assert suspicion.cases == []
+
+
+def test_a_broker_that_falls_silent_is_given_one_chance_more_than_one_that_hangs_up() -> None:
+    suspicion = Suspicion(10, 3600)
+    silent = LinkDown("not acknowledged", silent=True)
+    break_alone(suspicion, row(1), 3, end=silent)
+    assert not suspicion.blocks(row(1))
+    break_alone(suspicion, row(1), 1, end=silent)
+    assert suspicion.blocks(row(1))
+
+
+@pytest.mark.parametrize("code", [0x8B, 0x8D, 0x8E, 0x89, 0x96, 0x98, 0x9C])
+def test_reasons_that_speak_of_the_connection_blame_no_message(code: int) -> None:
+    suspicion = Suspicion(10, 3600)
+    for _ in range(10):
+        assert not suspicion.broke([row(1)], LinkDown("x", code, "x"), 0)
+    assert suspicion.cases == []
+    assert not suspicion.careful
+
+
+def test_messages_of_a_topic_of_which_none_is_taken_wait_together_and_one_taken_frees_them() -> None:
+    suspicion = Suspicion(10, 3600)
+    for seq in (1, 2):
+        suspicion.refused(row(seq, "camera/door/violation"), 0x87, "Not authorized", 0)
+    assert suspicion.blocks(row(3, "camera/door/violation"))
+    assert not suspicion.blocks(row(4, "events"))
+    version = suspicion.version
+    suspicion.taken(row(3, "camera/door/violation"))
+    assert suspicion.version > version
+    assert not suspicion.blocks(row(5, "camera/door/violation"))
+    assert suspicion.blocks(row(1, "camera/door/violation")), "its own case is not over"
+
+
+def test_a_large_message_blames_the_size_until_a_larger_one_is_taken() -> None:
+    suspicion = Suspicion(10, 3600)
+    suspicion.taken(row(1, size=1500))
+    suspicion.taken(Parcel("a", "a", 100, retain=True))
+    break_alone(suspicion, Parcel("config", "config", 3700, retain=True, purpose="discovery"), 3)
+    assert suspicion.blocks(row(2, size=3700))
+    assert not suspicion.blocks(row(3, size=3000))
+    suspicion.taken(row(4, size=5000))
+    assert not suspicion.blocks(row(2, size=3700))
+
+
+def test_where_nothing_retained_was_ever_taken_being_retained_is_blamed_first() -> None:
+    suspicion = Suspicion(10, 3600)
+    online = Parcel("availability", "availability", 40, retain=True)
+    break_alone(suspicion, online, 3)
+    assert not suspicion.retains
+    assert not suspicion.blocks(online), "it is sent without being retained"
+    suspicion.taken(online)
+    assert suspicion.retains
+
+
+def test_cases_are_bounded_however_many_messages_are_refused() -> None:
+    suspicion = Suspicion(10, 3600)
+    for seq in range(3 * MOST_CASES):
+        suspicion.taken(row(-seq - 1))
+        suspicion.refused(row(seq), 0x97, "Quota exceeded", 0)
+    assert len(suspicion.cases) == MOST_CASES
+
+
+def test_careful_sending_ends_after_so_many_were_taken() -> None:
+    suspicion = Suspicion(10, 3600)
+    suspicion.broke([row(1), row(2)], CLOSED, 0)
+    for seq in range(WINDOW):
+        assert suspicion.careful
+        suspicion.taken(row(seq))
+    assert not suspicion.careful
+
+
+def test_a_topic_is_tried_with_another_message_each_time() -> None:
+    outbox = MemoryOutbox(5)
+    suspicion = Suspicion(10, 3600)
+    delivery = make_delivery(outbox, suspicion)
+    for seq in (1, 2):
+        taken = delivery.take(0)
+        assert taken is not None
+        suspicion.refused(parcel(taken), 0x87, "no", 0)
+        delivery.refused(seq)
+    assert take_all(delivery) == []
+    case = next(case for case in suspicion.cases if case.topic)
+    tried = []
+    for _ in range(4):
+        message = delivery.take_for(case)
+        assert message is not None
+        delivery.refused(message.seq)
+        tried.append(message.seq)
+    assert tried == [5, 3, 4, 5], "the newest first, and never one that is a case itself"

@@ -97,6 +97,35 @@ def test_what_the_start_told_is_still_there_at_the_end(kept: Kept) -> None:
     assert kept.payloads()[1]["details"] == {"held_back": "cooldown"}
 
 
+def test_a_violation_stays_one_from_the_step_that_alerted_to_the_end(kept: Kept) -> None:
+    kept.step("start", details={"held_back": "cooldown"})
+    kept.step("update", violation=True)
+    kept.step("update")
+    kept.step("end")
+    told = [(payload["type"], payload["violation"]) for payload in kept.payloads() if "type" in payload]
+    assert told == [("start", False), ("update", True), ("update", True), ("end", True)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "violation"),
+    [
+        ("mask", {}, True),
+        ("drowsiness", {"level": "alarm"}, True),
+        ("inattention", {"held_back": "not wanted"}, False),
+        ("camera", {"reason": "no pictures"}, False),
+        ("system", {}, False),
+    ],
+)
+def test_an_end_by_restart_tells_whether_the_event_was_a_violation(
+    tmp_path: Path, kept: Kept, kind: str, details: dict[str, object], violation: bool
+) -> None:
+    at = kept.clock.utc_ms() - 60_000
+    with Store(tmp_path / "edged.db") as store:
+        store.write([started("A", at, kind=kind, details=details)])
+        kept.recorder.end_left_open(store.open_events(), store.last_known())
+    assert [payload["violation"] for payload in kept.payloads()] == [violation]
+
+
 def test_without_a_broker_no_messages_pile_up() -> None:
     kept = Kept(publishing=False)
     kept.step("start", violation=True)

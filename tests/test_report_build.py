@@ -177,6 +177,8 @@ def test_violations_list_the_first_forty_and_count_all(tmp_path):
     assert len(violations["first"]) == 40
     assert violations["first"][1] == {
         "event_id": "EV00000001",
+        "began": "2026-11-18T23:01:00.000Z",
+        "began_local": "00:01:00",
         "at": "2026-11-18T23:01:00.000Z",
         "local": "00:01:00",
         "camera": "door",
@@ -322,7 +324,7 @@ def crowded(tmp_path):
             connection.execute("INSERT INTO encounters VALUES (?,'door',?,?,?,?,0.9,?,30,60,1,1,NULL,NULL)", row)
         connection.execute(
             "INSERT INTO events SELECT encounter_id, 'mask', camera, track, state, 0.9, votes, first_seen, last_seen,"
-            " 'left', 1, '{}', 2, 2 FROM encounters WHERE state = 'none'"
+            " 'left', 1, '{}', 2, 2, NULL, NULL FROM encounters WHERE state = 'none'"
         )
     return _Timed(tmp_path / "edged.db")
 

@@ -14,7 +14,7 @@ from report_days import HOUR, MINUTE, MODELS, config, encounter, new_store, pass
 
 from edged.report import build_report, list_violations, render_csv, render_html, report_sha256
 from edged.report.build import _printable
-from edged.report.charts import answer_scale, hour_chart
+from edged.report.charts import answer_scale, hour_chart, hour_rows
 from edged.report.table import FORMULA_STARTS
 from edged.store import StoreReader
 
@@ -211,6 +211,34 @@ def test_withheld_figures_are_empty_cells(reports):
 def test_no_cell_starts_a_formula(tmp_path, site):
     row = rows_of(render_csv(report_of(tmp_path, [], config(site=site))))[0]
     assert row["site"] == f"'{site}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_cell_says_what_it_is_where_the_tables_head_is_hidden(reports, kind):
+    """On a phone each row is a card, and its cells carry the names of their columns."""
+    for table in parsed(render_html(reports[kind])).iter("table"):
+        heads = ["".join(head.itertext()) for head in table.find("thead/tr")]
+        for row in table.find("tbody"):
+            labels = [cell.get("data-l") for cell in row]
+            wanted = [None, *heads[1:]]
+            assert labels == [
+                None if cell.get("class") == "blank" else name for cell, name in zip(row, wanted, strict=True)
+            ]
+
+
+def test_the_hours_stand_under_each_other_too_and_fit(reports):
+    for kind, report in reports.items():
+        rows = hour_rows(report).rows
+        assert [row.label for row in rows] == [hour["label"] for hour in report["by_hour"] if hour["open"]], kind
+        hours = {hour["label"]: hour for hour in report["by_hour"]}
+        for row in rows:
+            assert [part.state for part in row.parts] == [s for s in ODDS if hours[row.label][s]]
+            right = 68.0
+            for part in row.parts:
+                assert part.x == pytest.approx(right, abs=0.05)
+                right = part.x + part.width
+            assert right <= 240.05
+            assert row.title.startswith(row.label)
 
 
 def test_bars_stand_on_each_other_and_fit(reports):

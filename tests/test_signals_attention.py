@@ -317,3 +317,19 @@ def test_any_heads_at_any_times_give_numbers_that_make_sense(frames, learned):
         assert min(values[1:]) >= 0
         assert (told.attentive is None) == (told.unavailable is not None)
         assert told.away_s == 0 or told.attentive is False
+
+
+# --- a first look elsewhere
+
+
+@pytest.mark.parametrize("pitch", [-20, 20])
+def test_a_first_look_with_the_chin_up_or_down_is_not_taken_for_usual(pitch):
+    told = look([face(0, pitch)] * 60 + [face(0, 0)] * 100, settings_=AttentionSettings())
+    assert {one.attentive for one in told[60:]} <= {True, None}
+    assert told[-1].attentive is True
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(40, 0), (-40, -12), (0, -16), (25, 16)])
+def test_a_camera_at_the_side_or_above_is_no_look_away(yaw, pitch):
+    told = look([face(yaw, pitch)] * 600, settings_=AttentionSettings())
+    assert {one.attentive for one in told} <= {True, None}

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import groupby, pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from support.traces import Camera, Move, Script, every
 
 from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
 from edged.signals.levels import LevelSettings
-from edged.types import Drowsiness, EyeLook, Face, HeadPose
+from edged.types import Drowsiness, EyeLook, Face, HeadPose, Landmarks
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
 BLINKS = every(4, 0.15, 1.5, 3600)
@@ -439,3 +440,78 @@ def test_any_readings_at_any_times_give_numbers_that_make_sense(frames):
         assert (told.level == "unknown") == (told.score is None)
         assert bool(told.reasons) == (told.level in ("notice", "warning", "alarm"))
         assert told.openness is not None or told.closed is None
+
+
+# --- who is known
+
+
+NARROW = EyeLook(0.1, 0.17)
+"""Eyes of somebody who laughs: narrow, and shut to the classifier."""
+
+
+def test_narrow_eyes_of_somebody_never_seen_otherwise_raise_no_alarm():
+    monitor = DrowsinessMonitor()
+    told = [monitor.update(k / 10, [Face(track(1, 100), eyes=NARROW)])[0] for k in range(90)]
+    assert {reason for one in told for reason in one.reasons} == set()
+
+
+def test_eyes_that_shut_once_they_were_seen_open_raise_it_at_once():
+    monitor, open_eyes = DrowsinessMonitor(), EyeLook(0.98, 0.3)
+    told = [monitor.update(k / 10, [Face(track(1, 100), eyes=open_eyes if k < 10 else NARROW)])[0] for k in range(50)]
+    assert "sleep" in reasons(told)
+
+
+def test_who_is_seen_asleep_from_the_first_is_found_after_some_time():
+    assert "sleep" in reasons(watch(Script(30, shut=[(0, 30)]), 15))
+
+
+@pytest.mark.parametrize(("glare", "whole"), [(0.45, True), (0.9, False)])
+def test_a_weak_reopening_does_not_end_a_closure(glare, whole):
+    """Glare on glasses, for a third of a second; eyes that open for as long do end it."""
+    monitor, told = DrowsinessMonitor(), []
+    for k in range(120):
+        probability = 0.98 if not 30 <= k < 90 else glare if 42 <= k < 47 else 0.02
+        told += monitor.update(k / 15, [Face(track(1, 100), eyes=EyeLook(probability, None))])
+    assert (max(one.closure_s for one in told) > 3) is whole
+    assert ("sleep" in reasons(told)) is whole
+
+
+def test_after_a_blink_a_weak_reopening_is_one():
+    monitor, told = DrowsinessMonitor(), []
+    for k in range(150):
+        probability = (0.02 if k % 10 < 3 else 0.45) if 30 <= k < 110 else 0.98
+        told += monitor.update(k / 15, [Face(track(1, 100), eyes=EyeLook(probability, None))])
+    assert max(one.closure_s for one in told) < 0.5
+
+
+def test_after_a_first_look_with_the_chin_up_shut_eyes_are_no_look_down():
+    monitor, told = DrowsinessMonitor(), []
+    for k in range(120):
+        pitch = 25 if k < 50 else 0
+        look = EyeLook(0.02, 0.08) if k >= 80 else EyeLook(0.98, 0.3)
+        told += monitor.update(k / 10, [Face(track(1, 100), pose=HeadPose(0, pitch, 0, 0, pitch, 3), eyes=look)])
+    assert "sleep" in reasons(told)
+
+
+# --- a hand before the mouth
+
+
+def with_lips(mouth: float, doubt: float, eyes: EyeLook) -> Face:
+    """A face 100 px high from the bridge of the nose to the chin, whose inner lips' landmarks are unsure by `doubt` of that."""
+    points = np.zeros((68, 2), np.float32)
+    points[8] = 0, 100
+    deviations = np.full(68, doubt * 100, np.float32)
+    pose = HeadPose(0, 0, 0, 0, 0, 3.0)
+    return Face(track(1, 100), landmarks=Landmarks(points, deviations), pose=pose, eyes=eyes, mouth_ratio=mouth)
+
+
+def test_a_yawn_behind_a_hand_is_one_yawn_and_no_sleep():
+    monitor, told = DrowsinessMonitor(), []
+    for k in range(200):
+        yawning, hidden = 60 <= k < 130, 75 <= k < 115
+        mouth, doubt = (0.08, 0.027) if hidden else (0.8, 0.02) if yawning else (0.05, 0.016)
+        eyes = EyeLook(0.01, 0.12) if 65 <= k < 128 else EyeLook(0.98, 0.3)
+        told += monitor.update(k / 10, [with_lips(mouth, doubt, eyes)])
+    assert told[-1].yawns == 1
+    assert reasons(told) == set()
+    assert "mouth: covered" in told[90].unavailable

@@ -11,7 +11,7 @@ from support.daemon import needs_models
 from support.traces import Camera, Script
 
 from edged.assembly import build_pipeline, load_models
-from edged.capture.sources import VideoFile
+from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
 from edged.signals.yawns import LARGEST_REST, USUAL_REST, YawnFinder, YawnSettings
@@ -188,3 +188,44 @@ def test_drivers_yawns_are_found_and_nothing_else_is(shared: Path, clip):
     video.close()
     assert len(frames) == len(DRIVERS[clip])
     assert all(start < frame < end + 45 for frame, (start, end) in zip(frames, DRIVERS[clip], strict=True))
+
+
+# --- a hand before the mouth
+
+
+def seen(ratios: list[float], covered: range, fps: float = 10) -> tuple[list[int], list[int]]:
+    """The frames at which a yawn was told of, and those at which one was taken to be on; `covered` frames are not the mouth's."""
+    finder, told, on = YawnFinder(YawnSettings()), [], []
+    for k, ratio in enumerate(ratios):
+        if finder.follow(k / fps, at(0) if k in covered else ratio, k in covered):
+            told.append(k)
+        if finder.is_on(k / fps):
+            on.append(k)
+    return told, on
+
+
+LONG_YAWN = [*map(at, (0, 0.4, 0.8, 1.1)), *[at(1.5)] * 60, *map(at, (1.1, 0.8, 0.4))]
+
+
+@pytest.mark.parametrize(("first", "last"), [(60, 105), (60, 125), (56, 100)])
+def test_what_lies_before_and_after_a_hand_is_one_yawn(first, last):
+    told, on = seen(REST + LONG_YAWN + REST, range(first, last))
+    assert len(told) == 1
+    assert {*range(first, last)} <= {*on}
+
+
+def test_shut_lips_are_believed_only_some_time_after_the_hand_has_gone():
+    ratios = REST + LONG_YAWN + REST
+    ratios[100:103] = [at(0)] * 3
+    told, on = seen(ratios, range(60, 100))
+    assert len(told) == 1
+    assert {100, 101, 102, 103} <= {*on}
+
+
+def test_a_hand_before_a_mouth_that_never_opened_is_no_yawn():
+    assert seen(REST + REST + REST, range(50, 90)) == ([], [])
+
+
+def test_a_hand_that_stays_is_no_yawn_for_ever():
+    _, on = seen(REST + LONG_YAWN + [at(0)] * 200, range(60, 300))
+    assert max(on) <= 52 + 90

@@ -48,6 +48,49 @@ def test_a_mistake_says_what_would_be_right(uri, remedy):
         check_source(uri)
 
 
+@pytest.mark.parametrize(
+    ("uri", "remedy"),
+    [
+        ("rtsp://admin:pa/ss#q7z@10.0.0.3/live", "write / as %2F, # as %23; .* credentials_file"),
+        ("rtsp://admin:12/34@host/live", "write / as %2F"),
+        ("rtsp://admin:q7z?x@10.0.0.3:554/live", r"write \? as %3F"),
+        ("rtsp://admin:w@rd/x@10.0.0.3/live", "write / as %2F"),
+        ("rtsp://admin:w%rd@10.0.0.3/live", "write % as %25"),
+        ("rtsp://admin:w[rd@10.0.0.3/live", r"write \[ as %5B"),
+        ("rtsp://admin:w rd@10.0.0.3/live", "a space is written %20"),
+        ("rtsp://h:99999/x", "from 1 to 65535; usual is 554"),
+        ("rtsps://h:0/x", "from 1 to 65535; usual is 322"),
+        ("rtsp://h:55a/x", "from 1 to 65535"),
+        ("rtsp://[fd00::1]:70000/x", "from 1 to 65535"),
+        ("rtsp://fd00::1/x", "IPv6 address stands in brackets"),
+        ("rtsp://:554/x", "host is missing"),
+        ("rtsp://h/a\nb", "control character"),
+        ("RTSP://h/x", "small letters.*rtsp:"),
+        (" file:///a.mp4", "small letters"),
+        ("rtsp://admin\uff1aq7z@h/x", "credentials_file"),
+    ],
+)
+def test_a_stream_that_ffmpeg_would_misread_is_refused_with_the_right_spelling(uri, remedy):
+    with pytest.raises(ValueError, match=remedy) as caught:
+        check_source(uri)
+    assert not any(secret in str(caught.value) for secret in ("q7z", "rd@", "34"))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rtsp://admin:pa%2Fss%23@10.0.0.3:65535/live",
+        "rtsp://admin:p@ss@10.0.0.3/live",
+        "rtsp://10.0.0.3:554/site@1",
+        "rtsp://cam/site@1?user=a@b",
+        "rtsp://u:p@[fd00::1]:554/x",
+        "rtsps://cam:/x",
+    ],
+)
+def test_an_unusual_stream_that_works_is_taken(uri):
+    assert check_source(uri) == uri
+
+
 def test_a_stream_is_left_as_it_is():
     source = parse_source("rtsp://h:554/a%20b?channel=1#x")
     assert (source.uri, source.path, source.options) == ("rtsp://h:554/a%20b?channel=1#x", "", {})

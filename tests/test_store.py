@@ -11,6 +11,7 @@ import pytest
 from sqlite_utils import Database
 from support.storing import HandClock, ended, event_ids, fill, message, minute, started, whole_event
 
+from edged.clock import WatchedClock
 from edged.errors import StoreError
 from edged.store import Acknowledged, EncounterRow, OutboxMessageRow, Store, StoreReader
 from edged.store.schema import MIGRATIONS
@@ -244,12 +245,16 @@ def test_backups_are_single_files_and_the_oldest_go(store: Store, path: Path) ->
     assert sorted(file.name for file in backup.parent.iterdir()) == ["edged-c.db", "edged-d.db"]
 
 
+def upkeep_of(clock: HandClock, backups: int = 0) -> Upkeep:
+    return Upkeep(WatchedClock(clock), 90, backups, outbox_limit=100, tell=lambda *_: None)
+
+
 def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store, path: Path) -> None:
-    clock = HandClock(utc=100 * DAY_MS)
-    upkeep = Upkeep(clock, retention_days=90, backups=3, outbox_limit=100)
+    clock = HandClock()
+    upkeep = upkeep_of(clock, backups=3)
     count = MOST_PRUNED + 1000
     store._connection.executemany(
-        "INSERT INTO coverage VALUES ('door', ?, 0, 0, 0, 0, 'online', 0)", ((n,) for n in range(count))
+        "INSERT INTO coverage VALUES ('door', ?, 0, 0, 0, 0, 'online', 0, 1)", ((n,) for n in range(count))
     )
     store._connection.commit()
     upkeep(store)
@@ -267,9 +272,9 @@ def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store
 
 
 def test_a_clock_that_was_never_set_deletes_nothing(store: Store, path: Path) -> None:
-    clock = HandClock(utc=100 * DAY_MS, is_trusted=False)
+    clock = HandClock(is_trusted=False)
     store.write([started("A"), ended("A")])
-    upkeep = Upkeep(clock, retention_days=1, backups=0, outbox_limit=100)
+    upkeep = upkeep_of(clock)
     clock.pass_s(400)
     upkeep(store)
     assert event_ids(path) == ["A"]
@@ -277,7 +282,7 @@ def test_a_clock_that_was_never_set_deletes_nothing(store: Store, path: Path) ->
 
 def test_upkeep_counts_what_a_full_outbox_lost(store: Store, path: Path) -> None:
     store.write([message() for _ in range(130)])
-    upkeep = Upkeep(HandClock(), retention_days=1, backups=0, outbox_limit=100)
+    upkeep = upkeep_of(HandClock())
     upkeep(store)
     assert upkeep.trimmed == 30
     assert StoreReader(path).outbox_depth() == 100

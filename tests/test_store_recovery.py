@@ -6,13 +6,14 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.storing import event_ids, fill, message, started
 
-from edged.errors import StoreError
-from edged.store import Store
+from edged.errors import NotOurs, StoreError
+from edged.store import Store, StoreReader
 from edged.store.recovery import MOST_QUARANTINED, backups, is_sound
 
 OPENS_WITHIN_S = 5.0
@@ -75,12 +76,6 @@ def empty_it(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def put_a_folder_in_its_place(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-    (path / "something").touch()
-
-
 def claim_another_page_size(path: Path) -> None:
     overwrite(path, 16, b"\x00\x07")
 
@@ -100,7 +95,6 @@ DAMAGE = [
     flip_pages,
     zero_the_schema,
     empty_it,
-    put_a_folder_in_its_place,
     claim_another_page_size,
     break_the_root_of_events,
 ]
@@ -246,6 +240,86 @@ def test_a_restoring_cut_short_is_done_again(path: Path) -> None:
     with Store(path) as store:
         assert store.restored is not None
     assert len(event_ids(path)) == 100
+
+
+# --- what store.path must never touch
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "something").write_text("mine")
+
+
+def a_text(path: Path) -> None:
+    path.write_text("mine\n" * 1000)
+
+
+def a_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_foreign_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE events (mine)")
+        connection.execute("INSERT INTO events VALUES (1)")
+        connection.commit()
+
+
+def a_foreign_database_with_a_damage(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 252006673")  # Fossil's
+        connection.execute("CREATE TABLE mine (a)")
+        connection.commit()
+    overwrite(path, 4096, b"\xff" * 64)
+
+
+FOREIGN = [a_folder, a_text, a_fifo, a_foreign_database, a_foreign_database_with_a_damage]
+
+
+@pytest.mark.parametrize("make", FOREIGN, ids=lambda make: make.__name__)
+def test_what_is_no_database_of_ours_is_left_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "store" / "mine.db"
+    path.parent.mkdir()
+    make(path)
+    before = (path.lstat().st_ino, path.read_bytes() if path.is_file() else None)
+    for _ in range(2):
+        with pytest.raises(NotOurs, match=r"mine\.db: is .*; set store\.path to a file") as refused:
+            Store(path)
+        assert refused.value.exit_code == 78, "a person must edit the config"
+    assert (path.lstat().st_ino, path.read_bytes() if path.is_file() else None) == before
+    assert [file for file in path.parent.iterdir() if file != path] in ([], [path.with_name("mine.db.lock")])
+
+
+@pytest.mark.parametrize("make", [a_folder, a_fifo], ids=lambda make: make.__name__)
+def test_readers_do_not_wait_for_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "mine.db"
+    make(path)
+    with pytest.raises(NotOurs, match="set store"):
+        StoreReader(path).report_days()
+    assert not is_sound(path)
+
+
+def test_a_database_is_restored_behind_a_symbolic_link(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link" / "edged.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    flip_pages(path)
+    with Store(link) as store:
+        assert store.restored is not None
+        assert store.restored.backup == path.parent / "backups" / "edged-newer.db"
+    assert link.is_symlink(), "only what is ours is moved"
+    assert len(event_ids(path)) == 100
+
+
+def test_only_our_own_quarantines_go(path: Path) -> None:
+    others = path.parent / "quarantine" / "a letter.txt"
+    others.parent.mkdir()
+    others.write_text("mine")
+    for _ in range(MOST_QUARANTINED + 1):
+        put_text_in_its_place(path)
+        Store(path).close()
+        time.sleep(0.002)
+    assert others.read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

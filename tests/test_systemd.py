@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edged.toml import tomllib
+
 UNITS = Path(__file__).parent.parent / "systemd"
 PROGRAM = "/opt/edged/bin/edged"
 ANALYZE = shutil.which("systemd-analyze")
@@ -83,13 +85,35 @@ def test_every_drop_in_is_valid_once_its_lines_are_taken_in(installed, drop_in):
         ("RestartPreventExitStatus", "78"),
         ("StartLimitIntervalSec", "0"),
         ("ExecStart", f"{PROGRAM} run --config /etc/edged/edged.toml"),
-        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("ExecReload", f"{PROGRAM} config apply --config /etc/edged/edged.toml"),
         ("User", "edged"),
         ("StateDirectory", "edged"),
     ],
 )
 def test_the_daemon_is_watched_restarted_and_reloaded_as_it_expects(key, value):
     assert keys(UNITS / "edged.service")[key] == [value]
+
+
+@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service"])
+def test_no_crash_leaves_a_core_dump(unit):
+    assert keys(UNITS / unit)["LimitCORE"] == ["0"]
+
+
+def test_the_daemon_listens_on_no_port_and_the_report_knows_no_network():
+    daemon, report = keys(UNITS / "edged.service"), keys(UNITS / "edged-report.service")
+    # Not "any": that would also forbid port 0, which paho binds before it connects.
+    assert daemon["SocketBindDeny"] == ["tcp:1-65535"]
+    assert daemon["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6"]
+    assert (report["PrivateNetwork"], report["IPAddressDeny"], report["RestrictAddressFamilies"]) == (
+        ["yes"],
+        ["any"],
+        ["none"],
+    )
+
+
+def test_an_owner_can_close_the_network_but_for_named_addresses():
+    lines = (UNITS / "edged.service.d" / "network.conf").read_text().splitlines()
+    assert {"#IPAddressDeny=any", "#IPAddressAllow=localhost"} <= set(lines)
 
 
 def test_the_daemon_reaches_cameras_and_gpus_and_starts_without_a_credential():
@@ -120,14 +144,36 @@ def test_the_reports_command_writes_yesterdays_page_into_the_state_directory():
 
 
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
-def test_the_user_is_made_with_its_groups(tmp_path):
+@pytest.mark.parametrize("groups", ["", "g video 44 -\ng render - -\n"], ids=["alone", "beside Debian's own"])
+def test_the_user_is_made_with_its_groups_without_a_word_of_complaint(tmp_path, groups):
     (tmp_path / "etc").mkdir()
-    done = run("systemd-sysusers", f"--root={tmp_path}", str(UNITS / "edged.sysusers.conf"))
-    assert done.returncode == 0, done.stderr
-    groups = dict(line.split(":", 1) for line in (tmp_path / "etc/group").read_text().splitlines())
-    assert groups["video"].endswith(":edged")
-    assert groups["render"].endswith(":edged")
+    folder = tmp_path / "usr/lib/sysusers.d"
+    folder.mkdir(parents=True)
+    (folder / "basic.conf").write_text(groups)
+    shutil.copy(UNITS / "edged.sysusers.conf", folder / "edged.conf")
+    done = run("systemd-sysusers", f"--root={tmp_path}")
+    said = [line for line in done.stderr.splitlines() if not line.startswith(("Creating ", "Adding "))]
+    assert (done.returncode, said) == (0, [])
+    members = dict(line.split(":", 1) for line in (tmp_path / "etc/group").read_text().splitlines())
+    assert members["video"].endswith(":edged")
+    assert members["render"].endswith(":edged")
     assert ":/var/lib/edged:/usr/sbin/nologin" in (tmp_path / "etc/passwd").read_text()
+
+
+def test_a_missing_credential_file_is_left_to_the_daemon_which_names_it():
+    lines = (UNITS / "edged.service.d/20-credential.conf").read_text().splitlines()
+    settings = [line[1:] for line in lines if line.startswith(("#LoadCredential=", "#SetCredential="))]
+    loaded, stand_in = (line.split("=", 1)[1].split(":", 1) for line in settings)
+    assert (loaded[0], stand_in) == ("mqtt_password", ["mqtt_password", "\\n"])
+
+
+def test_what_the_unit_points_to_is_what_an_installation_has():
+    installed = tomllib.loads((UNITS.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    shared = {f"file:///opt/edged/{there}": UNITS.parent / here for here, there in installed["shared-data"].items()}
+    (documentation,) = keys(UNITS / "edged.service")["Documentation"]
+    assert shared[documentation].is_file()
 
 
 def test_folders_belong_to_the_daemon_and_the_config_to_root():

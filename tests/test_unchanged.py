@@ -129,8 +129,8 @@ def test_whoever_is_followed_is_looked_for_in_every_picture_also_out_of_sight():
 
 
 def test_a_new_face_that_is_missed_once_is_looked_for_again():
-    line, _ = pipeline([[sighting(100)], [], [sighting(100)]])
-    outcomes = [line.step(Frame("door", number, number / 10, HALL)) for number in range(3)]
+    line, _ = pipeline([[sighting(100)], [], *[[sighting(100)]] * 6])
+    outcomes = [line.step(Frame("door", number, number / 10, HALL)) for number in range(8)]
     assert len(outcomes[-1].faces) == 1
 
 

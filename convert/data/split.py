@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from convert.data.coco import LabelledPicture
 
 HELD_OUT_PERCENT = 15
-PEOPLE = ("coco256", "flickr8k", "flickr8k_ra", "lspet", "mmpose_samples", "street_pedestrians", "ulfg_groups")
-MASK_SCENES = ("ilc", "kary", "macwin", "karan_masked", "karan_bare", "jamesnogra", "slot_bare")
-"""Folders of data/people and data/mask_scenes3, each from a source of its own."""
 NEAR_DUPLICATE_BITS = 6
 """Pictures whose 64-bit difference hashes differ in at most this many bits are taken for the same photo."""
 
@@ -37,22 +34,6 @@ def split(pictures: Sequence[LabelledPicture]) -> tuple[list[LabelledPicture], l
         and (_distances(known, difference_hash(picture.path)) > NEAR_DUPLICATE_BITS).all()
     ]
     return training, held_out
-
-
-def is_held_out_picture(path: Path) -> bool:
-    """Whether a picture of a set that brings several sources together is held out: by its folder's and its own name."""
-    source = path.parent.parent if path.parent.name == "images" else path.parent
-    return is_held_out(f"{source.name}/{path.name}")
-
-
-def held_out_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
-    """The pictures that no training sees."""
-    return [picture for picture in pictures if is_held_out_picture(picture.path)]
-
-
-def training_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
-    """The pictures that are not held out. Near copies were removed from these sets by those who brought them together."""
-    return [picture for picture in pictures if not is_held_out_picture(picture.path)]
 
 
 def difference_hash(path: Path) -> int:

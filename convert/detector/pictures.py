@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.coco import CORRECT, INCORRECT, NONE, UNKNOWN, LabelledPicture, read_coco, read_picture
+from convert.data.held_out import MASK_SCENES, PEOPLE, training_part
 from convert.data.landmarks import face_box, read_points
 from convert.data.occluders import draw_occluder
-from convert.data.split import MASK_SCENES, PEOPLE, training_part
 from convert.data.teacher import Teacher
 from edged.detect.boxes import iou
 from edged.render import Wear, random_style, wear_mask

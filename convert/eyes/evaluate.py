@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from convert.augment import grow, jpeg, noise, shrink
 from convert.data.landmarks import read_points
 from convert.eyes.cover import draw_cover, draw_sunglasses
-from convert.eyes.samples import whole_crop
 from convert.eyes.sources import CLEARLY_OPEN, HIDDEN, WIDE, WIDE_MARGIN, WideEye, from_crop, from_points
 from convert.eyes.split import read_crops, split
 from edged.analyse.eyes import EYE_MARGIN, EYE_SIZE
@@ -66,6 +65,8 @@ def in_service(eyes: Sequence[WideEye], narrow: float | None = None) -> Examples
 
 def stretched(eyes: Sequence[WideEye]) -> Examples:
     """Ready-made crops resized whole, without looking where the eye is."""
+    from convert.eyes.samples import whole_crop  # as trainings do, with PyTorch
+
     images = np.stack([whole_crop(eye.image, eye.height, None) for eye in eyes])
     return Examples(images, np.array([eye.state for eye in eyes], np.int64))
 

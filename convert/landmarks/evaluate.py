@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from convert.data.coco import read_picture
 from convert.data.landmarks import PointedFace, face_box
-from convert.landmarks.network import LandmarkModel
 from convert.landmarks.store import HELEN, WEARS, YOUTUBE, split_faces
-from convert.training.engine import TorchEngine
 from edged.analyse.landmarks import LOOKS, LandmarkRegressor
 from edged.assembly import load_models
 from edged.config import ModelsConfig
 from edged.ports import Detector
 from edged.render import random_style, wear_mask
 from edged.types import Box, Detection, Image, Points
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,10 @@ def score(regressor: LandmarkRegressor, faces: Faces) -> Score:
     return Score(np.array(errors), np.array(deviations))
 
 
-def nme_of_network(network: nn.Module, faces: Faces, looks: int = LOOKS) -> float:
+def nme_of_network(network: "nn.Module", faces: Faces, looks: int = LOOKS) -> float:
     """The mean NME of a PyTorch network, read as in service."""
+    from convert.landmarks.network import LandmarkModel
+    from convert.training.engine import TorchEngine
+
     engine = TorchEngine(LandmarkModel(network), ("points", "log_deviations"))
     return score(LandmarkRegressor(engine, looks), faces).mean

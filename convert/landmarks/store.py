@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from convert.data.coco import read_picture
 from convert.data.expressions import change, random_expression
@@ -79,6 +78,8 @@ def face_pictures(sets: dict[str, list[PointedFace]], seed: int) -> Iterator[Fac
 
 def write_store(folder: Path, pictures: Iterable[FacePicture]) -> None:
     """Write `faces.bin` and `faces.npz`; see `write_pictures`."""
+    from tqdm import tqdm  # of the trainings: who only asks for the split need not have it
+
     shown = tqdm(pictures, desc="preparing faces", unit="face", mininterval=5)
     write_pictures(folder, NAME, ((face.image, (face.points, (face.group, face.wear))) for face in shown), _arrays)
 

@@ -58,6 +58,9 @@ not say how much is out."""
 BEHIND_ANOTHER = 0.1
 """A box this near to a larger face's, in the same unit, may be what is seen of a face behind it."""
 
+BOWED = -30.0
+"""Degrees of pitch below which a mask is not judged: the head hides what decides, and bowed bare faces look masked."""
+
 LensMaker = Callable[[int, int], Lens]
 """The lens of a picture of this width and height."""
 
@@ -122,6 +125,8 @@ class Analyser:
         faces = []
         for track, no_look, no_reading in zip(tracks, unjudged, unread, strict=True):
             scores, reading = judged.get(track.id), read.get(track.id)
+            if scores and reading and _is_bowed(reading.pose):
+                scores, no_look = None, "bowed"
             no_look = None if scores else no_look or "not due"
             if reading is None:
                 faces.append(Face(track, scores, no_look, unread=no_reading or "not due"))
@@ -139,7 +144,9 @@ class Analyser:
         judged = {}
         for track, scores in zip(tracks, self.judge.judge(image, [track.box for track in tracks]), strict=True):
             known = self._known[track.id]
-            known.looks, known.looked_s, known.scores = known.looks + 1, time_s, scores
+            # Whose mask looks another way than before is looked at as somebody new: it may have been put on or taken off.
+            looks = known.looks + 1 if known.scores is None or known.scores.state is scores.state else 1
+            known.looks, known.looked_s, known.scores = looks, time_s, scores
             judged[track.id] = scores
         return judged
 
@@ -184,6 +191,11 @@ class Analyser:
         if track.detection is None:
             return "out of sight"
         return "small" if track.box.side < self.settings.smallest_landmarks else None
+
+
+def _is_bowed(pose: HeadPose | None) -> bool:
+    """Whether the head is known to be bowed so far that nothing can be said of its mask."""
+    return pose is not None and pose.facing_pitch < BOWED and pose.deviation < MOST_DEVIATION
 
 
 def _reason_to_doubt(box: Box, boxes: Sequence[Box], width: int, height: int) -> str | None:

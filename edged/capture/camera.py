@@ -34,6 +34,7 @@ LISTEN_S = 0.1
 FIRST_PICTURE_S = 15.0
 """A camera that is opened has this long for its first picture: drivers, exposure and handshakes take seconds."""
 KNOCK_EVERY_S = 1.0
+ENDED = "the recording has ended"
 MOST_HUNG = 3
 """Processes that cannot be killed, in uninterruptible sleep in a driver; with so many of them no new one is started."""
 REOPEN_FROZEN_EVERY_S = 600.0
@@ -209,10 +210,12 @@ class CameraWorker(Worker):
         """Play to the end, or until stopped. Raise SourceLost when the recording cannot be read."""
         source = open_source(self._config.source)
         self._opened = True
+        if source.assumption:
+            log.warning("camera %s: %s", self.camera, source.assumption)
         try:
             if self._play_to_end(source):
                 self.ended = True
-                self._keeper.became("offline", "the recording has ended")
+                self._keeper.became("offline", f"the recording has ended; {source.flaw}" if source.flaw else ENDED)
         finally:
             source.close()
 

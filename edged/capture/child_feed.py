@@ -21,7 +21,7 @@ from typing import Any
 
 from edged.capture.feed import Shot
 from edged.capture.order import Order
-from edged.capture.remedies import STREAM, advice
+from edged.capture.remedies import STREAM, STREAM_TRANSPORT, advice
 from edged.capture.ring import make_ring, ring_fits
 from edged.capture.slots import MOST_LENT, Slots
 from edged.errors import SourceLost
@@ -188,7 +188,8 @@ class ChildFeed:
         self._process.has_ended()
         self._process.listen()
         said = self._process.said
-        remedy = advice(STREAM, said) if self._order.scheme in ("rtsp", "rtsps") else None
+        remedies = STREAM + STREAM_TRANSPORT[self._order.transport]
+        remedy = advice(remedies, said) if self._order.scheme in ("rtsp", "rtsps") else None
         if remedy or self._reason is None:
             ended = f"the capture process has ended ({said[-1] if said else 'without a word'})"
             return f"{self._order.name}: {remedy or ended}"

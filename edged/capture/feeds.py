@@ -16,10 +16,11 @@ from edged.capture.pipe_feed import PipeFeed
 from edged.config import CameraConfig
 from edged.config.source import STREAMS, parse_source, redact, with_credentials
 from edged.errors import SourceLost
+from edged.files import open_regular
+from edged.streams import USUAL_PORTS
 
 RECORDINGS = ("file", "images")
 KNOCK_TIMEOUT_S = 0.5
-USUAL_PORTS = {"rtsp": 554, "rtsps": 322}
 MOST_BYTES_OF_CREDENTIALS = 1000
 
 
@@ -66,6 +67,7 @@ def order_of(config: CameraConfig) -> tuple[Order, Callable[[str], str]]:
         options=source.options,
         rotation=config.rotation,
         flip=config.flip,
+        transport=config.transport,
     )
     return order, hide
 
@@ -121,8 +123,9 @@ def _check_device(path: Path) -> None:
 def _credentials(path: Path) -> str:
     """The line `user:password` of a file. Raise SourceLost when there is none."""
     try:
-        with path.open() as file:
-            line = file.read(MOST_BYTES_OF_CREDENTIALS).strip()
+        with open_regular(path) as file:
+            # An editor's byte order mark is not part of the user's name.
+            line = file.read(MOST_BYTES_OF_CREDENTIALS).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SourceLost(f"{path}: the camera's credentials cannot be read ({reason})") from None

@@ -1,5 +1,7 @@
 """V4L2 devices and network streams through OpenCV, in the capture process."""
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Protocol
@@ -7,8 +9,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from edged.capture.challenge import unspoken_algorithms
 from edged.capture.opencv_settings import CV2_IS_SET
-from edged.capture.order import Order
+from edged.capture.order import Order, Transport
 from edged.errors import SourceLost
 from edged.types import Image
 
@@ -16,6 +19,12 @@ assert CV2_IS_SET  # noqa: S101  the import sets what OpenCV reads once
 
 OPEN_TIMEOUT_MS = 8000
 READ_TIMEOUT_MS = 5000
+TRANSPORTS: dict[Transport, str] = {
+    "auto": "rtsp_transport;tcp+udp|rtsp_flags;prefer_tcp",
+    "tcp": "rtsp_transport;tcp",
+    "udp": "rtsp_transport;udp",
+}
+"""FFmpeg's options. With both it asks for TCP first, and for UDP when the camera answers 461 to that."""
 MOST_LATE_S = 1.0
 MJPEG_FROM_PIXELS = 1280 * 720
 """From this size on a USB camera is asked for MJPEG: raw pictures would not fit through the cable at full rate."""
@@ -87,8 +96,11 @@ def _open_device(order: Order) -> cv2.VideoCapture:
 
 
 def _open_stream(order: Order) -> cv2.VideoCapture:
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = TRANSPORTS[order.transport]  # read at each opening
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
     capture = cv2.VideoCapture(order.uri, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
+        if algorithms := unspoken_algorithms(order.uri):  # the parent makes a remedy of it
+            print("digest algorithms:", ", ".join(algorithms), file=sys.stderr, flush=True)
         raise SourceLost(f"{order.name}: does not answer; check address, user, password and network")
     return capture

@@ -8,6 +8,7 @@ from typing import Literal
 from edged.errors import SourceLost
 
 Flip = Literal["none", "horizontal", "vertical"]
+Transport = Literal["auto", "tcp", "udp"]
 
 USUAL_SIZE = (1280, 720)
 """What a CSI or Pi camera is asked for when its URI names no size."""
@@ -32,6 +33,7 @@ class Order:
     options: Mapping[str, int] = field(default_factory=dict)
     rotation: int = 0
     flip: Flip = "none"
+    transport: Transport = "auto"
 
     @property
     def size(self) -> tuple[int, int]:

@@ -22,6 +22,11 @@ MISSING = (
     "`--system-site-packages`"
 )
 
+OTHER_NUMPY = (
+    "picamera2 cannot be loaded beside edged's NumPy ({error}); Debian's simplejpeg is built for an older one: install a newer "
+    "one beside edged, `/opt/edged/bin/pip install 'simplejpeg>=1.8.1'`"
+)
+
 
 class PiCamera:
     """Implements `edged.capture.opencv.LiveSource` for `picamera`."""
@@ -92,3 +97,5 @@ def _library(name: str) -> Any:
         return importlib.import_module("picamera2")
     except ImportError:
         raise SourceLost(f"{name}: {MISSING}") from None
+    except ValueError as error:  # "numpy.dtype size changed": a compiled part of it was made for another NumPy
+        raise SourceLost(f"{name}: {OTHER_NUMPY.format(error=error)}") from None

@@ -19,6 +19,8 @@ GSTREAMER = (
     (r"(?i)no such file|cannot identify device|could not open", "no such camera; `edged cameras` lists what is attached"),
 )  # fmt: skip
 STREAM = (
+    (r"digest algorithms: (.+)", "wants the password told with a digest that edged cannot make (it offers {0}, and takes the "
+     "last one for its wish); allow MD5 alone, or basic, in the camera's settings"),
     (r"401 ", "wrong user or password; see credentials_file"),
     (r"403 ", "this user may not see the stream"),
     (r"404 |45[14] ", "no such stream at this address; check the part after the host"),
@@ -27,6 +29,19 @@ STREAM = (
     (r"(?i)failed to resolve hostname", "this name is not known in the network; use the camera's address"),
     (r"(?i)invalid data found|could not find codec", "sends no video that can be decoded; set the camera to H.264"),
 )  # fmt: skip
+
+REFUSED = r"method SETUP failed: 461 "
+STREAM_TRANSPORT = {
+    "auto": (
+        (
+            rf"{REFUSED}[\s\S]*{REFUSED}",
+            "the camera gives its pictures neither over TCP nor over UDP; see its settings",
+        ),
+    ),
+    "tcp": ((REFUSED, 'the camera refuses TCP; set transport = "auto" or "udp"'),),
+    "udp": ((REFUSED, 'the camera refuses UDP; set transport = "auto" or "tcp"'),),
+}
+"""By what was asked for, after those of `STREAM`: with "auto" one refusal is followed by the other way, and means nothing."""
 
 Remedies = tuple[tuple[str, str], ...]
 

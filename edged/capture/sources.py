@@ -1,4 +1,4 @@
-"""Plays recordings through OpenCV, in this process: video files and folders of pictures."""
+"""Plays recordings in this process: video files, and folders of pictures, which are decoded by OpenCV."""
 
 from pathlib import Path
 from typing import Protocol
@@ -6,13 +6,16 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from edged.capture.avif import upright_avif
+from edged.capture.kinds import PICTURE_SUFFIXES, is_heic, kind_of
 from edged.capture.opencv_settings import MOST_PIXELS
 from edged.config.source import Source, parse_source
 from edged.errors import SourceLost
+from edged.files import read_regular
 from edged.types import Image
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mjpeg", ".mpg", ".mpeg", ".ts"}
+MOST_BYTES = 512 * 1024 * 1024
+"""Of a picture's file: more than the largest picture has, uncompressed."""
 
 
 class PictureSource(Protocol):
@@ -20,6 +23,14 @@ class PictureSource(Protocol):
 
     live: bool
     """True when the source itself sets the pace, and a picture not taken is lost."""
+
+    @property
+    def assumption(self) -> str | None:
+        """What the times rest on where the source holds none, for people."""
+
+    @property
+    def flaw(self) -> str | None:
+        """What was found wrong with the source when it came to its end, for people."""
 
     def skip(self) -> float | None:
         """Move to the next picture without decoding it; return its time in seconds on the source's own time line.
@@ -40,65 +51,17 @@ def open_source(uri: str) -> PictureSource:
     if source.scheme == "images":
         return PictureFolder(source)
     if source.scheme == "file":
+        from edged.capture.video import VideoFile  # loads FFmpeg, which live cameras do without here
+
         return VideoFile(source)
     raise ValueError(f"{source.scheme}: a camera is opened in a process of its own, by `edged.capture.feeds`")
-
-
-class VideoFile:
-    """A recording, once or again and again."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.live = bool(source.options.get("realtime", 0))
-        self._loop = bool(source.options.get("loop", 0))
-        self._capture = self._open()
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if np.isfinite(fps) and 1 <= fps <= 240 else 25.0
-        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count = int(count) if np.isfinite(count) and 0 < count < 1e9 else None
-        self._index = -1
-        self._since_rewind = 0
-
-    def skip(self) -> float | None:
-        if not self._capture.grab():
-            if self._since_rewind == 0:
-                raise SourceLost(f"{self._source.path}: holds no picture that can be decoded; record it again")
-            if not self._loop:
-                return None
-            self._rewind()
-        self._index += 1
-        self._since_rewind += 1
-        return self._index / self.fps
-
-    def picture(self) -> Image:
-        return _retrieved(self._capture, self._source.path)
-
-    def close(self) -> None:
-        self._capture.release()
-
-    def _open(self) -> cv2.VideoCapture:
-        path = Path(self._source.path)
-        if not _is_text(self._source.path):  # OpenCV would end the process
-            raise SourceLost(f"{str(path)!a}: its name is not UTF-8; rename it")
-        if not path.is_file():
-            raise SourceLost(f"{path}: no such file; check camera.<id>.source")
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
-            raise SourceLost(f"{path}: not a video that can be decoded; convert it to H.264 in MP4")
-        return capture
-
-    def _rewind(self) -> None:
-        self._capture.release()
-        self._capture = self._open()
-        self._since_rewind = 0
-        if not self._capture.grab():
-            raise SourceLost(f"{self._source.path}: cannot be read again from the start")
 
 
 class PictureFolder:
     """The pictures of a folder in the order of their names, `fps` of them a second."""
 
     live = False
+    assumption = flaw = None
 
     def __init__(self, source: Source) -> None:
         folder = Path(source.path)
@@ -126,42 +89,48 @@ class PictureFolder:
 
 def picture_files(folder: Path) -> list[Path]:
     """The pictures directly in `folder`, by name."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    return sorted(file for file in folder.iterdir() if kind_of(file) == "picture" and file.is_file())
 
 
 def read_picture(path: Path) -> Image:
     """Decode a picture file to BGR, whatever its depth and channels. Raise SourceLost when that is impossible."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise SourceLost(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise SourceLost(f"{path}: no picture: it is {error}") from None
     return decode_picture(data, str(path))
 
 
 def decode_picture(data: bytes, name: str) -> Image:
     """Decode a picture file's bytes as `read_picture` does; `name` is for the error."""
+    if is_cut_jpeg(data):
+        raise SourceLost(f"{name}: cut off; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:
         image = None
     if image is None or image.size == 0:
-        raise SourceLost(
-            f"{name}: not a picture that can be decoded, or larger than {MOST_PIXELS // 1_000_000} megapixels"
-        )
-    return np.asarray(image, dtype=np.uint8)
+        raise SourceLost(f"{name}: {_why(data)}")
+    return upright_avif(np.asarray(image, dtype=np.uint8), data)
 
 
-def _is_text(path: str) -> bool:
-    """Whether a path is UTF-8: Linux allows any bytes in file names."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
+def _why(data: bytes) -> str:
+    """Why a picture cannot be decoded, and the remedy."""
+    if not data:
+        return "is empty; copy it again"
+    if is_heic(data):
+        return "is HEIC, which cannot be decoded here; convert it to JPEG"
+    return f"not a picture that can be decoded, or larger than {MOST_PIXELS // 1_000_000} megapixels"
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Whether the end of a JPEG file is missing, which some decoders fill with grey."""
+    if not data.startswith(b"\xff\xd8\xff"):
         return False
-    return True
-
-
-def _retrieved(capture: cv2.VideoCapture, name: str) -> Image:
-    good, image = capture.retrieve()
-    if not good or image is None or image.ndim != 3 or image.size == 0:
-        raise SourceLost(f"{name}: sent a picture that cannot be decoded")
-    return np.asarray(image, dtype=np.uint8)
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":  # segments before the first scan
+        filler = data[at + 1 : at + 2] == b"\xff"
+        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) < 0

@@ -1,13 +1,14 @@
 """The command line: one module per verb, imported only when that verb is used; errors become one line and an exit code."""
 
 import importlib
-import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from edged import __version__
+from edged.cli.streams import printing
 from edged.errors import EdgedError
 
 VERBS = {
@@ -52,12 +53,10 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run one verb. An EdgedError becomes its line on stderr and its exit code."""
     try:
-        cli.main(args=arguments, prog_name="edged", standalone_mode=True)
+        with printing():
+            cli.main(args=arguments, prog_name="edged", standalone_mode=True)
     except EdgedError as error:
-        for line in str(error).splitlines():
-            click.echo(f"edged: {line}", err=True)
+        with suppress(OSError):  # standard error may be closed, or on a full disk
+            for line in str(error).splitlines():
+                click.echo(f"edged: {line}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain once more while closing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

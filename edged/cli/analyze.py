@@ -4,21 +4,29 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
-import cv2
 
-from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models
-from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, picture_files
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, wanted
+from edged.capture.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_content, kind_of
+from edged.capture.video_writer import VideoWriter
+from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_option, read_config_if_any
-from edged.config import DETECTORS, Config
+from edged.config import DETECTORS, Config, Wants
+from edged.config.people import PROFILES, Profile
+from edged.detect import Wanted, make_detector
 from edged.errors import Failed, SourceLost, UsageError
+from edged.files import writing
 from edged.offline import Analysed, Recording, analyse_picture
 
-# Offline there is time for smaller and weaker faces than a camera's daemon looks for; the score says how weak.
+# In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
+# score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
 SMALLEST_FACE = 15.0
 LEAST_SCORE = 0.05
+MOST_SHOWN = 5
 
 
 @click.command()
@@ -40,17 +48,27 @@ LEAST_SCORE = 0.05
     help="Degrees that the pictures span from left to right, for the head's pose; 60 when left out, or that of a tight"
     " crop with --pad.",
 )
+@click.option(
+    "--fps",
+    type=click.FloatRange(0.001, 1000),
+    help="Pictures a second of videos, in place of their own time stamps or where they have none.",
+)
 @click.option("--only", type=click.Choice(["mask"]), help="Find and judge masks, and leave the slower rest unread.")
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Draw and tell what such a camera's faces are asked; what the config's cameras ask, else everything, when left out.",
+)
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
-    "--smallest-face", type=click.FloatRange(12, 2000), default=SMALLEST_FACE, show_default=True, help="In pixels."
+    "--smallest-face",
+    type=click.FloatRange(12, 2000),
+    help=f"In pixels; {SMALLEST_FACE:.0f} in pictures, in videos the config's models.smallest_face when left out.",
 )
 @click.option(
     "--least-score",
     type=click.FloatRange(0.02, 0.95),
-    default=LEAST_SCORE,
-    show_default=True,
-    help="Drop weaker finds.",
+    help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out.",
 )
 def analyze(
     sources: tuple[Path, ...],
@@ -59,49 +77,87 @@ def analyze(
     out: Path | None,
     pad: float,
     field_of_view: float | None,
+    fps: float | None,
     only: str | None,
+    profile: Profile | None,
     detector: str | None,
-    smallest_face: float,
-    least_score: float,
+    smallest_face: float | None,
+    least_score: float | None,
 ) -> None:
     """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."""
+    if only and profile:
+        raise UsageError("--only and --profile both say what is asked; leave one of them out")
     config = read_config_if_any(config_file)
-    changes: dict[str, object] = {"smallest_face": smallest_face, "least_score": least_score}
-    changes |= {"detector": detector} if detector else {}
-    models = load_models(config.models.model_copy(update=changes), MASK_ONLY if only else EVERYTHING)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+    given = {"detector": detector, "smallest_face": smallest_face, "least_score": least_score}
+    changes = {key: value for key, value in given.items() if value is not None}
+    config = config.model_copy(update={"models": config.models.model_copy(update=changes)})
+    read = MASK_ONLY if only else PROFILES[profile] if profile else EVERYTHING
+    asked = wanted(config) if config.camera and read is EVERYTHING else read
     problems: list[str] = []
-    pictures, videos = _sorted_out(sources)
+    pictures, videos = _sorted_out(sources, problems)
+    copies = {} if out is None else copy_names(pictures, videos, out)
+    models = load_models(config.models, read)
+    thorough = replace(
+        models,
+        detector=make_detector(
+            config.models.detector,
+            models.engines.__getitem__,
+            Wanted(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE),
+        ),
+    )
     for analysed in _progress(
-        _pictures(pictures, config, models, pad, field_of_view, problems), len(pictures), "pictures"
+        _pictures(pictures, config, thorough, pad, field_of_view, problems), len(pictures), "pictures"
     ):
-        _tell(analysed, as_json, str(analysed.source))
+        _tell(analysed, as_json, str(analysed.source), asked)
         if out is not None:
-            _write_picture(out / f"{analysed.source.stem}.jpg", analysed)
+            write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
     for video in videos:
         try:
-            _analyse_video(Recording(video, config, models, field_of_view), as_json, out)
+            recording = Recording(video, config, models, field_of_view, fps)
+            _analyse_video(recording, as_json, copies.get(video), asked)
+            problems += [recording.flaw] if recording.flaw else []
         except SourceLost as error:
             problems.append(str(error))
     if problems:
         raise Failed("\n".join(problems))
 
 
-def _sorted_out(sources: tuple[Path, ...]) -> tuple[list[Path], list[Path]]:
-    """Pictures and videos among `sources`, folders opened. Raise UsageError when there are none."""
-    pictures: list[Path] = []
-    videos: list[Path] = []
+def _sorted_out(sources: tuple[Path, ...], problems: list[str]) -> tuple[list[Path], list[Path]]:
+    """Pictures and videos among `sources`, folders opened. Raise UsageError when there are none.
+
+    What cannot be read goes to `problems`; what else a folder holds is told.
+    """
+    found: dict[Kind, list[Path]] = {"picture": [], "video": [], "unreadable": [], "other": []}
     for source in sources:
         if source.is_dir():
-            pictures += picture_files(source)
-            videos += sorted(f for f in source.iterdir() if f.suffix.lower() in VIDEO_SUFFIXES)
-        else:
-            (videos if source.suffix.lower() in VIDEO_SUFFIXES else pictures).append(source)
-    if not pictures and not videos:
+            _open_folder(source, found)
+            continue
+        try:
+            kind = kind_of(source)
+            found[kind_by_content(source) if kind == "other" else kind].append(source)
+        except SourceLost as error:
+            problems.append(str(error))
+    problems += [f"{path}: this kind of file is not read; convert it to JPEG or MP4" for path in found["unreadable"]]
+    if not found["picture"] and not found["video"] and not problems:
         known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
         raise UsageError(f"{sources[0]}: holds no pictures or videos; known are {known}")
-    return pictures, videos
+    return found["picture"], found["video"]
+
+
+def _open_folder(folder: Path, found: dict[Kind, list[Path]]) -> None:
+    """Add the files of a folder, by name, and tell of those left out. Raise Failed when it cannot be listed."""
+    try:
+        files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    except OSError as error:
+        raise Failed(f"{folder}: cannot be listed ({error.strerror})") from None
+    kinds = {file: "other" if file.is_dir() else kind_of(file) for file in files}
+    for file, kind in kinds.items():
+        if kind != "other":
+            found[kind].append(file)
+    left_out = [file.name for file, kind in kinds.items() if kind == "other"]
+    if left_out and len(left_out) < len(files):
+        shown = ", ".join(left_out[:MOST_SHOWN]) + (", …" if len(left_out) > MOST_SHOWN else "")
+        click.echo(f"edged: {folder}: no pictures or videos by their names, left out: {shown}", err=True)
 
 
 def _pictures(
@@ -114,26 +170,19 @@ def _pictures(
             problems.append(str(error))
 
 
-def _analyse_video(recording: Recording, as_json: bool, out: Path | None) -> None:
+def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked: Wants) -> None:
     path = recording.path
-    writer: cv2.VideoWriter | None = None
-    frames = 0
-    try:
+    if recording.assumption:
+        click.echo(f"edged: {recording.assumption.replace('unless fps says', 'unless --fps says')}", err=True)
+    with ExitStack() as stack:
+        writer = None
+        if copy is not None:
+            writer = stack.enter_context(VideoWriter(stack.enter_context(writing(copy, [path])), recording.fps))
         for analysed in _progress(recording.frames(), recording.frame_count, path.name):
-            frames += 1
             if as_json or analysed.faces:
-                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s")
-            if out is not None:
-                height, width = analysed.image.shape[:2]
-                if writer is None:
-                    code = cv2.VideoWriter.fourcc(*"mp4v")
-                    writer = cv2.VideoWriter(str(out / f"{path.stem}.mp4"), code, recording.fps, (width, height))
-                writer.write(analysed.annotated())
-    finally:
-        if writer is not None:
-            writer.release()
-    if not frames:
-        raise SourceLost(f"{path}: holds no frame that can be decoded; record it again")
+                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
+            if writer is not None:
+                writer.write(analysed.annotated(asked), analysed.time_s)
 
 
 def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iterator[Analysed]:
@@ -146,15 +195,12 @@ def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iter
         yield from bar
 
 
-def _tell(analysed: Analysed, as_json: bool, label: str) -> None:
+def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
     if as_json:
         click.echo(json.dumps(analysed.record(), separators=(",", ":")))
         return
-    states = Counter(face.state.value for face in analysed.shown())
-    found = ", ".join(f"{count} {state}" for state, count in states.items())
-    click.echo(f"{label}: {states.total()} faces" + (f": {found}" if found else ""))
-
-
-def _write_picture(path: Path, analysed: Analysed) -> None:
-    if not cv2.imwrite(str(path), analysed.annotated(), [cv2.IMWRITE_JPEG_QUALITY, 92]):
-        raise Failed(f"{path}: cannot be written; is the folder writable, the disk full?")
+    faces = analysed.shown()
+    states = Counter(face.state.value for face in faces if asked.mask)
+    found = [f"{count} {state}" for state, count in states.items()]
+    found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.told(asked))]
+    click.echo(f"{label}: {len(faces)} faces" + (f": {', '.join(found)}" if found else ""))

@@ -1,13 +1,15 @@
 """`edged bench`: the performance table of this machine."""
 
+import functools
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
@@ -15,20 +17,24 @@ import numpy as np
 
 from edged.analyse.analyser import Readers, is_masked
 from edged.assembly import EVERYTHING, Models, build_pipeline, load_models
-from edged.capture.sources import VideoFile, read_picture
+from edged.capture.sources import read_picture
+from edged.capture.video import VideoFile
+from edged.cli.bench_clip import STAGES, over_all, play, print_clip, print_total, settings_for
+from edged.cli.bench_stack import compare, named_files, print_stacks
 from edged.cli.options import config_option, json_option, read_config_if_any
-from edged.config import CameraConfig, Config
+from edged.config import Config
 from edged.config.people import PROFILES, Profile
 from edged.config.source import parse_source
-from edged.errors import Failed
+from edged.errors import Failed, UsageError
 from edged.memory import resident_mb
-from edged.offline import LEAST_SCORE_SHOWN
 from edged.pipeline import Pipeline
 from edged.types import Frame, Image, Lens
 
-STAGES = ("detect", "track", "analyse", "decide")
 NEAR = 120.0
 """Side of a face, in pixels, of which everything can be read."""
+
+A_FACE = 0.55
+"""Finds with a lower score are wrong more often than not."""
 
 MOST_READINGS = 30
 """Each reader is timed so often: they take much the same time on every face."""
@@ -48,20 +54,49 @@ MOST_READINGS = 30
 @click.option(
     "--profile", type=click.Choice(list(PROFILES)), default="entrance", show_default=True, help="What the camera wants."
 )
+@click.option(
+    "--clip",
+    "clips",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Play this recording as a live camera has it, 15 frames a second: what a frame costs, what is told; may be repeated.",
+)
+@click.option(
+    "--stack", type=click.Choice(["seeds"]), help="Time MTCNN and RetinaFace with other mask classifiers beside ours."
+)
+@click.option(
+    "--classifier",
+    "classifiers",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="For --stack: the ONNX file of a classifier.",
+)
 @click.option("--first-frame", is_flag=True, hidden=True)
 def bench(
-    config_file: Path | None, as_json: bool, source: Path | None, frames: int, profile: Profile, first_frame: bool
+    config_file: Path | None,
+    as_json: bool,
+    source: Path | None,
+    frames: int,
+    profile: Profile,
+    clips: tuple[Path, ...],
+    stack: str | None,
+    classifiers: tuple[str, ...],
+    first_frame: bool,
 ) -> None:
     """Time each stage on this machine, one camera, every face judged in every frame; then each reader of faces alone."""
     config = read_config_if_any(config_file)
+    if classifiers and not stack:
+        raise UsageError("--classifier names a file for --stack seeds; give both")
+    if stack:
+        files = named_files(classifiers)
+        result = compare(config, [] if clips else _pictures(source, frames), frames, clips, files)
+        _tell(result, as_json, print_stacks)
+        return
+    if clips:
+        _tell(_clips(clips, config, profile), as_json, _print_clips)
+        return
     pictures = _pictures(source, 1 if first_frame else frames)
-    settings = CameraConfig(
-        source="images:///bench",
-        profile=profile,
-        mask=config.mask,
-        attention=config.attention,
-        drowsiness=config.drowsiness,
-    )
+    settings = settings_for(config, profile)
     models = load_models(config.models, settings.wants)
     pipeline = build_pipeline("bench", settings, config, models, every_frame=True)
     if first_frame:
@@ -79,7 +114,7 @@ def bench(
     result["readers_ms_a_face"] = _readers(load_models(config.models, EVERYTHING), pictures[0])
     result["unchanged_ms"] = _unchanged_ms(build_pipeline("bench", settings, config, models), pictures[0])
     result["first_frame_s"] = _first_frame_s(config_file, pictures[0])
-    _print(result, as_json)
+    _tell(result, as_json, _print)
 
 
 def _unchanged_ms(pipeline: Pipeline, image: Image) -> float:
@@ -112,7 +147,7 @@ def _readers(models: Models, image: Image) -> dict[str, float] | None:
     Smaller faces than NEAR are enlarged to it: eyes of few pixels are not read at all, and would seem to cost nothing.
     """
     image = _near(models, image)
-    detections = [found for found in models.detector.detect(image) if found.score >= LEAST_SCORE_SHOWN]
+    detections = [found for found in models.detector.detect(image) if found.score >= A_FACE]
     readers = models.readers(EVERYTHING)
     if not detections or not isinstance(readers, Readers) or readers.pose is None or readers.eyes is None:
         return None
@@ -132,7 +167,7 @@ def _readers(models: Models, image: Image) -> dict[str, float] | None:
 
 
 def _near(models: Models, image: Image) -> Image:
-    sides = [found.box.side for found in models.detector.detect(image) if found.score >= LEAST_SCORE_SHOWN]
+    sides = [found.box.side for found in models.detector.detect(image) if found.score >= A_FACE]
     scale = NEAR / float(np.median(sides)) if sides else 1.0
     return image if scale <= 1 else np.asarray(cv2.resize(image, None, fx=scale, fy=scale), np.uint8)
 
@@ -185,10 +220,28 @@ def _first_frame_s(config_file: Path | None, picture: Image) -> float:
     return round(elapsed, 2)
 
 
-def _print(result: dict[str, object], as_json: bool) -> None:
+def _clips(clips: Sequence[Path], config: Config, profile: Profile) -> dict[str, Any]:
+    settings = settings_for(config, profile)
+    load = functools.partial(load_models, config.models, settings.wants)
+    played = [play(clip, settings, config, load) for clip in clips]
+    return {"clips": played, "total": over_all(played)}
+
+
+def _print_clips(result: dict[str, Any]) -> None:
+    for one in result["clips"]:
+        print_clip(one)
+    if len(result["clips"]) > 1:
+        print_total(result["total"])
+
+
+def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
         click.echo(json.dumps(result))
-        return
+    else:
+        show(result)
+
+
+def _print(result: dict[str, Any]) -> None:
     stages = result["stages"]
     click.echo(f"{result['picture']}, {result['faces_a_frame']} faces a frame, detector {result['detector']}")
     if isinstance(stages, dict):

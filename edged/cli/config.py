@@ -1,30 +1,84 @@
-"""`edged config`: check the file, show what is in force, print its JSON Schema."""
+"""`edged config`: check the file, have the daemon take it up, show what it comes to, print its JSON Schema."""
 
 import json
+import os
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edged.cli.options import config_option
-from edged.config import Config, config_path, load_config
+from edged.config import Config, config_path, exposures, load_config
 from edged.config.source import redact
+from edged.daemon.status import ask, socket_path
+from edged.errors import Failed, SourceLost, Unavailable
 from edged.publish import check_mqtt
+
+POLL_S = 0.2
+RELOAD_S = 120.0
+"""Models may have to be loaded, from a slow card."""
 
 
 @click.group()
 def config() -> None:
-    """Check and show the config."""
+    """Check, apply and show the config."""
 
 
 @config.command()
 @config_option
 def check(config_file: Path | None) -> None:
-    """Validate the whole file; every mistake is one line."""
+    """Validate the whole file; every mistake is one line on stderr, and so is what deserves a warning."""
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
+    for line in [*exposures(path, loaded), *_unreadable(loaded)]:
+        click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"
     click.echo(f"{path}: valid; {cameras}")
+
+
+def _unreadable(config: Config) -> Iterator[str]:
+    """Cameras whose credentials cannot be read: they will be offline, and the others will do."""
+    from edged.capture.feeds import order_of  # only now: it brings OpenCV
+
+    for name, camera in config.camera.items():
+        try:
+            order_of(camera)
+        except SourceLost as error:
+            yield f"camera {name}: {error}"
+
+
+@config.command()
+@config_option
+def apply(config_file: Path | None) -> None:
+    """Check the file, have the running daemon take it up, and wait until it has. Fails with the daemon's own words."""
+    path = config_path(config_file)
+    loaded = load_config(path)
+    check_mqtt(loaded.mqtt)
+    daemon = socket_path(loaded.store.path)
+    before = ask(daemon)
+    try:
+        os.kill(before["pid"], signal.SIGHUP)
+    except OSError as error:
+        raise Unavailable(f"the daemon cannot be told ({error.strerror}); run it as root, or as edged's user") from None
+    after = _reloaded(daemon, before["reload"]["count"])
+    if after["problem"]:
+        raise Failed(after["problem"])
+    click.echo(f"{path}: in force")
+
+
+def _reloaded(daemon: Path, count: int) -> dict[str, Any]:
+    """What came of the reload after `count` others. Raise Failed when nothing comes of it in time."""
+    deadline = time.monotonic() + RELOAD_S
+    while time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        reload: dict[str, Any] = ask(daemon)["reload"]
+        if reload["count"] > count:
+            return reload
+    raise Failed(f"the daemon has not taken up the file within {RELOAD_S:g} s; look into its log")
 
 
 @config.command()

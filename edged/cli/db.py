@@ -1,16 +1,20 @@
 """`edged db`: back the database up, check it, delete what is old."""
 
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
 from edged.cli.options import config_option, read_config
+from edged.clock import SystemClock, WatchedClock
+from edged.config import config_path
 from edged.daemon.status import ask, socket_path
-from edged.errors import Failed, StoreError, Unavailable
+from edged.errors import Failed, Unavailable
+from edged.files import is_stdout, scratch
 from edged.store import Store
+from edged.store.ours import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound
+from edged.store.upkeep import known_reckoning
 
 
 @click.group()
@@ -30,8 +34,11 @@ def backup(config_file: Path | None, out: Path | None) -> None:
     path = read_config(config_file).store.path
     stamp = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     target = out or Path(f"{path.stem}-{stamp}.db")
-    copy_while_open(path, target)
-    click.echo(f"{target}: {target.stat().st_size} bytes")
+    beside = [lock_of(path), *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")), *backups(path)]
+    with scratch(target, [path, *beside, config_path(config_file)]) as copy:
+        copy_while_open(path, copy)
+        size = copy.stat().st_size
+    click.echo(f"{target}: {size} bytes", err=is_stdout(target))
 
 
 @db.command()
@@ -39,8 +46,8 @@ def backup(config_file: Path | None, out: Path | None) -> None:
 def check(config_file: Path | None) -> None:
     """Have SQLite check every page."""
     path = read_config(config_file).store.path
-    if not path.exists():
-        raise StoreError(f"{path}: no database there yet; `edged run` makes it")
+    require_database(path)
+    require_ours(path)
     if not is_sound(path):
         raise Failed(f"{path}: damaged; restart the daemon: it sets the file aside and restores the newest backup")
     click.echo(f"{path}: ok")
@@ -49,16 +56,23 @@ def check(config_file: Path | None) -> None:
 @db.command()
 @config_option
 @click.option("--days", type=click.IntRange(min=1), help="Keep this many days; store.retention_days when left out.")
-def prune(config_file: Path | None, days: int | None) -> None:
+@click.option("--believe-clock", is_flag=True, help="Delete also when nobody vouches for this machine's clock.")
+def prune(config_file: Path | None, days: int | None, believe_clock: bool) -> None:
     """Delete events and encounters older than the retention. The daemon does this daily by itself."""
     config = read_config(config_file)
     path = config.store.path
-    if not path.exists():
-        raise StoreError(f"{path}: no database there yet; `edged run` makes it")
+    require_database(path)
     _refuse_while_running(path)
     keep_ms = (days or config.store.retention_days) * 86_400_000
     with Store(path) as store:
-        gone = store.prune(time.time_ns() // 1_000_000 - keep_ms)
+        clock = WatchedClock(SystemClock(config.device.trust_clock), known_reckoning(store))
+        if not (clock.trusted() or believe_clock):
+            why = (
+                clock.doubt()
+                or "the clock is not known to be set; wait for systemd-timesyncd, or set device.trust_clock"
+            )
+            raise Failed(f"nothing deleted: {why}; --believe-clock deletes by it all the same")
+        gone = store.prune(clock.utc_ms() - keep_ms)
     click.echo(f"{path}: {gone} rows deleted")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from edged.demo.play import play
+from edged.demo.play import make_week, play
 
 
 @click.command()
@@ -20,10 +20,20 @@ from edged.demo.play import play
     type=click.Path(path_type=Path, dir_okay=False),
     default="demo-report.html",
     show_default=True,
-    help="Where the day's report goes.",
+    help="Where the report of what was played goes.",
 )
-def demo(source: Path | None, seconds: float | None, report: Path) -> None:
-    """Play an entrance scene through the real daemon, print its alerts as a subscriber gets them, and make the report."""
+@click.option(
+    "--week",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="demo-week",
+    show_default=True,
+    help="Folder for the reports of a full week, of made-up data.",
+)
+def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -> None:
+    """Play an entrance scene through the real daemon, print its alerts as a subscriber gets them, and make the reports.
+
+    A scene of half a minute makes a poor report: those of a made-up week show what a site gets.
+    """
 
     def say(line: str, colour: str) -> None:
         click.secho(line, fg=colour)
@@ -31,4 +41,6 @@ def demo(source: Path | None, seconds: float | None, report: Path) -> None:
 
     violations = play(source, report, say, seconds)
     heard = ", ".join(f"{count} {state}" for state, count in sorted(violations.items())) or "none"
-    click.echo(f"Alerts: {heard}. The day's report: {report}")
+    click.echo(f"Alerts: {heard}. The report of what was played: {report}")
+    shown = make_week(week)
+    click.echo(f"What a site gets, with made-up data of a full week: {shown}, and the other days beside it")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
-from edged.cli.options import config_option, json_option, read_config
+from edged.cli.options import config_option, json_option
+from edged.config import config_path, load_config
 from edged.doctor import examine
 from edged.errors import Failed
+from edged.processes.home import passing_home
 
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
 
@@ -17,13 +19,15 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", 
 @json_option
 def doctor(config_file: Path | None, as_json: bool) -> None:
     """Examine this machine. Exit code 1 when something must be mended."""
-    problems = 0
-    for finding in examine(read_config(config_file)):
-        problems += finding.verdict == "problem"
-        if as_json:
-            click.echo(json.dumps({"what": finding.what, "verdict": finding.verdict, "line": finding.line}))
-        else:
-            mark, colour = MARKS[finding.verdict]
-            click.secho(f"{mark} {finding.what}: {finding.line}", fg=colour)
+    problems, path = 0, config_path(config_file)
+    config = load_config(path)
+    with passing_home():  # GStreamer and its compiler would write into the home of whoever asks
+        for finding in examine(config, path):
+            problems += finding.verdict == "problem"
+            if as_json:
+                click.echo(json.dumps({"what": finding.what, "verdict": finding.verdict, "line": finding.line}))
+            else:
+                mark, colour = MARKS[finding.verdict]
+                click.secho(f"{mark} {finding.what}: {finding.line}", fg=colour)
     if problems:
         raise Failed(f"{problems} of these must be mended")

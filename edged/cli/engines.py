@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edged.assembly import model_names, wanted
 from edged.backends.inventory import EngineState, engine_states
 from edged.backends.verdict import existing_cache
 from edged.cli.engines_bench import bench
@@ -60,12 +61,17 @@ def path() -> None:
 def verify(config_file: Path | None) -> None:
     """Check every model file against the manifest, and every engine against what was built.
 
-    Models that only a person can build may be missing.
+    Models that are built locally may be missing, unless the config uses them.
     """
-    manifest = load_manifest(default_engines_dir())
-    there = [name for name, entry in manifest.entries.items() if not entry.remedy or _is_there(manifest, name)]
+    config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
+    needed = model_names(config.models, wanted(config))
+    there = [
+        name
+        for name, entry in manifest.entries.items()
+        if not entry.built_locally or name in needed or manifest.is_there(name)
+    ]
     wrong = [line for name in there if (line := _file_state(manifest, name)) != "ok"]
-    cache = existing_cache(read_config_if_any(config_file))
+    cache = existing_cache(config)
     wrong += cache.altered() if cache else []
     if wrong:
         raise Failed("\n".join(wrong))
@@ -76,10 +82,6 @@ def verify(config_file: Path | None) -> None:
     )
     if cache:
         click.echo(f"{cache.directory}: {len(cache.stems())} engines, all as they were built")
-
-
-def _is_there(manifest: Manifest, name: str) -> bool:
-    return (manifest.directory / manifest.entry(name).file).exists()
 
 
 def _file_state(manifest: Manifest, name: str) -> str:

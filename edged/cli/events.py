@@ -12,10 +12,11 @@ import click
 from edged.cli.options import config_option, json_option, read_config
 from edged.errors import UsageError
 from edged.messages import iso
-from edged.store import StoreReader
+from edged.store import StoreReader, lasted_ms
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 POLL_S = 0.5
+LEAST_TOLD_MS = 50
 
 
 @click.command()
@@ -70,16 +71,18 @@ def _follow(reader: StoreReader, kind: str | None, as_json: bool, after: str) ->
 
 
 def _print(row: dict[str, Any], as_json: bool) -> None:
+    lasted = lasted_ms(row)
     if as_json:
-        row = {**row, "started_at": iso(row["started_at"]), "ended_at": iso(row["ended_at"])}
-        click.echo(json.dumps(row, ensure_ascii=False))
+        instants = {name: iso(row.get(name)) for name in ("began_at", "started_at", "ended_at")}
+        row = {**row, **instants, "lasted_s": None if lasted is None else lasted / 1000}
+        click.echo(json.dumps(row))
         return
-    lasted = (
-        "still going"
-        if row["ended_at"] is None
-        else f"{(row['ended_at'] - row['started_at']) / 1000:.1f} s, {row['end_reason']}"
-    )
+    ended = "still going" if lasted is None else f"lasted {lasted / 1000:.1f} s, {row['end_reason']}"
+    began = row.get("began_at")
+    earlier = 0 if began is None else row["started_at"] - began
+    if earlier >= LEAST_TOLD_MS:
+        ended = f"began {earlier / 1000:.1f} s earlier, {ended}"
     score = "" if row["score"] is None else f" {row['score']:.2f}"
     place = f" {row['camera']}" if row["camera"] else ""
     unsure = "" if row["clock_ok"] else " (clock not set)"
-    click.echo(f"{iso(row['started_at'])}{unsure} {row['kind']}{place} {row['state']}{score} ({lasted})")
+    click.echo(f"{iso(row['started_at'])}{unsure} {row['kind']}{place} {row['state']}{score} ({ended})")

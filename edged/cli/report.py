@@ -1,7 +1,5 @@
 """`edged report`: one local day as a page, a table or JSON."""
 
-import os
-import tempfile
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -9,7 +7,8 @@ import click
 
 from edged.cli.options import config_option, read_config
 from edged.clock import SystemClock
-from edged.errors import Failed
+from edged.config import config_path
+from edged.files import write
 from edged.report import (
     INCIDENTS,
     build_report,
@@ -43,25 +42,8 @@ def report(day: str, config_file: Path | None, form: str, out: Path | None) -> N
     else:
         text = render_html(found) if form == "html" else canonical_json(found)
     if out is None:
-        click.echo(text, nl=not text.endswith("\n"))
+        click.echo(text.encode(), nl=not text.endswith("\n"))  # a document of UTF-8, whatever the terminal speaks
         return
     file = out / f"{wanted}.{form}" if out.is_dir() else out
-    write_whole(file, text)
+    write(file, text.encode(), [config_path(config_file), config.store.path])
     click.echo(f"{file}: report of {wanted}", err=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `path` so that it is there whole or not at all. Raise Failed when it cannot be written."""
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="") as file:
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).chmod(0o644)
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise Failed(f"{path}: cannot be written ({error.strerror}); choose another --out") from None

@@ -1,16 +1,19 @@
 """`edged run`: the daemon."""
 
 import logging
-import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from edged.cli.options import config_option
 from edged.clock import SystemClock
-from edged.config import config_path, load_config
+from edged.config import config_path, exposures, load_config
+from edged.logs import configure_logging
+from edged.processes.home import live_in
 
 
 @click.command()
@@ -23,15 +26,22 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     configure_logging(verbose)
     path = config_path(config_file)
     config = load_config(path)
+    for line in exposures(path, config):
+        logging.getLogger(__name__).warning("%s", line)
+    keep_to_ourselves(config.store.path.parent)
     from edged.daemon.app import App  # the model runtimes load only now: a wrong config is told at once
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
     sys.exit(app.run())
 
 
-def configure_logging(verbose: bool = False) -> None:
-    """Lines on stderr; under systemd the journal adds the time itself."""
-    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format=f"{stamp}%(levelname)s %(name)s: %(message)s"
-    )
+def keep_to_ourselves(state: Path) -> None:
+    """Let neither a crash nor a library write outside `state`; child processes inherit all of it.
+
+    A core dump would hold the cameras' pictures and the broker's password.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # of a kernel without core dumps
+        # A program that the kernel pipes dumps into is started whatever the limit; like this it gets no memory.
+        Path("/proc/self/coredump_filter").write_text("0")
+    live_in(state)

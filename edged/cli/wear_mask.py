@@ -9,8 +9,9 @@ import numpy as np
 from edged.assembly import load_models
 from edged.capture.sources import read_picture
 from edged.cli.options import config_option, read_config_if_any
-from edged.config import Config
+from edged.config import Config, config_path
 from edged.errors import Failed, UsageError
+from edged.files import is_stdout, write
 from edged.render import STYLES, Wear, contact_sheet, face_crop, wear_mask
 from edged.types import Detection, Image
 
@@ -50,7 +51,7 @@ def wear_mask_command(
         drawn = contact_sheet(_first_face(image, config_file) if image else None, Wear(wear), seed)
         for number, style in enumerate(STYLES, 1):
             click.echo(f"{number}  {style.name}")
-        _write(out or Path("masks.png"), drawn)
+        _write(out or Path("masks.png"), drawn, [path for path in (image, config_path(config_file)) if path])
         return
     if image is None:
         raise UsageError("IMAGE is missing; name a picture, or use --mask list")
@@ -60,7 +61,7 @@ def wear_mask_command(
             rng = np.random.default_rng(seed + number)
             picture = wear_mask(picture, face.points, STYLES[int(mask) - 1], Wear(wear), rng).image
     drawn = face_crop(picture, max(faces, key=lambda face: face.box.side).box) if crop else picture
-    _write(out or Path(f"{image.stem}-mask{mask}.png"), drawn)
+    _write(out or Path(f"{image.stem}-mask{mask}.png"), drawn, [image, config_path(config_file)])
 
 
 def _faces(path: Path, config: Config) -> tuple[Image, list[Detection]]:
@@ -80,11 +81,14 @@ def _first_face(path: Path, config_file: Path | None) -> tuple[Image, Detection]
     return picture, max(faces, key=lambda face: face.box.side)
 
 
-def _write(path: Path, picture: Image) -> None:
+def _write(path: Path, picture: Image, inputs: list[Path]) -> None:
+    """Write `picture` as its name's ending says, as PNG into what is no file. Raise UsageError for unknown endings."""
+    kind = ".png" if path.exists() and not path.is_file() else path.suffix
     try:
-        written = cv2.imwrite(str(path), picture)
+        good, data = cv2.imencode(kind, picture)
     except cv2.error:
-        raise UsageError(f"{path}: not a kind of picture; end the name in .png or .jpg") from None
-    if not written:
-        raise Failed(f"{path}: cannot be written; is the folder there and writable?")
-    click.echo(f"{path}: {picture.shape[1]}x{picture.shape[0]}")
+        good = False
+    if not good:
+        raise UsageError(f"{path}: not a kind of picture; end the name in .png or .jpg")
+    write(path, data.tobytes(), inputs)
+    click.echo(f"{path}: {picture.shape[1]}x{picture.shape[0]}", err=is_stdout(path))

@@ -1,5 +1,6 @@
 """The config: one TOML file, validated as a whole into frozen models before anything starts."""
 
+from edged.config.exposure import exposures
 from edged.config.load import config_path, config_sha256, load_config
 from edged.config.model import (
     DETECTORS,
@@ -30,5 +31,6 @@ __all__ = [
     "Wants",
     "config_path",
     "config_sha256",
+    "exposures",
     "load_config",
 ]

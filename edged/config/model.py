@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from edged.config.host import check_host
 from edged.config.people import (
     LEAST_FPS_FOR_ATTENTION,
     LEAST_FPS_FOR_DROWSINESS,
@@ -51,6 +52,9 @@ class CameraConfig(Section):
     credentials_file: Path | None = Field(
         None, description="File with one line, user:password, for an rtsp camera; readable by edged's user only"
     )
+    transport: Literal["auto", "tcp", "udp"] = Field(
+        "auto", description='How an rtsp camera\'s pictures travel; "auto": TCP, and UDP where the camera refuses that'
+    )
     reset: bool = Field(
         False,
         description="When opening a lost camera again and again fails, reset its USB device or restart nvargus-daemon",
@@ -77,6 +81,7 @@ class CameraConfig(Section):
             mask=usual.mask if self.mask.enabled is None else self.mask.enabled,
             attention=usual.attention if self.attention.enabled is None else self.attention.enabled,
             drowsiness=usual.drowsiness if self.drowsiness.enabled is None else self.drowsiness.enabled,
+            one_person=usual.one_person,
         )
 
     @field_validator("source")
@@ -91,6 +96,12 @@ class CameraConfig(Section):
         if right - left < 0.05 or bottom - top < 0.05:
             raise ValueError("left, top, right, bottom must leave at least a twentieth of the picture")
         return value
+
+    @model_validator(mode="after")
+    def _transport_of_a_stream(self) -> "CameraConfig":
+        if self.transport == "udp" and self.source.startswith("rtsps:"):
+            raise ValueError('transport = "udp" is for rtsp cameras: rtsps encrypts, and travels over TCP')
+        return self
 
     @model_validator(mode="after")
     def _one_password(self) -> "CameraConfig":
@@ -133,7 +144,9 @@ class ModelsConfig(Section):
         description="Faces found with less are dropped; a new face needs more, by detector, before anything is said",
     )
     pose: PoseName = Field("edged", description="What tells where heads point")
-    threads: Annotated[int, Field(ge=0, le=64)] = Field(0, description="CPU threads for the models; 0: one per core")
+    threads: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="CPU threads for the models; 0: one for each processor that edged may use"
+    )
     backend: BackendName = Field(
         "auto",
         description='What runs the models: "onnxruntime", "tensorrt", or by model the faster one of what is there',
@@ -191,6 +204,15 @@ class StoreConfig(Section):
         description="Most messages waiting for the broker; beyond it the oldest updates go first, and are counted",
     )
 
+    @field_validator("path")
+    @classmethod
+    def _a_file(cls, value: Path) -> Path:
+        if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
+            raise ValueError('must be the path of a file, as "/var/lib/edged/edged.db"')
+        if value.name in ("ballast", "backups", "quarantine") or value.suffix in (".lock", ".sock"):
+            raise ValueError("is a name that edged uses beside the database; end it in .db")
+        return value
+
 
 class MqttConfig(Section):
     """The broker; without `host` nothing is published."""
@@ -218,6 +240,11 @@ class MqttConfig(Section):
     discovery_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
         "homeassistant", description="Home Assistant's discovery prefix"
     )
+
+    @field_validator("host")
+    @classmethod
+    def _name_alone(cls, value: str | None) -> str | None:
+        return None if value is None else check_host(value)
 
     @model_validator(mode="after")
     def _whole(self) -> "MqttConfig":

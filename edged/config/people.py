@@ -22,6 +22,8 @@ class Wants:
     mask: bool
     attention: bool
     drowsiness: bool
+    one_person: bool = False
+    """Attention and drowsiness are asked of one person only, who drives: the largest face that stays."""
 
     @property
     def landmarks(self) -> bool:
@@ -41,7 +43,7 @@ class Wants:
 PROFILES: dict[Profile, Wants] = {
     "entrance": Wants(mask=True, attention=False, drowsiness=False),
     "classroom": Wants(mask=True, attention=True, drowsiness=False),
-    "driver": Wants(mask=False, attention=True, drowsiness=True),
+    "driver": Wants(mask=False, attention=True, drowsiness=True, one_person=True),
 }
 
 LEAST_FPS_FOR_ATTENTION = 2.0

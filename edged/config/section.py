@@ -20,6 +20,14 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
+    def _no_nul(cls, value: object) -> object:
+        """The system's calls end a name there, or refuse it."""
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("cannot hold a NUL character (\\u0000); take it out")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
     def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
         """Python would take true for 1."""
         annotation = cls.model_fields[str(info.field_name)].annotation

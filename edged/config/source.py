@@ -5,8 +5,10 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from edged.streams import USUAL_PORTS
+
 OPTIONS = {
-    "file": {"loop", "realtime"},
+    "file": {"loop", "realtime", "fps"},
     "images": {"loop", "fps"},
     "v4l2": {"width", "height", "fps", "exposure", "mjpeg"},
     "csi": {"width", "height", "fps", "exposure"},
@@ -29,6 +31,10 @@ LIMITS = {
     "mjpeg": (0, 1),
 }
 STREAMS = ("rtsp", "rtsps")
+MOST_PORT = 65_535
+BRACKETS = "an IPv6 address stands in brackets, as in rtsp://[fd00::1]:554/path"
+RESERVED = "/?#[]@%"
+"""Characters that end or divide the part of an address that holds user and password."""
 NUMBERED = ("csi", "picamera")
 SIZE_STEP = 8
 """Width and height that GStreamer or a Pi camera is asked for are multiples of this, so that rows have no padding."""
@@ -55,12 +61,16 @@ def parse_source(uri: str) -> Source:
     """
     if uri.startswith("gst:"):
         return Source(uri=uri, scheme="gst", path=_pipeline(uri.removeprefix("gst:")), options={})
-    parts = urlsplit(uri)
+    parts = _split(uri)
     if parts.scheme not in OPTIONS:
         raise ValueError(f"unknown kind of source; use one of {EXAMPLES}")
+    if not uri.startswith(parts.scheme):
+        raise ValueError(f"the kind of source is written in small letters, without spaces before it: {parts.scheme}:")
     if parts.scheme in NUMBERED:
         return _numbered(uri, parts)
     local = parts.scheme not in STREAMS
+    if not local:
+        _check_stream(uri, parts)
     if local and parts.netloc:
         raise ValueError(f"a local path needs three slashes: {parts.scheme}:///{parts.netloc}{parts.path}")
     if local and len(parts.path) < 2:
@@ -70,8 +80,6 @@ def parse_source(uri: str) -> Source:
     path = unquote(parts.path, errors="surrogateescape") if local else ""
     if "\0" in path:
         raise ValueError("a path cannot hold %00")
-    if not local and not parts.hostname:
-        raise ValueError(f"the host is missing: {parts.scheme}://host/path")
     options = {} if not local else _options(parts.scheme, parts.query)
     return Source(uri=uri, scheme=parts.scheme, path=path, options=options)
 
@@ -104,6 +112,41 @@ def with_credentials(uri: str, credentials: str) -> str:
     authority, slash, path = rest.partition("/")
     host = authority.rpartition("@")[2]
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}{slash}{path}"
+
+
+def _split(uri: str) -> SplitResult:
+    """Raise ValueError in words of ours: Python's would quote the password."""
+    try:
+        return urlsplit(uri)
+    except ValueError:
+        why = _reserved("[]") if "@" in uri else BRACKETS
+    raise ValueError(why)
+
+
+def _check_stream(uri: str, parts: SplitResult) -> None:
+    """Raise ValueError where FFmpeg would read another address than was meant. The password is in no message."""
+    if not uri.isprintable() or " " in uri:
+        raise ValueError("a space or control character cannot stand in an address; a space is written %20")
+    user, at, host = parts.netloc.rpartition("@")
+    after = uri.partition("://")[2].removeprefix(parts.netloc)
+    # A / # or ? that was meant to be part of the password ends the host: admin:pa/ss@host, admin:12/34@host.
+    if "@" in after and (at or ":" in host) and "." not in host and "[" not in host:
+        raise ValueError(_reserved(after.rpartition("@")[0]) + " (an @ in the path is written %40)")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", user):
+        raise ValueError(_reserved("%"))
+    if host.count(":") > 1 and not host.startswith("["):
+        raise ValueError(BRACKETS)
+    if not parts.hostname:
+        raise ValueError(f"the host is missing: {parts.scheme}://host/path")
+    port = host.rpartition("]")[2].partition(":")[2]
+    if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= MOST_PORT):
+        raise ValueError(f"the port must be a whole number from 1 to {MOST_PORT}; usual is {USUAL_PORTS[parts.scheme]}")
+
+
+def _reserved(text: str) -> str:
+    """How the reserved characters in `text`, a user and password, are written."""
+    written = ", ".join(f"{character} as {quote(character, safe='')}" for character in RESERVED if character in text)
+    return f"in a user or password write {written}; or leave both out, and put user:password as they are into credentials_file"
 
 
 def _numbered(uri: str, parts: SplitResult) -> Source:

@@ -1,16 +1,19 @@
 """The one place that knows every part: builds them, starts them in order, watches over them, stops them in reverse."""
 
 import logging
+import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edged import __version__, messages
 from edged.assembly import model_names, wanted
-from edged.config import Config, load_config
+from edged.clock import WatchedClock
+from edged.config import Config, config_sha256, exposures, load_config
 from edged.daemon.announced import Announced
 from edged.daemon.commands import Commands
 from edged.daemon.cooling import Cooling
@@ -20,12 +23,13 @@ from edged.daemon.status import StatusServer, socket_path
 from edged.daemon.supervision import CameraWatch, Health
 from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
-from edged.errors import ConfigError, EdgedError, Unavailable
+from edged.errors import ConfigError, EdgedError
 from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
 from edged.store import Store, StoreReader
-from edged.store.upkeep import Upkeep
+from edged.store.files import Loss
+from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
@@ -57,20 +61,23 @@ class App:
         if not config.camera:
             raise ConfigError(f"{path}: no camera is configured; add a table like [camera.door] with a source")
         check_mqtt(config.mqtt)
-        self._path, self._config, self._clock, self._until_played = path, config, clock, until_played
+        self._path, self._config, self._until_played = path, config, until_played
         self._notifier = Notifier()
-        if self._notifier.missing:
-            raise Unavailable("systemd waits for word, but systemd-python is missing; install edged[systemd]")
         self._device = device_id(config.device.id)
         self._inference = load_inference(config)
         store = Store(config.store.path)
-        upkeep = Upkeep(clock, config.store.retention_days, config.store.backups, config.store.outbox_limit)
-        self._store = StoreWorker(store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again)
+        self._clock = clock = WatchedClock(clock, known_reckoning(store))
+        kept = config.store
+        upkeep = Upkeep(clock, kept.retention_days, kept.backups, kept.outbox_limit, self._tell)
+        self._store = StoreWorker(
+            store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again, lost=self._tell_lost
+        )
         self._reader = StoreReader(config.store.path)
         self._recorder = self._new_recorder()
         self._take_over(store)
         self._health = Health(self._device, self.started_s, clock, self._store, lambda: self._inference.models.backends)
         self._reload_problem: str | None = None
+        self._reloads = 0
         self._state: messages.Payload = {}
         self._told: messages.Payload = {}
         self._state_told_s = float("-inf")
@@ -79,7 +86,7 @@ class App:
         self._watching = build_watching(config, self._inference, self._new_recorder())
         self._watch = CameraWatch(config, self._recorder, clock, self._retain)
         self._cooling = Cooling(clock, lambda: (self._config, self._watching.cameras))
-        self._commands = Commands(clock, path, lambda: (self._config, self._telling), self._reload, self._stop_asked)
+        self._commands = Commands(clock, path, lambda: (self._config, self._telling), self._reload)
         self._status = StatusServer(socket_path(config.store.path), self._status_answer)
 
     def run(self) -> int:
@@ -184,6 +191,8 @@ class App:
         """The daemon's state now."""
         errors = self._health.errors(self._watching, broker_problem, self._reload_problem)
         errors += self._cooling.problems() + self._inference.backends.problems()
+        if doubt := self._clock.doubt():
+            errors.append(doubt)
         try:
             outbox: int | None = self._reader.outbox_depth()
         except EdgedError:
@@ -207,12 +216,16 @@ class App:
         """Apply the file if it is valid; keep the last good settings, and say why, if it is not."""
         self._notifier.reloading(done=False)
         try:
-            self._apply(load_config(self._path))
+            config = load_config(self._path)
+            for line in exposures(self._path, config):
+                log.warning("%s", line)
+            self._apply(config)
         except EdgedError as error:
             self._reload_problem = f"the config was not reloaded: {error}"
             log.error("%s", self._reload_problem)
         else:
             self._reload_problem = None
+        self._reloads += 1
         self._notifier.reloading(done=True)
         return self._reload_problem
 
@@ -304,7 +317,14 @@ class App:
             "backup": lost.backup and str(lost.backup),
             "gap_from": lost.gap_from,
         }
-        self._new_recorder().system_event("recovered", details)  # its own: the store's thread comes here too
+        self._tell("recovered", details)
+
+    def _tell_lost(self, loss: Loss, gap_from: int | None) -> None:
+        """Record that the database's files were lost under the running daemon."""
+        self._tell("recovered", {"reason": str(loss), "gap_from": gap_from})
+
+    def _tell(self, state: str, details: Mapping[str, object]) -> None:
+        self._new_recorder().system_event(state, details)  # its own: the store's thread comes here too
 
     def _committed(self) -> None:
         if self._telling.publisher:
@@ -317,7 +337,9 @@ class App:
     def _status_answer(self) -> dict[str, Any]:
         publisher = self._telling.publisher
         broker = {"configured": publisher is not None, "connected": bool(publisher and publisher.connected)}
-        return self._health.status(self._config, self._watching, self._state, broker)
+        reload = {"count": self._reloads, "problem": self._reload_problem}
+        about = {"pid": os.getpid(), "config_sha256": config_sha256(self._config), "reload": reload}
+        return {**self._health.status(self._config, self._watching, self._state, broker), **about}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,27 +15,31 @@ from edged.daemon.parts import Telling
 from edged.daemon.selftest import SelfTest
 from edged.errors import EdgedError
 from edged.ports import Clock
-from edged.publish import Command
+from edged.publish import Command, result
 from edged.report.day import day_of, parse_day
 
 log = logging.getLogger(__name__)
 
-BROKER_WAIT_S = 3.0
+ANSWER_WAIT_S = 30.0
+"""An answer waits so long for a connection that carries it: a reload may have ended the one before."""
+
+MOST_ANSWERS = 64
+
+STOPPING = "the daemon is stopping; ask again when it is back"
+RELOADED = "the config was reloaded meanwhile; ask again"
 
 Present = Callable[[], tuple[Config, Telling]]
+Answer = dict[str, Any]
 
 
 class Commands:
-    """The daemon's side of `cmd/<verb>`; obeys in the main thread, and must not hold it up."""
+    """The daemon's side of `cmd/<verb>`; obeys in the main thread, one command at a time, and waits for nothing there.
 
-    def __init__(
-        self,
-        clock: Clock,
-        config_file: Path,
-        present: Present,
-        reload: Callable[[], str | None],
-        stopping: threading.Event,
-    ) -> None:
+    Everything that is asked is answered: when it is done, when it was overtaken by a restart or a reload, and when the
+    daemon stops. Answers that find no connection wait a while for one.
+    """
+
+    def __init__(self, clock: Clock, config_file: Path, present: Present, reload: Callable[[], str | None]) -> None:
         """`present()` gives the config and the connection of this moment; `reload()` takes up the config file, and says
         what was wrong with it.
         """
@@ -43,9 +48,12 @@ class Commands:
         self._clock = clock
         self._present = present
         self._take_up_config = reload
-        self._stopping = stopping
         self._self_test = SelfTest(clock, config_file)
         self._self_test_asked: Command | None = None
+        self._waiting: deque[Command] = deque()
+        self._lock = threading.Lock()
+        self._reports_asked: list[Command] = []
+        self._answers: deque[tuple[float, str, str]] = deque(maxlen=MOST_ANSWERS)
         self._verbs: dict[str, Callable[[Command], None]] = {
             "reload": self._reload,
             "report": self._report,
@@ -54,38 +62,60 @@ class Commands:
         }
 
     def obey(self) -> None:
-        """Carry out what has come in since the last call."""
-        _, telling = self._present()
-        for command in telling.publisher.commands() if telling.publisher else []:
+        """Carry out the next command that has come in, and send what can be answered. Call often."""
+        if not self._waiting:
+            self._collect()
+        if self._waiting:
+            command = self._waiting.popleft()
             self._verbs[command.verb](command)
         answer = self._self_test.poll()
         if answer is not None and self._self_test_asked is not None:
             self.reply(self._self_test_asked, answer)
             self._self_test_asked = None
+        self._send_answers()
 
     def stop(self) -> None:
-        """End what still runs."""
+        """End what still runs, and tell whoever waits for it."""
         self._self_test.stop()
+        self._collect()
+        unanswered = [*self._waiting, *([self._self_test_asked] if self._self_test_asked else [])]
+        self._waiting.clear()
+        self._self_test_asked = None
+        self._give_up(unanswered, STOPPING)
+        self._give_up_reports(STOPPING)
 
-    def reply(self, command: Command, answer: dict[str, Any]) -> None:
-        """Answer; from any thread. Nobody hears it while there is no connection."""
+    def reply(self, command: Command, answer: Answer) -> None:
+        """Answer; from any thread."""
+        until = self._clock.monotonic_s() + ANSWER_WAIT_S
+        self._answers.append((until, messages.command_result(command.verb), result(answer, command)))
+        self._send_answers()
+
+    def _collect(self) -> None:
+        """Take over what the connection has received."""
         _, telling = self._present()
-        if telling.publisher:
-            request = {"request_id": command.payload["request_id"]} if "request_id" in command.payload else {}
-            telling.publisher.send(messages.command_result(command.verb), messages.encode({**request, **answer}))
+        self._waiting += telling.publisher.commands() if telling.publisher else []
+
+    def _send_answers(self) -> None:
+        """Hand over the answers while there is a connection; from any thread."""
+        _, telling = self._present()
+        with self._lock:
+            while self._answers and telling.publisher is not None and telling.publisher.connected:
+                _, topic, payload = self._answers.popleft()
+                telling.publisher.send(topic, payload)
+            while self._answers and self._answers[0][0] < self._clock.monotonic_s():
+                log.warning("nobody hears %s: there is no connection to the broker", self._answers.popleft()[1])
 
     def _reload(self, command: Command) -> None:
+        """However many ask for it at once, the file is read once, and each is answered."""
+        self._collect()  # a connection that ends takes with it what nobody has collected
+        asked = [command, *(other for other in self._waiting if other.verb == "reload")]
+        self._waiting = deque(other for other in self._waiting if other.verb != "reload")
+        _, before = self._present()
         problem = self._take_up_config()
-        self._wait_for_broker()
-        self.reply(command, {"ok": problem is None, "error": problem})
-
-    def _wait_for_broker(self) -> None:
-        """A reload may have made a new connection, which must stand before it can carry the answer."""
-        _, telling = self._present()
-        deadline = self._clock.monotonic_s() + BROKER_WAIT_S
-        while telling.publisher and not telling.publisher.connected and self._clock.monotonic_s() < deadline:
-            if self._stopping.wait(0.05):
-                return
+        if self._present()[1] is not before:
+            self._give_up_reports(RELOADED)
+        for one in asked:
+            self.reply(one, {"ok": problem is None, "error": problem})
 
     def _report(self, command: Command) -> None:
         config, telling = self._present()
@@ -96,8 +126,26 @@ class Commands:
         except EdgedError as error:
             self.reply(command, {"ok": False, "error": str(error)})
             return
-        if not telling.reporter.request(day, lambda answer: self.reply(command, answer)):
-            self.reply(command, {"ok": False, "error": "busy with other reports; ask again in a minute"})
+        with self._lock:
+            self._reports_asked.append(command)
+        if not telling.reporter.request(day, lambda answer: self._answer_report(command, answer)):
+            self._answer_report(command, {"ok": False, "error": "busy with other reports; ask again in a minute"})
+
+    def _answer_report(self, command: Command, answer: Answer) -> None:
+        """Answer once, whoever is first: the reporter, or a reload that has replaced it."""
+        with self._lock:
+            waits = any(command is asked for asked in self._reports_asked)
+            self._reports_asked = [asked for asked in self._reports_asked if asked is not command]
+        if waits:
+            self.reply(command, answer)
+
+    def _give_up_reports(self, why: str) -> None:
+        for command in list(self._reports_asked):
+            self._answer_report(command, {"ok": False, "error": why})
+
+    def _give_up(self, commands: list[Command], why: str) -> None:
+        for command in commands:
+            self.reply(command, {"ok": False, "error": why})
 
     def _restart(self, command: Command) -> None:
         """The answer leaves before the connection does: a publisher that stops sends what it was handed."""

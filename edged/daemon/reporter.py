@@ -8,21 +8,26 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edged.clock import DAY_MS, WatchedClock
 from edged.config import Config, config_sha256
 from edged.errors import EdgedError
-from edged.ports import Clock
-from edged.report import build_report, canonical_json, report_sha256, stored_report
-from edged.report.day import finished_days
-from edged.store import ReportRow, StoreReader
+from edged.report import build_report, canonical_json, day_span, report_sha256, stored_report
+from edged.report.day import finished_days, is_finished
+from edged.store import ReportRow, ReportWithdrawn, StoreReader
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL_S = 20.0
+CHECK_INTERVAL_S, STORED_WITHIN_S = 20.0, 2.0
 MOST_DAYS_MADE_UP = 31
-EARLIEST_PLAUSIBLE_MS = 1_767_225_600_000
-"""2026-01-01: an earlier present is a clock that was never set."""
+"""Older days get no report any more."""
+
+RECOUNT_INTERVAL_S = 600.0
+"""How often the days that have a report are counted again."""
+
+RETRY_S = 600.0
+"""A report that was not stored, since the disk was full, is made again after this long."""
 
 GRACE_MS = 5 * 60_000
 """A day is closed this long after its midnight, when its last passages have ended; edged-report.timer comes later."""
@@ -38,11 +43,12 @@ class Reporter(Worker):
         config: Config,
         reader: StoreReader,
         store: StoreWorker,
-        clock: Clock,
+        clock: WatchedClock,
         publish: Callable[[str], None],
         models: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`publish` gets the canonical JSON of the last finished day, at start and whenever there is a newer one.
+        """`publish` gets the canonical JSON of the last finished day, at start and whenever there is another; "" when what
+        was told is to be forgotten.
 
         `models()` maps the name of each model in use to its SHA-256, for the report's footnotes.
         """
@@ -56,6 +62,12 @@ class Reporter(Worker):
         self._config_sha256 = config_sha256(config)
         self._requests: queue.Queue[tuple[date, Answer]] = queue.Queue(maxsize=8)
         self._published: str | None = None
+        """The SHA-256 of the report that was told last, "" when there was none."""
+        self._submitted: dict[tuple[str, int], float] = {}
+        """When each report, by day and revision, went to the store that is not seen there yet."""
+        self._next_recount_s = 0.0
+        self._waits_for: str | None = None
+        """Why no report is made, as it was said last."""
 
     def request(self, day: date, answer: Answer) -> bool:
         """Have the report of `day` made and given to `answer`; False when too many wait already."""
@@ -70,8 +82,8 @@ class Reporter(Worker):
         while not self.stopping.is_set():
             self.beat()
             if self._clock.monotonic_s() >= next_check_s:
-                next_check_s = self._clock.monotonic_s() + CHECK_INTERVAL_S
-                self._make_due()
+                self.check()
+                next_check_s = self._clock.monotonic_s() + (STORED_WITHIN_S if self._submitted else CHECK_INTERVAL_S)
             try:
                 self._answer(*self._requests.get(timeout=0.5))
             except queue.Empty:
@@ -84,55 +96,125 @@ class Reporter(Worker):
             answer({"ok": False, "error": str(error)})
 
     def _build(self, day: date) -> dict[str, Any]:
-        return stored_report(self._reader, day) or build_report(
+        return stored_report(self._reader, day) or self._built(day, 1)
+
+    def _built(self, day: date, revision: int) -> dict[str, Any]:
+        return build_report(
             self._reader,
             self._config,
             day,
             self._clock.utc_ms(),
             models=self._models(),
             config_sha256=self._config_sha256,
+            revision=revision,
         )
 
-    def _make_due(self) -> None:
-        """Store the report of every finished day that has none, and publish the newest."""
+    def check(self) -> None:
+        """Close the days that are over, put right the reports that are not, and publish the newest.
+
+        Days are closed by a clock that is settled only: by any other they may not be over.
+        """
         try:
-            for day in self._due():
-                if self.stopping.is_set():
-                    return
-                self.beat()
-                self._make(day)
-            self._publish_newest()
+            if self._clock.settled():
+                self._close_days()
+            if self._clock.trusted():
+                self._publish_newest()
+            self._wait_for(None if self._clock.trusted() else self._clock.doubt() or "the clock has not been set")
         except EdgedError as error:
-            log.warning("the daily report waits: %s", error)
+            self._wait_for(str(error))
 
-    def _due(self) -> list[date]:
+    def _wait_for(self, why: str | None) -> None:
+        """Say it once."""
+        if why is not None and why != self._waits_for:
+            log.warning("the daily report waits: %s", why)
+        self._waits_for = why
+
+    def _close_days(self) -> None:
+        now, now_s = self._clock.utc_ms(), self._clock.monotonic_s()
+        stored = {row["day"]: row for row in self._reader.reports()}
+        self._welcome(stored)
+        for day in [day for day in stored if not self._is_over(day, now)]:
+            log.warning("the stored report of %s is withdrawn: that day is not over, a wrong clock had closed it", day)
+            self._store.submit([ReportWithdrawn(day)])
+            del stored[day]
+        recounts = now_s >= self._next_recount_s
+        if recounts:
+            self._next_recount_s = now_s + RECOUNT_INTERVAL_S
+        for finished in self._days(now):
+            if self.stopping.is_set():
+                return
+            self.beat()
+            row = stored.get(finished.isoformat())
+            if row is None:
+                self._make(finished, 1)
+            elif recounts and (more := self._gained(finished, row["counted"])):
+                self._make(finished, int(row["revision"]) + 1, f"the day has {more} rows more than when it was made")
+
+    def _days(self, now: int) -> list[date]:
+        """The days that are over and should have a report."""
         first = self._reader.first_instant()
-        # A clock that was never set, after a boot without network, would close days that are not over.
-        if first is None or self._clock.utc_ms() < EARLIEST_PLAUSIBLE_MS:
+        if first is None:
             return []
-        stored = set(self._reader.report_days())
-        zone = ZoneInfo(self._config.report.timezone)
-        finished = finished_days(first, self._clock.utc_ms() - GRACE_MS, zone)
-        return [day for day in finished if day.isoformat() not in stored][-MOST_DAYS_MADE_UP:]
+        earliest = max(first, now - MOST_DAYS_MADE_UP * DAY_MS)
+        return list(finished_days(earliest, now - GRACE_MS, self._zone))
 
-    def _make(self, day: date) -> None:
-        report = self._build(day)
-        text = canonical_json(report)
+    def _gained(self, day: date, counted: Mapping[str, int] | None) -> int:
+        """How many rows the day has gained since its report; what retention deletes is no gain. 0 when that is not known."""
+        if not isinstance(counted, dict):
+            return 0
+        now = self._reader.counted(*day_span(day, self._zone))
+        return sum(max(0, count - counted.get(table, count)) for table, count in now.items())
+
+    def _make(self, day: date, revision: int, why: str | None = None) -> None:
+        """Have the report stored; it is told and published once it is."""
+        key = (day.isoformat(), revision)
+        if self._clock.monotonic_s() - self._submitted.get(key, float("-inf")) < RETRY_S:
+            return
+        counted = self._reader.counted(
+            *day_span(day, self._zone)
+        )  # first: what comes while it is made, it may have missed
+        report = self._built(day, revision)
         row = ReportRow(
-            day.isoformat(), self._config.report.timezone, self._clock.utc_ms(), text, report_sha256(report)
+            day=key[0],
+            timezone=self._config.report.timezone,
+            created=self._clock.utc_ms(),
+            report=canonical_json(report),
+            sha256=report_sha256(report),
+            revision=revision,
+            counted=counted,
         )
+        self._submitted[key] = self._clock.monotonic_s()
         self._store.submit([row])
-        log.info("daily report of %s made", day.isoformat())
-        self._tell(day.isoformat(), text)
+        if why:
+            log.warning("daily report of %s is made again, as revision %d: %s", day, revision, why)
+
+    def _welcome(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
+        """Say which reports have reached the store."""
+        for day, revision in list(self._submitted):
+            if day in stored and stored[day]["revision"] >= revision:
+                del self._submitted[day, revision]
+                log.info("daily report of %s stored, revision %d", day, revision)
 
     def _publish_newest(self) -> None:
-        days = self._reader.report_days()
-        if days and (self._published is None or days[-1] > self._published):
-            row = self._reader.report(days[-1])
-            if row is not None:
-                self._tell(days[-1], row["report"])
+        """Tell the newest report of a day that is over, when it is another than the last one told."""
+        now = self._clock.utc_ms()
+        stored = self._reader.reports()
+        newest = next((row for row in reversed(stored) if self._is_over(row["day"], now)), None)
+        if newest is None:
+            if stored and self._published != "":  # all of them are a wrong clock's, and may stand at the broker
+                self._published = ""
+                self._publish("")
+            return
+        if newest["sha256"] == self._published:
+            return
+        row = self._reader.report(newest["day"])
+        if row is not None:
+            self._published = row["sha256"]
+            self._publish(json.dumps({"v": 1, **json.loads(row["report"])}, separators=(",", ":"), ensure_ascii=False))
 
-    def _tell(self, day: str, text: str) -> None:
-        if self._published is None or day > self._published:
-            self._published = day
-            self._publish(json.dumps({"v": 1, **json.loads(text)}, separators=(",", ":"), ensure_ascii=False))
+    def _is_over(self, day: str, now: int) -> bool:
+        return is_finished(date.fromisoformat(day), self._zone, now)
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self._config.report.timezone)

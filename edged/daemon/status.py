@@ -34,7 +34,8 @@ class StatusServer(Worker):
         """Bind. A socket that cannot be had is logged: the daemon works without one."""
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._path.unlink(missing_ok=True)
+            if self._path.is_socket():  # of a daemon that was killed
+                self._path.unlink()
             server.bind(str(self._path))
             self._path.chmod(0o660)
             server.listen(4)

@@ -102,7 +102,8 @@ class CameraWatch:
                 self._number += 1
                 key = f"{camera}-camera-{self._number}"
                 self._events[camera] = (key, trouble)
-                self.recorder.camera_event(camera, "start", trouble, {"reason": state.reason}, key)
+                since_s = state.since_s if state.status != "online" else None
+                self.recorder.camera_event(camera, "start", trouble, {"reason": state.reason}, key, began_s=since_s)
         elif opened[1] != trouble:
             self._events[camera] = (opened[0], trouble)
             self.recorder.camera_event(camera, "update", trouble, {"reason": state.reason}, opened[0])

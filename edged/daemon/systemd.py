@@ -1,27 +1,27 @@
-"""Talks to systemd: readiness, watchdog, status line; without systemd every call does nothing."""
+"""Talks to systemd: readiness, watchdog, status line; without systemd every call does nothing.
 
-import importlib
+The protocol is a datagram for each message (sd_notify(3), "standalone implementations"); it is stable, and needs no library.
+"""
+
+import logging
 import os
-from typing import Any
+import socket
+import time
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""A manager that takes no message must not hold up the daemon, whose sign of life comes again."""
 
 
 class Notifier:
-    """sd_notify through systemd-python when it is installed and systemd listens."""
+    """sd_notify to whoever listens at `NOTIFY_SOCKET`."""
 
     def __init__(self) -> None:
-        self._daemon = _systemd_daemon() if os.environ.get("NOTIFY_SOCKET") else None
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_interval_s = _watchdog_interval_s()
         """Half of what systemd allows between two signs of life, or None when it does not watch."""
-
-    @property
-    def missing(self) -> bool:
-        """Whether systemd listens, but systemd-python is not installed: it would take a running daemon for a failed one."""
-        return bool(os.environ.get("NOTIFY_SOCKET")) and self._daemon is None
-
-    @staticmethod
-    def available() -> bool:
-        """Whether systemd-python is installed."""
-        return _systemd_daemon() is not None
 
     def ready(self) -> None:
         self._notify("READY=1")
@@ -33,21 +33,21 @@ class Notifier:
         self._notify("WATCHDOG=1")
 
     def status(self, line: str) -> None:
-        self._notify(f"STATUS={line}")
+        self._notify(f"STATUS={' '.join(line.split())}")
 
     def reloading(self, done: bool) -> None:
-        self._notify("READY=1" if done else "RELOADING=1")
+        """The instant is what `Type=notify-reload` asks for."""
+        self._notify("READY=1" if done else f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def _notify(self, message: str) -> None:
-        if self._daemon is not None:
-            self._daemon.notify(message)
-
-
-def _systemd_daemon() -> Any:
-    try:
-        return importlib.import_module("systemd.daemon")
-    except ImportError:
-        return None
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(PATIENCE_S)
+                sender.sendto(message.encode(errors="replace"), self._address)
+        except OSError as error:
+            log.warning("systemd cannot be told %s (%s)", message.partition("=")[0], error.strerror or "no answer")
 
 
 def _watchdog_interval_s() -> float | None:

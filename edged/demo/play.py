@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from edged.config import load_config
 from edged.demo.broker import DemoBroker
 from edged.demo.scene import make_scene
+from edged.demo.week import SETTINGS, WEEK, report_files, write_weeks
 from edged.errors import Failed
+from edged.store import Store
 
 Say = Callable[[str, str], None]
 """Shows a line to a person, in a colour."""
 
 ICONS = {"mask_none": ("✗", "red", "no mask"), "mask_incorrect": ("!", "blue", "mask worn incorrectly")}
+FIRST_SHOWN = 1
+"""Of the made-up week: Tuesday is an ordinary day, with a gap."""
+
 MARGIN_S = 60.0
 """The daemon gets this much longer than the recording lasts: to start, and to finish on a slow machine."""
 
@@ -62,6 +68,25 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
             broker.stop()
         _edged("report", "today", "--config", str(config), "--out", str(report))
     return alerts.violations
+
+
+def make_week(folder: Path) -> Path:
+    """Make the report pages of a made-up week in `folder`, each DATE.html; return the one to look at first.
+
+    They come from the real store and `edged report`, in a temporary database. Raise Failed when they cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failed(f"{folder}: cannot be made ({error.strerror}); choose another --week") from None
+    with tempfile.TemporaryDirectory(prefix="edged-week-") as work:
+        config, database = Path(work) / "edged.toml", Path(work) / "edged.db"
+        config.write_text(f"{SETTINGS}\n[store]\npath = {json.dumps(str(database))}\n")
+        with Store(database) as store:
+            write_weeks(store, load_config(config))
+        for day, file in zip(WEEK, report_files(folder), strict=True):
+            _edged("report", str(day), "--config", str(config), "--out", str(file))
+    return report_files(folder)[FIRST_SHOWN]
 
 
 def _scene(work: Path, say: Say) -> tuple[Path, float]:

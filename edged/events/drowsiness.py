@@ -80,7 +80,8 @@ class DrowsinessEvents:
         worst = self._worst[track] = known.with_(now, reasons)
         told = worst.told()
         if before is None:
-            return [self.lives.start(track, time_s, told, self._quiet(now))]
+            since_s = dict(zip(now.reasons, now.reasons_s, strict=False)).get(worst.reasons[0], 0.0)
+            return [self.lives.start(track, time_s, told, self._quiet(now), time_s - since_s)]
         if self.lives.is_overdue(track, time_s):
             return [self.lives.end(track, time_s, "longest", told)]
         alerts = not self.lives.has_alerted(track) and self._reaches(now) and not self._reaches(known)

@@ -45,7 +45,8 @@ class InattentionEvents:
             if state is None or attention.attentive is not False:
                 return []
             quiet = None if self.settings.alerts else "not wanted"
-            return [self.lives.start(track, time_s, _told(state, attention), quiet)]
+            began_s = time_s - attention.distraction_s
+            return [self.lives.start(track, time_s, _told(state, attention), quiet, began_s)]
         if state is None:
             return [self.lives.end(track, time_s, "recovered")]
         told = _told(state, attention, before)

@@ -72,6 +72,8 @@ class _Known:
     seen: Sighting
     alert: _Alert | None
     """Its last alert, or that of the track that stood here a moment before this one began."""
+    ended_s: float = float("-inf")
+    """When its last event ended: the next one begins no earlier."""
 
 
 @dataclass(slots=True)
@@ -117,12 +119,19 @@ class EventLives:
         # Away from the start in either direction: the clock may have been set back.
         return abs(time_s - self._open[track].started_s) >= self.settings.longest_seconds
 
-    def start(self, track: int, time_s: float, told: Told, quiet: str | None = None) -> Event:
-        """Start the event of a track that was seen in this frame and has none open. `quiet`: why it is not to alert."""
+    def start(
+        self, track: int, time_s: float, told: Told, quiet: str | None = None, began_s: float | None = None
+    ) -> Event:
+        """Start the event of a track that was seen in this frame and has none open. `quiet`: why it is not to alert;
+        `began_s`: when that began which is confirmed now, None when it is not known.
+        """
         self._count += 1
         opened = self._open[track] = _Open(f"{self.camera}-{self.kind}-{self._count}", time_s, told)
         held_back = quiet or self._reason_to_stay_quiet(track, told.state, time_s)
-        return self._tell(track, opened, "start", time_s, held_back)
+        event = self._tell(track, opened, "start", time_s, held_back)
+        if began_s is None:
+            return event
+        return replace(event, began_s=min(time_s, max(began_s, self._known[track].ended_s)))
 
     def update(self, track: int, time_s: float, told: Told, quiet: str | None = "told") -> Event:
         """The open event says something else. With `quiet` None it alerts, unless it has already."""
@@ -146,7 +155,10 @@ class EventLives:
         """End the open event, with a last word if there is one."""
         opened = self._open.pop(track)
         opened.told = told or opened.told
-        return self._event(opened, track, "end", max(time_s, opened.started_s), end_reason=reason)
+        time_s = max(time_s, opened.started_s)
+        if track in self._known:
+            self._known[track].ended_s = time_s
+        return self._event(opened, track, "end", time_s, end_reason=reason)
 
     def finish(self, time_s: float, reason: str) -> list[Event]:
         """End everything that is open: the camera is stopping, or its settings change."""

@@ -40,7 +40,7 @@ class MaskEvents:
         track, told = vote.track, Told(vote.state.value, vote.score, vote.votes)
         violates, before = vote.state in self.settings.violations, self.lives.told(track)
         if before is None:
-            return [self.lives.start(track, time_s, told)] if violates else []
+            return [self.lives.start(track, time_s, told, began_s=vote.since_s)] if violates else []
         if not violates and vote.state is not MaskState.UNCERTAIN:
             return [self.lives.end(track, time_s, "corrected")]
         last = told if violates else before

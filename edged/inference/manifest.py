@@ -71,7 +71,7 @@ class ModelEntry(_Entry):
     precision: Literal["fp16", "fp32"] = "fp16"
     """What GPU engines of it compute in: "fp32" where half precision costs accuracy."""
     remedy: str = ""
-    """How to get the file, for people; empty where `make setup` (built locally) or a new installation gives it."""
+    """How a checkout builds the file, for people; empty where `make setup` does, or a new installation gives it."""
     inputs: dict[str, TensorEntry]
     outputs: dict[str, TensorEntry]
     profiles: dict[str, ProfileEntry] = Field(default_factory=dict)
@@ -112,6 +112,22 @@ class Manifest:
             known = ", ".join(sorted(self.entries))
             raise ModelError(f"{self.directory / 'manifest.toml'}: no model {name!r}; it lists: {known}") from None
 
+    def is_there(self, name: str) -> bool:
+        """Whether the model's file is there, whatever it holds."""
+        return (self.directory / self.entry(name).file).exists()
+
+    def remedy(self, name: str) -> str:
+        """What a person does to get the file of a model that is missing or altered."""
+        entry = self.entry(name)
+        if not entry.built_locally:
+            return "reinstall edged"
+        if (self.directory.parent / "Makefile").is_file():
+            return entry.remedy or "run `make setup`, which builds it"
+        how = entry.remedy or "run `make setup`"
+        return (
+            f"it is no part of an installation: in a checkout of edged, {how}; then copy the file into {self.directory}"
+        )
+
     def verified_bytes(self, name: str) -> bytes:
         """The model file's bytes, if they hash to what the manifest says; raise ModelError otherwise."""
         entry = self.entry(name)
@@ -122,14 +138,12 @@ class Manifest:
                 raise ModelError(f"{path}: {size} bytes is more than a model of ours can have; restore the file")
             data = path.read_bytes()
         except OSError as error:
-            usual = "run `make setup`, which builds it" if entry.built_locally else "reinstall edged"
-            remedy = entry.remedy or usual
-            raise ModelError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+            raise ModelError(f"{path}: cannot be read ({error.strerror}); {self.remedy(name)}") from None
         found = hashlib.sha256(data).hexdigest()
         if found != entry.sha256:
             raise ModelError(
                 f"{path}: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…; "
-                f"the file is not the one that was checked: restore it, or {entry.remedy or 'run `make setup`'}"
+                f"the file is not the one that was checked; {self.remedy(name)}"
             )
         return data
 

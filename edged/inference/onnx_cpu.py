@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edged.device import usable_processors
 from edged.errors import ConfigError, ModelError
 from edged.inference.manifest import Manifest
 from edged.ports import Arrays
@@ -26,7 +27,7 @@ class OnnxEngine:
     backend = "onnxruntime"
 
     def __init__(self, name: str, model: bytes, threads: int = 0, providers: Sequence[str] = ()) -> None:
-        """Parse `model` (already verified). `threads` 0 means one per core.
+        """Parse `model` (already verified). `threads` 0 means one for each processor that this process may use.
 
         `providers` are ONNX Runtime's execution providers to be tried before the CPU's, the best first; one that cannot be
         used here leaves the work to the CPU. Raise ModelError if the model cannot be run, ConfigError for a provider that
@@ -35,7 +36,9 @@ class OnnxEngine:
         _require_known(providers)
         self.name = name
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        # Never 0: ONNX Runtime would then pin a thread to each core of the machine, and print an error in red for each core
+        # that a CPU set keeps from us.
+        options.intra_op_num_threads = threads or usable_processors()
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         # The arena keeps its peak, which the working size bounds, and saves an eighth of the time of a frame: without it

@@ -1,6 +1,6 @@
 """Publishes what the device has to say over MQTT, and takes its commands; the only place that knows a broker."""
 
-from edged.publish.commands import VERBS, Command
+from edged.publish.commands import VERBS, Command, Refusal, result
 from edged.publish.credentials import check_mqtt, read_password
 from edged.publish.discovery import device_discovery, platforms
 from edged.publish.pace import Timing
@@ -11,10 +11,12 @@ __all__ = [
     "VERBS",
     "Command",
     "Publisher",
+    "Refusal",
     "Timing",
     "check_mqtt",
     "device_discovery",
     "platforms",
     "probe_broker",
     "read_password",
+    "result",
 ]

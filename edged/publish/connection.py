@@ -3,6 +3,7 @@
 import select
 import ssl
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
@@ -14,13 +15,36 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edged.config import MqttConfig
 from edged.errors import ConfigError
 from edged.publish import problems
+from edged.publish.commands import LONGEST_BYTES
 from edged.publish.credentials import tls_context
+from edged.publish.inbound import LARGEST_PACKET_BYTES, BoundedSocket, TooLong
 from edged.publish.problems import LinkDown
 from edged.publish.waker import Waker
 
 OFFLINE = "offline"
-LARGEST_PACKET_BYTES = 64 * 1024
 MOST_MESSAGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """How the broker is asked to say that this device is gone."""
+
+    topic: str
+    qos: int = 1
+    retain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the broker said it takes; MQTT 3.1.1 says nothing."""
+
+    receive_maximum: int = 65_535
+    """How many messages in flight at most."""
+    packet_bytes: int | None = None
+    qos: int = 2
+    retain: bool = True
+    wildcards: bool = True
+    """Whether one may subscribe to `+`."""
 
 
 class _TidySocket(ssl.SSLSocket):
@@ -31,6 +55,30 @@ class _TidySocket(ssl.SSLSocket):
             super().do_handshake(block)
         except OSError:
             self.close()
+            raise
+
+
+class _BoundedClient(Client):
+    """paho, which reads whatever length a broker announces, with a socket that does not."""
+
+    oversize: TooLong | None = None
+
+    def _create_socket(self) -> Any:
+        return _Watched(super()._create_socket(), self)
+
+
+class _Watched(BoundedSocket):
+    """Tells its client why it ends: paho takes any OSError for a lost connection."""
+
+    def __init__(self, sock: Any, client: _BoundedClient) -> None:
+        super().__init__(sock)
+        self._client = client
+
+    def recv(self, size: int) -> bytes:
+        try:
+            return super().recv(size)
+        except TooLong as error:
+            self._client.oversize = error
             raise
 
 
@@ -47,24 +95,22 @@ class Connection:
         client_id: str,
         password: str | None,
         *,
-        will_topic: str | None,
+        will: Will | None,
         connect_s: float,
         waker: Waker,
     ) -> None:
         self._config = config
         self._client_id = client_id
         self._waker = waker
-        self._ending: str | None = None
+        self._ending: LinkDown | None = None
         self.accepted = False
         """Whether the broker answered, and accepted."""
-        self.receive_maximum = 65_535
-        """How many messages the broker wants in flight at most."""
-        self.acknowledgements: deque[tuple[int, bool]] = deque()
-        """Message id, and whether the broker took it."""
+        self.limits = Limits()
+        self.answers: deque[tuple[int, int, str]] = deque()
+        """Of what was sent: its number, the reason code, of which 0x80 and above say no, and the broker's words."""
         self.messages: deque[tuple[str, bytes, bool]] = deque(maxlen=MOST_MESSAGES)
-        """Topic, payload, retained."""
-        self.subscription_refused = False
-        self._client = self._make_client(password, will_topic, connect_s)
+        """Topic, payload, retained. Of a payload, one byte more than the longest command has at most."""
+        self._client = self._make_client(password, will, connect_s)
 
     def dial(self) -> None:
         """Connect, and ask to be accepted. Blocks for name lookup, TCP and TLS. Raise LinkDown when that fails."""
@@ -93,7 +139,8 @@ class Connection:
         if sock is None:
             raise self._link_down()
         # Bytes that TLS has decrypted already are invisible to poll.
-        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        inner = sock.inner if isinstance(sock, BoundedSocket) else sock
+        buffered = isinstance(inner, ssl.SSLSocket) and inner.pending() > 0
         ready = self._poll(sock.fileno(), 0.0 if buffered else timeout_s)
         if self._waker.fileno() in ready:
             self._waker.clear()
@@ -107,14 +154,18 @@ class Connection:
             raise self._link_down()
 
     def publish(self, topic: str, payload: str, qos: int, retain: bool) -> int:
-        """Send, or hand to the socket's buffer, and return the message id. Raise LinkDown, or ValueError if it never can."""
+        """Send, or hand to the socket's buffer, and return the number. Raise LinkDown, or ValueError if it never can."""
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._link_down()
         return info.mid
 
-    def subscribe(self, topics: list[str]) -> None:
-        self._client.subscribe([(topic, 1) for topic in topics])
+    def subscribe(self, topic: str) -> int:
+        """Ask for what is published on `topic`, and return the number."""
+        code, mid = self._client.subscribe(topic, 1)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise self._link_down()
+        return mid
 
     @property
     def congested(self) -> bool:
@@ -136,10 +187,12 @@ class Connection:
         return dict(poller.poll(timeout_s * 1000))
 
     def _link_down(self) -> LinkDown:
-        return LinkDown(self._ending or problems.closed_unanswered(self._config))
+        if self._client.oversize is not None:
+            return LinkDown(problems.oversize(self._config, str(self._client.oversize.strerror)), oversize=True)
+        return self._ending or LinkDown(problems.closed_unanswered(self._config), refused=True)
 
-    def _make_client(self, password: str | None, will_topic: str | None, connect_s: float) -> Client:
-        client = Client(
+    def _make_client(self, password: str | None, will: Will | None, connect_s: float) -> _BoundedClient:
+        client = _BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=MQTTv5 if self._config.version == "5" else MQTTv311,
@@ -148,8 +201,8 @@ class Connection:
         client.connect_timeout = connect_s
         if self._config.username is not None:
             client.username_pw_set(self._config.username, password)
-        if will_topic is not None:
-            client.will_set(will_topic, OFFLINE, qos=1, retain=True)
+        if will is not None:
+            client.will_set(will.topic, OFFLINE, qos=will.qos, retain=will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -161,22 +214,57 @@ class Connection:
         self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._ending = problems.refused(reason.value, str(reason), self._config)
+            told = problems.words(str(reason), _said(properties))
+            line = problems.refused(reason.value, told, self._config)
+            self._ending = LinkDown(line, reason.value, told, refused=True)
         else:
             self.accepted = True
-            self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
+            self.limits = _limits(properties)
 
     def _on_disconnect(
-        self, _c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Properties | None
+        self, _c: Client, _u: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        if self._ending is None and self.accepted:
-            self._ending = problems.lost(reason.value, str(reason), self._config, self._client_id)
+        if self._ending is not None or not self.accepted:
+            return
+        if flags.is_disconnect_packet_from_server:
+            told = problems.words(str(reason), _said(properties))
+            line = problems.ended(reason.value, told, self._config, self._client_id)
+            self._ending = LinkDown(line, reason.value, told)
+        else:
+            line = problems.lost(reason.value, str(reason), self._config)
+            self._ending = LinkDown(line, silent=reason.value == problems.KEEPALIVE_TIMEOUT)
 
-    def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Properties) -> None:
-        self.acknowledgements.append((mid, not reason.is_failure))
+    def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:
+        self.answers.append((mid, reason.value, problems.words(str(reason), _said(properties))))
 
-    def _on_subscribe(self, _c: Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Properties | None) -> None:
-        self.subscription_refused |= any(reason.is_failure for reason in reasons)
+    def _on_subscribe(
+        self, _c: Client, _u: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        worst = max(reasons, key=lambda reason: reason.value, default=None)
+        if worst is not None:
+            self.answers.append((mid, worst.value, problems.words(str(worst), _said(properties))))
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self.messages.append((message.topic, bytes(message.payload), message.retain))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # none of ours
+            return
+        self.messages.append((topic, bytes(message.payload[: LONGEST_BYTES + 1]), message.retain))
+
+
+def _limits(properties: Properties | None) -> Limits:
+    """What CONNACK says, and what holds where it says nothing."""
+    said = vars(properties) if properties is not None else {}
+    usual = Limits()
+    return Limits(
+        receive_maximum=said.get("ReceiveMaximum", usual.receive_maximum),
+        packet_bytes=said.get("MaximumPacketSize"),
+        qos=said.get("MaximumQoS", usual.qos),
+        retain=bool(said.get("RetainAvailable", 1)),
+        wildcards=bool(said.get("WildcardSubscriptionAvailable", 1)),
+    )
+
+
+def _said(properties: Properties | None) -> str | None:
+    """The broker's own sentence, if it gave one."""
+    return getattr(properties, "ReasonString", None)

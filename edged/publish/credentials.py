@@ -6,8 +6,13 @@ from pathlib import Path
 
 from edged.config import MqttConfig
 from edged.errors import ConfigError
+from edged.files import read_regular
 
 CREDENTIAL = "mqtt_password"
+CREDENTIAL_REMEDY = (
+    "the file that the unit's LoadCredential= names is missing, or holds nothing: put the password into it"
+    " (/etc/edged/mqtt-password in 20-credential.conf), and restart the unit"
+)
 LONGEST_BYTES = 65_535  # what MQTT can carry
 
 
@@ -25,7 +30,7 @@ def read_password(config: MqttConfig) -> str | None:
         return _secret(config.password_file, f"key mqtt.password_file = '{config.password_file}'")
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and (path := Path(folder) / CREDENTIAL).exists():
-        return _secret(path, f"systemd credential {CREDENTIAL}")
+        return _secret(path, f"systemd credential {CREDENTIAL}", CREDENTIAL_REMEDY)
     return None
 
 
@@ -58,28 +63,26 @@ def _load_client_certificate(context: ssl.SSLContext, config: MqttConfig) -> Non
         ) from None
 
 
-def _secret(path: Path, what: str) -> str:
-    """The file's text without its one trailing newline. The text itself is in no message."""
+def _secret(path: Path, what: str, remedy: str = "write the password into it, or leave the key out") -> str:
+    """The file's text without a byte order mark and its one trailing newline. The text itself is in no message."""
     try:
-        secret = _read(path, what).decode().removesuffix("\n").removesuffix("\r")
+        secret = _read(path, what).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ConfigError(f"{what}: is not UTF-8 text; write the password alone into it") from None
     if not secret:
-        raise ConfigError(f"{what}: is empty; write the password into it, or leave the key out")
+        raise ConfigError(f"{what}: is empty; {remedy}")
     return secret
 
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST_BYTES * 16 + 1)
+        return read_regular(path, LONGEST_BYTES * 16)
     except OSError as error:
         raise ConfigError(
             f"{what}: cannot be read ({error.strerror}); the file must exist and be readable by the user edged runs as"
         ) from None
-    if len(data) > LONGEST_BYTES * 16:
-        raise ConfigError(f"{what}: is too large to be what it should be")
-    return data
+    except ValueError:
+        raise ConfigError(f"{what}: is too large to be what it should be") from None
 
 
 def _reason(error: Exception) -> str:

@@ -1,18 +1,20 @@
-"""Decides which outbox message is sent next: in order, few at a time, none twice without need, none stuck for ever."""
+"""Decides which outbox message is sent next: in order, none twice without need, none held up by one the broker dislikes."""
 
 from collections import deque
+from collections.abc import Callable
 
 from edged.errors import StoreError
 from edged.ports import Outbox
+from edged.publish.parcels import Case, Parcel
+from edged.publish.suspicion import Suspicion
 from edged.types import OutboxMessage
 
-WINDOW = 20
 BATCH = 100
+MOST_READS = 20
+"""Batches looked through at once for something to send: others have their turn in between."""
+MOST_LOOKED_AT = 500
+"""Messages among which the next one of a case is looked for."""
 MANY_ACKNOWLEDGED = 1000
-# A broker that refuses so many messages on one connection refuses them all; sending on would be noise.
-MOST_REFUSED = 1000
-# A message at which the connection broke this often, alone in flight, is put aside so that the others get through.
-STRIKES = 3
 
 
 class Delivery:
@@ -21,121 +23,147 @@ class Delivery:
     The store deletes acknowledged messages later, in its own time: until then they are remembered here and skipped.
     """
 
-    def __init__(self, outbox: Outbox, poll_s: float, retry_refused_s: float) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        suspicion: Suspicion,
+        parcel: Callable[[OutboxMessage], Parcel],
+        poll_s: float,
+        rescan_s: float,
+    ) -> None:
+        """Look for new messages every `poll_s`, and every `rescan_s` for any that were overlooked, as when the database
+        was replaced and numbers begin anew. `parcel` tells what a message is on its way to the broker.
+        """
         self._outbox = outbox
+        self._suspicion = suspicion
+        self._parcel = parcel
         self._poll_s = poll_s
-        self._retry_refused_s = retry_refused_s
+        self._rescan_s = rescan_s
         self._pending: deque[OutboxMessage] = deque()
-        self._in_flight: set[int] = set()
-        self._acknowledged: set[int] = set()
-        self._refused: set[int] = set()
-        self._broken: set[int] = set()
-        self._strikes: dict[int, int] = {}
-        self._retry_at: float | None = None
+        self._in_flight: dict[int, int] = {}
+        self._acknowledged: dict[int, int] = {}
+        self._version = suspicion.version
         self._cursor = 0
+        self._last_held = 0
         self._read_at = 0.0
+        self._rescan_at = 0.0
         self._more = True
-        self._one_by_one = 0
         self.problem: str | None = None
         """Why the outbox could not be read last time, for people."""
 
     @property
-    def window(self) -> int:
-        """How many messages may be in flight: one while looking for a message that breaks connections."""
-        return 1 if self._one_by_one else WINDOW
-
-    @property
-    def setting_aside(self) -> bool:
-        """Whether the broker would not take some messages."""
-        return bool(self._refused or self._broken)
-
-    def begin(self) -> None:
-        """A connection was accepted: read the outbox from its beginning, offer refused messages again."""
-        self._refused.clear()
-        self._rewind()
+    def idle(self) -> bool:
+        """Whether everything that may be sent was sent and answered."""
+        return not (self._in_flight or self._pending or self._more)
 
     def wake(self) -> None:
         """There may be new messages. Thread-safe."""
         self._more = True
 
     def take(self, now: float) -> OutboxMessage | None:
-        """The next message to send, now in flight; None when there is none or the window is full."""
-        if self._retry_at is not None and now >= self._retry_at:
-            self._forgive()
-        if len(self._in_flight) >= self.window or len(self._refused) >= MOST_REFUSED:
-            return None
-        while not self._pending:
+        """The next message to send, now in flight; None when there is none that may be sent."""
+        if self._version != self._suspicion.version:
+            self._version = self._suspicion.version
+            self._rewind()
+        for _ in range(MOST_READS):
+            while self._pending:
+                message = self._pending.popleft()
+                if not self._suspicion.blocks(self._parcel(message)):
+                    return self._send(message)
+                self._last_held = max(self._last_held, message.seq)
             if not self._more and now < self._read_at:
                 return None
             self._read(now)
-        message = self._pending.popleft()
-        self._in_flight.add(message.seq)
-        return message
+        return None
+
+    def take_for(self, case: Case) -> OutboxMessage | None:
+        """A message that `case` holds back, now in flight; None when there is none any more.
+
+        Of several the newest at first, and then another one each time: one alone may have a fault of its own.
+        """
+        try:
+            message = self._held_by(case)
+        except StoreError as error:
+            self._complain(error)
+            return None
+        if message is None:
+            return None
+        case.tried = message.seq
+        return self._send(message)
 
     def acknowledged(self, seq: int) -> None:
         """The broker has it."""
-        self._in_flight.discard(seq)
-        self._acknowledged.add(seq)
-        self._strikes.pop(seq, None)
-        self._one_by_one = max(0, self._one_by_one - 1)
+        self._acknowledged[seq] = self._in_flight.pop(seq, 0)
 
-    def refused(self, seq: int, now: float) -> None:
-        """The broker will not take it now; it is offered again on the next connection, or after a while."""
-        self._in_flight.discard(seq)
-        self._refused.add(seq)
-        self._retry_later(now)
+    def refused(self, seq: int) -> None:
+        """The broker will not take it now; its case decides when it is offered again."""
+        self._in_flight.pop(seq, None)
 
-    def end(self, now: float) -> None:
-        """The connection is gone: nothing is in flight any more, and what broke it alone gets a strike."""
-        if self._in_flight and self._one_by_one:
-            seq = min(self._in_flight)
-            self._strikes[seq] = self._strikes.get(seq, 0) + 1
-            if self._strikes[seq] >= STRIKES:
-                del self._strikes[seq]
-                self._broken.add(seq)
-                self._retry_later(now)
-        if self._in_flight:
-            self._one_by_one = WINDOW
+    def end(self) -> None:
+        """The connection is gone: nothing is in flight any more, and is sent again in order."""
+        unanswered = [*self._in_flight, *(message.seq for message in self._pending)]
+        self._cursor = min([self._cursor, *(seq - 1 for seq in unanswered)])
         self._in_flight.clear()
         self._pending.clear()
+        self._more = True
+
+    def _held_by(self, case: Case) -> OutboxMessage | None:
+        if not (case.topic or case.least_bytes):
+            return self._first_held(case, int(case.sample.key) - 1, 1)
+        if self._last_held > case.newest:
+            case.newest = self._last_held
+            newest = self._first_held(case, self._last_held - 1, 1)
+            if newest is not None:
+                return newest
+        after = self._first_held(case, case.tried, MOST_LOOKED_AT)
+        return after or self._first_held(case, 0, MOST_LOOKED_AT)
+
+    def _first_held(self, case: Case, after: int, limit: int) -> OutboxMessage | None:
+        """The first of the next `limit` messages that `case` holds back: where there is one, none that is a case itself."""
+        found = self._outbox.outbox_after(after, limit)
+        held = [message for message in found if case.covers(self._parcel(message)) and not self._is_known(message)]
+        merely = (message for message in held if not self._suspicion.is_case(self._parcel(message)))
+        return next(merely, held[0] if held else None)
+
+    def _send(self, message: OutboxMessage) -> OutboxMessage:
+        self._in_flight[message.seq] = hash(message.payload)
+        return message
 
     def _read(self, now: float) -> None:
         """Fetch the next messages; when that fails, say so and try again later."""
         self._more = False
         self._read_at = now + self._poll_s
+        if now >= self._rescan_at:
+            self._rescan_at = now + self._rescan_s
+            self._cursor = 0
         try:
-            self._forget_deleted()
+            if len(self._acknowledged) > MANY_ACKNOWLEDGED:
+                self._forget_deleted(self._outbox.outbox_after(0, 1))
             messages = self._outbox.outbox_after(self._cursor, BATCH)
         except StoreError as error:
-            self.problem = f"messages cannot be read from the outbox: {error}"
+            self._complain(error)
             return
         self.problem = None
+        if self._cursor == 0:
+            self._forget_deleted(messages)
         if messages:
             self._cursor = messages[-1].seq
             self._more = len(messages) == BATCH or self._more
-        self._pending.extend(message for message in messages if not self._is_known(message.seq))
+        self._pending.extend(message for message in messages if not self._is_known(message))
 
-    def _is_known(self, seq: int) -> bool:
-        return any(seq in known for known in (self._in_flight, self._acknowledged, self._refused, self._broken))
+    def _is_known(self, message: OutboxMessage) -> bool:
+        """Whether it is on its way or has arrived. In a database that was replaced a number may be another message's."""
+        return message.seq in self._in_flight or self._acknowledged.get(message.seq) == hash(message.payload)
 
-    def _forget_deleted(self) -> None:
-        """Forget the acknowledged messages that the store has deleted."""
-        if self._cursor == 0 or len(self._acknowledged) > MANY_ACKNOWLEDGED:
-            oldest = self._outbox.outbox_after(0, 1)
-            kept = {seq for seq in self._acknowledged if seq >= oldest[0].seq} if oldest else set()
-            self._acknowledged = kept
+    def _forget_deleted(self, oldest: list[OutboxMessage]) -> None:
+        """Forget the acknowledged messages that the store has deleted, given the first ones that it has not."""
+        known = self._acknowledged
+        self._acknowledged = {seq: known[seq] for seq in known if seq >= oldest[0].seq} if oldest else {}
 
-    def _forgive(self) -> None:
-        self._retry_at = None
-        self._refused.clear()
-        self._broken.clear()
-        self._rewind()
+    def _complain(self, error: StoreError) -> None:
+        self.problem = f"messages cannot be read from the outbox: {error}"
 
     def _rewind(self) -> None:
         self._pending.clear()
         self._cursor = 0
         self._more = True
-
-    def _retry_later(self, now: float) -> None:
-        if self._retry_at is None:
-            self._retry_at = now + self._retry_refused_s

@@ -41,6 +41,22 @@ class Outgoing:
             self._due[topic] = None
             return True
 
+    def latest(self, topic: str) -> Message | None:
+        """The value of `topic`, None when it has none."""
+        with self._lock:
+            return self._latest.get(topic)
+
+    def again(self, topic: str) -> None:
+        """The value of `topic`, if it has one, is due once more."""
+        with self._lock:
+            if topic in self._latest:
+                self._due[topic] = None
+
+    def all_again(self) -> None:
+        """Every value is due once more."""
+        with self._lock:
+            self._due = dict.fromkeys(self._latest)
+
     def send(self, topic: str, payload: str) -> None:
         """Send once; the oldest are dropped when too many wait."""
         with self._lock:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 # So many connections in a row that were accepted and soon lost again are no accident.
 FLAPPING = 4
+# So many connections that ended and told something are followed by the next one at once; as many come anew in ten minutes.
+MOST_PROMPT = 20
+PROMPT_REFILL_S = 600.0 / MOST_PROMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,17 @@ class Timing:
     steady_s: float = 90.0
     poll_s: float = 5.0
     """The outbox is looked at this often even if nobody said there was something new."""
-    retry_refused_s: float = 600.0
-    """Messages the broker would not take are offered again after this."""
+    rescan_s: float = 60.0
+    """The outbox is looked through from its beginning this often."""
+    retry_first_s: float = 10.0
+    retry_longest_s: float = 3600.0
+    """What the broker would not take is offered again after the first of these, then ever later, up to the second."""
+    trial_s: float = 10.0
+    """So long the broker has to answer what it disliked before, while other messages wait."""
+    patience_s: float = 5.0
+    """On a new connection the outbox alone is sent for up to so long, before anything else."""
+    proven_s: float = 1.0
+    """What is sent without asking for an answer is taken when the connection still stands after this."""
     tick_s: float = 1.0
     """The longest the thread waits for anything before it gives a sign of life."""
 
@@ -40,6 +52,8 @@ class Backoff:
         self._timing = timing
         self._failures = 0
         self._short_lived = 0
+        self._prompt = float(MOST_PROMPT)
+        self._counted_at = 0.0
 
     def failed(self) -> None:
         """An attempt was not accepted."""
@@ -49,6 +63,14 @@ class Backoff:
         """An accepted connection was lost again after `lasted_s`."""
         self._short_lived = 0 if self.steady(lasted_s) else self._short_lived + 1
         self._failures = self._short_lived
+
+    def told(self, now: float) -> None:
+        """The connection that has just ended told what it broke on: come back at once, unless that happens too often."""
+        self._prompt = min(MOST_PROMPT, self._prompt + max(0.0, now - self._counted_at) / PROMPT_REFILL_S)
+        self._counted_at = now
+        if self._prompt >= 1:
+            self._prompt -= 1
+            self._short_lived = self._failures = 0
 
     def steady(self, lasted_s: float) -> bool:
         """Whether a connection that has lasted so long can be relied upon."""
@@ -65,3 +87,25 @@ class Backoff:
         doublings = min(max(self._failures - 1, 0), 16)
         longest = min(self._timing.first_delay_s * 2.0**doublings, self._timing.longest_delay_s)
         return longest * random.uniform(0.8, 1.0)  # noqa: S311
+
+
+class Allowance:
+    """Lets so many through in so much time, and counts the rest."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._since = float("-inf")
+        self._let_through = 0
+        self._held_back = 0
+
+    def take(self, now: float) -> int | None:
+        """None when this one is too much; else how many were, since the last one that was not."""
+        if now - self._since >= self._seconds:
+            self._since, self._let_through = now, 0
+        if self._let_through >= self._most:
+            self._held_back += 1
+            return None
+        self._let_through += 1
+        held_back, self._held_back = self._held_back, 0
+        return held_back

@@ -19,7 +19,7 @@ def probe_broker(config: MqttConfig, device_id: str) -> str | None:
         config,
         f"{device_id}-doctor",
         read_password(config),
-        will_topic=None,  # a probe that is killed must leave nothing behind
+        will=None,  # a probe that is killed must leave nothing behind
         connect_s=CONNECT_S,
         waker=waker,
     )

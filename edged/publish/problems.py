@@ -5,6 +5,7 @@ import ssl
 
 from edged.config import MqttConfig
 from edged.errors import Unavailable
+from edged.publish.parcels import Case
 
 # The reason codes of MQTT 5; paho translates those of 3.1.1 into them.
 UNSUPPORTED_VERSION = 0x84
@@ -13,10 +14,44 @@ NOT_ALLOWED = (0x86, 0x87)
 UNAVAILABLE = (0x88, 0x89)
 UNSPECIFIED = 0x80
 TAKEN_OVER = 0x8E
+KEEPALIVE_TIMEOUT = 0x8D
+NO_RETAIN, NO_QOS = 0x9A, 0x9B
+WILL_MAY_BE_TO_BLAME = frozenset({None, UNSPECIFIED, 0x83, *NOT_ALLOWED, 0x90, 0x99, NO_RETAIN, NO_QOS})
+"""Reason codes with which a CONNECT is refused that may be accepted with another will, or none."""
+
+LONGEST_WORDS = 160
+NOT_LET_IN = "user name or password wrong, or not allowed"
 
 
 class LinkDown(Unavailable):
     """There is no connection to the broker, or no more."""
+
+    def __init__(
+        self,
+        line: str,
+        code: int | None = None,
+        told: str | None = None,
+        *,
+        refused: bool = False,
+        silent: bool = False,
+        oversize: bool = False,
+    ) -> None:
+        """`code` and `told` are the broker's reason and words, None when it gave none. `refused`: it did not let us in.
+        `silent`: it did not end the connection, but answers no more. `oversize`: it sends more than can be read.
+        """
+        super().__init__(line)
+        self.code = code
+        self.told = told
+        self.refused = refused
+        self.silent = silent
+        self.oversize = oversize
+
+
+def words(name: str, sentence: str | None) -> str:
+    """What the broker said, as one short printable line: the reason code's name, and its own sentence if it gave one."""
+    said = name if not sentence else f"{name}: {sentence}"
+    line = "".join(letter if letter.isprintable() else " " for letter in said)
+    return line if len(line) <= LONGEST_WORDS else f"{line[: LONGEST_WORDS - 1]}…"
 
 
 def cannot_connect(error: Exception, config: MqttConfig) -> str:
@@ -44,20 +79,22 @@ def cannot_connect(error: Exception, config: MqttConfig) -> str:
     return f"{where}: cannot be reached ({type(error).__name__})"
 
 
-def refused(code: int, name: str, config: MqttConfig) -> str:
-    """Why the broker did not accept the connection."""
-    where = f"{config.host}:{config.effective_port} refused the connection"
+def refused(code: int, told: str, config: MqttConfig) -> str:
+    """Why the broker did not accept the connection; `told` are its own words."""
+    where = f"{config.host}:{config.effective_port} refused the connection (it said: {told})"
     if code in NOT_ALLOWED and config.username is None:
         return f"{where}: it wants a user name and password; set mqtt.username and mqtt.password_file"
     if code in NOT_ALLOWED:
-        return f"{where}: user name or password wrong, or not allowed; check mqtt.username and mqtt.password_file"
+        return f"{where}: {NOT_LET_IN}; check mqtt.username and mqtt.password_file"
     if code == UNSUPPORTED_VERSION:
         return f'{where}: it does not speak MQTT {config.version}; set mqtt.version = "{other_version(config)}"'
     if code == BAD_CLIENT_ID:
         return f"{where}: it does not accept the client id; change device.id"
     if code in UNAVAILABLE:
         return f"{where}: it is unavailable or busy; look into the broker's log"
-    return f"{where}: {name}; look into the broker's log"
+    if code in (NO_RETAIN, NO_QOS):
+        return f"{where}: it does not take the message it was to publish when this device dies; trying without"
+    return f"{where}; look into the broker's log"
 
 
 def no_answer(config: MqttConfig) -> str:
@@ -74,12 +111,24 @@ def closed_unanswered(config: MqttConfig) -> str:
     )
 
 
-def lost(code: int, name: str, config: MqttConfig, client_id: str) -> str:
-    """Why an accepted connection ended."""
-    if code == TAKEN_OVER:
-        return another_client(client_id)
+def lost(code: int, name: str, config: MqttConfig) -> str:
+    """Why an accepted connection ended about which the broker said nothing."""
     how = "it was closed" if code == UNSPECIFIED else name
     return f"lost the connection to {config.host}:{config.effective_port} ({how}); trying again"
+
+
+def ended(code: int, told: str, config: MqttConfig, client_id: str) -> str:
+    """Why the broker ended an accepted connection, in its own words."""
+    if code == TAKEN_OVER:
+        return another_client(client_id)
+    return f"{config.host}:{config.effective_port} ended the connection (it said: {told}); trying again"
+
+
+def oversize(config: MqttConfig, what: str) -> str:
+    return (
+        f"{config.host}:{config.effective_port} sends {what}, which is not read; delete what is retained under"
+        f" {config.prefix}/<device>/cmd/, and let nobody else write there"
+    )
 
 
 def another_client(client_id: str) -> str:
@@ -102,16 +151,46 @@ def not_acknowledging(config: MqttConfig, seconds: float) -> str:
     )
 
 
-def messages_refused(prefix: str) -> str:
+def will_refused(prefix: str) -> str:
     return (
-        f"the broker does not take some messages; they are kept and offered again: allow this user to write {prefix}/#,"
-        " and check the broker's limits"
+        "the broker does not take the retained message with which it would tell that this device is gone, so"
+        f" `availability` may stay online; allow this user retained messages on {prefix}/<device>/availability"
     )
 
 
-def subscription_refused(prefix: str) -> str:
+def disliked(case: Case, config: MqttConfig) -> str:
+    """What the broker does not take, why in its own words, and which key or permission mends it."""
+    said = f"it said: {case.why}" if case.why else "it ends the connection, without a reason"
+    what, user = f"{case.sample.topic} ({case.sample.size:,} bytes)", config.username or "this device"
+    match case.purpose:
+        case "discovery":
+            return (
+                f"the broker does not take {what}, which introduces the device to Home Assistant ({said}); set"
+                " mqtt.discovery = false, or raise the broker's limit and allow this user to write"
+                f" {config.discovery_prefix}/#"
+            )
+        case "subscription":
+            return (
+                f"the broker does not let {user} listen to {case.sample.topic} ({said}), so what is said there does not"
+                " arrive: commands do not arrive without cmd/; allow it to read there, and delete what is retained there"
+            )
+        case "retention":
+            return (
+                f"the broker keeps no retained messages ({said}), so subscribers that come later miss the present values;"
+                f" allow {user} to retain messages under {config.prefix}/#"
+            )
+        case "message":
+            what = f"messages on {case.sample.topic}" if case.topic else what
+            return (
+                f"the broker does not take {what} ({said}); they are kept and offered again: allow this user to write"
+                f" {config.prefix}/# (mqtt.prefix, mqtt.username), and raise the broker's limit if it is the size"
+            )
+
+
+def hangs_up(topic: str, config: MqttConfig) -> str:
     return (
-        f"the broker does not let this user listen to {prefix}/cmd/+, so commands do not arrive; allow it to read there"
+        f"the broker acknowledges messages on {topic} and ends the connection, as mosquitto does with what it denies: allow"
+        f' this user to write {config.prefix}/#; with mqtt.version = "5" it says so instead, and the messages are kept'
     )
 
 

@@ -11,19 +11,25 @@ from edged import messages
 from edged.config import MqttConfig
 from edged.ports import Outbox
 from edged.publish import problems
-from edged.publish.commands import Command
-from edged.publish.connection import Connection
+from edged.publish.commands import Command, Refusal, result
+from edged.publish.connection import Connection, Will
 from edged.publish.credentials import tls_context
 from edged.publish.delivery import Delivery
+from edged.publish.device import Device
 from edged.publish.outgoing import Outgoing
-from edged.publish.pace import DEFAULT_TIMING, Backoff, Timing
+from edged.publish.pace import DEFAULT_TIMING, Allowance, Backoff, Timing
 from edged.publish.problems import LinkDown
-from edged.publish.session import Device, Session
+from edged.publish.session import Session
+from edged.publish.suspicion import Suspicion
 from edged.publish.waker import Waker
+from edged.publish.will import WillChoice
 
 _LOG = logging.getLogger(__name__)
 
 MOST_COMMANDS = 16
+MOST_REFUSALS, REFUSALS_S = 10, 60.0
+"""So many commands that are none are answered, and logged, in so many seconds; the rest is counted."""
+
 # Name lookup, TCP and TLS block the thread, and only some of them keep to a time-out: no watchdog may bark before this.
 DIALLING_S = 60.0
 # Of the time given to stop, the part for last words; the rest is for the thread to end.
@@ -56,12 +62,14 @@ class Publisher:
         self._acknowledge = acknowledge
         self._password = password
         self._timing = timing
-        self._delivery = Delivery(outbox, timing.poll_s, timing.retry_refused_s)
+        self._suspicion = Suspicion(timing.retry_first_s, timing.retry_longest_s)
+        self._delivery = Delivery(outbox, self._suspicion, self._device.parcel, timing.poll_s, timing.rescan_s)
         self._outgoing = Outgoing()
         self._backoff = Backoff(timing)
         self._commands: Queue[Command] = Queue(MOST_COMMANDS)
-        self._last_loss = ""
-        self._overrun = False
+        self._will = WillChoice()
+        self._refusals = Allowance(MOST_REFUSALS, REFUSALS_S)
+        self._last_loss: LinkDown | None = None
         self._waker = Waker()
         self._stopping = threading.Event()
         self._stop_by = 0.0
@@ -107,7 +115,6 @@ class Publisher:
 
     def commands(self) -> list[Command]:
         """The commands received since the last call."""
-        self._overrun = False
         received = []
         try:
             while True:
@@ -136,21 +143,25 @@ class Publisher:
 
     def _connect_once(self) -> None:
         """One connection, from dialling to its end."""
+        quality = self._will.next(time.monotonic())
         connection = Connection(
             self._device.config,
             self._device.client_id,
             self._password,
-            will_topic=self._device.topic(messages.AVAILABILITY),
+            will=Will(self._device.topic(messages.AVAILABILITY), *quality) if quality else None,
             connect_s=self._timing.connect_s,
             waker=self._waker,
         )
         try:
             self._dial(connection)
             if connection.accepted:
+                self._will.accepted(time.monotonic())
                 self._serve(connection)
         except LinkDown as error:
-            self._last_loss = str(error)
-            self._tell((self._flapping() if connection.accepted else None) or self._last_loss)
+            self._last_loss = error
+            if not connection.accepted:
+                self._will.refused(error)
+            self._tell((self._flapping() if connection.accepted else None) or str(error))
         except Exception as error:  # noqa: BLE001  whatever a broker sends, or a full queue raises, this thread goes on
             _LOG.debug("MQTT: unexpected error", exc_info=True)
             self._tell(f"lost the connection to the broker by an unexpected {type(error).__name__}; trying again")
@@ -177,25 +188,33 @@ class Publisher:
             self._device,
             self._delivery,
             self._outgoing,
+            self._suspicion,
             acknowledge=self._acknowledge,
             command=self._take_command,
-            acknowledge_s=self._timing.acknowledge_s,
+            timing=self._timing,
             clock=time.monotonic,
         )
         began = time.monotonic()
+        ended_by: LinkDown | None = None
         try:
             session.begin()
             while not self._stopping.is_set():
                 self._beat = time.monotonic()
                 steady = self._backoff.steady(self._beat - began)
-                self._tell(session.complaint or (None if steady else self._flapping()))
+                lesser = self._will.complaint(self._device.config.prefix)
+                self._tell(session.complaint or (None if steady else self._flapping()) or lesser)
                 self._connected = True  # only now: the problem of a moment ago is gone
                 session.step(self._timing.tick_s)
             self._say_goodbye(session)
+        except LinkDown as error:
+            ended_by = error
+            raise
         finally:
             self._connected = False
-            session.end()
+            told = session.end(ended_by)
             self._backoff.ended(time.monotonic() - began)
+            if told:
+                self._backoff.told(time.monotonic())
 
     def _say_goodbye(self, session: Session) -> None:
         session.leave()
@@ -213,16 +232,27 @@ class Publisher:
         """What to say when connections are lost again and again: what the broker said, if it did."""
         if not self._backoff.flapping:
             return None
-        taken_over = problems.another_client(self._device.client_id)
-        return taken_over if self._last_loss == taken_over else problems.flapping(self._device.client_id)
+        if self._last_loss is not None and self._last_loss.told is not None:
+            return str(self._last_loss)
+        return problems.flapping(self._device.client_id)
 
-    def _take_command(self, command: Command) -> None:
-        try:
-            self._commands.put_nowait(command)
-        except Full:
-            if not self._overrun:
-                self._overrun = True
-                _LOG.warning("MQTT: too many commands at once; some are ignored")
+    def _take_command(self, command: Command | Refusal) -> None:
+        """Keep it for the main thread; what cannot be kept, or is no command, is answered here."""
+        if isinstance(command, Command):
+            try:
+                self._commands.put_nowait(command)
+            except Full:
+                command = Refusal(command.verb, "too many commands at once; ask again in a minute", command.payload)
+            else:
+                return
+        allowed = self._refusals.take(time.monotonic())
+        if allowed is None:
+            return
+        more = f" ({allowed} more were not answered)" if allowed else ""
+        _LOG.warning("MQTT: cmd/%s: %s%s", command.verb, command.error, more)
+        self._outgoing.send(
+            messages.command_result(command.verb), result({"ok": False, "error": command.error}, command)
+        )
 
     def _tell(self, problem: str | None) -> None:
         """Keep what is wrong, and log it when it changed."""

@@ -1,50 +1,51 @@
-"""What happens on one accepted connection: what is said first, what is sent when, and what an answer means."""
+"""What happens on one accepted connection: alerts first, what is said then and when, and what an answer means."""
 
 import json
+import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from edged import messages
-from edged.config import MqttConfig
 from edged.publish import problems
-from edged.publish.commands import Command, parse_command
+from edged.publish.commands import VERBS, Command, Refusal, parse_command
 from edged.publish.connection import OFFLINE, Connection
-from edged.publish.delivery import WINDOW, Delivery
+from edged.publish.delivery import Delivery
+from edged.publish.device import Device, Subscription, parcel_of
 from edged.publish.discovery import discovery_topic
 from edged.publish.outgoing import Message, Outgoing
+from edged.publish.pace import Timing
+from edged.publish.parcels import Case, Parcel
 from edged.publish.problems import LinkDown
+from edged.publish.suspicion import WINDOW, Suspicion
+from edged.types import OutboxMessage
+
+_LOG = logging.getLogger(__name__)
 
 ONLINE = "online"
+AT_ONCE_S = 0.05
+"""An end so soon after an acknowledgement came together with it."""
+NO = 0x80
+"""Reason codes from here on are refusals."""
+CANNOT_CARRY = 0x90
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Who speaks: the part of every topic that is the device's own, and how it introduces itself to Home Assistant."""
-
-    config: MqttConfig
-    id: str
-    discovery: Mapping[str, Any] | None
-
-    @property
-    def client_id(self) -> str:
-        return f"edged-{self.id}"
-
-    def topic(self, relative: str) -> str:
-        return f"{self.config.prefix}/{self.id}/{relative}"
-
-    @property
-    def birth_topic(self) -> str:
-        """Where Home Assistant says that it has started."""
-        return f"{self.config.discovery_prefix}/status"
+_Errand: TypeAlias = Message | Subscription
 
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
-    seq: int | None
-    """The outbox message, None for anything else."""
+    parcel: Parcel
     since: float
+    qos: int
+    case: Case | None
+    """What is being tried with it."""
+
+    @property
+    def seq(self) -> int | None:
+        """The outbox message, None for anything else."""
+        return self.parcel.key if isinstance(self.parcel.key, int) else None
 
 
 class Session:
@@ -56,129 +57,300 @@ class Session:
         device: Device,
         delivery: Delivery,
         outgoing: Outgoing,
+        suspicion: Suspicion,
         *,
         acknowledge: Callable[[int], None],
-        command: Callable[[Command], None],
-        acknowledge_s: float,
+        command: Callable[[Command | Refusal], None],
+        timing: Timing,
         clock: Callable[[], float],
     ) -> None:
         self._connection = connection
         self._device = device
         self._delivery = delivery
         self._outgoing = outgoing
+        self._suspicion = suspicion
         self._acknowledge = acknowledge
         self._command = command
-        self._acknowledge_s = acknowledge_s
+        self._timing = timing
         self._clock = clock
-        self._first: deque[Message] = deque()
+        self._began = clock()
+        self._errands: deque[_Errand] = deque()
+        self._introduction: Message | None = None
+        self._withheld: dict[str, _Errand] = {}
         self._in_flight: dict[int, _InFlight] = {}
-        self._refused = False
+        self._version = suspicion.version
+        self._retains = suspicion.retains
+        self._listening: set[str] = set()
+        self._last_taken: Parcel | None = None
+        self._last_taken_at = 0.0
         self._leaving = False
 
     def begin(self) -> None:
-        """Say that the device is there, who it is, and everything retained; then the outbox from its beginning."""
-        self._first.append(self._availability(ONLINE))
-        self._introduce()
+        """Send what waits in the outbox; then say that the device is there, listen, tell everything retained, and at
+        last introduce the device to Home Assistant.
+        """
+        limits = self._connection.limits
+        if not limits.retain:
+            _LOG.warning(
+                "MQTT: this broker keeps no retained messages: subscribers that come later miss the present values"
+            )
+        self._suspicion.connected(self._clock())
         self._outgoing.renew()
-        self._delivery.begin()
-        self._connection.subscribe(
-            [self._device.topic(f"{messages.COMMANDS}/+")]
-            + ([self._device.birth_topic] if self._device.discovery is not None else [])
-        )
+        self._errands.append(self._availability(ONLINE))
+        wildcards = limits.wildcards and not self._suspicion.blocks(Subscription(self._device.command_filter).parcel)
+        self._errands += [Subscription(topic) for topic in self._subscriptions(wildcards)]
+        self._introduce()
         self._fill()
 
     def step(self, timeout_s: float) -> None:
         """Wait for something to do, up to `timeout_s`, and do it. Raise LinkDown when the connection ended."""
         try:
-            self._connection.turn(timeout_s)
+            self._connection.turn(self._patience(timeout_s))
         finally:
             self._book()  # the last acknowledgements before the end count too
         self._listen()
         self._fill()
-        self._check_acknowledged()
+        self._check_answered()
 
     def leave(self) -> None:
         """Take no more from the outbox; say what is retained and due, and that the device is gone."""
         self._leaving = True
-        self._first.append(self._availability(OFFLINE))
+        self._errands.append(self._availability(OFFLINE))
         self._fill()
 
-    def end(self) -> None:
-        """The connection is gone."""
-        self._delivery.end(self._clock())
+    def end(self, why: LinkDown | None) -> bool:
+        """The connection is gone; `why` is None when this side ended it. Return whether it is known what ended it."""
+        self._delivery.end()
+        if why is None:
+            return False
+        unanswered, now = list(self._in_flight.values()), self._clock()
+        if why.oversize:
+            for topic in self._listening:
+                self._suspicion.condemn(Subscription(topic).parcel, str(why), now)
+            return True
+        if not unanswered and self._last_taken is not None and now - self._last_taken_at <= AT_ONCE_S:
+            return self._suspicion.ended_after(self._last_taken, why)
+        tried = next((entry.case for entry in unanswered if entry.case is not None), None)
+        return self._suspicion.broke([entry.parcel for entry in unanswered], why, now, tried)
 
     @property
     def busy(self) -> bool:
         """Whether anything is on its way."""
-        return bool(self._first or self._in_flight or self._connection.congested)
+        return bool(self._errands or self._in_flight or self._connection.congested)
 
     @property
     def complaint(self) -> str | None:
         """What does not work although the connection stands."""
         if self._delivery.problem:
             return self._delivery.problem
-        if self._refused or self._delivery.setting_aside:
-            return problems.messages_refused(self._device.config.prefix)
-        if self._connection.subscription_refused:
-            return problems.subscription_refused(self._device.topic(messages.COMMANDS))
-        return None
+        cases = self._suspicion.cases
+        if not cases:
+            topic = self._suspicion.hangs_up_after
+            return problems.hangs_up(topic, self._device.config) if topic else None
+        more = f" (and {len(cases) - 1} more)" if len(cases) > 1 else ""
+        return problems.disliked(cases[0], self._device.config) + more
 
     def _availability(self, state: str) -> Message:
         return Message(messages.AVAILABILITY, state, qos=1, retain=True)
 
+    def _subscriptions(self, wildcards: bool) -> list[str]:
+        """Commands, one by one where `+` may not be used, and Home Assistant's birth."""
+        commands = [self._device.topic(f"{messages.COMMANDS}/{verb}") for verb in sorted(VERBS)]
+        return [
+            *([self._device.command_filter] if wildcards else commands),
+            *([self._device.birth_topic] if self._device.discovery is not None else []),
+        ]
+
     def _introduce(self) -> None:
-        """Queue the discovery payload, unless it is queued already."""
-        if self._device.discovery is not None and not any(message.absolute for message in self._first):
+        """Have the discovery payload sent when nothing else is to be."""
+        if self._device.discovery is not None:
             topic = discovery_topic(self._device.config, self._device.id)
             payload = json.dumps(self._device.discovery, separators=(",", ":"), ensure_ascii=False)
-            self._first.append(Message(topic, payload, qos=1, retain=True, absolute=True))
+            self._introduction = Message(topic, payload, qos=1, retain=True, absolute=True)
 
     def _fill(self) -> None:
         """Send as much as the windows and the network take."""
-        window = min(WINDOW, self._connection.receive_maximum)
-        while len(self._in_flight) < window and not self._connection.congested:
-            if not (self._send_message() or self._send_from_outbox()):
+        if self._version != self._suspicion.version:
+            self._offer_again()
+        while self._has_room() and not self._connection.congested:
+            if not (self._send_from_outbox() or self._send_other() or self._try_again()):
                 return
 
-    def _send_message(self) -> bool:
-        message = self._first.popleft() if self._first else self._outgoing.take()
-        if message is None:
-            return False
-        topic = message.topic if message.absolute else self._device.topic(message.topic)
-        mid = self._connection.publish(topic, message.payload, message.qos, message.retain)
-        if message.qos:
-            self._in_flight[mid] = _InFlight(None, self._clock())
-        return True
+    def _has_room(self) -> bool:
+        """Whether one more may be in flight: none beside another while looking for what breaks connections."""
+        if self._suspicion.careful or any(entry.case is not None for entry in self._in_flight.values()):
+            return not self._in_flight
+        waiting = sum(entry.qos > 0 or entry.seq is not None for entry in self._in_flight.values())
+        return waiting < min(WINDOW, self._connection.limits.receive_maximum)
 
     def _send_from_outbox(self) -> bool:
-        now = self._clock()
-        message = None if self._leaving else self._delivery.take(now)
+        message = None if self._leaving else self._delivery.take(self._clock())
         if message is None:
             return False
-        try:
-            mid = self._connection.publish(
-                self._device.topic(message.topic), message.payload, max(1, message.qos), message.retain
-            )
-        except ValueError:  # a topic or payload that MQTT cannot carry
-            self._delivery.refused(message.seq, now)
-        else:
-            self._in_flight[mid] = _InFlight(message.seq, now)
+        self._send_row(message, None)
         return True
 
-    def _book(self) -> None:
-        """Give each acknowledgement to the message it is for."""
-        while self._connection.acknowledgements:
-            mid, taken = self._connection.acknowledgements.popleft()
-            entry = self._in_flight.pop(mid, None)
-            if entry is None:
-                continue
-            if entry.seq is None:
-                self._refused |= not taken
-            elif taken:
-                self._acknowledge(entry.seq)
-                self._delivery.acknowledged(entry.seq)
+    def _send_row(self, message: OutboxMessage, case: Case | None) -> None:
+        parcel = self._device.parcel(message)
+        if not self._publish(parcel, message.payload, max(1, message.qos), message.retain, case):
+            self._delivery.refused(message.seq)
+
+    def _send_other(self) -> bool:
+        """One errand, value or result, once the outbox has gone, or has had its time."""
+        waits = not (self._leaving or self._delivery.idle)
+        if waits and self._clock() - self._began < self._timing.patience_s:
+            return False
+        errand = self._next_errand()
+        if errand is None:
+            return False
+        parcel = self._parcel(errand)
+        case = self._suspicion.case_of(parcel)
+        if case is None:
+            self._run(errand, None)
+        elif self._is_said_once(errand) and case.retry_at <= self._clock():
+            self._run(errand, case)  # the next one of its kind is the only way to find out
+        elif not self._is_said_once(errand):
+            self._withheld[parcel.topic] = errand
+        return True
+
+    def _next_errand(self) -> _Errand | None:
+        if self._errands:
+            return self._errands.popleft()
+        message = self._outgoing.take()
+        if message is None and not self._leaving:
+            message, self._introduction = self._introduction, None
+        return message
+
+    def _is_said_once(self, errand: _Errand) -> bool:
+        return isinstance(errand, Message) and not errand.retain
+
+    def _run(self, errand: _Errand, case: Case | None) -> None:
+        parcel = self._parcel(errand)
+        if isinstance(errand, Subscription):
+            mid = self._connection.subscribe(errand.topic)
+            self._in_flight[mid] = _InFlight(parcel, self._clock(), 1, case)
+        else:
+            self._publish(parcel, errand.payload, errand.qos, errand.retain, case)
+
+    def _publish(self, parcel: Parcel, payload: str, qos: int, retain: bool, case: Case | None) -> bool:
+        """Send it as this broker takes it; False when it cannot be, which has become a case."""
+        limits, now = self._connection.limits, self._clock()
+        if limits.packet_bytes is not None and parcel.size > limits.packet_bytes:
+            self._suspicion.too_large(parcel, limits.packet_bytes, now)
+            return False
+        tries_retaining = case is not None and case.purpose == "retention"
+        retain = retain and limits.retain and (self._suspicion.retains or tries_retaining)
+        qos = min(qos, limits.qos)
+        try:
+            mid = self._connection.publish(parcel.topic, payload, qos, retain)
+        except ValueError as error:  # a topic or payload that MQTT cannot carry
+            self._suspicion.refused(parcel, CANNOT_CARRY, f"MQTT cannot carry it ({type(error).__name__})", now, case)
+            return False
+        sent = Parcel(parcel.key, parcel.topic, parcel.size, retain, parcel.purpose)
+        self._in_flight[mid] = _InFlight(sent, now, qos, case)
+        return True
+
+    def _try_again(self) -> bool:
+        """When nothing else is to be sent: what the broker disliked, alone."""
+        if self._in_flight or self._leaving:
+            return False
+        case = self._suspicion.due(self._clock())
+        if case is None:
+            return False
+        if isinstance(case.sample.key, int) and case.purpose == "message":
+            message = self._delivery.take_for(case)
+            if message is not None:
+                self._send_row(message, case)
+                return True
+        elif (errand := self._errand_of(case)) is not None:
+            self._run(errand, case)
+            return True
+        self._suspicion.drop(case)
+        return True
+
+    def _errand_of(self, case: Case) -> _Errand | None:
+        """What is sent to try a case again, None when there is nothing of its kind any more."""
+        topic = case.sample.topic
+        match case.purpose:
+            case "subscription":
+                return Subscription(topic)
+            case "retention":
+                return self._availability(ONLINE)
+            case "discovery":
+                self._introduce()
+                message, self._introduction = self._introduction, None
+                return message
+            case "message":
+                relative = topic.removeprefix(self._device.topic(""))
+                if relative == messages.AVAILABILITY:
+                    return self._availability(ONLINE)
+                return self._outgoing.latest(relative)
+
+    def _offer_again(self) -> None:
+        """Less is held back than before: what was withheld has another chance, and so has being retained."""
+        self._version = self._suspicion.version
+        withheld, self._withheld = self._withheld, {}
+        for errand in withheld.values():
+            if isinstance(errand, Message) and errand.absolute:
+                self._introduction = errand
+            elif isinstance(errand, Message) and errand.topic != messages.AVAILABILITY:
+                self._outgoing.again(errand.topic)
             else:
-                self._delivery.refused(entry.seq, self._clock())
+                self._errands.append(errand)
+        if self._suspicion.retains and not self._retains:
+            self._outgoing.all_again()
+            self._introduce()
+        self._retains = self._suspicion.retains
+
+    def _parcel(self, errand: _Errand) -> Parcel:
+        if isinstance(errand, Subscription):
+            return errand.parcel
+        topic = errand.topic if errand.absolute else self._device.topic(errand.topic)
+        parcel = parcel_of(topic, topic, errand.payload, errand.retain)
+        return Parcel(topic, topic, parcel.size, errand.retain, "discovery") if errand.absolute else parcel
+
+    def _book(self) -> None:
+        """Give each answer to what it is for."""
+        while self._connection.answers:
+            mid, code, words = self._connection.answers.popleft()
+            entry = self._in_flight.get(mid)
+            # paho also tells when a message that nobody answers has left for the network; that is no answer.
+            if entry is None or entry.qos == 0:
+                continue
+            del self._in_flight[mid]
+            if code >= NO:
+                self._suspicion.refused(entry.parcel, code, words, self._clock(), entry.case)
+                if entry.seq is not None:
+                    self._delivery.refused(entry.seq)
+                self._listen_one_by_one(entry.parcel)
+            else:
+                self._prove_before(entry.since)
+                self._taken(entry)
+
+    def _prove_before(self, since: float) -> None:
+        """A broker takes one thing after the other: what needs no answer and was sent before `since` has been taken."""
+        for mid, entry in list(self._in_flight.items()):
+            if entry.qos == 0 and entry.since < since:
+                del self._in_flight[mid]
+                self._taken(entry)
+
+    def _taken(self, entry: _InFlight) -> None:
+        self._suspicion.taken(entry.parcel)
+        if self._last_taken is not None and self._last_taken.topic != entry.parcel.topic:
+            self._suspicion.stood(self._last_taken.topic)
+        self._last_taken, self._last_taken_at = entry.parcel, self._clock()
+        if entry.parcel.purpose == "subscription" and entry.parcel.topic != self._device.birth_topic:
+            self._listening.add(entry.parcel.topic)
+        if entry.seq is not None:
+            self._acknowledge(entry.seq)
+            self._delivery.acknowledged(entry.seq)
+
+    def _listen_one_by_one(self, refused: Parcel) -> None:
+        """Where `cmd/+` is refused, each command may be allowed."""
+        if refused.purpose == "subscription" and refused.topic == self._device.command_filter:
+            known = {entry.parcel.topic for entry in self._in_flight.values()}
+            topics = [topic for topic in self._subscriptions(wildcards=False) if topic != self._device.birth_topic]
+            self._errands += [Subscription(topic) for topic in topics if topic not in known]
 
     def _listen(self) -> None:
         """Take commands, and introduce the device to a Home Assistant that has just started."""
@@ -193,7 +365,22 @@ class Session:
             if topic.startswith(own) and command is not None:
                 self._command(command)
 
-    def _check_acknowledged(self) -> None:
-        oldest = next(iter(self._in_flight.values()), None)
-        if oldest is not None and self._clock() - oldest.since > self._acknowledge_s:
-            raise LinkDown(problems.not_acknowledging(self._device.config, self._acknowledge_s))
+    def _patience(self, timeout_s: float) -> float:
+        """No longer than until something that needs no answer counts as taken."""
+        if any(entry.qos == 0 for entry in self._in_flight.values()):
+            return min(timeout_s, self._timing.proven_s / 2)
+        return timeout_s
+
+    def _check_answered(self) -> None:
+        """What needs no answer is taken when the connection still stands after a while; what does, must get one."""
+        now = self._clock()
+        self._prove_before(now - self._timing.proven_s)
+        if self._last_taken is not None and now - self._last_taken_at > self._timing.proven_s:
+            self._suspicion.stood(self._last_taken.topic)
+            self._last_taken = None
+        for entry in self._in_flight.values():
+            patience = self._timing.acknowledge_s
+            if entry.case is not None:
+                patience = min(patience, self._timing.trial_s)
+            if entry.qos and now - entry.since > patience:
+                raise LinkDown(problems.not_acknowledging(self._device.config, patience), silent=True)

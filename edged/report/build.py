@@ -41,11 +41,13 @@ def build_report(
     *,
     models: Mapping[str, str] | None = None,
     config_sha256: str | None = None,
+    revision: int = 1,
 ) -> Report:
     """The report of `day`: the same store, config and arguments give the same report; a finished day needs no `now_ms`.
 
     Passages and coverage count in open hours only, so that both speak of the same time. `models` maps a model's name
-    to its SHA-256. Reads in short transactions. Raise StoreError when the database cannot be read.
+    to its SHA-256; `revision` counts how often the day's report has been made. Reads in short transactions. Raise
+    StoreError when the database cannot be read.
     """
     reported = reported_day(config, day, now_ms)
     passages = count_passages(reader, reported)
@@ -60,6 +62,7 @@ def build_report(
     masks = _masks_followed(config, passages)
     return {
         **_head(config, reported),
+        "revision": revision,
         "masks_followed": masks,
         **figure,
         "coverage_percent": watched,

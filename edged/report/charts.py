@@ -9,6 +9,9 @@ STATES = ("correct", "incorrect", "none", "uncertain")
 WIDTH = 720.0
 LEFT = 42.0
 PLOT_HEIGHT = 130.0
+ROW_WIDTH, ROW_HEIGHT = 320.0, 22.0
+ROW_LEFT, ROW_RIGHT = 68.0, 240.0
+"""Where an hour's parts begin, and where the fullest hour's end; the figures stand to the right of it."""
 FULLY_WATCHED_PERCENT = 99.95
 
 
@@ -43,6 +46,34 @@ class HourChart:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One state's part of an hour's row; `x` is its left."""
+
+    state: str
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One hour for narrow screens: its text, its parts, and the share of its height that was not watched."""
+
+    y: float
+    label: str
+    title: str
+    judged: str
+    percent: str
+    parts: Sequence[Part]
+    unwatched: float
+
+
+@dataclass(frozen=True, slots=True)
+class HourRows:
+    rows: Sequence[Row]
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """The answer's number line; every mark is None where the report has none."""
 
@@ -74,6 +105,16 @@ def hour_chart(report: Mapping[str, Any]) -> HourChart:
     columns = [_column(hour, LEFT + slot * number, slot, PLOT_HEIGHT / top) for number, hour in enumerate(hours)]
     ticks = [(_rounded(PLOT_HEIGHT - value * PLOT_HEIGHT / top), value) for value in range(0, top + 1, step)]
     return HourChart(columns, ticks)
+
+
+def hour_rows(report: Mapping[str, Any]) -> HourRows:
+    """The hours one under the other, for screens too narrow for columns; those in which nothing could happen are left out."""
+    hours = [hour for hour in report["by_hour"] if hour["open"] or hour["encounters"]]
+    most = max((hour["encounters"] for hour in hours), default=0)
+    unit = (ROW_RIGHT - ROW_LEFT) / max(1, most)
+    return HourRows(
+        [_row(hour, ROW_HEIGHT * number, unit) for number, hour in enumerate(hours)], ROW_HEIGHT * len(hours)
+    )
 
 
 def answer_scale(report: Mapping[str, Any], width: float = 300.0) -> Scale | None:
@@ -139,6 +180,23 @@ def _column(hour: Mapping[str, Any], x: float, slot: float, unit: float) -> Colu
         percent="" if hour["compliance_percent"] is None else f"{hour['compliance_percent']:.0f}",
         bars=bars,
         unwatched=_unwatched(hour),
+    )
+
+
+def _row(hour: Mapping[str, Any], y: float, unit: float) -> Row:
+    parts, left = [], ROW_LEFT
+    for state in STATES:
+        if hour[state]:
+            parts.append(Part(state, _rounded(left), _rounded(hour[state] * unit)))
+            left += hour[state] * unit
+    return Row(
+        y=_rounded(y),
+        label=hour["label"],
+        title=_title(hour),
+        judged=str(hour["judged"]) if hour["judged"] else "–",
+        percent="" if hour["compliance_percent"] is None else f"{hour['compliance_percent']:.0f} %",
+        parts=parts,
+        unwatched=_unwatched(hour) or 0.0,
     )
 
 

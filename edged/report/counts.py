@@ -13,7 +13,7 @@ from edged.messages import iso
 from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
 from edged.report.tally import Blocks, Tally
 from edged.report.vigilance import Incidents, Vigilance
-from edged.store import StoreReader
+from edged.store import StoreReader, lasted_ms
 
 Row = dict[str, Any]
 
@@ -158,14 +158,17 @@ def _count_violation(happenings: Happenings, row: Mapping[str, Any], reported: R
 
 
 def _violation(row: Mapping[str, Any], zone: ZoneInfo) -> Row:
-    ended, score = row["ended_at"], row["score"]
+    lasted, score, began = lasted_ms(row), row["score"], row.get("began_at")
+    began = row["started_at"] if began is None else began
     return {
         "event_id": row["event_id"],
+        "began": iso(began),
+        "began_local": wall_clock(began, zone, seconds=True),
         "at": iso(row["started_at"]),
         "local": wall_clock(row["started_at"], zone, seconds=True),
         "camera": row["camera"],
         "state": row["state"],
-        "duration_s": None if ended is None else round(max(0, ended - row["started_at"]) / 1000, 1),
+        "duration_s": None if lasted is None else round(lasted / 1000, 1),
         "score": None if score is None else round(score, 2),
         "held_back": (row["details"] or {}).get("held_back"),
     }

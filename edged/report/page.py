@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edged.report import charts
 from edged.report.canonical import report_sha256
-from edged.report.charts import PLOT_HEIGHT, WIDTH, answer_scale, hour_chart, spark
 
 STATE_WORDS = {
     "correct": "Worn correctly",
@@ -57,8 +57,19 @@ def render_html(report: Mapping[str, Any]) -> str:
         .render(
             report=report,
             day=_long_date(report["date"]),
-            charts={"hours": hour_chart(report), "answer": answer_scale(report), "spark": spark(report)},
-            size={"width": WIDTH, "plot": PLOT_HEIGHT},
+            charts={
+                "hours": charts.hour_chart(report),
+                "rows": charts.hour_rows(report),
+                "answer": charts.answer_scale(report),
+                "spark": charts.spark(report),
+            },
+            size={
+                "width": charts.WIDTH,
+                "plot": charts.PLOT_HEIGHT,
+                "row_width": charts.ROW_WIDTH,
+                "row_height": charts.ROW_HEIGHT,
+                "row_left": charts.ROW_LEFT,
+            },
             words={
                 "state": STATE_WORDS,
                 "reason": REASON_WORDS,

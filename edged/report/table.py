@@ -27,6 +27,7 @@ COLUMNS = (
     "interval_upper",
     "coverage_percent",
     "site",
+    "began_utc",
 )
 COUNTS = ("encounters", "judged", "correct", "incorrect", "none", "uncertain", "compliance_percent")
 VIGILANCE_COLUMNS = (
@@ -134,6 +135,7 @@ def _violation(violation: Mapping[str, Any]) -> dict[str, Any]:
         "record": "violation",
         "local_time": violation["local"],
         "utc": violation["at"],
+        "began_utc": violation.get("began", ""),
         **{name: violation[name] for name in same},
     }
 

@@ -54,9 +54,8 @@ class OnnxBackend:
     def open(self, model: str) -> Engine:
         """See `Backend`."""
         entry = self._manifest.entry(model)
-        missing = not (self._manifest.directory / entry.file).exists()
-        if missing and entry.built_locally and model not in self._needed:
-            raise AbsentError(f"not built here, and not needed; {entry.remedy or '`make setup` builds it'}")
+        if entry.built_locally and model not in self._needed and not self._manifest.is_there(model):
+            raise AbsentError(f"not built here, and not needed; {self._manifest.remedy(model)}")
         return open_engine(self._manifest, model, self._threads)
 
     def close(self) -> None:

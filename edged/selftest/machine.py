@@ -1,11 +1,10 @@
 """What an integrator sends back with a self-test: the versions of everything that models run on, and the board."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from edged import __version__
-from edged.device import device_model
+from edged.device import device_model, usable_processors
 from edged.errors import ModelError
 from edged.inference.tensorrt import find_toolkit, tensorrt_available
 
@@ -21,7 +20,7 @@ def describe_machine() -> dict[str, str]:
     """In words, without the machine's name, address or identity."""
     return {
         "edged": __version__,
-        "board": f"{device_model()}, {os.cpu_count()} cores",
+        "board": f"{device_model()}, {usable_processors()} cores",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
         **{name: _version(packages) for name, packages in PACKAGES.items()},

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edged.signals.attention import AttentionMonitor
+from edged.signals.driver import DriverFinder
 from edged.signals.drowsiness import DrowsinessMonitor
 from edged.signals.mask import MaskVoter
 from edged.types import Face, Signals
@@ -18,13 +19,25 @@ class Smoother:
     mask: MaskVoter = field(default_factory=MaskVoter)
     attention: AttentionMonitor | None = None
     drowsiness: DrowsinessMonitor | None = None
+    driver: DriverFinder | None = None
+    """Where attention and drowsiness are asked of one person only, who that is; else None."""
 
     def update(self, time_s: float, faces: Sequence[Face]) -> Signals:
         """This frame's signals, each in the order of `faces`; tracks that are not there are forgotten."""
+        asked = faces
+        if self.driver is not None:
+            before, driver = self.driver.track, self.driver.among(time_s, faces)
+            asked = [driver] if driver is not None else []
+            if (
+                self.attention
+                and driver is not None
+                and any(face.track.id == before for face in faces if face is not driver)
+            ):
+                self.attention.forget()  # it was a passenger who taught where ahead is
         return Signals(
             masks=tuple(self.mask.update(time_s, faces)),
-            attention=tuple(self.attention.update(time_s, faces)) if self.attention else (),
-            drowsiness=tuple(self.drowsiness.update(time_s, faces)) if self.drowsiness else (),
+            attention=tuple(self.attention.update(time_s, asked)) if self.attention else (),
+            drowsiness=tuple(self.drowsiness.update(time_s, asked)) if self.drowsiness else (),
         )
 
 

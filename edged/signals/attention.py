@@ -76,6 +76,7 @@ class _Person:
     attentive_s: float = 0.0
     away_total_s: float = 0.0
     distraction: Distraction | None = None
+    distracted_from_s: float = 0.0
     recent: SlidingSum = field(init=False)
     pitches: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=64))
     """When and how far from the target, over the last second."""
@@ -204,11 +205,16 @@ class _Person:
         too_often = self.recent.total(self.timeline.now_s) >= self.settings.repeated_seconds - _TINY
         if self.standing is False and seen_away:
             if self.buffer <= _TINY:
-                self.distraction = "long"
+                self._distract("long", self.away_s)
             elif too_often and self.distraction is None:
-                self.distraction = "repeated"
+                self._distract("repeated", max(self.away_s, self.recent.age_s(self.timeline.now_s)))
         elif self.standing is True and self.buffer >= 1 - _TINY and not too_often:
             self.distraction = None
+
+    def _distract(self, how: Distraction, since_s: float) -> None:
+        if self.distraction is None:
+            self.distracted_from_s = self.timeline.now_s - since_s
+        self.distraction = how
 
     def _learn(self, direction: Direction | str) -> None:
         """Twice a second, remember where the head points; not while it is distracted."""
@@ -230,6 +236,7 @@ class _Person:
             distraction=self.distraction,
             attentive_s=round(self.attentive_s, 3),
             away_total_s=round(self.away_total_s, 3),
+            distraction_s=round(self.timeline.now_s - self.distracted_from_s, 3) if self.distraction else 0.0,
         )
 
 
@@ -240,6 +247,10 @@ class AttentionMonitor:
         self._settings = settings or AttentionSettings()
         self._camera = UsualDirection()
         self._people: dict[int, _Person] = {}
+
+    def forget(self) -> None:
+        """Know nobody, nor where people usually look."""
+        self._camera, self._people = UsualDirection(), {}
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[Attention]:
         """Every track's attention, in the order of `faces`; tracks that are not there are forgotten."""

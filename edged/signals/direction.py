@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -62,9 +63,8 @@ class UsualDirection:
         if self._median is None:
             yaw = statistics.median(sample.yaw for sample in self._samples)
             pitch = statistics.median(sample.pitch for sample in self._samples)
-            self._median = Direction(
-                min(max(yaw, -FARTHEST_YAW), FARTHEST_YAW), min(max(pitch, -FARTHEST_PITCH), FARTHEST_PITCH)
-            )
+            count = len(self._samples)
+            self._median = Direction(within(yaw, farthest_yaw(count)), within(pitch, farthest_pitch(count)))
         return self._median
 
 
@@ -72,3 +72,23 @@ SAMPLE_EVERY_S = 0.5
 MOST_SAMPLES = 600
 FARTHEST_YAW, FARTHEST_PITCH = 45.0, 30.0
 """Degrees from the lens: a target learned beyond this would be somebody who never looked ahead."""
+
+
+def farthest_yaw(samples: int) -> float:
+    """How far aside a target is believed to be after so many samples: who begins with a look elsewhere teaches little."""
+    return min(17 + 0.5 * samples, FARTHEST_YAW)
+
+
+def farthest_pitch(samples: int) -> float:
+    """The same up and down, where a chin that is up or down at first would change most; all of it after a minute."""
+    return min(6 + 0.2 * samples, FARTHEST_PITCH)
+
+
+def usual_pitch(samples: Sequence[float]) -> float:
+    """The median, as far as so many samples are believed."""
+    return within(statistics.median(samples), farthest_pitch(len(samples)))
+
+
+def within(value: float, farthest: float) -> float:
+    """The value, at most so far from 0."""
+    return min(max(value, -farthest), farthest)

@@ -6,16 +6,17 @@ slow closures; blinks are left out. What cannot be seen is unknown and never cou
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from edged.signals.direction import Direction, direction_of
+from edged.signals.direction import Direction, direction_of, usual_pitch
 from edged.signals.eyes import Closure, ClosureFollower, EyeSettings, OpennessMeter, finite
 from edged.signals.levels import Evidence, Judge, LevelSettings
+from edged.signals.lips import Lips
 from edged.signals.nods import NodFinder, NodSettings
 from edged.signals.timeline import SlidingSum, Timeline
-from edged.signals.usual import UsualValue, median
+from edged.signals.usual import UsualValue
 from edged.signals.yawns import YawnFinder, YawnSettings
-from edged.types import Drowsiness, Face, MaskState
+from edged.types import Drowsiness, DrowsinessReason, Face, MaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ MOUTH_YAW = 50.0
 
 FIRST_BLINKS = 30
 
+KNOWN_SECONDS, STRANGER_SECONDS = 0.5, 10.0
+"""Who has not had open eyes for so long in all may have narrow ones, or laugh: only a closure of the second length accuses."""
+
 
 @dataclass(slots=True)
 class _Blinks:
@@ -101,6 +105,8 @@ class _Sight:
     """Why the eyes could not be read."""
     direction: Direction | str
     mouth: float | None
+    covered: bool = False
+    """There is a hand or a cup before the mouth."""
 
 
 @dataclass(slots=True)
@@ -110,8 +116,11 @@ class _Person:
     settings: DrowsinessSettings
     timeline: Timeline = field(default_factory=Timeline)
     meter: OpennessMeter = field(default_factory=OpennessMeter)
-    usual_pitch: UsualValue = field(default_factory=lambda: UsualValue(median, 0.0))
+    usual_pitch: UsualValue = field(default_factory=lambda: UsualValue(usual_pitch, 0.0))
     """Degrees; that of a look into the lens at first."""
+    lips: Lips = field(default_factory=Lips)
+    open_s: float = 0.0
+    """For how long open eyes have been seen."""
     closures: ClosureFollower = field(init=False)
     yawn: YawnFinder = field(init=False)
     nod: NodFinder = field(init=False)
@@ -154,7 +163,7 @@ class _Person:
         self._book(elapsed_s)
         self._follow_eyes(sight)
         self._follow_gestures(sight)
-        self.judge.closures.follow(elapsed_s, self.closures.closed, self.closures.seconds(self.timeline.now_s))
+        self.judge.closures.follow(elapsed_s, self.closures.closed, self._accused_s())
         self.last = sight
         self.told = self._drowsiness(face.track.id, time_s if math.isfinite(time_s) else 0.0, sight, face)
         return self.told
@@ -166,11 +175,22 @@ class _Person:
         self.nod.forget()
         self.last, self.booked_s = None, 0.0
 
+    def _accused_s(self) -> float:
+        """How long the present closure has lasted, as far as the person is known well enough to call it one."""
+        lasted_s = self.closures.seconds(self.timeline.now_s)
+        return lasted_s if self.open_s >= KNOWN_SECONDS or lasted_s >= STRANGER_SECONDS else 0.0
+
     def _look(self, face: Face) -> _Sight:
+        """What this frame shows of the face; a mouth behind a hand is not seen."""
         direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
         if direction in ("out of sight", "small", "tilted"):
             return _Sight(None, str(direction), direction, None)
         now_s, mouth = self.timeline.now_s, _mouth(face, direction)
+        covered = self.lips.are_covered(now_s, face, mouth, self.yawn.is_open)
+        return replace(self._look_at_eyes(face, direction, None if covered else mouth), covered=covered)
+
+    def _look_at_eyes(self, face: Face, direction: Direction | str, mouth: float | None) -> _Sight:
+        now_s = self.timeline.now_s
         if face.eyes is None:
             return _Sight(None, face.unread or "not read", direction, mouth)
         lowered_by, straight = 0.0, face.pose is None
@@ -208,6 +228,7 @@ class _Person:
             return
         now_s = self.timeline.now_s
         if self.last.openness is not None:
+            self.open_s += elapsed_s if self.last.openness >= OPEN_EYES else 0.0
             self.valid.add(now_s, elapsed_s)
             self.looks.add(now_s, 1.0)
             if isinstance(self.last.direction, Direction):
@@ -236,7 +257,7 @@ class _Person:
 
     def _follow_gestures(self, sight: _Sight) -> None:
         now_s = self.timeline.now_s
-        if self.yawn.follow(now_s, sight.mouth):
+        if self.yawn.follow(now_s, sight.mouth, sight.covered):
             self.yawns.add(now_s, 1.0)
             self.yawned_s = now_s
         eyes_open = None if self.closures.closed is None else not self.closures.closed
@@ -297,16 +318,22 @@ class _Person:
             level=judgement.level,
             reasons=judgement.reasons,
             unavailable=self._unavailable(sight, face, perclos),
+            reasons_s=tuple(round(self._lasting_s(reason), 3) for reason in judgement.reasons),
         )
+
+    def _lasting_s(self, reason: DrowsinessReason) -> float:
+        """How long ago what the reason rests on began."""
+        now_s = self.timeline.now_s
+        sums = {"perclos": self.shut, "yawning": self.yawns, "nodding": self.nods}
+        return sums[reason].age_s(now_s) if reason in sums else self.closures.seconds(now_s)
 
     def _unavailable(self, sight: _Sight, face: Face, perclos: float | None) -> tuple[str, ...]:
         """The cues that could not be read in this frame, and why."""
         missing = [] if sight.eyes is None else [f"eyes: {sight.eyes}"]
         if sight.mouth is None:
             seen = face.unread is None and face.track.detection is not None
-            missing.append(
-                "mouth: mask" if self.masked and seen else f"mouth: {face.unread or sight.eyes or 'not read'}"
-            )
+            why = "covered" if sight.covered else face.unread or sight.eyes or "not read"
+            missing.append("mouth: mask" if self.masked and seen else f"mouth: {why}")
         if isinstance(sight.direction, str):
             missing.append(f"head: {sight.direction}")
         if perclos is None:

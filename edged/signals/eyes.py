@@ -22,6 +22,9 @@ class EyeSettings:
     """A closure shorter than any blink is noise."""
     bridged_seconds: float = 0.1
     """Eyes open for less than this within a closure did not open."""
+    surely_open: float = 0.6
+    weak_seconds: float = 0.6
+    """Within a long closure the same for eyes that never came to look this far open: glare on glasses, lids that flutter."""
     grace_seconds: float = 0.5
     """For this long eyes that cannot be read are taken to stay closed."""
 
@@ -154,16 +157,18 @@ class ClosureFollower:
     _last_closed_s: float = 0.0
     _opened_s: float | None = None
     """When the eyes may have opened: soon it is sure."""
+    _widest: float = 0.0
+    """How far they have been open since."""
 
     def follow(self, now_s: float, openness: float | None) -> Closure | None:
         """Take in one frame; return the closure that is now known to be over."""
         self.closed = self._decide(openness)
-        if self.closed is None:
+        if self.closed is None or openness is None:
             return self._out_of_sight(now_s)
         if not self.closed:
-            return self._open(now_s)
+            return self._open(now_s, openness)
         over = None
-        if self._opened_s is not None and now_s - self._opened_s > self.settings.bridged_seconds:
+        if self._opened_s is not None and now_s - self._opened_s > self._bridged_s():
             over = self._finish(self._opened_s, reopened=True)
         if self._started_s is None:
             self._started_s = now_s
@@ -187,12 +192,19 @@ class ClosureFollower:
         was_closed = self._started_s is not None and self._opened_s is None
         return openness <= self.settings.open_above if was_closed else openness < self.settings.closed_below
 
-    def _open(self, now_s: float) -> Closure | None:
+    def _bridged_s(self) -> float:
+        """For how long eyes that opened must stay open before they have."""
+        lasted_s = (self._opened_s or 0.0) - (self._started_s or 0.0)
+        is_weak = self._widest < self.settings.surely_open and lasted_s >= self.settings.long_closure_seconds
+        return self.settings.weak_seconds if is_weak else self.settings.bridged_seconds
+
+    def _open(self, now_s: float, openness: float) -> Closure | None:
         if self._started_s is None:
             return None
         if self._opened_s is None:
-            self._opened_s = now_s
-        if now_s - self._opened_s >= self.settings.bridged_seconds:
+            self._opened_s, self._widest = now_s, 0.0
+        self._widest = max(self._widest, openness)
+        if now_s - self._opened_s >= self._bridged_s():
             return self._finish(self._opened_s, reopened=True)
         return None
 

@@ -39,6 +39,26 @@ class _Look:
 
 
 @dataclass(slots=True)
+class _Run:
+    """Which state the looks speak for one after the other, and since when. A single look that differs breaks no run."""
+
+    state: MaskState | None = None
+    since_s: float = 0.0
+    rival: MaskState | None = None
+    rival_since_s: float = 0.0
+
+    def follow(self, state: MaskState, time_s: float) -> None:
+        if self.state is None:
+            self.state, self.since_s = state, time_s
+        elif state is self.state:
+            self.rival = None
+        elif state is self.rival:
+            self.state, self.since_s, self.rival = state, self.rival_since_s, None
+        else:
+            self.rival, self.rival_since_s = state, time_s
+
+
+@dataclass(slots=True)
 class _Voter:
     """One track's looks and standing verdict."""
 
@@ -49,6 +69,8 @@ class _Voter:
     score: float = 0.0
     challenger: MaskState | None = None
     challenger_since_s: float = 0.0
+    run: _Run = field(default_factory=_Run)
+    since_s: float | None = None
 
     def look(self, face: Face, time_s: float) -> None:
         """Take in this frame's evidence, if it has any, and reconsider the verdict."""
@@ -57,7 +79,8 @@ class _Voter:
         if self.looks and time_s < self.looks[-1].time_s:
             # The clock was set back: looks from then would never grow old.
             self.looks.clear()
-            self.challenger = None
+            self.challenger, self.run = None, _Run()
+        self.run.follow(face.mask.state, time_s)
         weight = min(1.0, face.track.box.side / self.settings.full_weight_side)
         self.looks.append(_Look(time_s, max(weight, 0.05), (face.mask.correct, face.mask.incorrect, face.mask.none)))
         self._forget(time_s)
@@ -99,7 +122,8 @@ class _Voter:
         elif leader is not self.challenger:
             self.challenger, self.challenger_since_s = leader, time_s
         if self.challenger is not None and time_s - self.challenger_since_s >= self.settings.hold_seconds:
-            self.state, self.score, self.challenger = leader, means[best], None
+            since_s = self.run.since_s if self.run.state is leader else self.challenger_since_s
+            self.state, self.score, self.challenger, self.since_s = leader, means[best], None, since_s
 
 
 class MaskVoter:
@@ -127,6 +151,7 @@ class MaskVoter:
                     state=voter.state,
                     score=round(min(voter.score, 1.0), 4),
                     votes=voter.votes,
+                    since_s=None if voter.state is MaskState.UNCERTAIN else voter.since_s,
                 )
             )
         return verdicts

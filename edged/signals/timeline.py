@@ -81,6 +81,11 @@ class SlidingSum:
             self._recount(part)
         return self._total
 
+    def age_s(self, now_s: float) -> float:
+        """How long ago the oldest of what is in the sum began to be added, to a sixtieth of the window; 0 without any."""
+        self.total(now_s)
+        return max(0.0, now_s - self._parts[0][0] * self.window_s / self.PARTS) if self._parts else 0.0
+
     def clear(self) -> None:
         """Begin anew."""
         self._parts.clear()

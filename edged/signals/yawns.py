@@ -34,7 +34,7 @@ HUMP = 0.3
 
 HELD_SECONDS, CALM_SECONDS, UNREAD_SECONDS = 0.4, 0.5, 0.7
 """A yawn keeps its height for this long; the mouth is not open for this long before and after it; and it goes on over a
-mouth that cannot be read for no longer than this."""
+mouth that cannot be read for no longer than this. Over a mouth that a hand covers it goes on for as long as a yawn takes."""
 
 SMOOTHED_OVER_S = 0.08
 
@@ -53,26 +53,39 @@ class _Opening:
     last_s: float
     level: float = 0.0
     top: float = 0.0
+    crest: float = 0.0
+    """The highest since it opened, or came out from behind a hand: what happened behind that nobody knows."""
     bottom: float | None = None
     """The lowest since it began to shut."""
     held_s: float = 0.0
     single: bool = True
     """It has opened once only."""
+    covered: bool = False
+    covered_s: float = -math.inf
+    """When it was covered last."""
 
     def follow(self, now_s: float, level: float) -> None:
         """Take in one frame: how high it stands, for how long, and whether it opens a second time."""
-        if self.level >= 1:
+        if self.covered:
+            self.covered, self.crest, self.bottom = False, level, None
+        elif self.level >= 1:
             self.held_s += now_s - self.last_s
         self.last_s, self.level = now_s, level
         if level >= OPEN:
             self.last_open_s = now_s
         if self.bottom is None:
-            self.top = max(self.top, level)
-            if self.top - level >= HUMP * self.top:
+            self.top, self.crest = max(self.top, level), max(self.crest, level)
+            if self.crest - level >= HUMP * self.crest:
                 self.bottom = level
         else:
             self.bottom = min(self.bottom, level)
-            self.single &= level - self.bottom < HUMP * self.top
+            self.single &= level - self.bottom < HUMP * self.crest
+
+    def cover(self, now_s: float) -> None:
+        """A hand is before the mouth. Who had opened it wide has not shut it for that."""
+        self.covered, self.covered_s = True, now_s
+        if self.top >= 1:
+            self.last_open_s = now_s
 
     @property
     def seconds(self) -> float:
@@ -99,9 +112,21 @@ class YawnFinder:
         """The ratio of this person's mouth at rest."""
         return min(self.usual.value, LARGEST_REST)
 
-    def follow(self, now_s: float, mouth_ratio: float | None) -> bool:
-        """Take in one frame; whether it makes sure of a yawn, half a second after the mouth has shut."""
-        if mouth_ratio is None:
+    @property
+    def is_open(self) -> bool:
+        """Whether the mouth has opened and has not been seen to shut."""
+        return self._opening is not None
+
+    def follow(self, now_s: float, mouth_ratio: float | None, covered: bool = False) -> bool:
+        """Take in one frame; whether it makes sure of a yawn, half a second after the mouth has shut. `covered`: there is a
+        hand or a cup before the mouth, and what is read of it is not the mouth's.
+        """
+        if covered and self._opening is not None and self._may_last(now_s):
+            self._opening.cover(now_s)
+            self._ratio.forget()
+            self._ratio.last_s = now_s
+            return False
+        if mouth_ratio is None or covered:
             if now_s - self._ratio.last_s > UNREAD_SECONDS:
                 self._opening = None
                 self._ratio.forget()
@@ -110,8 +135,10 @@ class YawnFinder:
         if self._opening is None:
             if level >= OPEN:
                 isolated = now_s - self._shut_s >= CALM_SECONDS - _TINY
-                self._opening, self._ended_s = _Opening(now_s, rest, isolated, now_s, now_s, level, level), None
+                self._opening, self._ended_s = _Opening(now_s, rest, isolated, now_s, now_s, level, level, level), None
             return self._is_sure(now_s)
+        if level < SHUT and now_s - self._opening.covered_s < CALM_SECONDS:
+            return False  # a hand that goes away shows shut lips for a moment: they are believed once they stay
         self._opening.follow(now_s, level)
         if level < SHUT:
             self._ended_s = self._opening.last_open_s if self._is_like_a_yawn(self._opening) else None
@@ -119,11 +146,14 @@ class YawnFinder:
         return False
 
     def is_on(self, now_s: float) -> bool:
-        """Whether the mouth is as wide open as a yawn's, or was, and not for longer than a yawn takes."""
+        """Whether the mouth is as wide open as a yawn's, or was, or went open behind a hand; not for longer than a yawn takes."""
         opening = self._opening
-        if opening is None or not opening.single or opening.top < 1:
+        if opening is None or not opening.single or not (opening.top >= 1 or opening.covered):
             return False
-        return now_s - opening.since_s <= self.settings.longest_seconds
+        return self._may_last(now_s)
+
+    def _may_last(self, now_s: float) -> bool:
+        return self._opening is not None and now_s - self._opening.since_s <= self.settings.longest_seconds
 
     def forget(self) -> None:
         """Drop the present yawn: what came after it is not known."""

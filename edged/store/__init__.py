@@ -1,6 +1,6 @@
 """Keeps events in SQLite: one writing connection, everything of one moment in one transaction."""
 
-from edged.store.reader import StoreReader
+from edged.store.reader import StoreReader, lasted_ms
 from edged.store.rows import (
     Acknowledged,
     Change,
@@ -13,6 +13,7 @@ from edged.store.rows import (
     MetaRow,
     OutboxMessageRow,
     ReportRow,
+    ReportWithdrawn,
 )
 from edged.store.writer import Store
 
@@ -28,6 +29,8 @@ __all__ = [
     "MetaRow",
     "OutboxMessageRow",
     "ReportRow",
+    "ReportWithdrawn",
     "Store",
     "StoreReader",
+    "lasted_ms",
 ]

@@ -11,6 +11,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edged.errors import StoreError
+from edged.store.ours import require_ours
 from edged.store.recovery import is_sound
 
 
@@ -23,12 +25,18 @@ class Place:
     free_bytes: int
     exists: bool
     """The database itself."""
+    problem: str | None = None
+    """Why what is there cannot be the database."""
 
 
 def place_of(path: Path) -> Place:
     """Raise OSError when the folder or its disk cannot be asked."""
     folder = next((parent for parent in path.parents if _is_there(parent)), Path("/"))
     free = shutil.disk_usage(folder).free
+    try:
+        require_ours(path)
+    except StoreError as error:
+        return Place(str(folder), os.access(folder, os.W_OK), free, True, str(error))
     return Place(str(folder), os.access(folder, os.W_OK), free, _is_there(path))
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from edged.errors import StoreError
+from edged.store.ours import lock_of
 
 
 class WriterLock:
@@ -19,7 +20,7 @@ class WriterLock:
             raise StoreError(
                 f"{folder}: cannot be made ({error.strerror}); set store.path to a folder edged may write"
             ) from None
-        path = database.with_name(database.name + ".lock")
+        path = lock_of(database)
         try:
             self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         except OSError as error:

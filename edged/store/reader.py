@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
+from edged.store.ours import require_database
 from edged.types import OutboxMessage
 
 Row = dict[str, Any]
@@ -65,17 +66,31 @@ class StoreReader:
         rows = self._rows("SELECT * FROM reports WHERE day = ?", (day,))
         return rows[0] if rows else None
 
-    def report_days(self) -> list[str]:
-        """The days with a stored report, oldest first."""
-        return [str(row["day"]) for row in self._rows("SELECT day FROM reports ORDER BY day")]
+    def reports(self) -> list[Row]:
+        """What is known of each stored report but its text, oldest day first; `counted` is parsed."""
+        rows = self._rows("SELECT day, created, revision, counted, sha256 FROM reports ORDER BY day")
+        return [{**row, "counted": parsed_json(row["counted"])} for row in rows]
 
     def first_instant(self) -> int | None:
-        """When the record begins: the earliest coverage minute or event."""
-        row = self._rows(
-            "SELECT min(a) AS first FROM (SELECT min(minute) a FROM coverage UNION ALL SELECT min(started_at) FROM events)"
-        )
-        first: int | None = row[0]["first"]
-        return first
+        """When the record begins: the earliest coverage minute or event whose clock could be believed."""
+        first = [
+            self._rows(f"SELECT {column} AS at FROM {table} WHERE clock_ok ORDER BY {column} LIMIT 1")  # noqa: S608
+            for table, column in (("coverage", "minute"), ("events", "started_at"))
+        ]
+        return min((int(rows[0]["at"]) for rows in first if rows), default=None)
+
+    def counted(self, since: int, until: int) -> dict[str, int]:
+        """How many rows of each table a report of [`since`, `until`) counts."""
+        columns = {"events": "started_at", "encounters": "first_seen", "coverage": "minute"}
+        return {
+            table: int(
+                self._rows(
+                    f"SELECT count(*) AS n FROM {table} WHERE {column} >= ? AND {column} < ?",  # noqa: S608
+                    (since, until),
+                )[0]["n"]
+            )
+            for table, column in columns.items()
+        }
 
     def meta(self, key: str) -> str | None:
         """A value from `meta`: device id, boot ids."""
@@ -88,10 +103,7 @@ class StoreReader:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        if not self.path.exists():
-            raise StoreError(
-                f"{self.path}: no database there yet; `edged run` makes it, store.path in the config names it"
-            )
+        require_database(self.path)
         try:
             with closing(
                 sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
@@ -107,6 +119,14 @@ class StoreReader:
 def readable_text(raw: bytes) -> str:
     """Text as stored; a flipped bit in it must cost a letter, not the row."""
     return raw.decode(errors="replace")
+
+
+def lasted_ms(event: Mapping[str, Any]) -> int | None:
+    """How long what an event tells of lasted: from when it began, not from when it was confirmed; None while it goes on."""
+    if event["ended_at"] is None:
+        return None
+    began = event.get("began_at")
+    return max(0, int(event["ended_at"]) - int(event["started_at"] if began is None else began))
 
 
 def parsed_json(text: str | None) -> Any:

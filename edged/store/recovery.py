@@ -1,5 +1,6 @@
 """Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup, makes backups."""
 
+import glob
 import os
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
+from edged.store.ours import APPLICATION_ID, backups, refuse_foreign, require_database, require_ours
 from edged.store.reader import readable_text
 
 # WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
@@ -39,7 +41,10 @@ class Restored:
 
 
 def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
-    """A writing connection to a sound database at `path`, whose folder exists. Raise StoreError when it cannot be used."""
+    """A writing connection to a sound database at `path`, whose folder exists, and which `require_ours` let pass.
+
+    Raise StoreError when it cannot be used.
+    """
     try:
         if not _is_gone(path):
             return _connect(path), None
@@ -72,38 +77,70 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
         partial.unlink(missing_ok=True)
         raise StoreError(f"{target}: the backup could not be written ({error}); free some space") from None
     if keep is not None:
-        for old in sorted(backups(path), key=lambda file: file.stat().st_mtime)[: -keep or None]:
+        # Never the one just made, however old a wrong clock makes it look.
+        older = sorted((file for file in backups(path) if file != target), key=lambda file: file.stat().st_mtime)
+        for old in older[: len(older) - max(keep - 1, 0)]:
             old.unlink(missing_ok=True)
     return target
 
 
 def copy_while_open(path: Path, target: Path) -> None:
-    """Copy the database at `path`, which another process may be writing, to `target`. Raise StoreError on failure."""
-    if not path.exists():
-        raise StoreError(f"{path}: no database there yet; `edged run` makes it")
-    partial = target.with_name(target.name + ".partial")
+    """Copy the database at `path`, which another process may be writing, to the empty file `target`.
+
+    Raise StoreError on failure.
+    """
+    require_database(path)
+    require_ours(path)
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(partial)) as copy:
+        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
             _stand_alone(copy)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be copied ({error}); free some space") from None
+
+
+def rescue(connection: sqlite3.Connection, path: Path) -> Path:
+    """Copy what a connection sees whose files have lost their names to a file beside `path`. Raise StoreError on failure."""
+    partial = path.with_name(path.name + ".rescued")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        with closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+            _stand_alone(copy)
         _sync(partial)
-        partial.replace(target)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
-        raise StoreError(f"{target}: the copy could not be written ({error}); free some space") from None
+        raise StoreError(f"{partial}: what the lost database held could not be saved ({error})") from None
+    return partial
 
 
-def backups(path: Path) -> list[Path]:
-    """The finished backups of the database at `path`."""
-    return list((path.parent / "backups").glob(f"{path.stem}-*.db"))
+def put_back(rescued: Path, path: Path, *, keep_present: bool) -> bool:
+    """Give what was rescued its place again; with `keep_present` only if no sound database has taken it.
+
+    Return whether it has its place; otherwise it lies in quarantine. Raise OSError when files cannot be moved.
+    """
+    for suffix in ("-wal", "-shm"):  # no longer anybody's, and not this file's
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    if keep_present and is_sound(path):
+        folder = path.parent / "quarantine"
+        folder.mkdir(exist_ok=True)
+        rescued.replace(folder / f"{path.name}.{time.time_ns() // 1_000_000}")
+        return False
+    rescued.replace(path)
+    _sync(path.parent)
+    return True
 
 
-def is_sound(path: Path) -> bool:
-    """Whether the database file opens and passes SQLite's own check."""
+def is_sound(path: Path, quick: bool = False) -> bool:
+    """Whether the database file opens and passes SQLite's own check, or its quick one, which leaves the indexes out."""
+    if not path.is_file():  # a FIFO would be waited for
+        return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return str(connection.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"
+            check = "quick_check" if quick else "integrity_check"
+            return str(connection.execute(f"PRAGMA {check}").fetchone()[0]) == "ok"
     except sqlite3.Error:
         return False
 
@@ -113,6 +150,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
     connection.text_factory = readable_text
     try:
+        refuse_foreign(path, connection)
         for pragma in PRAGMAS:
             connection.execute(pragma)
         result = str(connection.execute("PRAGMA quick_check").fetchone()[0])
@@ -121,6 +159,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # A folder or disk that cannot be written must be noticed now, not at the first event.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA user_version = {_user_version(connection)}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.commit()
     except BaseException:
         connection.close()
@@ -138,14 +177,12 @@ def _user_version(connection: sqlite3.Connection) -> int:
 
 
 def _is_gone(path: Path) -> bool:
-    """Whether what was there has been lost: no file, or one without content, beside backups or a WAL; or not a file.
+    """Whether what was there has been lost: no file, or one without content, beside backups or a WAL.
 
     Power can go between setting a damaged file aside and restoring a backup.
     """
     if not path.exists():
         return bool(backups(path))
-    if not path.is_file():
-        return True
     wal = path.with_name(path.name + "-wal")
     return path.stat().st_size == 0 and (bool(backups(path)) or (wal.exists() and wal.stat().st_size > 0))
 
@@ -193,7 +230,7 @@ def _quarantine(path: Path) -> Path:
             damaged = path.with_name(path.name + suffix)
             if damaged.exists():
                 damaged.replace(target.with_name(target.name + suffix))
-        heads = sorted(file for file in folder.iterdir() if not file.name.endswith(("-wal", "-shm")))
+        heads = sorted(file for file in folder.glob(f"{glob.escape(path.name)}.*") if file.name[-3:].isdigit())
         for old in heads[:-MOST_QUARANTINED]:
             for suffix in ("", "-wal", "-shm"):
                 old.with_name(old.name + suffix).unlink(missing_ok=True)

@@ -31,8 +31,13 @@ class EventStarted:
     score: float | None
     votes: Mapping[str, int] | None
     started_at: int
+    """When the behaviour was confirmed."""
     clock_ok: bool
     details: Mapping[str, object]
+    began_at: int | None = None
+    """When the behaviour began, None where that is not known."""
+    encounter_id: str | None = None
+    """The passage it belongs to, None where there is none, or none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class EventUpdated:
     score: float | None
     votes: Mapping[str, int] | None
     details: Mapping[str, object]
+    encounter_id: str | None = None
+    """None leaves it as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,13 @@ class EventEnded:
     end_reason: str
     details: Mapping[str, object]
     started_at: int | None = None
-    """The start, as the clock knows it now: it may have been set meanwhile. None leaves it, and `clock_ok`, as it was."""
+    """The start, as the clock knows it now: it may have been set meanwhile. None leaves it, `clock_ok` and `began_at` as
+    they were.
+    """
     clock_ok: bool | None = None
+    began_at: int | None = None
+    encounter_id: str | None = None
+    """None leaves it as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,7 @@ class CoverageMinute:
     camera_state: str
     watched_ms: int
     """How much of the minute pictures were arriving and being analysed."""
+    clock_ok: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,17 @@ class ReportRow:
     created: int
     report: str
     sha256: str
+    revision: int = 1
+    """How often the day's report has been made."""
+    counted: Mapping[str, int] | None = None
+    """How many rows of each table the day had when it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportWithdrawn:
+    """The day's stored report was none; without effect when it is not there."""
+
+    day: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +161,7 @@ Change: TypeAlias = (
     | EncounterRemoved
     | CoverageMinute
     | ReportRow
+    | ReportWithdrawn
     | OutboxMessageRow
     | MetaRow
     | Acknowledged

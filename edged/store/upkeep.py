@@ -1,78 +1,147 @@
 """What the store needs done now and then: retention, backups, a bounded outbox, and instants put right when the clock is set."""
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from edged.ports import Clock
+from edged.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
+from edged.messages import iso
+from edged.store.rows import MetaRow
 from edged.store.writer import Store
 
 log = logging.getLogger(__name__)
 
-DAY_MS = 86_400_000
+EVERY_S = 60.0
+DAY_S = DAY_MS / 1000
 SMALLEST_SHIFT_MS = 1000
 MOST_PRUNED = 10_000
 """Rows deleted at once; the rest goes a minute later, so that events do not wait."""
 
+DAYS_WORTH_MS = DAY_MS + 600_000
+"""What a daily pass deletes without a word: a day, and what the last one may have come early."""
+MOST_DAYS_PRUNED = 7
+"""In one pass, when more is due: a clock that is wrong after all takes weeks to delete a record, and says so each day."""
+
+RECKONING = "clock"
+"""Under which the store remembers what the clock said."""
+
+Tell = Callable[[str, Mapping[str, object]], None]
+
+
+def known_reckoning(store: Store) -> Reckoning:
+    """What the clock said last, as far as the record knows."""
+    known = Reckoning.parse(store.meta(RECKONING))
+    return known if known.believed_ms is not None else Reckoning(store.last_known() or None)
+
 
 @dataclass(slots=True)
 class Upkeep:
-    """Called about once a minute by the store's own thread."""
+    """Called about twice a second by the store's own thread, before it writes: most of it is due once a minute or a day."""
 
-    clock: Clock
+    clock: WatchedClock
     retention_days: int
     backups: int
     outbox_limit: int
+    tell: Tell
+    """Records a `system` event."""
     trimmed: int = 0
     """Messages that had to go because too many waited for the broker."""
-    _started_ms: int = field(init=False)
+    _started_s: float = field(init=False)
     _offset_ms: int = field(init=False)
+    """The reckoning in which rows that nobody vouches for were stamped: UTC less monotonic milliseconds."""
     _was_trusted: bool = field(init=False)
-    _next_daily_s: float = field(init=False)
+    _next_minute_s: float = 0.0
+    _next_backup_s: float = field(init=False)
+    _next_pruning_s: float = field(init=False)
+    _pruning_until: int | None = None
+    """A pass goes on until then."""
+    _next_remembered_s: float = 0.0
+    _remembered: Reckoning = field(default_factory=Reckoning)
 
     def __post_init__(self) -> None:
-        self._started_ms = self.clock.utc_ms()
+        self._started_s = self.clock.monotonic_s()
         self._offset_ms = self._offset()
         self._was_trusted = self.clock.trusted()
         # The first backup comes soon after the start, but not while everything else starts.
-        self._next_daily_s = self.clock.monotonic_s() + 300
+        self._next_backup_s = self._next_pruning_s = self.clock.monotonic_s() + 300
 
     def __call__(self, store: Store) -> None:
         """Do what is due. Raise StoreError when the disk does not allow it."""
         self._put_instants_right(store)
+        now_s = self.clock.monotonic_s()
+        if now_s < self._next_minute_s:
+            return
+        self._next_minute_s = now_s + EVERY_S
+        self._remember(store, now_s)
         gone = store.trim_outbox(self.outbox_limit)
         if gone:
             self.trimmed += gone
             log.warning("the outbox is full: %d messages dropped; is the broker there?", gone)
-        if self.clock.monotonic_s() >= self._next_daily_s:
-            self._next_daily_s = self.clock.monotonic_s() + DAY_MS / 1000
-            self._daily(store)
+        if now_s >= self._next_pruning_s and self.clock.settled():
+            self._prune(store, now_s)
+        if now_s >= self._next_backup_s:
+            self._next_backup_s = now_s + DAY_S
+            self._back_up(store)
 
-    def _daily(self, store: Store) -> None:
-        now = self.clock.utc_ms()
-        # A clock that was never set must not delete a record by mistake; it can only delete too little.
-        pruned = store.prune(now - self.retention_days * DAY_MS, MOST_PRUNED) if self.clock.trusted() else 0
-        if pruned >= MOST_PRUNED:
-            self._next_daily_s = self.clock.monotonic_s()
-            return
+    def _back_up(self, store: Store) -> None:
         if self.backups:
-            stamp = f"{datetime.fromtimestamp(now / 1000, timezone.utc):%Y%m%d-%H%M%S}"
-            store.back_up(self.backups, stamp)
-        log.info("daily upkeep of the database: %d old rows deleted, %d backups kept", pruned, self.backups)
+            store.back_up(
+                self.backups, f"{datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc):%Y%m%d-%H%M%S}"
+            )
+            log.info("database backed up; the newest %d backups are kept", self.backups)
+
+    def _prune(self, store: Store, now_s: float) -> None:
+        """One step of retention: decide how far this pass goes, and say so when that is unusual; then delete."""
+        if self._pruning_until is None:
+            self._pruning_until, days = self._plan(store)
+            if days > 1:
+                self._announce(store, self._pruning_until, days)
+                return  # the deleting comes a minute later, when the event is stored
+        gone = store.prune(self._pruning_until, MOST_PRUNED)
+        if gone < MOST_PRUNED:
+            log.info("retention: %d rows from before %s deleted", gone, iso(self._pruning_until))
+            self._pruning_until, self._next_pruning_s = None, now_s + DAY_S
+
+    def _plan(self, store: Store) -> tuple[int, int]:
+        """Until when this pass deletes, and how many days' worth that is."""
+        due = self.clock.utc_ms() - self.retention_days * DAY_MS
+        until, days = due, 0
+        oldest = store.oldest(due)
+        while oldest is not None and days < MOST_DAYS_PRUNED:
+            until, days = min(due, oldest + DAYS_WORTH_MS), days + 1
+            oldest = store.oldest(due, until)
+        return until, days
+
+    def _announce(self, store: Store, until: int, days: int) -> None:
+        rows, oldest = store.count_before(until), store.oldest(until)
+        details = {"rows": rows, "days": days, "from": iso(oldest), "until": iso(until)}
+        log.warning("retention deletes %d rows of %d days, from %s to %s", rows, days, iso(oldest), iso(until))
+        self.tell("retention", details)
+
+    def _remember(self, store: Store, now_s: float) -> None:
+        """Note for the next run what the clock says: hourly, and when that changes."""
+        known = self.clock.reckoning()
+        if now_s < self._next_remembered_s and known.doubted_from_ms == self._remembered.doubted_from_ms:
+            return
+        if known.believed_ms is not None:
+            store.write([MetaRow(RECKONING, known.text())])
+            self._next_remembered_s, self._remembered = now_s + HOUR_MS / 1000, known
 
     def _put_instants_right(self, store: Store) -> None:
         """Bring what was recorded before a jump of the clock into its present reckoning, until it may be believed."""
+        trusted, offset = self.clock.trusted(), self._offset()
         if self._was_trusted:
+            self._offset_ms, self._was_trusted = offset, trusted
             return
-        trusted = self.clock.trusted()
-        shift = self._offset() - self._offset_ms
+        shift = offset - self._offset_ms
         shift = shift if abs(shift) >= SMALLEST_SHIFT_MS else 0
         if not shift and not trusted:
             return
-        now = self.clock.utc_ms() - shift
-        store.shift_untrusted(self._started_ms, now, shift, trusted=trusted)
+        # What was open when the clock leapt was stamped anew since, and may have begun at any time of this run.
+        began = round(self._started_s * 1000) + self._offset_ms
+        store.shift_untrusted(began, self.clock.utc_ms() - shift, shift, trusted=trusted)
         self._was_trusted = trusted
-        self._started_ms += shift
         self._offset_ms += shift
         log.info("the clock was set; instants recorded before were moved by %.1f s", shift / 1000)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
+from edged.store.files import Loss
 from edged.store.rows import Acknowledged, Change
 from edged.store.writer import Store, StoreFull, StoreRefused
 from edged.worker import Worker
@@ -20,7 +21,12 @@ GATHER_S = 0.1
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 10.0
 MOST_WAITING = 20_000
 MOST_IN_ONE_COMMIT = 2_000
-UPKEEP_INTERVAL_S = 60.0
+UPKEEP_INTERVAL_S = 0.5
+UPKEEP_WELL_S = 180.0
+"""Most of upkeep comes once a minute: without a failure for this long it is well again."""
+
+BALLAST_INTERVAL_S = 60.0
+FILES_INTERVAL_S = 5.0
 
 Group = tuple[Change, ...]
 """What was submitted together, and is written together or not at all."""
@@ -36,8 +42,13 @@ class StoreWorker(Worker):
         committed: Callable[[], None],
         upkeep: Callable[[Store], None],
         reopen: Callable[[], Store],
+        lost: Callable[[Loss, int | None], None] = lambda loss, gap_from: None,
     ) -> None:
-        """`committed` is called after each commit, `upkeep` about once a minute, `reopen` after an I/O error."""
+        """`committed` is called after each commit, `upkeep` about twice a second, `reopen` after an I/O error.
+
+        `lost` hears what became of the database's files, once it is open again, and since when the record has a gap: None
+        when nothing was lost. Where a backup was restored `reopen` tells that.
+        """
         super().__init__("store")
         self.dropped = 0
         """Changes lost because nothing could be written for too long, or never could be."""
@@ -47,8 +58,12 @@ class StoreWorker(Worker):
         self._committed = committed
         self._upkeep = upkeep
         self._reopen = reopen
+        self._lost = lost
+        self._unsaid: tuple[Loss, bool] | None = None
+        """A loss of which nobody was told yet, and whether nothing was lost by it."""
         self._ballast = Ballast(store.path.parent)
         self._upkeep_problem: str | None = None
+        self._upkeep_failed_s = 0.0
         self._waiting: queue.Queue[Group] = queue.Queue()
         self._waiting_count = 0
         self._lock = threading.Lock()
@@ -75,16 +90,23 @@ class StoreWorker(Worker):
 
     def work(self) -> None:
         """Write until stopped, and then what still waits, if the disk takes it."""
-        self._ballast.lay()
-        next_upkeep_s = time.monotonic()
+        next_upkeep_s = next_ballast_s = next_files_s = 0.0
         while not (self.stopping.is_set() and self._waiting.empty()):
             self.beat()
             batch = self._gather()
+            now_s = time.monotonic()
+            if now_s >= next_ballast_s:
+                next_ballast_s = now_s + BALLAST_INTERVAL_S
+                self._ballast.lay()
+            if now_s >= next_files_s:
+                next_files_s = now_s + FILES_INTERVAL_S
+                self._look_at_files()
+            # Before the batch: what a clock that was set has stamped since must not be taken for what it stamped before.
+            if now_s >= next_upkeep_s and not self.stopping.is_set():
+                next_upkeep_s = now_s + UPKEEP_INTERVAL_S
+                self._look_after()
             if batch and not self._write(batch):
                 return
-            if time.monotonic() >= next_upkeep_s and not self.stopping.is_set():
-                next_upkeep_s = time.monotonic() + UPKEEP_INTERVAL_S
-                self._look_after()
 
     def close(self) -> None:
         """Close the database. Call after `stop`."""
@@ -152,11 +174,31 @@ class StoreWorker(Worker):
 
     def _open_again(self) -> None:
         """After an I/O error the old handle cannot be trusted: what it says is on the disk may not be."""
+        seq = self._store.last_seq
         try:
             self._store.close()
             self._store = self._reopen()
+            # The publisher remembers what it has sent by number: none may come a second time for another message.
+            self._store.number_messages_after(seq)
         except StoreError as error:
             self.problem = str(error)
+
+    def _look_at_files(self) -> None:
+        """SQLite does not notice that its file was deleted or replaced, and seldom that it was overwritten."""
+        loss = self._store.loss()
+        if loss is not None:
+            log.error("%s; the database is opened again", loss)
+            self.problem = str(loss)
+            self._unsaid = loss, self._store.abandon(loss)
+        if self._store.is_closed:
+            self._open_again()
+        if self._unsaid is not None and not self._store.is_closed:
+            (loss, rescued), self._unsaid, self.problem = self._unsaid, None, None
+            log.warning(
+                "the database is open again; %s", "nothing in it was lost" if rescued else "some of it was lost"
+            )
+            if self._store.restored is None:  # else `reopen` has told of it
+                self._lost(loss, None if rescued else self._store.last_known())
 
     def _succeeded(self, count: int) -> None:
         with self._lock:
@@ -171,12 +213,12 @@ class StoreWorker(Worker):
             return self._waiting_count - len(changes)
 
     def _look_after(self) -> None:
-        self._ballast.lay()
         try:
             self._upkeep(self._store)
         except StoreError as error:
             if self._upkeep_problem != str(error):
                 log.warning("upkeep of the database failed: %s", error)
-            self._upkeep_problem = str(error)
+            self._upkeep_problem, self._upkeep_failed_s = str(error), time.monotonic()
         else:
-            self._upkeep_problem = None
+            if time.monotonic() - self._upkeep_failed_s >= UPKEEP_WELL_S:
+                self._upkeep_problem = None

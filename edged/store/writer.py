@@ -1,6 +1,9 @@
 """The one writing connection: applies changes, all of one call in one transaction, and keeps the file healthy."""
 
 import json
+import logging
+import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +14,11 @@ from typing import Any
 from sqlite_utils import Database
 
 from edged.errors import StoreError
+from edged.store.files import Loss, WatchedFiles
 from edged.store.lock import WriterLock
-from edged.store.reader import parsed_json
-from edged.store.recovery import Restored, back_up, open_checked
+from edged.store.ours import require_ours
+from edged.store.reader import StoreReader, parsed_json
+from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
 from edged.store.rows import (
     Acknowledged,
     Change,
@@ -26,8 +31,30 @@ from edged.store.rows import (
     MetaRow,
     OutboxMessageRow,
     ReportRow,
+    ReportWithdrawn,
 )
 from edged.store.schema import MIGRATIONS
+
+log = logging.getLogger(__name__)
+
+MINUTE_MS = 60_000
+
+OPENED = "opened"
+"""The fact under which each opening and each backup leaves a mark: who reads another has another file before them."""
+
+PRUNED = (
+    (
+        "events",
+        "started_at",
+        "ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event_id = events.event_id)",
+    ),
+    ("encounters", "first_seen", "closed"),
+    ("coverage", "minute", "TRUE"),
+)
+"""What retention deletes: the table, the column that tells how old a row is, and which rows may go."""
+
+MOST_REPORTS = 3660
+"""Ten years of them."""
 
 
 class StoreFull(StoreError):
@@ -47,7 +74,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open or create the database, restoring a backup when it is damaged. Raise StoreError when that is impossible."""
+        path = Path(
+            os.path.realpath(path)
+        )  # where SQLite lays its WAL: beside the file itself, not beside a link to it
         self.path = path
+        require_ours(path)
         self._lock = WriterLock(path)
         try:
             self._connection, self.restored = open_checked(path)
@@ -55,17 +86,26 @@ class Store:
             self._lock.release()
             raise
         self._db = Database(self._connection)
+        self._files: WatchedFiles | None = None
         try:
             self._migrate()
-        except sqlite3.Error as error:
+            self._mark()
+            self.last_seq = self._outbox_sequence()
+            self._files = WatchedFiles(path)
+        except (sqlite3.Error, OSError) as error:
             self.close()
-            raise _store_error(path, error) from None
+            raise (
+                _store_error(path, error) if isinstance(error, sqlite3.Error) else StoreError(f"{path}: {error}")
+            ) from None
         except BaseException:
             self.close()
             raise
 
     restored: Restored | None
     """What was lost and put back at this start, or None."""
+
+    last_seq: int
+    """The highest number that an outbox message has had."""
 
     def __enter__(self) -> "Store":
         return self
@@ -77,8 +117,75 @@ class Store:
 
     def close(self) -> None:
         """Fold the WAL into the file and close. Idempotent."""
-        self._connection.close()
+        self._close_files()
         self._lock.release()
+
+    def _close_files(self) -> None:
+        self._connection.close()
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._files is None
+
+    def loss(self) -> Loss | None:
+        """What has become of the files since they were opened, None when they are what they were."""
+        if self._files is None:
+            return None
+        loss = self._files.loss()
+        if loss is None and self._files.was_touched() and not self._is_ours():
+            return Loss(self.path, "overwritten")
+        return loss
+
+    def abandon(self, loss: Loss) -> bool:
+        """Close a database that has suffered `loss`; return whether all of it was put back where it was.
+
+        Otherwise what is there now is to be opened as at any start, which restores a backup where it is damaged.
+        """
+        rescued: Path | None = None
+        try:
+            rescued = rescue(self._connection, self.path) if loss.is_intact else None
+        except StoreError as error:
+            log.error("%s", error)
+        self._close_files()
+        try:
+            return rescued is not None and put_back(rescued, self.path, keep_present=loss == (self.path, "replaced"))
+        except OSError as error:
+            log.error("%s: what was in it cannot be put back (%s)", self.path, error.strerror)
+            return False
+        finally:
+            self._lock.release()
+
+    def number_messages_after(self, seq: int) -> None:
+        """Have no message numbered `seq` or less: a restored outbox counts on from where the lost one was."""
+        if self.last_seq >= seq:
+            return
+        with self._transaction():
+            self._connection.execute("UPDATE outbox SET seq = seq + ?", (seq,))
+            self._connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+            self._connection.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', max(?, (SELECT coalesce(max(seq), 0) FROM outbox)))",
+                (seq,),
+            )
+        self.last_seq = self._outbox_sequence()
+
+    def _mark(self) -> None:
+        """Tell this file from all copies of it."""
+        self._token = secrets.token_hex(8)
+        self.set_meta({OPENED: self._token})
+
+    def _outbox_sequence(self) -> int:
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return int(row[0]) if row else 0
+
+    def _is_ours(self) -> bool:
+        """Whether the file is sound, and the one that was opened, as somebody sees it who opens it now."""
+        try:
+            return is_sound(self.path, quick=True) and StoreReader(self.path).meta(OPENED) == self._token
+        except StoreError:
+            return False
 
     def write(self, changes: Iterable[Change]) -> None:
         """Apply all of `changes` or none.
@@ -88,11 +195,18 @@ class Store:
         with self._transaction():
             for change in changes:
                 self._apply(change)
+            seq = self._outbox_sequence()
+        self.last_seq = seq
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Record facts about this device and run."""
         with self._transaction():
             self._db.table("meta").upsert_all(({"key": k, "value": v} for k, v in values.items()), pk="key")
+
+    def meta(self, key: str) -> str | None:
+        """A fact that was recorded about this device."""
+        rows = self._query("SELECT value FROM meta WHERE key = :key", {"key": key})
+        return str(rows[0]["value"]) if rows else None
 
     def open_events(self) -> list[dict[str, Any]]:
         """Events that have not ended: at start, those that a crash left behind."""
@@ -118,13 +232,52 @@ class Store:
 
         `trusted`: they are right now, and marked so.
         """
+        values = {"s": shift_ms, "t": trusted, "b": since, "e": until}
         with self._transaction():
-            for table, begin, end in (("events", "started_at", "ended_at"), ("encounters", "first_seen", "last_seen")):
+            for table, begin, moved in (
+                ("events", "started_at", ("started_at", "ended_at", "began_at")),
+                ("encounters", "first_seen", ("first_seen", "last_seen")),
+            ):
+                assignments = ", ".join(f"{column} = {column} + :s" for column in moved)
                 self._connection.execute(
-                    f"UPDATE {table} SET {begin} = {begin} + :s, {end} = {end} + :s, clock_ok = :t"  # noqa: S608
+                    f"UPDATE {table} SET {assignments}, clock_ok = :t"  # noqa: S608
                     f" WHERE clock_ok = 0 AND {begin} BETWEEN :b AND :e",
-                    {"s": shift_ms, "t": trusted, "b": since, "e": until},
+                    values,
                 )
+            self._shift_minutes(values | {"b": since // MINUTE_MS * MINUTE_MS})
+
+    def _shift_minutes(self, values: dict[str, int]) -> None:
+        """Move coverage to the nearest minutes, adding it up where some is there."""
+        moved = "clock_ok = 0 AND minute BETWEEN :b AND :e"
+        rows = list(self._db.query(f"SELECT * FROM coverage WHERE {moved}", values))  # noqa: S608
+        self._connection.execute(f"DELETE FROM coverage WHERE {moved}", values)  # noqa: S608
+        for row in rows:
+            minute = (row["minute"] + values["s"] + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
+            self._add_coverage(CoverageMinute(**row | {"minute": minute, "clock_ok": bool(values["t"])}))
+
+    def oldest(self, before: int, since: int | None = None) -> int | None:
+        """When the oldest of the rows begins that retention may delete, among those from [`since`, `before`)."""
+        found = [
+            self._query(
+                f"SELECT {column} AS at FROM {table} WHERE {column} >= :since AND {column} < :before AND {may_go}"  # noqa: S608
+                f" ORDER BY {column} LIMIT 1",
+                {"since": -(2**62) if since is None else since, "before": before},
+            )
+            for table, column, may_go in PRUNED
+        ]
+        return min((int(rows[0]["at"]) for rows in found if rows), default=None)
+
+    def count_before(self, before: int) -> int:
+        """How many rows older than `before` retention may delete."""
+        return sum(
+            int(
+                self._query(
+                    f"SELECT count(*) AS n FROM {table} WHERE {column} < :before AND {may_go}",  # noqa: S608
+                    {"before": before},
+                )[0]["n"]
+            )
+            for table, column, may_go in PRUNED
+        )
 
     def prune(self, before: int, most: int | None = None) -> int:
         """Delete what is older than `before` and delivered, in small transactions; return how many rows went.
@@ -132,15 +285,14 @@ class Store:
         It stops soon after `most`: the writing thread has other things to do.
         """
         gone = 0
-        statements = (
-            "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE started_at < ? AND ended_at IS NOT NULL"
-            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event_id = events.event_id) LIMIT 500)",
-            "DELETE FROM encounters WHERE rowid IN (SELECT rowid FROM encounters WHERE first_seen < ? AND closed LIMIT 500)",
-            "DELETE FROM coverage WHERE rowid IN (SELECT rowid FROM coverage WHERE minute < ? LIMIT 500)",
-        )
-        for statement in statements:
+        for table, column, may_go in PRUNED:
+            some = f"SELECT rowid FROM {table} WHERE {column} < ? AND {may_go} LIMIT 500"  # noqa: S608
+            statement = f"DELETE FROM {table} WHERE rowid IN ({some})"  # noqa: S608
             while (most is None or gone < most) and (deleted := self.execute(statement, (before,))) > 0:
                 gone += deleted
+        self.execute(
+            "DELETE FROM reports WHERE day NOT IN (SELECT day FROM reports ORDER BY day DESC LIMIT ?)", (MOST_REPORTS,)
+        )
         self._give_pages_back(most or 0)
         return gone
 
@@ -158,7 +310,9 @@ class Store:
 
     def back_up(self, keep: int, stamp: str) -> Path:
         """Write a consistent copy beside the database and delete all but the newest `keep`."""
-        return back_up(self._connection, self.path, keep, stamp)
+        made = back_up(self._connection, self.path, keep, stamp)
+        self._mark()
+        return made
 
     def execute(self, sql: str, values: tuple[object, ...] = ()) -> int:
         """One statement in its own transaction; return how many rows it changed."""
@@ -169,22 +323,36 @@ class Store:
         """Shorten the file by the pages that are free, at most `most` of them, all when 0."""
         try:
             # Only a script is run to its end: `execute` takes the first step, which frees one page.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
+            with self._own_writing():
+                self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from None
 
-    def _query(self, sql: str) -> list[dict[str, Any]]:
+    def _query(self, sql: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         with self._transaction():
-            return list(self._db.query(sql))
+            return list(self._db.query(sql, values))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All or nothing; SQLite's errors become ours."""
+        with self._own_writing():
+            try:
+                with self._db.atomic():
+                    yield
+            except sqlite3.Error as error:
+                raise _store_error(self.path, error) from None
+
+    @contextmanager
+    def _own_writing(self) -> Iterator[None]:
+        """What is written within is no stranger's."""
+        if self._files is None:
+            yield
+            return
+        self._files.writing()
         try:
-            with self._db.atomic():
-                yield
-        except sqlite3.Error as error:
-            raise _store_error(self.path, error) from None
+            yield
+        finally:
+            self._files.written()
 
     def _migrate(self) -> None:
         known = {migration.name for migration in MIGRATIONS._migrations}
@@ -212,8 +380,8 @@ class Store:
                     self._db.table("outbox").insert(_columns(change))
             case CoverageMinute():
                 self._add_coverage(change)
-            case ReportRow():
-                self._db.table("reports").upsert(_columns(change), pk="day")
+            case ReportRow() | ReportWithdrawn():
+                self._write_report(change)
             case MetaRow():
                 self._db.table("meta").upsert(_columns(change), pk="key")
             case Acknowledged():
@@ -227,7 +395,9 @@ class Store:
     def _update(self, change: EventUpdated | EventEnded) -> None:
         columns = _event_columns(change)
         if isinstance(change, EventEnded) and change.started_at is None:
-            del columns["started_at"], columns["clock_ok"]
+            del columns["started_at"], columns["clock_ok"], columns["began_at"]
+        if change.encounter_id is None:
+            del columns["encounter_id"]
         assignments = ", ".join(f"{name} = :{name}" for name in columns)
         self._connection.execute(f"UPDATE events SET {assignments} WHERE event_id = :event_id", columns)  # noqa: S608
 
@@ -235,7 +405,17 @@ class Store:
         if isinstance(change, EncounterRow):
             self._db.table("encounters").upsert(_encounter_columns(change), pk="encounter_id")
         else:
-            self._connection.execute("DELETE FROM encounters WHERE encounter_id = ?", (change.encounter_id,))
+            for statement in (
+                "DELETE FROM encounters WHERE encounter_id = ?",
+                "UPDATE events SET encounter_id = NULL WHERE encounter_id = ?",
+            ):
+                self._connection.execute(statement, (change.encounter_id,))
+
+    def _write_report(self, change: ReportRow | ReportWithdrawn) -> None:
+        if isinstance(change, ReportRow):
+            self._db.table("reports").upsert(_columns(change) | {"counted": _text(change.counted)}, pk="day")
+        else:
+            self._connection.execute("DELETE FROM reports WHERE day = ?", (change.day,))
 
     def _is_known(self, event_id: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone()
@@ -251,13 +431,14 @@ class Store:
 
     def _add_coverage(self, row: CoverageMinute) -> None:
         self._connection.execute(
-            "INSERT INTO coverage (camera, minute, frames_seen, frames_analysed, faces, dropped, camera_state, watched_ms)"
-            " VALUES (:camera, :minute, :frames_seen, :frames_analysed, :faces, :dropped, :camera_state, :watched_ms)"
+            "INSERT INTO coverage"
+            " (camera, minute, frames_seen, frames_analysed, faces, dropped, camera_state, watched_ms, clock_ok) VALUES"
+            " (:camera, :minute, :frames_seen, :frames_analysed, :faces, :dropped, :camera_state, :watched_ms, :clock_ok)"
             " ON CONFLICT (camera, minute) DO UPDATE SET frames_seen = frames_seen + excluded.frames_seen,"
             " frames_analysed = frames_analysed + excluded.frames_analysed, faces = max(faces, excluded.faces),"
             " dropped = dropped + excluded.dropped, camera_state = CASE"
             " excluded.camera_state WHEN 'online' THEN camera_state ELSE excluded.camera_state END,"
-            " watched_ms = min(60000, watched_ms + excluded.watched_ms)",
+            " watched_ms = min(60000, watched_ms + excluded.watched_ms), clock_ok = min(clock_ok, excluded.clock_ok)",
             _columns(row),
         )
 

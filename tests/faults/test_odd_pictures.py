@@ -138,7 +138,7 @@ def film(shared: Path, sequence: str, first: int = 0, last: int = 10_000) -> lis
 
 
 def test_a_face_that_vanishes_in_a_nod_is_no_event(shared: Path, models: Models) -> None:
-    nod = film(shared, "23", 267, 312)
+    nod = film(shared, "23", 249, 312)
     gone = [(312 / 30 + k / FPS, WALL) for k in range(1, 30)]
     outcomes = list(watch(models, [*nod, *gone]))
     seen = [one for outcome in outcomes for one in outcome.signals.attention if one.attentive is not None]

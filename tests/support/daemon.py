@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -83,12 +83,15 @@ class Daemon:
         port: int | None = None,
         extra: str = "",
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
+        """`prefix`: a program that becomes the daemon, with its arguments."""
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "edged.toml"
         self.database = folder / "store" / "edged.db"
         self._log = folder / "edged.log"
         self._environment = {**os.environ, **(environment or {})}
+        self._command = [*prefix, sys.executable, "-m", "edged", "run", "--config", str(self.config)]
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(cameras, port=port, extra=extra)
 
@@ -130,9 +133,7 @@ class Daemon:
         """Return at once; `serves` tells when it is up."""
         assert self._process is None
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "edged", "run", "--config", str(self.config)], stderr=log, env=self._environment
-            )
+            self._process = subprocess.Popen(self._command, stderr=log, env=self._environment)
 
     def wait(self, timeout_s: float = 20.0) -> int:
         """The exit code of a daemon that ends by itself."""

@@ -18,7 +18,12 @@ FAST = Timing(
     longest_delay_s=0.2,
     steady_s=1.0,
     poll_s=0.1,
-    retry_refused_s=60.0,
+    retry_first_s=0.3,
+    retry_longest_s=60.0,
+    trial_s=0.6,
+    patience_s=1.0,
+    proven_s=0.1,
+    rescan_s=1.0,
     tick_s=0.05,
 )
 

@@ -1,10 +1,12 @@
 """Small real recordings and picture folders, each picture of its own brightness."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -67,3 +69,48 @@ def take_all(worker: CameraWorker, inbox: FrameInbox) -> list[Frame]:
         frame = inbox.take(0.05)
         frames += [frame] if frame else []
     return frames
+
+
+CODERS = {"avi": "mpeg4", "webm": "libvpx", "mjpeg": "mjpeg", "gif": "gif", "wmv": "wmv2", "mpg": "mpeg2video"}
+FORMATS = {
+    "mkv": "matroska",
+    "ts": "mpegts",
+    "mts": "mpegts",
+    "wmv": "asf",
+    "mpg": "mpeg",
+    "h265": "hevc",
+    "m4v": "mp4",
+}
+PIXELS = {"mjpeg": "yuvj420p", "gif": "rgb8"}
+
+
+def write_coded(
+    path: Path, times: Sequence[float], *, fps: int = 25, turned: int = 0, mirrored: bool = False, size: int = 64
+) -> Path:
+    """A recording in the coding that its name's ending stands for, whose pictures have these times; MP4 has its index first.
+
+    Each is `shaded`, with its upper left quarter white, so that its way up shows. `turned` degrees anticlockwise, and then
+    `mirrored` from left to right, is noted in the file. Pictures are three quarters as high as `size`, and noisy where large.
+    """
+    kind = path.suffix.removeprefix(".")
+    coder = "libx265" if kind == "h265" else CODERS.get(kind, "libx264")
+    options = {"movflags": "faststart"} if kind in ("mp4", "mov", "3gp", "m4v") else {}
+    with av.open(str(path), "w", format=FORMATS.get(kind, kind), options=options) as container:
+        quiet = {"x265-params": "log-level=none", "bf": "0"} if coder.startswith("libx") else {}
+        stream = container.add_stream(coder, rate=fps, options=quiet)
+        height = size * 3 // 4
+        stream.width, stream.height, stream.pix_fmt = size, height, PIXELS.get(coder, "yuv420p")
+        stream.codec_context.time_base = Fraction(1, 1000 if coder in ("libx264", "libvpx") else fps)
+        if turned or mirrored:
+            stream.set_display_rotation(turned, hflip=mirrored)
+        for number, time_s in enumerate(times):
+            picture = shaded(number % 20, height, size)
+            if size > 64:
+                picture += np.random.default_rng(number).integers(0, 12, picture.shape, np.uint8)
+            picture[: height // 2, : size // 2] = 255
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.time_base = stream.codec_context.time_base
+            frame.pts = round(time_s / frame.time_base)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -18,6 +18,7 @@ class Published:
     payload: str
     qos: int
     mid: int
+    retain: bool = False
 
 
 class Peer:
@@ -27,15 +28,23 @@ class Peer:
         self._sock = sock
         self._published = published
         self.version = 4
+        self.connect = b""
+        self.subscribed: list[str] = []
         self.kinds: list[int] = []
 
     def accept(self, code: int = 0, properties: bytes = b"") -> None:
         """Read CONNECT and answer with `code`."""
         kind, _, body = self.read()
         assert kind == CONNECT
-        self.version = body[6]
+        self.version, self.connect = body[6], body
         tail = bytes([len(properties)]) + properties if self.version == 5 else b""
         self.write(CONNACK, bytes([0, code]) + tail)
+
+    @property
+    def will(self) -> tuple[int, bool] | None:
+        """QoS and retention of the will that CONNECT brought, None without one."""
+        flags = self.connect[7]
+        return (flags >> 3 & 3, bool(flags & 0x20)) if flags & 4 else None
 
     def read(self) -> tuple[int, int, bytes]:
         """The next packet: kind, flags, body. Raise ConnectionError at the end."""
@@ -60,7 +69,13 @@ class Peer:
                 self._published.append(published)
                 return published
             if kind == SUBSCRIBE:
-                self.write(SUBACK, body[:2] + (b"\0" if self.version == 5 else b"") + b"\1" * self._topics(body))
+                self.subscribed += self._topics(body)
+                if not all(self.may_subscribe(topic) for topic in self._topics(body)):
+                    if self.version == 5:
+                        self.write(SUBACK, body[:2] + b"\0\x87")
+                        continue
+                    raise ConnectionError("hung up on a subscription")
+                self.write(SUBACK, body[:2] + (b"\0" if self.version == 5 else b"") + b"\1" * len(self._topics(body)))
             elif kind == PINGREQ:
                 self.write(13, b"")
             elif kind == DISCONNECT:
@@ -102,13 +117,20 @@ class Peer:
             mid, rest = struct.unpack("!H", rest[:2])[0], rest[2:]
         if self.version == 5:
             rest = rest[1 + rest[0] :]
-        return Published(topic, rest.decode(), qos, mid)
+        return Published(topic, rest.decode(), qos, mid, bool(flags & 1))
 
-    def _topics(self, body: bytes) -> int:
-        rest, count = body[2 + (1 + body[2] if self.version == 5 else 0) :], 0
+    @staticmethod
+    def may_subscribe(topic: str) -> bool:
+        """Whether a subscription is allowed; a script may put another rule in its place."""
+        return True
+
+    def _topics(self, body: bytes) -> list[str]:
+        rest, topics = body[2 + (1 + body[2] if self.version == 5 else 0) :], []
         while rest:
-            rest, count = rest[2 + struct.unpack("!H", rest[:2])[0] + 1 :], count + 1
-        return count
+            end = 2 + struct.unpack("!H", rest[:2])[0]
+            topics.append(rest[2:end].decode())
+            rest = rest[end + 1 :]
+        return topics
 
     def _exactly(self, count: int) -> bytes:
         data = b""

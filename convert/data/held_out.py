@@ -1,0 +1,58 @@
+"""Decides which collected pictures no training sees, by name: one rule, for the trainings and for the evaluation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.data.coco import LabelledPicture
+from convert.data.split import NEAR_DUPLICATE_BITS, difference_hash, is_held_out
+
+PLAIN = frozenset({"masks853"})
+"""Folders whose pictures are known by their file names alone, as they were before there were others."""
+
+PEOPLE = ("coco256", "flickr8k", "flickr8k_ra", "lspet", "mmpose_samples", "street_pedestrians", "ulfg_groups")
+MASK_SCENES = ("ilc", "kary", "macwin", "karan_masked", "karan_bare", "jamesnogra", "slot_bare")
+"""Folders of data/people and data/mask_scenes3, each from a source of its own."""
+
+_BLOCK = 64  # pictures compared at once with all others: bounds the memory
+
+
+def key_of(path: Path) -> str:
+    """The name by which a picture is held out or not: its folder's and its own, a folder `images` left out.
+
+    `people/flickr8k/0001.jpg` is `flickr8k/0001.jpg`, `mask_scenes3/ilc/images/ilc_0000.jpg` is `ilc/ilc_0000.jpg`.
+    """
+    folder = path.parent.parent if path.parent.name == "images" else path.parent
+    return path.name if folder.name in PLAIN else f"{folder.name}/{path.name}"
+
+
+def is_kept_back(path: Path) -> bool:
+    """Whether the picture belongs to the part (15 of 100) that no training sees."""
+    return is_held_out(key_of(path))
+
+
+def training_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
+    """The pictures that trainings may see. Near copies were removed from these sets by those who brought them together."""
+    return [picture for picture in pictures if not is_kept_back(picture.path)]
+
+
+def held_out_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
+    """The pictures that no training sees."""
+    return [picture for picture in pictures if is_kept_back(picture.path)]
+
+
+def near_copies(asked: Sequence[Path], others: Sequence[Path]) -> NDArray[np.bool_]:
+    """Whether each of `asked` looks like one of `others`: difference hashes within `NEAR_DUPLICATE_BITS` of 64 bits.
+
+    Plain pictures, which have no hash to speak of, are alike too.
+    """
+    known = np.array([difference_hash(path) for path in others], np.uint64)
+    hashes = np.array([difference_hash(path) for path in asked], np.uint64)
+    found = np.zeros(len(hashes), bool)
+    for start in range(0, len(hashes) if len(known) else 0, _BLOCK):
+        different = np.bitwise_xor(hashes[start : start + _BLOCK, None], known[None])
+        bits = np.unpackbits(different.view(np.uint8), axis=1).reshape(*different.shape, 64).sum(axis=2, dtype=np.uint8)
+        found[start : start + _BLOCK] = (bits <= NEAR_DUPLICATE_BITS).any(axis=1)
+    return found

@@ -1,0 +1,53 @@
+"""The table that `python -m convert passages` prints: one row a recording."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from convert.passages.play import play
+from convert.passages.score import Score, score
+from convert.passages.truth import load_truth
+from edged.assembly import EVERYTHING, load_models
+from edged.config import Config
+from edged.errors import ConfigError
+
+NAME_WIDTH = 44
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recording's counts."""
+
+    name: str
+    remarks: tuple[str, ...]
+    score: Score = Score()  # noqa: RUF009
+
+    def with_(self, other: "Row") -> "Row":
+        """With another one's counts added."""
+        return Row(self.name, self.remarks, self.score + other.score)
+
+    def line(self) -> str:
+        counts = (f"{getattr(self.score, one.name):>{len(one.name) + 2}}" for one in fields(Score))
+        return self.name.ljust(NAME_WIDTH) + "".join(counts)
+
+
+def header() -> str:
+    """The names of the columns; see `Score`."""
+    return " " * NAME_WIDTH + "".join(f"  {one.name}" for one in fields(Score))
+
+
+def play_all(clips: Path, shared: Path, names: Sequence[str] = ()) -> Iterator[Row]:
+    """Play every recording whose truth lies in `clips` (of `names` only, if any) and count.
+
+    Raise ConfigError when one is not there, is not known, or its truth cannot be read.
+    """
+    paths = {path.stem: path for path in sorted(clips.glob("*.toml"))}
+    unknown = [name for name in names if name not in paths]
+    if unknown or not paths:
+        raise ConfigError(f"{clips}: no truth of {', '.join(unknown) or 'anything'}; there are {', '.join(paths)}")
+    config = Config()
+    models = load_models(config.models, EVERYTHING)
+    for name in names or paths:
+        truth = load_truth(paths[name])
+        scored = score(truth, play(shared / truth.clip, truth.profile, config, models))
+        yield Row(name, scored.remarks, scored.score)

@@ -1,0 +1,44 @@
+"""What may stand where the config asks for another machine: a name or an address, and nothing around it."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+SCHEMES_WITH_TLS = ("mqtts", "ssl", "tls")
+WEBSOCKETS = ("ws", "wss", "http", "https")
+PORTS = range(1, 65_536)
+
+
+def check_host(value: str) -> str:
+    """The name or address itself. Raise ValueError with the right spelling when it is a URL, or holds a port or a user."""
+    if _is_host(value):
+        return value
+    try:
+        parts = urlsplit(value if "://" in value else f"//{value}")
+        name, port = parts.hostname or "", parts.port
+    except ValueError:
+        name, port, parts = "", None, urlsplit("")
+    if not _is_host(name):
+        raise ValueError('must be the broker\'s name or address alone, as in "broker.example.org" or "192.168.1.10"')
+    keys = [f'host = "{name}"']
+    if port in PORTS:
+        keys.append(f"port = {port}")
+    if parts.scheme in SCHEMES_WITH_TLS:
+        keys.append("tls = true")
+    if parts.username:
+        keys.append("username and password_file")
+    hint = "; MQTT over WebSockets is not spoken" if parts.scheme in WEBSOCKETS else ""
+    raise ValueError(f"must be the broker's name or address alone; write {', '.join(keys)}{hint}")
+
+
+def _is_host(value: str) -> bool:
+    """Whether it is an address, or a name that the network's name service can be asked for."""
+    try:
+        ip_address(value)
+    except ValueError:
+        try:
+            return NAME.fullmatch(value.encode("idna").decode()) is not None
+        except UnicodeError:
+            return False
+    return True

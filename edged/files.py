@@ -1,0 +1,168 @@
+"""Reads files within a bound, and writes every file that a person asks for: nothing that edged did not make is lost."""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from edged.errors import Failed, UsageError
+
+STDOUT = 1
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading. Raise OSError, also for a folder, FIFO or device: those may have no end, or nothing."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file. Raise OSError when it cannot be read, ValueError when it has more than `most`."""
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"larger than {most} bytes")
+    return data
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of what a path leads to, by whatever names and links; None where there is nothing."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
+
+
+def refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
+    """Raise UsageError where `target` is one of `inputs`: what is read must not be written over."""
+    there = identity(target)
+    for source in inputs if there else ():
+        if identity(source) == there:
+            raise UsageError(f"{target}: is {source}, which is read; choose another file")
+
+
+@contextmanager
+def scratch(target: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+    """An empty file to fill with what a person wants in `target`; every output of the command line goes through here.
+
+    Symbolic links are followed. A new file is there whole or not at all, with the permissions that the umask leaves. A
+    file that is there keeps its owner, permissions and links, and its content until the block ends without an error; a
+    FIFO or character device gets the bytes then. Raise UsageError where `target` is one of `inputs`, a folder or a disk,
+    Failed where it cannot be written.
+    """
+    refuse_inputs(target, inputs)
+    try:
+        there = _status(target)
+        final = Path(os.path.realpath(target))  # where a symbolic link that leads nowhere yet leads
+        partial = _empty(final.parent) if there is None else _spool(final.parent)
+        try:
+            yield partial
+            if there is None:
+                _publish(partial, final)
+            else:
+                _pour(partial, target, there)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise Failed(f"{target}: cannot be written ({error.strerror or error}); choose another file") from None
+
+
+@contextmanager
+def writing(target: Path, inputs: Iterable[Path] = ()) -> Iterator[BinaryIO]:
+    """Like `scratch`, open for writing, reading and seeking."""
+    with scratch(target, inputs) as partial, partial.open("r+b") as file:
+        yield file
+
+
+def write(target: Path, data: bytes, inputs: Iterable[Path] = ()) -> None:
+    """Write `data` to `target` as `scratch` does."""
+    with writing(target, inputs) as file:
+        file.write(data)
+
+
+def is_stdout(target: Path) -> bool:
+    """Whether what is written to `target` comes out where this program prints."""
+    try:
+        return os.path.samestat(target.stat(), os.fstat(STDOUT))
+    except OSError:
+        return False
+
+
+def _status(target: Path) -> os.stat_result | None:
+    """What `target` leads to; None where there is nothing yet."""
+    try:
+        there = target.stat()
+    except FileNotFoundError:
+        return None
+    kind = stat.S_IFMT(there.st_mode)
+    if kind in (stat.S_IFDIR, stat.S_IFBLK):
+        raise UsageError(f"{target}: is a {'folder' if kind == stat.S_IFDIR else 'disk'}; choose another file")
+    return there
+
+
+def _empty(folder: Path, mode: int = 0o666) -> Path:
+    """A new file of a name that nobody has."""
+    path = folder / f".edged-{secrets.token_hex(6)}.partial"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    return path
+
+
+def _spool(folder: Path) -> Path:
+    """Beside what it is for, since /tmp may be small; in /tmp where nothing can be made there."""
+    try:
+        return _empty(folder, 0o600)
+    except OSError:
+        return _empty(Path(tempfile.gettempdir()), 0o600)
+
+
+def _publish(partial: Path, final: Path) -> None:
+    """Give a whole file its name, unless another has taken that meanwhile."""
+    _sync(partial)
+    try:
+        os.link(partial, final)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, as of USB sticks
+        partial.rename(final)
+
+
+def _pour(partial: Path, target: Path, there: os.stat_result) -> None:
+    """Write the bytes into what is there."""
+    regular = stat.S_ISREG(there.st_mode)
+    if is_stdout(target):  # opened anew, it would be written over from its start
+        descriptor, regular = os.dup(STDOUT), False
+    else:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+    with partial.open("rb") as source, open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
+        if regular:
+            _reserve(descriptor, partial.stat().st_size)
+        shutil.copyfileobj(source, file)
+        if regular:
+            file.truncate()
+            file.flush()
+            os.fsync(descriptor)
+
+
+def _reserve(descriptor: int, length: int) -> None:
+    """Have a full disk refuse the bytes before any of the old ones is gone."""
+    try:
+        os.posix_fallocate(descriptor, 0, max(length, 1))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

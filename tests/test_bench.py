@@ -1,0 +1,185 @@
+"""`edged bench` over a recording and beside older systems, with the models that ship, on a generated clip."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from support.doubles import ConstantJudge, ScriptedDetector, sighting
+
+from edged.cli.bench_clip import FPS, Looks, over_all, play, settings_for
+from edged.config import Config
+from edged.inference import default_engines_dir
+
+SECONDS_EMPTY, SECONDS_THERE, CLIP_FPS = 1, 3, 30
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A second of an empty room, then three of a bare face (public domain) that sways."""
+    portrait = pytest.importorskip("skimage.data").astronaut()[..., ::-1]
+    face = cv2.resize(portrait, (200, 200), interpolation=cv2.INTER_AREA)
+    path = tmp_path_factory.mktemp("clip") / "entrance.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), CLIP_FPS, (320, 240))
+    for number in range((SECONDS_EMPTY + SECONDS_THERE) * CLIP_FPS):
+        picture = np.full((240, 320, 3), 120, np.uint8)
+        if number >= SECONDS_EMPTY * CLIP_FPS:
+            left = 50 + round(20 * np.sin(number / 12))
+            picture[30:230, left : left + 200] = face
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def bench(*options, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "edged", "bench", *map(str, options)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_clip_tells_its_cost_its_looks_and_its_events(clip):
+    done = bench("--clip", clip, "--clip", clip, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    first, second = told["clips"]
+    assert (SECONDS_EMPTY + SECONDS_THERE) * FPS - 1 <= first["frames"] <= (SECONDS_EMPTY + SECONDS_THERE) * FPS + 4
+    assert first["picture"] == "320x240"
+    assert 0 < first["frame_p50_ms"] <= first["frame_p95_ms"] <= first["frame_p99_ms"] <= first["frame_most_ms"]
+    assert first["frame_mean_ms"] == pytest.approx(sum(first["stages_mean_ms"].values()), abs=0.05)
+    assert 0 < first["frames_looked_at"] <= first["frames"] - 8, "nobody is looked for in an unchanged empty room"
+    assert first["detector_runs"] >= first["frames_looked_at"]
+    assert [(one["state"], one["to_s"] - one["from_s"] > 2) for one in first["passages"]] == [("none", True)]
+    assert [(one["kind"], one["state"], one["phase"], one["alert"]) for one in first["events"]] == [
+        ("mask", "none", "start", True),
+        ("mask", "none", "end", False),
+    ]
+    assert (first["events"], first["passages"]) == (second["events"], second["passages"]), "comparable run by run"
+    assert told["total"]["frames"] == first["frames"] + second["frames"]
+    assert told["total"]["events"] == 4
+
+
+def test_a_clip_is_told_to_people_too(clip):
+    done = bench("--clip", clip)
+    assert done.returncode == 0, done.stderr
+    assert "passage" in done.stdout
+    assert "mask none start, #1, alert" in done.stdout
+    assert "the detector looked in" in done.stdout
+
+
+def test_what_is_no_clip_is_one_line(tmp_path):
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"no video")
+    done = bench("--clip", file)
+    assert done.returncode == 69
+    assert done.stderr.startswith(f"edged: {file}: not a video")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_costs_are_taken_of_every_frame_and_warming_up_is_nobodys_cost(clip):
+    from edged.assembly import Models
+
+    detector = ScriptedDetector([[]] + [[sighting(100)]] * 500)
+    models = Models(detector, ConstantJudge(), {}, {})
+    found = play(clip, settings_for(Config(), "entrance"), Config(), lambda wrap: models)
+    assert found["detector_runs"] == 0, "no engine was run"
+    assert found["faces_a_frame"] > 0.9
+    assert len(detector.pictures) <= found["frames"] + 1
+
+
+def test_a_detectors_engines_are_counted_and_no_others():
+    class Engine:
+        name = "detector"
+        backend = "fake"
+
+        def run(self, inputs):
+            return {"answer": np.zeros(1)}
+
+    looks = Looks(("detector",))
+    counted = looks.wrap(Engine())
+    counted.run({"image": np.zeros((1, 64, 96, 3), np.uint8)})
+    counted.run({"image": np.zeros((1, 32, 32, 3), np.uint8)})
+    assert (looks.runs, looks.pixels) == (2, 64 * 96 + 32 * 32)
+    assert (counted.name, counted.backend) == ("detector", "fake")
+    other = Engine()
+    other.name = "mask"
+    assert looks.wrap(other) is other
+
+
+def test_over_several_clips_each_frame_counts_once():
+    one = {"frames": 30, "frame_mean_ms": 2.0, "processor_mean_ms": 4.0, "faces_a_frame": 1.0, "frames_looked_at": 10}
+    other = {"frames": 10, "frame_mean_ms": 6.0, "processor_mean_ms": 8.0, "faces_a_frame": 3.0, "frames_looked_at": 10}
+    rows = [row | {"detector_runs": 5, "passages": [1], "events": []} for row in (one, other)]
+    assert over_all(rows) == {
+        "clips": 2,
+        "frames": 40,
+        "frame_mean_ms": 3.0,
+        "processor_mean_ms": 5.0,
+        "faces_a_frame": 1.5,
+        "frames_looked_at": 20,
+        "detector_runs": 10,
+        "passages": 2,
+        "events": 0,
+    }
+
+
+# --- beside older systems; MTCNN is built by `make setup`, and our own classifier stands for one of theirs
+
+
+def classifier(name="resnet50"):
+    return f"{name}={default_engines_dir() / 'mask.onnx'}"
+
+
+@pytest.mark.parametrize("over", ["picture", "clip"])
+def test_older_stacks_stand_beside_ours_and_what_is_missing_is_told(clip, over):
+    given = ["--clip", clip] if over == "clip" else ["--frames", 5]
+    done = bench("--stack", "seeds", "--classifier", classifier(), *given, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    rows = {row["stack"]: row for row in told["stacks"]}
+    assert next(iter(rows)) == "edged + edged"
+    assert "mtcnn + resnet50" in rows
+    assert rows["edged + edged"]["times_ours"] == 1
+    assert all(row["frame_mean_ms"] > 0 for row in rows.values())
+    assert all(row["faces_a_frame"] > 0 for row in rows.values())
+    if over == "clip":
+        assert {row["alerts"] for row in rows.values()} == {1}
+    names = [line.partition(":")[0] for line in told["missing"]]
+    assert names[-2:] == ["xception", "mobilenet"]
+    assert all("--classifier" in line for line in told["missing"][-2:])
+
+
+def test_without_any_older_model_each_missing_one_is_a_line_with_its_remedy():
+    done = bench("--stack", "seeds", "--frames", 5)
+    assert done.returncode == 69
+    lines = done.stderr.splitlines()
+    assert len(lines) >= 4
+    assert all(line.startswith("edged: ") for line in lines)
+    assert sum("make train-seed-classifiers" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--classifier", "resnet50=a.onnx"], "give both"),
+        (["--stack", "seeds", "--classifier", "vgg=a.onnx"], "one of resnet50, xception, mobilenet"),
+        (["--stack", "seeds", "--classifier", "resnet50"], "NAME=FILE"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(given, message):
+    done = bench(*given)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_named_file_that_cannot_be_read_is_a_missing_one(tmp_path):
+    done = bench("--stack", "seeds", "--classifier", f"resnet50={tmp_path / 'none.onnx'}", "--frames", 5)
+    assert done.returncode == 69
+    assert f"resnet50: {tmp_path / 'none.onnx'}: cannot be read" in done.stderr

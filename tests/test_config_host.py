@@ -1,0 +1,60 @@
+"""`mqtt.host` is a name or an address alone; anything around it is refused with the right spelling."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edged.config import load_config
+from edged.config.host import check_host
+from edged.errors import ConfigError
+
+ALONE = "must be the broker's name or address alone"
+
+
+@pytest.mark.parametrize(
+    "host", ["h", "Broker-1.example.org.", "my_host", "192.168.1.10", "::1", "fe80::1%eth0", "münchen.example"]
+)
+def test_a_name_or_an_address_is_taken_as_it_is(host: str) -> None:
+    assert check_host(host) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "right"),
+    [
+        ("mqtt://h:1883", 'write host = "h", port = 1883'),
+        ("h:1883", 'write host = "h", port = 1883'),
+        ("mqtts://me:secret@h", 'write host = "h", tls = true, username and password_file'),
+        ("[::1]", 'write host = "::1"'),
+        ("[::1]:8883", 'write host = "::1", port = 8883'),
+        ("wss://h/mqtt", 'write host = "h"; MQTT over WebSockets is not spoken'),
+        ("h/", 'write host = "h"'),
+        ("my broker", 'as in "broker.example.org" or "192.168.1.10"'),
+        ("h:99999", 'as in "broker.example.org" or "192.168.1.10"'),
+        ("a..b", 'as in "broker.example.org" or "192.168.1.10"'),
+        (" ", 'as in "broker.example.org" or "192.168.1.10"'),
+    ],
+)
+def test_anything_else_is_refused_with_the_right_spelling_and_without_the_password(
+    tmp_path: Path, host: str, right: str
+) -> None:
+    file = tmp_path / "edged.toml"
+    file.write_text(f'[mqtt]\nhost = "{host}"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    line = str(caught.value)
+    assert line.startswith(f"{file}: key mqtt.host = '")
+    assert ALONE in line
+    assert line.endswith(right)
+    assert "secret" not in line
+
+
+@given(st.text(max_size=40))
+@settings(deadline=None)
+def test_whatever_is_written_there_is_taken_or_refused_in_one_line(host: str) -> None:
+    try:
+        said = check_host(host)
+    except ValueError as error:
+        said = str(error)
+    assert said == host or ALONE in said

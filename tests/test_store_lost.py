@@ -1,0 +1,208 @@
+"""A database that is lost or spoilt under its writer is noticed, opened again, and delivery goes on."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.mosquitto import until
+from support.storing import event_ids, message, started
+
+from edged.publish.delivery import Delivery
+from edged.store import Store, StoreReader
+from edged.store import worker as store_worker
+from edged.store.recovery import is_sound
+from edged.store.worker import FILES_INTERVAL_S, StoreWorker
+
+BACKED_UP, MORE = 40, 30
+
+
+class Writer:
+    """A store's worker on a database with a backup of its first events, and what it tells."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        store = Store(path)
+        self.losses: list[tuple[str, int | None]] = []
+        self.restored: list[Path | None] = []
+        self.worker = StoreWorker(
+            store,
+            committed=lambda: None,
+            upkeep=lambda _: None,
+            reopen=self._reopen,
+            lost=lambda loss, gap_from: self.losses.append((loss.what, gap_from)),
+        )
+        store.write([change for number in range(BACKED_UP) for change in event(number)])
+        store.back_up(3, "first")
+        store.write([change for number in range(BACKED_UP, BACKED_UP + MORE) for change in event(number)])
+
+    def _reopen(self) -> Store:
+        store = Store(self.path)
+        if store.restored:
+            self.restored.append(store.restored.backup)
+        return store
+
+    @property
+    def told(self) -> int:
+        return len(self.losses) + len(self.restored)
+
+    def writes(self, number: int) -> bool:
+        """Whether something new gets into the file that is there."""
+        self.worker.submit(event(number))
+        return until(lambda: f"E{number:06d}" in ids(self.path), 60)
+
+
+def event(number: int) -> list:
+    return [started(f"E{number:06d}", 1000 + number), message(f"E{number:06d}", 1)]
+
+
+def ids(path: Path) -> list[str]:
+    try:
+        return event_ids(path)
+    except Exception:  # noqa: BLE001  (while it is being put right)
+        return []
+
+
+@pytest.fixture
+def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+    monkeypatch.setattr(store_worker, "FILES_INTERVAL_S", 0.1)
+    one = Writer(tmp_path / "edged.db")
+    one.worker.start()
+    yield one
+    one.worker.stop(20)
+    one.worker.close()
+    assert one.worker.failure is None
+    assert is_sound(one.path)
+
+
+def test_the_files_are_looked_at_often_enough() -> None:
+    assert FILES_INTERVAL_S < 30, "a loss is to be noticed within a minute"
+
+
+def delete_all(path: Path) -> None:
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink()
+
+
+def delete_only_it(path: Path) -> None:
+    path.unlink()
+
+
+def delete_its_wal(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+
+
+def put_text_in_its_place(path: Path) -> None:
+    path.with_name("text").write_text("this is not a database\n" * 1000)
+    path.with_name("text").replace(path)
+
+
+@pytest.mark.parametrize("harm", [delete_all, delete_only_it, delete_its_wal, put_text_in_its_place])
+def test_what_only_lost_its_name_is_put_back_whole(writer: Writer, harm: Callable[[Path], None]) -> None:
+    harm(writer.path)
+    assert until(lambda: writer.told, 60)
+    assert (writer.losses, writer.restored) == ([("replaced" if "text" in harm.__name__ else "deleted", None)], [])
+    assert writer.writes(500)
+    assert len(ids(writer.path)) == BACKED_UP + MORE + 1
+    assert writer.worker.problem is None
+
+
+def empty_the_wal(path: Path) -> None:
+    """So that nothing in it can mend the file."""
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def truncate_to_nothing(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def truncate_to_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+
+
+def overwrite_the_beginning(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+
+
+def overwrite_the_middle(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (path.stat().st_size - 4096))
+
+
+def copy_text_over_it(path: Path) -> None:
+    path.write_text("this is not a database\n" * 2000)
+
+
+DAMAGE = [truncate_to_nothing, truncate_to_half, overwrite_the_beginning, overwrite_the_middle, copy_text_over_it]
+
+
+@pytest.mark.parametrize("harm", DAMAGE)
+def test_what_is_damaged_is_set_aside_and_a_backup_restored(writer: Writer, harm: Callable[[Path], None]) -> None:
+    empty_the_wal(writer.path)
+    harm(writer.path)
+    assert until(lambda: writer.told, 60)
+    assert [backup and backup.name for backup in writer.restored] == ["edged-first.db"]
+    assert writer.writes(500)
+    assert len(ids(writer.path)) == BACKED_UP + 1
+    assert list((writer.path.parent / "quarantine").iterdir())
+
+
+def test_another_database_in_its_place_is_taken_and_the_old_one_kept(writer: Writer) -> None:
+    shutil.copy(writer.path.parent / "backups" / "edged-first.db", writer.path.with_name("mine.db"))
+    writer.path.with_name("mine.db").replace(writer.path)
+    assert until(lambda: writer.told, 60)
+    assert writer.losses == [("replaced", 1000 + BACKED_UP - 1)]
+    assert writer.writes(500)
+    assert len(ids(writer.path)) == BACKED_UP + 1
+    (kept,) = (writer.path.parent / "quarantine").iterdir()
+    assert len(event_ids(kept)) == BACKED_UP + MORE
+
+
+def test_another_database_copied_over_it_is_noticed(writer: Writer) -> None:
+    empty_the_wal(writer.path)
+    writer.path.write_bytes((writer.path.parent / "backups" / "edged-first.db").read_bytes())
+    assert until(lambda: writer.told, 60)
+    assert writer.writes(500)
+
+
+def test_a_careful_stranger_is_no_loss(writer: Writer) -> None:
+    with closing(sqlite3.connect(writer.path)) as other, other:
+        other.execute("UPDATE events SET camera = 'gate'")
+    empty_the_wal(writer.path)
+    assert writer.writes(500)
+    assert writer.writes(501)
+    assert writer.told == 0
+
+
+def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
+    """The publisher goes by message numbers: those of a restored outbox must not be ones it has dealt with."""
+    delivery = Delivery(StoreReader(writer.path), poll_s=0.5, retry_refused_s=60.0)
+    delivery.begin()
+    sent = []
+    while len(sent) < BACKED_UP + MORE:
+        taken = delivery.take(0.0)
+        assert taken is not None
+        sent.append(taken.seq)
+        delivery.acknowledged(taken.seq)
+    empty_the_wal(writer.path)
+    os.truncate(writer.path, 0)
+    assert until(lambda: writer.restored, 60)
+    assert writer.writes(500)
+    payloads = []
+
+    def comes() -> bool:
+        delivery.wake()
+        while (taken := delivery.take(1.0)) is not None:
+            assert taken.seq > max(sent)
+            payloads.append(taken)
+            delivery.acknowledged(taken.seq)
+        return StoreReader(writer.path).outbox_depth() == len(payloads)
+
+    assert until(comes, 60)
+    assert payloads
