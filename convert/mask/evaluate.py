@@ -11,8 +11,9 @@ from torch import nn
 
 from convert.classification import confusion, logits_of, macro_f1
 from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, counted_faces, read_coco, read_picture
+from convert.data.held_out import MASK_SCENES, held_out_part
 from convert.data.landmarks import face_box, read_points
-from convert.data.split import MASK_SCENES, held_out_part, split
+from convert.data.split import split
 from convert.layers import normalise
 from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, counted_faces, read_coco, read_picture
 from convert.data.headwear import draw_headwear
+from convert.data.held_out import MASK_SCENES, PEOPLE, training_part
 from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.reviewed import Reviewed
-from convert.data.split import MASK_SCENES, PEOPLE, training_part
 from convert.data.teacher import Teacher
 from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
