@@ -172,7 +172,7 @@ def test_reports_count_from_the_beginning(kept: Kept) -> None:
     assert listed == next(list_violations(reader, settings, day))
     page = render_html(report)
     assert "<th>Began</th><th>Confirmed</th>" in page
-    assert f'{listed["began_local"]}</td><td class="w">{listed["local"]}' in page
+    assert f'{listed["began_local"]}</td><td class="w" data-l="Confirmed">{listed["local"]}' in page
     assert f",{listed['began']}" in render_csv(report)
 
 

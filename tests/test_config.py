@@ -146,7 +146,7 @@ def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, look
         ("v4l2://dev/video0", "a local path needs three slashes: v4l2:///dev/video0"),
         ("file:///", "the path is missing: file:///…"),
         ("rtsp:///stream", "the host is missing: rtsp://host/path"),
-        ("file:///a.mp4?loops=1", "unknown option 'loops' for file; it takes loop, realtime"),
+        ("file:///a.mp4?loops=1", "unknown option 'loops' for file; it takes fps, loop, realtime"),
         ("v4l2:///dev/video0?fps=0", "option fps='0' must be a whole number from 1 to 240"),
         ("v4l2:///dev/video0?width=x", "option width='x' must be a whole number from 16 to 16384"),
         ("rtsp://[::1/x", "an IPv6 address stands in brackets"),

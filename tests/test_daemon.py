@@ -270,7 +270,7 @@ def test_a_store_that_cannot_be_written_ends_with_69_in_one_line(tmp_path: Path)
 def test_a_damaged_database_is_replaced_and_that_is_an_event(clip: Path, tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, {"door": looped(clip)})
     daemon.database.parent.mkdir()
-    daemon.database.write_text("not a database" * 1000)
+    daemon.database.write_bytes(bytes(100) + b"not a database" * 1000)
     with daemon:
         started_within(daemon)
         assert until(lambda: daemon.count("SELECT count(*) FROM events WHERE state = 'recovered'") == 1)

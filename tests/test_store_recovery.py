@@ -295,7 +295,7 @@ def test_readers_do_not_wait_for_what_is_no_file(tmp_path: Path, make: Callable[
     path = tmp_path / "mine.db"
     make(path)
     with pytest.raises(NotOurs, match="set store"):
-        StoreReader(path).report_days()
+        StoreReader(path).reports()
     assert not is_sound(path)
 
 

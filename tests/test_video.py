@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from support.doubles import BARE, ConstantJudge, ScriptedDetector
+from support.peak import PEAK_MB
 from support.recordings import camera, shaded, take_all, write_coded
 
 from edged.assembly import Models
@@ -218,10 +219,10 @@ def test_a_recording_without_end_takes_a_bounded_memory(tmp_path: Path, kind: st
     path = write_coded(tmp_path / f"a.{kind}", EVEN)
     os.truncate(path, 20 * 1024**3)
     code = (
-        "import sys, resource; from edged.capture.video import VideoFile; from edged.config.source import parse_source; "
+        "import sys; from edged.capture.video import VideoFile; from edged.config.source import parse_source; "
         "video = VideoFile(parse_source(sys.argv[1])); count = 0\n"
         "while video.skip() is not None: count += 1\n"
-        "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, video.flaw)"
+        f"print(count, {PEAK_MB}, video.flaw)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, path.as_uri()], capture_output=True, text=True, timeout=300, check=False

@@ -1,6 +1,5 @@
 """The one writing connection: applies changes, all of one call in one transaction, and keeps the file healthy."""
 
-import json
 import logging
 import os
 import secrets
@@ -14,25 +13,13 @@ from typing import Any
 from sqlite_utils import Database
 
 from edged.errors import StoreError
+from edged.store.apply import add_coverage, apply
 from edged.store.files import Loss, WatchedFiles
 from edged.store.lock import WriterLock
 from edged.store.ours import require_ours
 from edged.store.reader import StoreReader, parsed_json
 from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
-from edged.store.rows import (
-    Acknowledged,
-    Change,
-    CoverageMinute,
-    EncounterRemoved,
-    EncounterRow,
-    EventEnded,
-    EventStarted,
-    EventUpdated,
-    MetaRow,
-    OutboxMessageRow,
-    ReportRow,
-    ReportWithdrawn,
-)
+from edged.store.rows import Change, CoverageMinute
 from edged.store.schema import MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -194,7 +181,7 @@ class Store:
         """
         with self._transaction():
             for change in changes:
-                self._apply(change)
+                apply(self._db, change)
             seq = self._outbox_sequence()
         self.last_seq = seq
 
@@ -253,7 +240,7 @@ class Store:
         self._connection.execute(f"DELETE FROM coverage WHERE {moved}", values)  # noqa: S608
         for row in rows:
             minute = (row["minute"] + values["s"] + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
-            self._add_coverage(CoverageMinute(**row | {"minute": minute, "clock_ok": bool(values["t"])}))
+            add_coverage(self._db, CoverageMinute(**row | {"minute": minute, "clock_ok": bool(values["t"])}))
 
     def oldest(self, before: int, since: int | None = None) -> int | None:
         """When the oldest of the rows begins that retention may delete, among those from [`since`, `before`)."""
@@ -365,100 +352,6 @@ class Store:
         if applied and MIGRATIONS.pending(self._db):
             back_up(self._connection, self.path, keep=None, stamp=f"before-{MIGRATIONS.pending(self._db)[0].name}")
         MIGRATIONS.apply(self._db)
-
-    def _apply(self, change: Change) -> None:
-        match change:
-            case EventStarted():
-                self._start(change)
-            case EventUpdated() | EventEnded():
-                self._update(change)
-            case EncounterRow() | EncounterRemoved():
-                self._write_encounter(change)
-            case OutboxMessageRow():
-                # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
-                if change.event_id is None or self._is_known(change.event_id):
-                    self._db.table("outbox").insert(_columns(change))
-            case CoverageMinute():
-                self._add_coverage(change)
-            case ReportRow() | ReportWithdrawn():
-                self._write_report(change)
-            case MetaRow():
-                self._db.table("meta").upsert(_columns(change), pk="key")
-            case Acknowledged():
-                self._acknowledge(change.seq)
-
-    def _start(self, change: EventStarted) -> None:
-        # It may be there already: a commit that ended in an I/O error can have reached the disk before it is tried again.
-        if not self._is_known(change.event_id):
-            self._db.table("events").insert(_event_columns(change) | {"seq": 1, "acked_seq": 0})
-
-    def _update(self, change: EventUpdated | EventEnded) -> None:
-        columns = _event_columns(change)
-        if isinstance(change, EventEnded) and change.started_at is None:
-            del columns["started_at"], columns["clock_ok"], columns["began_at"]
-        if change.encounter_id is None:
-            del columns["encounter_id"]
-        assignments = ", ".join(f"{name} = :{name}" for name in columns)
-        self._connection.execute(f"UPDATE events SET {assignments} WHERE event_id = :event_id", columns)  # noqa: S608
-
-    def _write_encounter(self, change: EncounterRow | EncounterRemoved) -> None:
-        if isinstance(change, EncounterRow):
-            self._db.table("encounters").upsert(_encounter_columns(change), pk="encounter_id")
-        else:
-            for statement in (
-                "DELETE FROM encounters WHERE encounter_id = ?",
-                "UPDATE events SET encounter_id = NULL WHERE encounter_id = ?",
-            ):
-                self._connection.execute(statement, (change.encounter_id,))
-
-    def _write_report(self, change: ReportRow | ReportWithdrawn) -> None:
-        if isinstance(change, ReportRow):
-            self._db.table("reports").upsert(_columns(change) | {"counted": _text(change.counted)}, pk="day")
-        else:
-            self._connection.execute("DELETE FROM reports WHERE day = ?", (change.day,))
-
-    def _is_known(self, event_id: str) -> bool:
-        found = self._connection.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone()
-        return found is not None
-
-    def _acknowledge(self, seq: int) -> None:
-        self._connection.execute(
-            "UPDATE events SET acked_seq = max(acked_seq, (SELECT event_seq FROM outbox WHERE seq = :seq))"
-            " WHERE event_id = (SELECT event_id FROM outbox WHERE seq = :seq AND event_seq IS NOT NULL)",
-            {"seq": seq},
-        )
-        self._connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
-
-    def _add_coverage(self, row: CoverageMinute) -> None:
-        self._connection.execute(
-            "INSERT INTO coverage"
-            " (camera, minute, frames_seen, frames_analysed, faces, dropped, camera_state, watched_ms, clock_ok) VALUES"
-            " (:camera, :minute, :frames_seen, :frames_analysed, :faces, :dropped, :camera_state, :watched_ms, :clock_ok)"
-            " ON CONFLICT (camera, minute) DO UPDATE SET frames_seen = frames_seen + excluded.frames_seen,"
-            " frames_analysed = frames_analysed + excluded.frames_analysed, faces = max(faces, excluded.faces),"
-            " dropped = dropped + excluded.dropped, camera_state = CASE"
-            " excluded.camera_state WHEN 'online' THEN camera_state ELSE excluded.camera_state END,"
-            " watched_ms = min(60000, watched_ms + excluded.watched_ms), clock_ok = min(clock_ok, excluded.clock_ok)",
-            _columns(row),
-        )
-
-
-def _columns(change: Change) -> dict[str, Any]:
-    return {name: getattr(change, name) for name in change.__slots__}
-
-
-def _event_columns(change: EventStarted | EventUpdated | EventEnded) -> dict[str, Any]:
-    columns = _columns(change)
-    return columns | {"votes": _text(change.votes), "details": _text(change.details)}
-
-
-def _encounter_columns(change: EncounterRow) -> dict[str, Any]:
-    texts = {name: _text(getattr(change, name)) for name in ("votes", "attention", "drowsiness")}
-    return _columns(change) | texts
-
-
-def _text(value: Mapping[str, object] | None) -> str | None:
-    return None if value is None else json.dumps(dict(value), separators=(",", ":"), allow_nan=False)
 
 
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:

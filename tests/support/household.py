@@ -59,6 +59,7 @@ def verbs(folder: Path, picture: Path, clip: Path, config: Path) -> list[list[st
         ["selftest", *named],
         ["status", "--json", *named],
         ["wear-mask", str(picture), "--mask", "1", "--out", str(out / "masked.png"), *named],
+        ["config", "apply", *named],
     ]
 
 
@@ -66,7 +67,7 @@ def afterwards(folder: Path, config: Path) -> list[list[str]]:
     """What is run once the daemon has stopped."""
     return [
         ["db", "prune", CONFIG, str(config)],
-        [DEMO, "--seconds", "4", "--report", str(folder / "out" / "demo.html")],
+        [DEMO, "--seconds", "4", "--report", str(folder / "out" / "demo.html"), "--week", str(folder / "out" / "week")],
     ]
 
 
