@@ -46,6 +46,15 @@ def web_examples(data: Path) -> Examples:
     return labelled_examples([counted_faces(picture) for picture in pictures])
 
 
+def together(*examples: Examples) -> Examples:
+    """One after the other."""
+    return Examples(
+        np.concatenate([one.images for one in examples]),
+        np.concatenate([one.states for one in examples]),
+        np.concatenate([one.sides for one in examples]),
+    )
+
+
 def labelled_examples(pictures: list[LabelledPicture]) -> Examples:
     """Every face of `pictures`."""
     images = [_cut(read_picture(picture.path), picture.boxes) for picture in pictures]

@@ -16,7 +16,15 @@ from convert.classification import (
     logits_of,
     macro_f1,
 )
-from convert.mask.evaluate import SIZE_BANDS, SMALLEST_SCORED, Examples, drawn_examples, held_out_examples
+from convert.mask.evaluate import (
+    SIZE_BANDS,
+    SMALLEST_SCORED,
+    Examples,
+    drawn_examples,
+    held_out_examples,
+    together,
+    web_examples,
+)
 from convert.mask.network import MaskModel, MaskNetwork
 from convert.mask.samples import prior_offset
 from convert.onnx_file import Exported, Signature, require_parity, write_onnx
@@ -31,10 +39,10 @@ TOLERANCE = 1e-4
 
 
 def export_mask(data: Path, run: Path, target: Path) -> Exported:
-    """Write the averaged weights of `run/checkpoint.pt` to `target`, calibrated on the held-out faces of at least 16 px."""
+    """Write the averaged weights of `run/checkpoint.pt` to `target`, calibrated on held-out faces of at least 16 px."""
     network = MaskNetwork()
     step = load_trained(network, run)
-    examples = held_out_examples(data)
+    examples = together(held_out_examples(data), web_examples(data))
     seen = examples.sides >= SMALLEST_SCORED
     offset = prior_offset()
     logits = logits_of(network, examples.images[seen]) + np.array(offset, np.float32)
@@ -49,11 +57,13 @@ def export_mask(data: Path, run: Path, target: Path) -> Exported:
 def report(data: Path, model: Path, seed: int = 0) -> Report:
     """Score an exported classifier: by size of the held-out faces, and on drawn masks."""
     engine = OnnxEngine("mask", model.read_bytes(), threads=1)
-    real, drawn = held_out_examples(data), drawn_examples(data, seed)
+    real, web, drawn = held_out_examples(data), web_examples(data), drawn_examples(data, seed)
     scores = answers(engine, real.images)
     seen = real.sides >= SMALLEST_SCORED
     counts = confusion(scores[seen], real.states[seen])
     error = calibration_error(scores[seen], real.states[seen])
+    clear = web.sides >= SMALLEST_SCORED
+    said = answers(engine, web.images[clear])
     tables = [
         f"Held-out part of masks853, labelled boxes, faces with a shorter side of at least {SMALLEST_SCORED} px:",
         "",
@@ -63,12 +73,20 @@ def report(data: Path, model: Path, seed: int = 0) -> Report:
         "",
         *_bands(real, scores),
         "",
+        f"Reviewed photographs of seven sources, held-out parts, faces of at least {SMALLEST_SCORED} px:",
+        "",
+        *_table(found := confusion(said, web.states[clear])),
+        "",
+        f"Expected calibration error: {calibration_error(said, web.states[clear]):.3f}",
+        "",
         "HELEN test faces, bare or with drawn masks (none of these people was trained on):",
         "",
         *_table(confusion(answers(engine, drawn.images), drawn.states)),
     ]
     named = {f"f1_{state}": round(float(f1), 3) for state, f1 in zip(JUDGED_STATES, f1_scores(counts), strict=True)}
-    return Report("\n".join(tables), {"macro_f1": round(macro_f1(counts), 3), **named})
+    return Report(
+        "\n".join(tables), {"macro_f1": round(macro_f1(counts), 3), **named, "macro_f1_web": round(macro_f1(found), 3)}
+    )
 
 
 def _table(counts: Confusion) -> list[str]:
