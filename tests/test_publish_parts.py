@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from support.publishing import MemoryOutbox
+from support.publishing import MemoryOutbox, parcel
 
 from edged.publish import Command, Timing
 from edged.publish.commands import Refusal, parse_command
@@ -137,10 +137,6 @@ def test_so_many_endings_that_told_something_are_followed_at_once() -> None:
 def test_an_allowance_lets_so_many_through_and_counts_the_rest() -> None:
     allowance = Allowance(2, 60)
     assert [allowance.take(now) for now in (0, 1, 2, 3, 61, 62, 63)] == [0, 0, None, None, 2, 0, None]
-
-
-def parcel(message: OutboxMessage) -> Parcel:
-    return Parcel(message.seq, message.topic, len(message.payload), message.retain)
 
 
 def make_delivery(outbox: MemoryOutbox, suspicion: Suspicion | None = None) -> Delivery:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from support.mosquitto import until
+from support.publishing import parcel
 from support.storing import event_ids, message, started
 
 from edged.publish.delivery import Delivery
+from edged.publish.suspicion import Suspicion
 from edged.store import Store, StoreReader
 from edged.store import worker as store_worker
 from edged.store.recovery import is_sound
@@ -182,8 +184,7 @@ def test_a_careful_stranger_is_no_loss(writer: Writer) -> None:
 
 def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
     """The publisher goes by message numbers: those of a restored outbox must not be ones it has dealt with."""
-    delivery = Delivery(StoreReader(writer.path), poll_s=0.5, retry_first_s=60.0)
-    delivery.begin()
+    delivery = Delivery(StoreReader(writer.path), Suspicion(10, 3600), parcel, poll_s=0.5, rescan_s=60.0)
     sent = []
     while len(sent) < BACKED_UP + MORE:
         taken = delivery.take(0.0)

@@ -9,6 +9,7 @@ from typing import Any
 from edged.config import MqttConfig
 from edged.errors import StoreError
 from edged.publish import Publisher, Timing
+from edged.publish.parcels import Parcel
 from edged.types import OutboxMessage
 
 FAST = Timing(
@@ -90,3 +91,8 @@ def publishing(port: int, outbox: MemoryOutbox | None = None, **keys: Any) -> It
         yield publisher
     finally:
         publisher.stop(1)
+
+
+def parcel(message: OutboxMessage) -> Parcel:
+    """What an outbox message is on its way to the broker."""
+    return Parcel(message.seq, message.topic, len(message.payload), message.retain)
