@@ -120,7 +120,7 @@ class Seen:
 
 def longest_side_seen(**keys: object) -> int:
     engine = Seen()
-    shared = AnchorFreeDetector(engine, WorkingSize(1280, 32 / 24), 0.35)
+    shared = AnchorFreeDetector(engine, WorkingSize(1280, 1.0), 0.35)
     models = Models(shared, ConstantJudge(BARE), {"detector": engine}, {})
     pipeline = build_pipeline("door", camera(**keys), Config(), models)
     with pytest.raises(ModelError):

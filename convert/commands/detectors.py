@@ -60,7 +60,7 @@ def retinaface(weights: Path, out: Path) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of masks853, not only the part held out from training.")
 @click.option("--pictures", type=click.IntRange(1), help="At most so many pictures.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only detectors whose name begins so; may be repeated.")
-@click.option("--smallest-face", default=15.0, show_default=True, help="What edged's detectors look for, in pixels.")
+@click.option("--smallest-face", default=12.0, show_default=True, help="What edged's detectors look for, in pixels.")
 @click.option("--threads", default=1, show_default=True, help="Threads of each detector.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of the table.")
 def compare(data: Path, everything: bool, pictures: int | None, as_json: bool, **choice: Any) -> None:

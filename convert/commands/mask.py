@@ -55,5 +55,5 @@ def decide_mask(data: Path) -> None:
     from edged.assembly import load_models
     from edged.config import ModelsConfig
 
-    models = load_models(ModelsConfig(detector="edged", smallest_face=15, least_score=0.1))
+    models = load_models(ModelsConfig(detector="edged", smallest_face=12, least_score=0.1))
     click.echo(decision_table(find_faces(data, models.detector, models.judge)))

@@ -24,7 +24,7 @@ from edged.offline import Analysed, Recording, analyse_picture
 
 # In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
 # score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
-SMALLEST_FACE = 15.0
+SMALLEST_FACE = 12.0
 LEAST_SCORE = 0.05
 MOST_SHOWN = 5
 
