@@ -19,8 +19,8 @@ MODELS: dict[str, tuple[str, ...]] = {
 
 SURE_SCORES = {"edged": 0.6, "mtcnn": 0.6, "retinaface": 0.6}
 """From this score on, a find of each detector may be a new face. Our own, looking at a picture as it is, then finds 93 % of the
-held-out faces of at least 24 px, and tells a false one in one picture of three of crowds, many of them faces that nobody
-labelled, in one of fourteen of ordinary people, in one of four of scenes that fool detectors; a person wants evidence over time."""
+held-out faces of at least 24 px. It tells a false one in one picture of three of crowds, many of them faces that nobody labelled,
+in one of fourteen of ordinary people, and in one of four of scenes that fool detectors: a person wants evidence over time."""
 
 CLEAR_FACE = 24.0
 """Shorter side, in pixels, with which the network sees the smallest face worth finding: a camera's picture is looked at as it is.
