@@ -213,9 +213,9 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, float]
 @pytest.mark.parametrize(
     ("options", "pictures", "recordings"),
     [
-        ((), (15, 0.05), (30, 0.4)),
+        ((), (12, 0.05), (30, 0.4)),
         (("--smallest-face", "20"), (20, 0.05), (20, 0.4)),
-        (("--least-score", "0.5"), (15, 0.5), (30, 0.5)),
+        (("--least-score", "0.5"), (12, 0.5), (30, 0.5)),
     ],
 )
 def test_recordings_are_looked_at_as_the_daemon_would_and_pictures_more_closely(
