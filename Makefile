@@ -12,7 +12,7 @@ SECONDS_EACH ?= 20
 SEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock clean setup-train train-mask train-detector train-seed-classifiers train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,11 @@ train-mask: ## Train the mask classifier on DATA and write it to engines/ (about
 	.venv-train/bin/python -m convert train-mask --data $(DATA) --out $(RUNS)/mask --epochs 16 --resume
 	.venv-train/bin/python -m convert export-mask --data $(DATA) --run $(RUNS)/mask
 
-train-detector: ## Train the face detector on DATA and write it to engines/ (about two hours on two cores; resumes)
-	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --resume
+gather-objects: ## Fetch pictures of things that are no faces from Debian's packages, for train-detector
+	@test -d $(RUNS)/objects || .venv-train/bin/python -m convert gather-objects --out $(RUNS)/objects
+
+train-detector: gather-objects ## Train the face detector on DATA and write it to engines/ (about two and a half hours on two cores; resumes)
+	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --objects $(RUNS)/objects --resume
 	.venv-train/bin/python -m convert export-detector --data $(DATA) --run $(RUNS)/detector
 
 train-landmarks: ## Train the landmark regressor on DATA and write it to engines/ (about an hour on one core; resumes)

@@ -21,6 +21,7 @@ from edged.errors import EdgedError, Unavailable
 
 COMMANDS = (
     detectors.train_detector,
+    detectors.gather_objects,
     detectors.export_detector,
     detectors.mtcnn,
     detectors.retinaface,

@@ -13,6 +13,7 @@ from convert.data.coco import CORRECT, NONE, LabelledPicture, read_coco  # noqa:
 from convert.data.coco import UNKNOWN as UNKNOWN_STATE  # noqa: E402
 from convert.data.headwear import draw_headwear  # noqa: E402
 from convert.data.held_out import held_out_part, training_part  # noqa: E402
+from convert.data.objects import read_objects  # noqa: E402
 from convert.detector.assign import assign, lay_cells, pairwise_iou  # noqa: E402
 from convert.detector.evaluate import average_precision, score  # noqa: E402
 from convert.detector.losses import UNKNOWN, Faces, complete_iou_loss, detection_loss  # noqa: E402
@@ -164,6 +165,33 @@ def test_clutter_is_drawn_and_touches_no_face():
         for x1, y1, x2, y2 in faces.astype(int):
             assert (picture[y1:y2, x1:x2] == 90).all()
     assert changed > 25
+
+
+def test_things_are_drawn_where_they_are_opaque_and_touch_no_face():
+    thing = np.zeros((60, 80, 4), np.uint8)
+    thing[10:50, 10:70] = (0, 0, 255, 255)
+    faces = np.array([[100, 100, 200, 220]], np.float32)
+    red = 0
+    for seed in range(30):
+        picture = np.full((320, 320, 3), 90, np.uint8)
+        draw_clutter(picture, faces, np.random.default_rng(seed), [thing])
+        red += bool((picture[..., 2].astype(int) - picture[..., 0] > 100).any())
+        assert (picture[100:220, 100:200] == 90).all()
+    assert red > 10
+
+
+def test_pictures_of_things_leave_out_people_and_statues(tmp_path):
+    stamps, bundles = tmp_path / "usr/share/tuxpaint/stamps", tmp_path / "usr/share/gcompris-qt/rcc"
+    for name in ("animals/dog.png", "people/girl.png", "food/cartoon/bun.png"):
+        (stamps / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(stamps / name), np.zeros((900, 700, 4), np.uint8))
+    bundles.mkdir(parents=True)
+    grey = cv2.imencode(".jpg", np.full((300, 400, 3), 128, np.uint8))[1].tobytes()
+    for name in ("erase", "explore_monuments", "paintings"):
+        (bundles / f"{name}.rcc").write_bytes(b"qres" + grey + b"rest" + grey[: len(grey) // 4])
+    things = read_objects(tmp_path, lambda image: image.mean() > 100)
+    assert [cutout.shape for cutout in things.cutouts] == [(640, 498, 4)]
+    assert [photograph.shape for photograph in things.photographs] == [(300, 400, 3)]
 
 
 @pytest.mark.parametrize("side", [320, 640])

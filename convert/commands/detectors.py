@@ -5,18 +5,28 @@ from typing import Any
 
 import click
 
-from convert.commands.options import File, Folder, data_option, export_options, training_options
+from convert.commands.options import ExistingFolder, File, Folder, data_option, export_options, training_options
 from convert.record import record_export
 
 
 @click.command("train-detector")
 @training_options
-@click.option("--steps", default=20000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
+@click.option("--steps", default=32000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
+@click.option("--objects", type=ExistingFolder, help="Pictures of things, fetched by `gather-objects`.")
 def train_detector(**choice: Any) -> None:
     """Train the face detector with its points and mask branch."""
     from convert.detector.train import DetectorTraining, train
 
     train(DetectorTraining(**choice))
+
+
+@click.command("gather-objects")
+@click.option("--out", type=Folder, required=True, help="Where they go.")
+def gather_objects(out: Path) -> None:
+    """Fetch pictures of animals, fruit, tools and buildings from Debian: what the detector must not take for faces."""
+    from convert.data.objects import fetch
+
+    fetch(out)
 
 
 @click.command("export-detector")

@@ -1,6 +1,7 @@
-"""Draws gloves, lettering, balls and lamps beside the faces of a picture: what must not be taken for a face."""
+"""Draws gloves, lettering, balls, animals and other things beside the faces of a picture: what must not be taken for one."""
 
 import string
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,8 +15,11 @@ TRIES = 6
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 
 
-def draw_clutter(image: Pixels, boxes: Boxes, rng: np.random.Generator) -> None:
-    """Put one to three things into `image`, in place, clear of `boxes` (N x 4, corners); crowded pictures stay as they are."""
+def draw_clutter(image: Pixels, boxes: Boxes, rng: np.random.Generator, cutouts: Sequence[Pixels] = ()) -> None:
+    """Put one to three things into `image`, in place, clear of `boxes` (N x 4, corners); crowded pictures stay as they are.
+
+    `cutouts` are BGRA pictures of things, drawn half the time where there are any.
+    """
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, 4))):
         side = float(np.exp(rng.uniform(np.log(12), np.log(0.9 * min(height, width)))))
@@ -24,7 +28,10 @@ def draw_clutter(image: Pixels, boxes: Boxes, rng: np.random.Generator) -> None:
             continue
         x, y = place
         layer = image[y : y + int(side), x : x + int(side)]
-        (_glove, _lettering, _ball)[rng.choice(3, p=(0.4, 0.35, 0.25))](layer, rng)
+        if len(cutouts) and rng.random() < 0.5:
+            _thing(layer, cutouts[rng.integers(len(cutouts))], rng)
+        else:
+            (_glove, _lettering, _ball)[rng.choice(3, p=(0.4, 0.35, 0.25))](layer, rng)
 
 
 def _free_place(width: int, height: int, side: float, boxes: Boxes, rng: np.random.Generator) -> tuple[int, int] | None:
@@ -93,6 +100,20 @@ def _ball(layer: Pixels, rng: np.random.Generator) -> None:
     light = np.clip(1.05 - 0.5 * ((x - rng.uniform(-0.6, 0.6)) ** 2 + (y - rng.uniform(-0.8, 0.3)) ** 2), 0.2, 1.1)
     colour = np.where((np.sin(y * rng.uniform(1, 9) + rng.uniform(0, 6)) > 0)[..., None], _colour(rng), _colour(rng))
     _blend(layer, colour * light[..., None], alpha)
+
+
+def _thing(layer: Pixels, cutout: Pixels, rng: np.random.Generator) -> None:
+    """A cut-out or, half the time, a part of it, such as the head of an animal; leaning, mirrored, in another light."""
+    side = layer.shape[0]
+    height, width = cutout.shape[:2]
+    shown = max(height, width) * (1.0 if rng.random() < 0.5 else rng.uniform(0.3, 0.8))
+    centre = rng.uniform(0.25, 0.75, 2) if shown < max(height, width) else np.full(2, 0.5)
+    turn = np.degrees(rng.normal(0, 0.3) if rng.random() < 0.8 else rng.uniform(0, 2 * np.pi))
+    matrix = cv2.getRotationMatrix2D((width * centre[0], height * centre[1]), turn, side / shown)
+    matrix[:, 2] += side / 2 - np.array([width, height]) * centre
+    drawn = cv2.warpAffine(cutout, matrix, (side, side), flags=cv2.INTER_AREA if side < shown else cv2.INTER_LINEAR)
+    drawn = drawn[:, ::-1] if rng.random() < 0.5 else drawn
+    _blend(layer, drawn[..., :3] * rng.uniform(0.6, 1.15), np.ascontiguousarray(drawn[..., 3]))
 
 
 def _point(place: NDArray[np.float64]) -> tuple[int, int]:

@@ -154,8 +154,10 @@ def from_points(folder: Path, variants: int, teacher: Teacher, rng: np.random.Ge
             yield TrainingPicture(worn.image, np.vstack([row, others]), "single")
 
 
-def training_pictures(data: Path, training: list[LabelledPicture], seed: int) -> Iterator[TrainingPicture]:
-    """Everything the detector learns from; `training` is the training part of masks853."""
+def training_pictures(
+    data: Path, training: list[LabelledPicture], seed: int, photographs: Sequence[Image] = ()
+) -> Iterator[TrainingPicture]:
+    """Everything the detector learns from: `training` is the training part of masks853, `photographs` show nobody."""
     teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
     rng = np.random.default_rng(seed)
     yield from from_boxes(training, teacher, "crowd", rng)
@@ -177,6 +179,8 @@ def training_pictures(data: Path, training: list[LabelledPicture], seed: int) ->
     yield from from_folder(data / "yawn", 5, NONE, teacher)
     yield from from_points(data / "landmarks68/helen_train", 2, teacher, rng)
     yield from from_points(data / "landmarks68/youtube_train", 1, teacher, rng)
+    for photograph in photographs:
+        yield TrainingPicture(photograph, np.zeros((0, COLUMNS), np.float32), "empty")
 
 
 def _both_scales(teacher: Teacher, image: Image, threshold: float) -> NDArray[np.float32]:

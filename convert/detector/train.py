@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convert.data.coco import LabelledPicture, read_coco
+from convert.data.objects import Objects, read_objects
 from convert.data.split import split
 from convert.data.store import prepared
+from convert.data.teacher import Teacher
 from convert.detector.evaluate import score_network
 from convert.detector.losses import detection_loss
 from convert.detector.network import DetectorNetwork
@@ -19,6 +23,7 @@ from convert.layers import normalise
 from convert.training.batches import Course
 from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
 from edged.detect.canvas import WorkingSize
+from edged.types import Image
 
 RECIPE = Recipe(
     batch=16,
@@ -37,6 +42,8 @@ class DetectorTraining(TrainingChoice):
     """What the user chose. `steps` are batches of 16 samples of 320 x 320."""
 
     data: Path
+    objects: Path | None = None
+    """Where `gather-objects` put pictures of things; without them the network has seen fewer."""
 
 
 def train(choice: DetectorTraining) -> None:
@@ -44,11 +51,18 @@ def train(choice: DetectorTraining) -> None:
     begin(choice)
     training, held_out = split(read_coco(choice.data / "masks853"))
 
+    teacher = Teacher(choice.data / "peers" / "yunet_n_dynamic.onnx")
+
+    def a_face(image: Image) -> bool:
+        return bool(len(teacher.find(image, 1.0, 0.4)))
+
+    objects = Objects() if choice.objects is None else read_objects(choice.objects, a_face)
+
     def write(folder: Path) -> None:
-        write_store(folder, training_pictures(choice.data, training, choice.seed))
+        write_store(folder, training_pictures(choice.data, training, choice.seed, objects.photographs))
 
     store = prepared(choice.out / f"pictures-{choice.seed}", open_store, write)
-    fit(DetectorNetwork(), _Task(store, held_out), RECIPE, choice)
+    fit(DetectorNetwork(), _Task(store, held_out, objects.cutouts), RECIPE, choice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +71,10 @@ class _Task:
 
     store: PictureStore
     held_out: Sequence[LabelledPicture]
+    cutouts: Sequence[NDArray[np.uint8]]
 
     def batches(self, course: Course) -> Samples:
-        return Samples(self.store, course)
+        return Samples(self.store, course, self.cutouts)
 
     def losses(self, network: nn.Module, batch: Batch, step: int) -> Mapping[str, Tensor]:
         images, faces = batch
