@@ -29,7 +29,7 @@ def draw_clutter(image: Pixels, boxes: Boxes, rng: np.random.Generator, cutouts:
         x, y = place
         layer = image[y : y + int(side), x : x + int(side)]
         if len(cutouts) and rng.random() < 0.5:
-            _thing(layer, cutouts[rng.integers(len(cutouts))], rng)
+            _thing(layer, cutouts[int(rng.integers(len(cutouts)))], rng)
         else:
             (_glove, _lettering, _ball)[rng.choice(3, p=(0.4, 0.35, 0.25))](layer, rng)
 
@@ -113,7 +113,7 @@ def _thing(layer: Pixels, cutout: Pixels, rng: np.random.Generator) -> None:
     matrix[:, 2] += side / 2 - np.array([width, height]) * centre
     drawn = cv2.warpAffine(cutout, matrix, (side, side), flags=cv2.INTER_AREA if side < shown else cv2.INTER_LINEAR)
     drawn = drawn[:, ::-1] if rng.random() < 0.5 else drawn
-    _blend(layer, drawn[..., :3] * rng.uniform(0.6, 1.15), np.ascontiguousarray(drawn[..., 3]))
+    _blend(layer, drawn[..., :3].astype(np.float64) * rng.uniform(0.6, 1.15), np.ascontiguousarray(drawn[..., 3]))
 
 
 def _point(place: NDArray[np.float64]) -> tuple[int, int]:

@@ -64,7 +64,11 @@ def read_objects(folder: Path, looks_like_a_face: Callable[[Image], bool]) -> Ob
     cutouts = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in stamps]
     bundles = [path for name in BUNDLES for path in sorted(folder.rglob(f"{name}.rcc"))]
     return Objects(
-        tuple(_bounded(image) for image in cutouts if image is not None and image.ndim == 3 and image.shape[2] == 4),
+        tuple(
+            _bounded(np.asarray(image, np.uint8))
+            for image in cutouts
+            if image is not None and image.ndim == 3 and image.shape[2] == 4
+        ),
         tuple(
             image
             for path in bundles
