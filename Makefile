@@ -12,7 +12,7 @@ SECONDS_EACH ?= 20
 SEED_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,16 @@ lock: ## Write the locked requirements anew
 	$(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(LOCK) --constraint requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 	$(LOCK) --constraint requirements/dev.txt --extra jetson pyproject.toml --output-file requirements/jetson.txt
+	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
+
+.venv-docs/.ready: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: setup .venv-docs/.ready ## Build the documentation into build/site; a dead link or a page that is not current is an error
+	@$(BIN)/pytest tests/test_docs.py
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
 
 clean: ## Remove what setup and the tests made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis engines/mtcnn-*.onnx

@@ -1,0 +1,182 @@
+"""Writes the pages that are made from code: `configure.md` from the config's models, `command-line.md` from the help.
+
+`python docs/make_pages.py` writes both; a test fails when what is committed differs.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic_core import PydanticUndefined
+
+from edged.cli import cli
+from edged.config import Config
+from edged.config.section import Section
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parent / "config" / "edged.toml"
+INTRODUCTION = """# Configure
+
+One file, `/etc/edged/edged.toml`, in [TOML](https://toml.io). A key that you leave out has its default. An unknown
+key is an error, and the message names the nearest one that exists. `edged config check` says what is wrong, one line
+for each mistake; after a change run
+
+    sudo systemctl reload edged
+
+A wrong file is refused, with the reason, and the last good settings stay in force. The commented file with every key
+is `config/edged.toml` (installed in `/opt/edged/share/edged/config`); `edged config show` prints what is in force.
+
+The least that works:
+
+```toml
+[camera.door]
+source = "v4l2:///dev/v4l/by-id/usb-046d_C920-video-index0"
+
+[mqtt]
+host = "broker.local"
+```
+
+Everything below is generated from the program, so it cannot differ from it.
+"""
+
+
+def sections() -> Iterator[tuple[str, type[Section]]]:
+    """Every table of the config file with its model, in the file's order."""
+    for name, field in Config.model_fields.items():
+        model = field.annotation
+        if name == "camera":
+            model = _model_in(model)
+        if isinstance(model, type) and issubclass(model, Section):
+            yield ("camera.<id>" if name == "camera" else name), model
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model among the arguments of `dict[str, Model]`."""
+    return next(item for item in annotation.__args__ if isinstance(item, type) and issubclass(item, Section))
+
+
+def configure() -> str:
+    """The page about the config file."""
+    comments = _comments(EXAMPLES.read_text("utf-8"))
+    parts = [INTRODUCTION]
+    for name, model in sections():
+        parts.append(f"## `[{name}]`\n\n{(model.__doc__ or '').strip()}\n")
+        parts.append("| key | default | allowed | what it does |\n|---|---|---|---|")
+        schema = model.model_json_schema()
+        for key, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                continue  # a camera's own [camera.<id>.mask] and so on: the same keys as below
+            text = comments.get((name.split(".")[0], key)) or field.description or ""
+            allowed = _allowed(schema["properties"][key], schema.get("$defs", {}))
+            parts.append(f"| `{key}` | {_default(field)} | {allowed} | {_cell(text)} |")
+        parts.append("")
+        if name == "camera.<id>":
+            parts.append(
+                "`[defaults]` gives the keys that a camera leaves out. `[camera.<id>.mask]`, `.attention` and `.drowsiness`\n"
+                "take any key of the tables of these names, for one camera only.\n"
+            )
+    return "\n".join(parts)
+
+
+def _comments(text: str) -> dict[tuple[str, str], str]:
+    """The comment above each key of the commented file, by table and key."""
+    found: dict[tuple[str, str], str] = {}
+    table, lines, last = "", [], ""
+    for line in text.splitlines():
+        if match := re.match(r"#?\[([a-z]+)", line):
+            table, lines = match[1].replace("defaults", "camera"), []
+        elif match := re.match(r"#?([a-z_]+) = ", line):
+            # Keys that stand together share the comment above the first.
+            last = " ".join(lines) or last
+            found.setdefault((table, match[1]), last)
+            lines = []
+        elif line.startswith("#  "):
+            lines.append("<br>" + re.sub(r"^(\S+(?: ! \S+|device\S+| device=\S+)*)\s{2,}", r"`\1` ", line[1:].strip()))
+        elif line.startswith("# The next keys"):
+            continue  # this is said below the table
+        elif line.startswith("# "):
+            lines.append(line[2:].strip())
+        elif not line.strip():
+            lines = []
+    return found
+
+
+def _default(field: Any) -> str:
+    if field.default is PydanticUndefined:
+        return "required" if field.default_factory is None else f"`{list(field.default_factory())}`"
+    if field.default is None:
+        return "–"
+    value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, frozenset):
+        value = sorted(value)
+    return f"`{list(value)}`" if isinstance(value, tuple | list) else f"`{value}`" if value != "" else '`""`'
+
+
+def _allowed(schema: dict[str, Any], defs: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return _allowed(defs[schema["$ref"].rsplit("/", 1)[-1]], defs)
+    for key in ("anyOf", "allOf"):
+        if key in schema:
+            return ", ".join(
+                text for part in schema[key] if part.get("type") != "null" and (text := _allowed(part, defs))
+            )
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        return f"{'above ' if 'exclusiveMinimum' in schema else ''}{low:g} to {high:g}"
+    if schema.get("type") == "array":
+        items = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
+        return f"list of {_allowed(items, defs) or 'text'}"
+    return {"boolean": "`true`, `false`", "string": "text", "integer": "number", "number": "number"}.get(
+        schema.get("type", ""), ""
+    )
+
+
+def _cell(text: str) -> str:
+    """As the inside of a table's cell."""
+    return re.sub("<(?!br>)", "&lt;", text.strip().replace("|", "\\|"))
+
+
+def command_line() -> str:
+    """The page about the commands."""
+    parts = [
+        "# Command line\n",
+        "Exit codes: 0 done · 1 it failed · 2 wrong usage · 69 something that is needed is unavailable · 78 the config is wrong.",
+        "Messages for people go to standard error, results to standard output.\n",
+    ]
+    for path, command in _commands(cli, "edged"):
+        context = click.Context(command, info_name=path)
+        parts.append(f"## `{path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group, info_name=path)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
+            continue
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+PAGES = {"configure.md": configure, "command-line.md": command_line}
+
+
+def main() -> None:
+    """Write the pages, or those named."""
+    for name in sys.argv[1:] or PAGES:
+        (HERE / name).write_text(PAGES[name](), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The documentation says what is so: generated pages are current, examples load, commands exist, queries and programs run."""
+
+import importlib.util
+import json
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import click
+import pytest
+from support.mosquitto import Mosquitto, needs_mosquitto, publish, until
+
+from edged.cli import cli
+from edged.config import load_config
+from edged.store import Store
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+\.md)(#[\w-]+)?\)")
+
+
+def blocks(language: str) -> list[tuple[str, str, str]]:
+    """Page, title and text of each fenced block in a language."""
+    return [
+        (page.name, title.strip(), re.sub(f"^{indent}", "", text, flags=re.MULTILINE))
+        for page in PAGES
+        for indent, name, title, text in FENCE.findall(page.read_text("utf-8"))
+        if name == language
+    ]
+
+
+def generated() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {name: make() for name, make in module.PAGES.items()}
+
+
+def test_generated_pages_are_current():
+    for name, text in generated().items():
+        assert (DOCS / name).read_text("utf-8") == text, f"docs/{name} is not current: run `python docs/make_pages.py`"
+
+
+def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere():
+    navigation = (DOCS.parent / "mkdocs.yml").read_text("utf-8")
+    for page in PAGES:
+        assert f": {page.name}" in navigation, page.name
+        for target, anchor in LINK.findall(page.read_text("utf-8")):
+            assert (DOCS / target).is_file(), f"{page.name}: {target}"
+            assert not anchor, "links go to pages: their headings may change"
+
+
+@pytest.mark.parametrize(("page", "title", "text"), blocks("toml"))
+def test_configs_load(page, title, text, tmp_path):
+    file = tmp_path / "edged.toml"
+    file.write_text(text)
+    assert load_config(file).camera, page
+
+
+@pytest.mark.parametrize(("page", "title", "text"), blocks("json"))
+def test_payloads_are_json_of_this_version(page, title, text):
+    assert json.loads(text)["v"] == 1
+    assert title.startswith('title="edged/hall/')
+
+
+COMMANDS = [
+    (page, line.removeprefix("$ ").removeprefix("sudo "))
+    for page, _, text in blocks("console")
+    for line in text.splitlines()
+    if line.startswith("$ ")
+] + [(page.name, found) for page in PAGES for found in re.findall(r"`(edged [a-z][^`…]*)`", page.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "line"), [pair for pair in COMMANDS if pair[1].startswith("edged ")])
+def test_commands_and_their_options_exist(page, line):
+    command: click.Command = cli
+    words = shlex.split(line)[1:]
+    while words and isinstance(command, click.Group):
+        name = words.pop(0)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"{page}: no command {name!r} in {line!r}"
+        command = found
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, f"{page}: {line}"
+
+
+@pytest.mark.parametrize(("page", "line"), [pair for pair in COMMANDS if pair[1].startswith("make ")])
+def test_targets_exist(page, line):
+    makefile = (DOCS.parent / "Makefile").read_text("utf-8")
+    assert re.search(f"^{shlex.split(line)[1]}:", makefile, re.MULTILINE), f"{page}: {line}"
+
+
+@pytest.mark.parametrize(("page", "title", "text"), blocks("sql"))
+def test_queries_run(page, title, text, tmp_path):
+    Store(tmp_path / "edged.db").close()
+    with sqlite3.connect(tmp_path / "edged.db") as database:
+        for statement in filter(str.strip, text.split(";")):
+            database.execute(statement).fetchall()
+
+
+@needs_mosquitto
+def test_the_subscriber_in_python_prints_an_alert(tmp_path):
+    [program] = [text for _, title, text in blocks("python") if "subscribe.py" in title]
+    [alert] = [text for _, title, text in blocks("json") if title.endswith('/violation"')]
+    (tmp_path / "subscribe.py").write_text(program)
+    assert len([line for line in program.splitlines() if line.strip()]) <= 15
+    with Mosquitto(tmp_path / "broker") as broker:
+        command = [sys.executable, "subscribe.py", "127.0.0.1", str(broker.port)]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as subscriber:
+            try:
+                lines: list[str] = []
+                threading.Thread(target=lambda: lines.append(subscriber.stdout.readline()), daemon=True).start()
+                assert until(lambda: publish(broker.port, "edged/hall/camera/cab/violation", alert) or lines, 60)
+                assert lines[0].split() == ["2026-11-29T08:41:09.777Z", "cab", "drowsiness_microsleep", "0.5"]
+            finally:
+                subscriber.kill()
