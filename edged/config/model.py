@@ -34,7 +34,7 @@ class DeviceConfig(Section):
 class CameraConfig(Section):
     """One camera; `[defaults]` gives the keys a camera leaves out."""
 
-    source: str = Field(description="URI of the camera; see `edged config schema` and README")
+    source: str = Field(description="URI of the camera; `edged cameras` prints those that are attached")
     rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise to turn each picture")
     flip: Literal["none", "horizontal", "vertical"] = Field(
         "none", description="Mirror each picture, once it is turned: left and right, or top and bottom"
