@@ -226,7 +226,7 @@ def test_when_its_parent_is_killed_it_goes_too(place):
     number = int(place.diary.read_text().split()[-1])
     parent.kill()
     parent.wait()
-    assert until(lambda: not Path(f"/proc/{number}").exists(), 10)
+    assert until(lambda: not Path(f"/proc/{number}").exists())
     place.gpu()
     assert place.prepare().agrees
 

@@ -2,6 +2,8 @@
 
 import gc
 import hashlib
+import itertools
+import random
 import shutil
 import sys
 from importlib.machinery import ModuleSpec
@@ -13,7 +15,7 @@ import pytest
 from onnx import TensorProto
 
 from edged.backends import prepare as preparing
-from edged.backends.measure import LEAST_ROUNDS, run_times_ms
+from edged.backends.measure import run_times
 from edged.backends.prepare import prepare
 from edged.backends.verdict import plan_key, stored_verdict
 from edged.backends.wire import Message, Order, Progress
@@ -362,16 +364,53 @@ def test_it_waits_for_another_build(bench, monkeypatch):
 # Measuring
 
 
-def test_the_times_are_those_of_one_run_and_the_shortest_comes_first(monkeypatch):
-    ticks = iter(np.cumsum([0, 9, 0, 9, 0, 4, 0, 2, 0, 3, 0, 5, 0, 6]).tolist())
-    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
-    monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 0.0)
+class Ticking:
+    """Engines that take their time on a clock of their own: `takes_ms`, and more while the machine is busy."""
 
-    class Engine:
-        runs = 0
+    def __init__(self, monkeypatch) -> None:
+        self.now_s = 0.0
+        self.busy_ms = itertools.repeat(0.0)
+        monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
+        monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 0.0)
 
-        def run(self, given):
-            Engine.runs += 1
+    def engine(self, *takes_ms: float):
+        """One that takes so long in turn."""
+        its = itertools.cycle(takes_ms)
 
-    assert run_times_ms(Engine(), [{}, {}]) == [1000, 1500, 2000, 2500, 3000]
-    assert Engine.runs == 2 * (2 + LEAST_ROUNDS)
+        class Engine:
+            def run(_, given):  # noqa: N805
+                self.now_s += (next(its) + next(self.busy_ms)) / 1000
+
+        return Engine()
+
+
+def test_the_fastest_is_that_of_each_input_and_the_median_its_usual_run(monkeypatch):
+    takes_ms = [9, 90, 9, 90, 4, 20, 2, 60, 3, 50, 5, 40, 6, 30]  # two inputs in turn; the first two rounds warm up
+    (times,) = run_times([Ticking(monkeypatch).engine(*takes_ms)], [{}, {}])
+    assert times == (pytest.approx((2 + 20) / 2), pytest.approx((4 + 40) / 2))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_which_engine_is_faster_does_not_depend_on_how_busy_the_machine_is(monkeypatch, seed):
+    """Somebody else takes the processor for 8 ms in two of three runs, or for the whole first half of the measurement."""
+    chance = random.Random(seed)
+    machine = Ticking(monkeypatch)
+    fast, slow = machine.engine(2.0), machine.engine(2.5)
+    machine.busy_ms = itertools.chain(
+        (8.0 for _ in range(32)), (8.0 * (chance.random() < 2 / 3) for _ in itertools.count())
+    )
+    monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 60.0)
+    for engines in ([fast, slow], [slow, fast]):
+        times = dict(zip(map(id, engines), run_times(engines, [{}, {}, {}]), strict=True))
+        assert times[id(fast)].fastest_ms == pytest.approx(2.0)
+        assert times[id(slow)].fastest_ms == pytest.approx(2.5)
+
+
+def test_engines_take_turns(monkeypatch):
+    """One that is measured while the machine is busy is not held against one that has it for itself."""
+    machine = Ticking(monkeypatch)
+    machine.busy_ms = itertools.count(0.0, 0.01)
+    fast, slow = machine.engine(2.0), machine.engine(2.5)
+    on_slow, on_fast = run_times([slow, fast], [{}])
+    assert on_fast.fastest_ms < on_slow.fastest_ms
+    assert on_fast.median_ms < on_slow.median_ms

@@ -139,7 +139,7 @@ class Site(SimpleNamespace):
         """Start it; whether these run the models in the end, on the CPU alone without a thread that is left."""
         worker.start()
         idle = set(backends) == {"onnxruntime"}
-        return until(lambda: self.backends(worker) == list(backends) and not (idle and worker.is_alive()), 30)
+        return until(lambda: self.backends(worker) == list(backends) and not (idle and worker.is_alive()))
 
     def backends(self, worker: BackendWorker) -> list[str]:
         worker.switch()
@@ -174,7 +174,7 @@ def site(tmp_path, monkeypatch):
     made.cache = EngineCache(engines_folder(Config.model_validate({"store": {"path": tmp_path / "edged.db"}})))
     yield made
     for worker in made.workers:
-        assert worker.stop(5)
+        assert worker.stop(60)
         assert worker.failure is None
     assert machine.clean, machine
 
@@ -326,7 +326,7 @@ def test_a_gpu_that_hangs_costs_one_wait(site, monkeypatch):
     awake = threading.Event()
     stream = type(next(iter(site.engines))._accelerated._loaded._session.stream)
     synchronize = stream.synchronize
-    monkeypatch.setattr(stream, "synchronize", lambda self: (awake.wait(10), synchronize(self)))
+    monkeypatch.setattr(stream, "synchronize", lambda self: (awake.wait(60), synchronize(self)))
     assert site.engines[0].run(faces(1))["probabilities"].shape == (1, 3)
     assert ["has not answered for 0.2 s" in problem for problem in worker.problems()] == [False, True]
     awake.set()
@@ -372,14 +372,14 @@ def test_what_is_being_prepared_is_told(site, monkeypatch):
     worker = site.worker()
     worker.start()
     assert until(lambda: worker.preparing == Preparing("small", "building the engine", 0.5))
-    assert worker.stop(5)
+    assert worker.stop(60)
     assert (worker.preparing, Prepared.stopped) == (None, ["small"])
 
 
 def test_a_search_that_makes_no_progress_is_told(site, monkeypatch):
     awake = threading.Event()
     monkeypatch.setattr(BackendWorker, "stuck_after_s", 0.1)
-    monkeypatch.setattr(Prepared, "poll", lambda self: (awake.wait(10), failed("small", "nothing"))[1])
+    monkeypatch.setattr(Prepared, "poll", lambda self: (awake.wait(60), failed("small", "nothing"))[1])
     worker = site.worker()
     worker.start()
     assert until(lambda: any("has not answered for minutes" in problem for problem in worker.problems()))
@@ -410,7 +410,7 @@ ran = SwitchingEngine(SimpleNamespace(name="mask"))
 ran.has_run = True
 worker = BackendWorker(Config.model_validate({"models": {"backend": sys.argv[1]}}), [ran])
 worker.start()
-worker._thread.join(5)
+worker._thread.join(60)
 assert not worker.is_alive()
 print("\\n".join(worker.problems()))
 heavy = {"tensorrt", "pycuda", "onnx", "edged.backends.search", "edged.inference.tensorrt", "edged.golden"}

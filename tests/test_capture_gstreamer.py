@@ -46,7 +46,7 @@ def shell(script: str):
 def test_a_csi_cameras_pictures_come_in_their_size_and_rate():
     with live_camera("csi://0?width=640&height=360&fps=30", csi_like, fps=10) as (worker, inbox):
         assert goes(worker, "online")
-        frames = [inbox.take(5.0) for _ in range(12)]
+        frames = [inbox.take(30.0) for _ in range(12)]
     assert {frame.image.shape for frame in frames} == {(360, 640, 3)}
     assert 0.08 < np.median(np.diff([frame.time_s for frame in frames])) < 0.12
 
@@ -56,7 +56,7 @@ def test_colours_arrive_as_they_are():
     for colour, bgr in (("red", (0, 0, 255)), ("green", (0, 255, 0)), ("blue", (255, 0, 0))):
         picture = TEST_PICTURE.replace("is-live", f"pattern={colour} is-live")
         with live_camera(picture) as (_, inbox):
-            pixel = inbox.take(20.0).image[100, 100]
+            pixel = inbox.take(30.0).image[100, 100]
         assert np.abs(pixel.astype(int) - bgr).max() < 12
 
 
@@ -65,7 +65,7 @@ def test_colours_arrive_as_they_are():
 def test_pictures_are_turned_and_mirrored(rotation, shape):
     white_left = "gst:videotestsrc pattern=smpte75 is-live=true ! video/x-raw,width=320,height=240,framerate=30/1"
     with live_camera(white_left, rotation=rotation, flip="horizontal") as (_, inbox):
-        image = inbox.take(20.0).image
+        image = inbox.take(30.0).image
     assert image.shape == (*shape, 3)
     grey, black = {0: ((20, 300), (20, 20)), 90: ((20, 20), (300, 20)), 180: ((200, 20), (200, 300))}[rotation]
     assert image[grey].min() > 150
@@ -76,7 +76,7 @@ def test_pictures_are_turned_and_mirrored(rotation, shape):
 def test_an_odd_size_is_brought_to_one_without_padding():
     odd = "gst:videotestsrc is-live=true ! video/x-raw,width=637,height=361,framerate=30/1"
     with live_camera(odd) as (_, inbox):
-        assert inbox.take(20.0).image.shape == (360, 640, 3)
+        assert inbox.take(30.0).image.shape == (360, 640, 3)
 
 
 @needs_gstreamer
@@ -91,13 +91,13 @@ def test_an_odd_size_is_brought_to_one_without_padding():
 )
 def test_a_pipeline_that_cannot_run_says_what_to_do(elements, reason):
     with live_camera(f"gst:{elements}") as (worker, _):
-        assert until(lambda: reason in worker.state().reason, 20), worker.state()
+        assert until(lambda: reason in worker.state().reason), worker.state()
 
 
 @needs_gstreamer
 def test_a_jetsons_pipeline_elsewhere_says_so():
     with live_camera("csi://0") as (worker, _):
-        assert until(lambda: "this is no Jetson" in worker.state().reason, 20), worker.state()
+        assert until(lambda: "this is no Jetson" in worker.state().reason), worker.state()
 
 
 def test_without_gstreamer_its_packages_are_named(monkeypatch):
@@ -111,7 +111,7 @@ def test_without_gstreamer_its_packages_are_named(monkeypatch):
 def test_a_picture_of_nothing_is_told_while_the_camera_is_online(pattern, trouble, monkeypatch):
     monkeypatch.setattr("edged.capture.health.BAD_AFTER_S", 1.0)
     with live_camera(TEST_PICTURE.replace("is-live", f"pattern={pattern} is-live")) as (worker, _):
-        assert until(lambda: worker.state().trouble == trouble, 20)
+        assert until(lambda: worker.state().trouble == trouble)
         assert worker.state().status == "online"
         assert worker.state().reason
 
@@ -119,7 +119,7 @@ def test_a_picture_of_nothing_is_told_while_the_camera_is_online(pattern, troubl
 @needs_gstreamer
 def test_a_pipeline_that_ends_is_started_again():
     with live_camera(TEST_PICTURE.replace("is-live", "num-buffers=20 is-live")) as (worker, _):
-        assert until(lambda: worker.state().reconnects >= 2, 30)
+        assert until(lambda: worker.state().reconnects >= 2)
 
 
 @needs_gstreamer
@@ -128,8 +128,8 @@ def test_a_pipeline_that_is_stopped_in_its_tracks_is_stalled_and_started_again()
         assert goes(worker, "online")
         (process,) = children(os.getpid())
         os.kill(process, signal.SIGSTOP)
-        assert goes(worker, "stalled", 3.0)
-        assert until(lambda: worker.state().status == "online" and worker.state().reconnects == 1, 20)
+        assert goes(worker, "stalled")
+        assert until(lambda: worker.state().status == "online" and worker.state().reconnects == 1)
         assert process not in children(os.getpid())
 
 
@@ -152,7 +152,7 @@ STREAM = "head = b'YUV4MPEG2 W64 H48 F30:1\\n'; pixels = bytes(range(48)) * 96\n
 )
 def test_what_is_no_picture_is_told_and_harms_nobody(script, reason):
     with live_camera("csi://0", shell(script)) as (worker, inbox):
-        assert until(lambda: reason in worker.state().reason, 20), worker.state()
+        assert until(lambda: reason in worker.state().reason), worker.state()
         assert worker.state().frames == 0
         assert inbox.take(0) is None
 
@@ -164,7 +164,7 @@ def test_the_size_may_change_in_the_stream():
         "    out.write(b'YUV4MPEG2 W32 H16 F30:1\\n' + b'FRAME Ip\\n' + pixels[:768]); time.sleep(0.05)\n"
     )
     with live_camera("csi://0", shell(script)) as (worker, inbox):
-        shapes = {inbox.take(10.0).image.shape for _ in range(20)}
+        shapes = {inbox.take(30.0).image.shape for _ in range(20)}
         assert shapes == {(48, 64, 3), (16, 32, 3)}
         assert worker.state().reconnects == 0
 
@@ -174,10 +174,10 @@ def test_a_flood_of_pictures_costs_only_those_that_are_wanted():
     with live_camera("csi://0", shell(script), fps=10) as (worker, inbox):
         assert goes(worker, "online")
         began, frames = time.monotonic(), 0
-        while time.monotonic() < began + 1.0:
+        while (lasted_s := time.monotonic() - began) < 1.0:
             frames += inbox.take(0.05) is not None
-        assert worker.stop(1.5)
-    assert frames <= 13
+        assert worker.stop(60)
+    assert frames <= 10 * lasted_s + 3
 
 
 @needs_gstreamer
@@ -188,7 +188,7 @@ def test_nothing_stays_of_a_process_that_is_killed_from_outside():
         for _ in range(5):
             known = worker.state().reconnects
             os.kill(children(os.getpid())[0], signal.SIGKILL)
-            assert until(lambda: worker.state().reconnects > known, 20)  # noqa: B023
+            assert until(lambda: worker.state().reconnects > known)  # noqa: B023
         assert until(lambda: Traces.now() == before), (before, Traces.now())
 
 

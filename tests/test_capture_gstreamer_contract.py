@@ -49,7 +49,7 @@ def is_capabilities(part: list[str]) -> bool:
 @cache
 def said_of(element: str) -> str | None:
     """What GStreamer tells of an element; None when it has none of this name."""
-    said = subprocess.run(["gst-inspect-1.0", element], capture_output=True, text=True, timeout=60)
+    said = subprocess.run(["gst-inspect-1.0", element], capture_output=True, text=True, timeout=120)
     return said.stdout if said.returncode == 0 else None
 
 

@@ -3,7 +3,6 @@
 import itertools
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def test_a_stream_is_shown_and_its_password_is_nowhere_to_be_seen(server, creden
     caplog.set_level("DEBUG")
     with live_camera(f"rtsp://{server.address}", credentials_file=credentials_file) as (worker, inbox):
         assert goes(worker, "online")
-        frame = inbox.take(5.0)
+        frame = inbox.take(30.0)
         assert frame.image.shape == (360, 640, 3)
         assert 100 < frame.image.mean() < 160
         seen = seen_by_everybody()
@@ -69,14 +68,14 @@ def test_what_a_camera_refuses_is_told_in_words(server, tmp_path, credentials, p
     (tmp_path / "credentials").write_text(credentials)
     source = f"rtsp://127.0.0.1:{server.port}/{path}"
     with live_camera(source, credentials_file=tmp_path / "credentials") as (worker, _):
-        assert until(lambda: reason in worker.state().reason, 20), worker.state()
+        assert until(lambda: reason in worker.state().reason), worker.state()
         assert worker.state().status == "offline"
     assert credentials not in caplog.text
 
 
 def test_an_address_where_nothing_listens_is_told_in_words():
     with live_camera(f"rtsp://127.0.0.1:{free_port()}/door") as (worker, _):
-        assert until(lambda: "nothing listens" in worker.state().reason, 20), worker.state()
+        assert until(lambda: "nothing listens" in worker.state().reason), worker.state()
 
 
 def test_a_name_that_nobody_knows_is_told_in_words_and_asked_for_ever_less_often():
@@ -88,8 +87,8 @@ def test_a_name_that_nobody_knows_is_told_in_words_and_asked_for_ever_less_often
             return super()._waited(0.01)
 
     with live_camera("rtsp://no-such-camera.invalid/door", kind=Noting) as (worker, _):
-        assert until(lambda: "not known in the network" in worker.state().reason, 20), worker.state()
-        assert until(lambda: len(waits) >= 4, 60)
+        assert until(lambda: "not known in the network" in worker.state().reason), worker.state()
+        assert until(lambda: len(waits) >= 4)
         assert worker.state().status == "offline"
     assert all(later > 1.3 * earlier for earlier, later in itertools.pairwise(waits[:4])), waits
 
@@ -103,26 +102,22 @@ def test_a_server_that_takes_the_call_and_says_nothing_is_offline(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         source = f"rtsp://127.0.0.1:{deaf.getsockname()[1]}/door"
         with live_camera(source, kind=Impatient) as (worker, _):
-            assert until(lambda: "gives no picture in 3 s" in worker.state().reason, 20), worker.state()
+            assert until(lambda: "gives no picture in 3 s" in worker.state().reason), worker.state()
 
 
 @pytest.mark.slow
 def test_a_stream_whose_server_dies_comes_back_with_it():
     class Patient(QuickLiveCamera):
-        first_wait_s, longest_wait_s = 1.0, 30.0
+        first_wait_s = longest_wait_s = 600.0  # only because somebody listens again it tries in time
 
     with RtspServer() as server, live_camera(f"rtsp://{server.address}", kind=Patient) as (worker, inbox):
         for _ in range(2):
-            assert goes(worker, "online", 30.0)
+            assert goes(worker, "online")
             server.kill()
-            assert until(lambda: worker.state().status in ("stalled", "reconnecting", "offline"), 10)
-            assert goes(worker, "offline", 20.0)
-            time.sleep(6.0)  # the waits have grown
+            assert until(lambda: worker.state().status in ("stalled", "reconnecting", "offline"))
             server.start()
-            began = time.monotonic()
-            assert goes(worker, "online", 30.0)
-            assert time.monotonic() - began < 10.0
-            assert inbox.take(5.0) is not None
+            assert goes(worker, "online")
+            assert inbox.take(30.0) is not None
 
 
 @pytest.mark.parametrize(

@@ -307,5 +307,5 @@ def test_completion_scripts_are_printed(shell: str) -> None:
 
 def test_a_reader_that_leaves_early_gets_no_traceback(portrait: Path) -> None:
     command = f"{sys.executable} -m edged engines list --json | head -c 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr

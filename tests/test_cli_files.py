@@ -221,7 +221,7 @@ def test_a_report_follows_links_and_keeps_the_umask(tmp_path: Path, config: Path
     target.parent.mkdir()
     (tmp_path / "link.html").symlink_to(target)
     command = f"umask 027; {sys.executable} -m edged report today --config {config} --out {tmp_path}/link.html"
-    subprocess.run(["bash", "-c", command], check=True, timeout=60)
+    subprocess.run(["bash", "-c", command], check=True, timeout=120)
     assert (tmp_path / "link.html").is_symlink()
     assert target.read_text().startswith("<!DOCTYPE html>")
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
@@ -233,7 +233,7 @@ def test_a_report_goes_into_a_fifo_and_to_standard_output(tmp_path: Path, config
     reader = threading.Thread(target=lambda: got.append((tmp_path / "fifo").read_text()), daemon=True)
     reader.start()
     assert edged("report", "today", "--format", "csv", "--config", config, "--out", tmp_path / "fifo").returncode == 0
-    reader.join(30)
+    reader.join(60)
     printed = edged("report", "today", "--format", "csv", "--config", config, "--out", "/dev/stdout")
     assert got == [printed.stdout]
     assert "," in printed.stdout

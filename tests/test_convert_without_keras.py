@@ -36,7 +36,7 @@ def test_a_command_that_needs_pytorch_says_how_to_get_it(tmp_path, monkeypatch):
 def test_a_training_without_pytorch_ends_in_one_line(tmp_path):
     start = "import sys; sys.modules['torch'] = None; from convert.__main__ import run; run()"
     words = ["train-mask", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
-    ended = subprocess.run([sys.executable, "-c", start, *words], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", start, *words], capture_output=True, text=True, timeout=120)
     assert ended.returncode == Unavailable.exit_code
     assert ended.stderr.splitlines() == ["convert: torch is not installed; use what `make setup-train` installs"]
 

@@ -85,5 +85,5 @@ def test_the_last_step_goes_below_the_least_rate_and_says_what_cannot_be_told():
 def test_it_stops_at_once():
     board = Board()
     board.cooling.start()
-    assert board.cooling.stop(1.0)
+    assert board.cooling.stop(60)
     assert board.cooling.failure is None

@@ -26,7 +26,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(broker: Mosquitto) -> set[str]:
     """The device's topics of which the broker keeps a value."""
     command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "edged/dev1/#", "--retained-only"]
-    heard = subprocess.run([*command, "-W", "1", "-F", "%t"], capture_output=True, text=True, timeout=20, check=False)
+    heard = subprocess.run([*command, "-W", "1", "-F", "%t"], capture_output=True, text=True, timeout=120, check=False)
     return {topic.removeprefix("edged/dev1/") for topic in heard.stdout.split()} - {messages.REPORT_DAILY}
 
 

@@ -179,7 +179,7 @@ def test_a_busy_reporter_says_so(desk: Desk) -> None:
 def test_a_self_test_that_ends_is_answered_by_what_it_found(desk: Desk) -> None:
     desk.commands._self_test._command = ("false",)
     desk.ask("selftest", request_id="s")
-    assert until(lambda: desk.commands.obey() or desk.answers("selftest"), 30)
+    assert until(lambda: desk.commands.obey() or desk.answers("selftest"))
     (answer,) = desk.answers("selftest")
     assert (answer["request_id"], answer["ok"]) == ("s", False)
 

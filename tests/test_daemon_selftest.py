@@ -120,7 +120,7 @@ def test_it_is_asked_for_and_answered_over_mqtt_while_the_daemon_watches(tmp_pat
             before = daemon.status()["cameras"]["door"]["frames_analysed"]
             publish(broker.port, ASK, '{"request_id":"a"}')
             publish(broker.port, ASK, '{"request_id":"b"}')
-            assert until(lambda: len(subscriber.payloads(RESULT)) == 2, 60), daemon.log
+            assert until(lambda: len(subscriber.payloads(RESULT)) == 2), daemon.log
             busy, first = map(json.loads, subscriber.payloads(RESULT))
             assert (busy["request_id"], busy["ok"]) == ("b", False)
             assert "a self-test is running" in busy["error"]
@@ -133,7 +133,7 @@ def test_it_is_asked_for_and_answered_over_mqtt_while_the_daemon_watches(tmp_pat
                 file.seek(5000)
                 file.write(b"altered")
             publish(broker.port, ASK, "{}")
-            assert until(lambda: len(subscriber.payloads(RESULT)) == 3, 60), daemon.log
+            assert until(lambda: len(subscriber.payloads(RESULT)) == 3), daemon.log
             result = json.loads(subscriber.payloads(RESULT)[2])
             assert (result["ok"], result["error"]) == (False, "1 of these are not as they should be")
             (row,) = [row for row in result["results"] if row["status"] == "failed"]

@@ -47,11 +47,11 @@ def test_a_portrait_alerts_once_and_is_then_counted_apart(tmp_path):
                 last = json.loads(told[-1]) if told else {}
                 return {key: last.get(key) for key in ("present", "none", "static")}
 
-            assert until(lambda: counts() == {"present": 1, "none": 1, "static": 0}, 30), daemon.log
-            assert until(lambda: counts() == {"present": 0, "none": 0, "static": 1}, 30), daemon.log
-            assert until(lambda: daemon.status()["cameras"]["door"]["static_faces"] == 1, 5)
+            assert until(lambda: counts() == {"present": 1, "none": 1, "static": 0}), daemon.log
+            assert until(lambda: counts() == {"present": 0, "none": 0, "static": 1}), daemon.log
+            assert until(lambda: daemon.status()["cameras"]["door"]["static_faces"] == 1)
             analysed = daemon.status()["cameras"]["door"]["frames_analysed"]
-            assert until(lambda: daemon.status()["cameras"]["door"]["frames_analysed"] > analysed + 50, 30)
+            assert until(lambda: daemon.status()["cameras"]["door"]["frames_analysed"] > analysed + 50)
             assert daemon.stop() == 0, daemon.log
             assert len(subscriber.payloads("edged/dev1/camera/door/violation")) == 1
     assert daemon.rows("SELECT end_reason FROM events WHERE kind = 'mask'") == [("static",)]

@@ -42,7 +42,7 @@ def running(settings: Config, connected: bool = True, **door: object):
     try:
         yield
     finally:
-        assert server.stop(10.0)
+        assert server.stop(60)
 
 
 def test_a_camera_that_the_daemon_has_is_asked_of_the_daemon_and_not_opened(tmp_path):

@@ -58,7 +58,7 @@ def test_a_store_on_a_dead_mount_holds_nobody_up(dead_mount, monkeypatch, name):
     assert "disk" not in findings
     assert findings["model mask"].verdict == "ok"
     assert findings["broker"].verdict == "warning", "what comes after it is examined, too"
-    assert until(lambda: not children(os.getpid()), 5)
+    assert until(lambda: not children(os.getpid()))
 
 
 def test_a_check_that_takes_too_long_is_given_up(tmp_path, monkeypatch):

@@ -139,7 +139,7 @@ def test_a_fifo_is_written_as_a_stream(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: got.append(path.read_bytes()), daemon=True)
     reader.start()
     write(path, b"x" * 200_000)
-    reader.join(30)
+    reader.join(60)
     assert got == [b"x" * 200_000]
     assert path.is_fifo()
 
@@ -157,7 +157,7 @@ def test_standard_output_is_added_to_and_never_replaced(tmp_path: Path, redirect
     file = tmp_path / "log"
     code = "from pathlib import Path; from edged.files import write; write(Path('/dev/stdout'), b'ours')"
     command = f'(echo before; {sys.executable} -c "{code}"; echo after) {redirected.format(file=file)}'
-    subprocess.run(["bash", "-c", command], check=True, timeout=60)
+    subprocess.run(["bash", "-c", command], check=True, timeout=120)
     assert file.read_text() == "before\noursafter\n"
     assert Path("/dev/stdout").is_symlink()
 

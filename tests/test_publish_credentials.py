@@ -133,7 +133,7 @@ def test_an_encrypted_key_is_refused_without_asking_for_its_password(
 ) -> None:
     locked = tmp_path / "locked.key"
     command = ["openssl", "pkey", "-in", str(certificates.client_key), "-aes256", "-passout", "pass:word", "-out"]
-    subprocess.run([*command, str(locked)], check=True, capture_output=True, timeout=30)
+    subprocess.run([*command, str(locked)], check=True, capture_output=True, timeout=120)
     program = (
         "from edged.config import MqttConfig; from edged.publish import check_mqtt;"
         f"check_mqtt(MqttConfig(host='x', tls=True, cert_file='{certificates.client}', key_file='{locked}'))"
@@ -141,7 +141,7 @@ def test_an_encrypted_key_is_refused_without_asking_for_its_password(
     # OpenSSL asks on the terminal, or on stdin where there is none.
     asked = subprocess.run(
         [sys.executable, "-c", program],
-        input="word\n", capture_output=True, text=True, timeout=30, start_new_session=True,
+        input="word\n", capture_output=True, text=True, timeout=120, start_new_session=True,
     )  # fmt: skip
     assert "must not be encrypted" in asked.stderr
 

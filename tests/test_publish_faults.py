@@ -156,7 +156,7 @@ def test_a_negative_acknowledgement_parks_the_message_and_the_next_connection_of
             refuse = number == 1 and message.payload == '{"n":2}'
             peer.acknowledge(message, 0x87 if refuse else 0x10)
             if number == 1 and message.payload == '{"n":5}':
-                cut.wait(5)
+                cut.wait(60)
                 return
 
     with ScriptedBroker(script) as broker, publishing(broker.port, outbox, version="5") as publisher:

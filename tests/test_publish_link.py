@@ -267,7 +267,7 @@ def test_stop_waits_for_what_is_in_flight_and_not_for_ever() -> None:
     def script(peer: Peer, number: int) -> None:
         peer.accept()
         peer.serve(until=is_event)
-        hold.wait(5)
+        hold.wait(60)
         peer.acknowledge(broker.published[-1])
         peer.serve(until=lambda message: message.payload == "offline")
         peer.drain()
@@ -287,13 +287,13 @@ def test_the_beat_goes_on_connected_or_not() -> None:
     with ScriptedBroker(polite) as broker, publishing(broker.port) as publisher:
         assert until(lambda: publisher.connected)
         before = publisher.beat_s()
-        assert until(lambda: publisher.beat_s() > before, 3)
+        assert until(lambda: publisher.beat_s() > before)
     publisher = Publisher(
         publisher._device.config, "dev1", MemoryOutbox(), print, discovery=None, password=None, timing=FAST
     )
     publisher.start()
     before = publisher.beat_s()
-    assert until(lambda: publisher.beat_s() > before, 3)
+    assert until(lambda: publisher.beat_s() > before)
     publisher.stop(2)
 
 
@@ -310,7 +310,7 @@ def test_a_lost_thread_is_begun_anew() -> None:
         publisher._stopping.set()
         publisher._waker.wake()
         assert living is not None
-        living.join(5)
+        living.join(60)
 
 
 def test_a_session_taken_over_is_said_as_the_broker_says_it() -> None:

@@ -101,7 +101,7 @@ def test_kill_minus_nine_leaves_offline_behind(broker: Mosquitto) -> None:
             assert until(lambda: subscriber.payloads(AVAILABILITY) == ["online"])
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
         assert until(lambda: subscriber.payloads(AVAILABILITY) == ["online", "offline"])
     with Subscriber(broker.port, AVAILABILITY, "-i", "late") as late:
         assert until(lambda: late.received == [Received(AVAILABILITY, "offline", 1, True)])
@@ -132,7 +132,7 @@ def test_two_thousand_rows_of_a_real_store_are_delivered_in_order_and_deleted(
 
 def _write_acknowledgements(store: Store, acknowledged: "queue.Queue[int]", count: int) -> None:
     while count:
-        batch = [Acknowledged(acknowledged.get(timeout=10))]
+        batch = [Acknowledged(acknowledged.get(timeout=120))]
         while not acknowledged.empty() and len(batch) < count:
             batch.append(Acknowledged(acknowledged.get()))
         store.write(batch)
@@ -266,7 +266,7 @@ def test_a_flood_of_commands_is_bounded(broker: Mosquitto) -> None:
     with publishing(broker.port) as publisher, Subscriber(broker.port, "edged/dev1/cmd/report") as subscriber:
         assert until(lambda: publisher.connected)
         command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "edged/dev1/cmd/report", "-l"]
-        subprocess.run(command, input="{}\n" * 200, text=True, check=True, timeout=10)
+        subprocess.run(command, input="{}\n" * 200, text=True, check=True, timeout=120)
         assert until(lambda: len(subscriber.received) == 200)
         publisher.send("cmd/report/result", "{}")
         time.sleep(0.2)

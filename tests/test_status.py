@@ -22,7 +22,7 @@ def server(path: Path):
     running.open()
     running.start()
     yield running
-    assert running.stop(5)
+    assert running.stop(60)
     assert running.failure is None
 
 
@@ -43,7 +43,7 @@ def test_several_ask_at_once(path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == ["normal"] * 4
 
 
@@ -66,7 +66,7 @@ def test_the_socket_of_a_killed_daemon_is_replaced_and_goes_with_its_successor(p
     server.open()
     server.start()
     assert ask(path) == {"mode": "normal"}
-    assert server.stop(5)
+    assert server.stop(60)
     assert not path.exists()
 
 
@@ -90,7 +90,7 @@ def test_what_another_program_answers_is_not_taken_for_the_daemon(path: Path) ->
         thread.start()
         with pytest.raises(Unavailable, match="no daemon answers"):
             ask(path)
-        thread.join(5)
+        thread.join(60)
 
 
 def test_a_path_too_long_for_a_socket_costs_only_the_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -99,5 +99,5 @@ def test_a_path_too_long_for_a_socket_costs_only_the_status(tmp_path: Path, capl
     server.start()
     assert until(server.is_alive)
     assert "use a shorter store.path" in caplog.text
-    assert server.stop(5)
+    assert server.stop(60)
     assert server.failure is None

@@ -54,7 +54,7 @@ class Writer:
     def writes(self, number: int) -> bool:
         """Whether something new gets into the file that is there."""
         self.worker.submit(event(number))
-        return until(lambda: f"E{number:06d}" in ids(self.path), 60)
+        return until(lambda: f"E{number:06d}" in ids(self.path))
 
 
 def event(number: int) -> list:
@@ -74,7 +74,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     one = Writer(tmp_path / "edged.db")
     one.worker.start()
     yield one
-    one.worker.stop(20)
+    one.worker.stop(60)
     one.worker.close()
     assert one.worker.failure is None
     assert is_sound(one.path)
@@ -105,7 +105,7 @@ def put_text_in_its_place(path: Path) -> None:
 @pytest.mark.parametrize("harm", [delete_all, delete_only_it, delete_its_wal, put_text_in_its_place])
 def test_what_only_lost_its_name_is_put_back_whole(writer: Writer, harm: Callable[[Path], None]) -> None:
     harm(writer.path)
-    assert until(lambda: writer.told, 60)
+    assert until(lambda: writer.told)
     assert (writer.losses, writer.restored) == ([("replaced" if "text" in harm.__name__ else "deleted", None)], [])
     assert writer.writes(500)
     assert len(ids(writer.path)) == BACKED_UP + MORE + 1
@@ -148,7 +148,7 @@ DAMAGE = [truncate_to_nothing, truncate_to_half, overwrite_the_beginning, overwr
 def test_what_is_damaged_is_set_aside_and_a_backup_restored(writer: Writer, harm: Callable[[Path], None]) -> None:
     empty_the_wal(writer.path)
     harm(writer.path)
-    assert until(lambda: writer.told, 60)
+    assert until(lambda: writer.told)
     assert [backup and backup.name for backup in writer.restored] == ["edged-first.db"]
     assert writer.writes(500)
     assert len(ids(writer.path)) == BACKED_UP + 1
@@ -158,7 +158,7 @@ def test_what_is_damaged_is_set_aside_and_a_backup_restored(writer: Writer, harm
 def test_another_database_in_its_place_is_taken_and_the_old_one_kept(writer: Writer) -> None:
     shutil.copy(writer.path.parent / "backups" / "edged-first.db", writer.path.with_name("mine.db"))
     writer.path.with_name("mine.db").replace(writer.path)
-    assert until(lambda: writer.told, 60)
+    assert until(lambda: writer.told)
     assert writer.losses == [("replaced", 1000 + BACKED_UP - 1)]
     assert writer.writes(500)
     assert len(ids(writer.path)) == BACKED_UP + 1
@@ -169,7 +169,7 @@ def test_another_database_in_its_place_is_taken_and_the_old_one_kept(writer: Wri
 def test_another_database_copied_over_it_is_noticed(writer: Writer) -> None:
     empty_the_wal(writer.path)
     writer.path.write_bytes((writer.path.parent / "backups" / "edged-first.db").read_bytes())
-    assert until(lambda: writer.told, 60)
+    assert until(lambda: writer.told)
     assert writer.writes(500)
 
 
@@ -193,7 +193,7 @@ def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
         delivery.acknowledged(taken.seq)
     empty_the_wal(writer.path)
     os.truncate(writer.path, 0)
-    assert until(lambda: writer.restored, 60)
+    assert until(lambda: writer.restored)
     assert writer.writes(500)
     payloads = []
 
@@ -205,5 +205,5 @@ def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
             delivery.acknowledged(taken.seq)
         return StoreReader(writer.path).outbox_depth() == len(payloads)
 
-    assert until(comes, 60)
+    assert until(comes)
     assert payloads

@@ -380,13 +380,13 @@ def test_a_gpu_that_never_answers_is_given_up(one_bench, monkeypatch):
     engine = one_bench.open()
     answered = threading.Event()
     with pytest.raises(ModelError, match=r"has not answered for 0.05 s"):
-        one_bench.thread().call(lambda _: answered.wait(5), patience_s=0.05)
+        one_bench.thread().call(lambda _: answered.wait(60), patience_s=0.05)
     with pytest.raises(ModelError, match="has not answered"):
         engine.run(faces(1))
     monkeypatch.setattr(gpu_thread, "CLOSE_PATIENCE_S", 0.05)
     assert not one_bench.thread().close()
     answered.set()
-    one_bench.thread()._thread.join(5)
+    one_bench.thread()._thread.join(60)
     one_bench.threads.clear()
 
 

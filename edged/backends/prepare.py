@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from edged.backends.measure import run_times_ms
+from edged.backends.measure import run_times
 from edged.backends.verdict import Verdict, build_options, failed, plan_key, store_verdict, stored_verdict
 from edged.backends.wire import Message, Order, Progress
 from edged.errors import ModelError
@@ -112,9 +112,9 @@ class _Work:
         self._say("comparing the engine with the CPU", BUILT)
         require_agreement(self._entry, cpu, gpu, inputs)
         self._say("measuring", COMPARED)
-        gpu_ms, cpu_ms = run_times_ms(gpu, inputs)[0], run_times_ms(cpu, inputs)[0]
+        on_gpu, on_cpu = run_times([gpu, cpu], inputs)
         self._say("done", 1.0)
-        return Verdict(self._order.model, agrees=True, problem=None, gpu_ms=gpu_ms, cpu_ms=cpu_ms)
+        return Verdict(self._order.model, agrees=True, problem=None, gpu_ms=on_gpu.fastest_ms, cpu_ms=on_cpu.fastest_ms)
 
     def _engine(self, thread: GpuThread) -> TensorrtEngine:
         """From the plan that is there, if it is whole and TensorRT takes it; else from a new one."""

@@ -24,8 +24,8 @@ MOST_TRIES = 2
 class Verdict:
     """Of one prepared engine. `agrees`: it answers as the CPU does on the golden inputs; else `problem` says why not.
 
-    `gpu_ms` and `cpu_ms` are milliseconds of one run on the golden inputs: the fastest of many, because the daemon works
-    beside the measurement and slows the CPU's runs more than the GPU's.
+    `gpu_ms` and `cpu_ms` are milliseconds of one run on the golden inputs: the fastest of many in turns, because the daemon
+    works beside the measurement and slows the CPU's runs more than the GPU's.
     """
 
     model: str

@@ -32,7 +32,7 @@ def test_nothing_is_lost_while_the_broker_is_away(tmp_path: Path, how: str, seco
         Daemon(tmp_path, {"door": looped(clip)}, port=broker.port) as daemon,
     ):
         daemon.start()
-        assert until(lambda: daemon.count(EVENTS) >= 2, 30), daemon.log
+        assert until(lambda: daemon.count(EVENTS) >= 2), daemon.log
         before = daemon.count(EVENTS)
         getattr(broker, how)()
         assert until(lambda: daemon.status().get("broker") == {"configured": True, "connected": False})

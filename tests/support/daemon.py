@@ -19,7 +19,7 @@ from edged.daemon.status import ask, socket_path
 from edged.demo.scene import FPS, Passage, make_scene
 from edged.errors import Unavailable
 from edged.inference import default_engines_dir, load_manifest
-from support.mosquitto import until
+from support.mosquitto import PATIENCE_S, until
 
 NEAR = slice(20, 38)
 """The pictures of a passage in which the face is large enough for a quick verdict."""
@@ -135,7 +135,7 @@ class Daemon:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stderr=log, env=self._environment)
 
-    def wait(self, timeout_s: float = 20.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """The exit code of a daemon that ends by itself."""
         assert self._process is not None
         code, self._process = self._process.wait(timeout_s), None
@@ -145,7 +145,7 @@ class Daemon:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
@@ -170,14 +170,14 @@ class Daemon:
         except Unavailable:
             return {}
 
-    def serves(self, timeout_s: float = 30.0) -> bool:
+    def serves(self, timeout_s: float = PATIENCE_S) -> bool:
         """Wait until it watches."""
         return until(lambda: self.status().get("first_frame_s") is not None or not self.is_running, timeout_s)
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """What the database holds, read beside the daemon."""
         uri = f"{self.database.as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+        with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE_S)) as connection:
             return connection.execute(sql, values).fetchall()
 
     def count(self, sql: str, *values: object) -> int:

@@ -125,8 +125,8 @@ class Household:
             }
             self.core_limits.add(Path(f"/proc/{process}/coredump_filter").read_text().strip())
         time.sleep(max(0.0, until_s - time.monotonic()))
-        assert until(lambda: daemon.status().get("outbox") == 0, 60), daemon.log
-        self.codes["run"] = daemon.stop(30)
+        assert until(lambda: daemon.status().get("outbox") == 0), daemon.log
+        self.codes["run"] = daemon.stop()
 
     def _cameras(self, running: ExitStack) -> str:
         """A door, a cab, a network camera that shows something where there is a server for it, and one that is not there."""

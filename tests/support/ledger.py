@@ -42,7 +42,7 @@ def heard_steps(subscriber: Subscriber, topic: str = "edged/dev1/events") -> dic
 def check_all_was_heard(daemon: Daemon, subscriber: Subscriber) -> int:
     """Every step of every stored event was heard, in order, and every end was an end; return how many events."""
     stored = dict(daemon.rows("SELECT event_id, seq FROM events"))
-    until(lambda: sum(map(len, heard_steps(subscriber).values())) >= sum(stored.values()), 20)
+    until(lambda: sum(map(len, heard_steps(subscriber).values())) >= sum(stored.values()))
     heard = heard_steps(subscriber)
     assert heard.keys() == stored.keys()
     assert {event: steps for event, steps in heard.items() if steps != list(range(1, stored[event] + 1))} == {}

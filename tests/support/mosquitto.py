@@ -1,14 +1,16 @@
 """Starts a real mosquitto on a free loopback port, and listens to it with its own client."""
 
+import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +24,36 @@ needs_mosquitto = pytest.mark.skipif(
 )
 
 
+PATIENCE_S = 60.0
+"""How long a test waits for what must come. It says only when to give up: how busy the machine is says nothing about the code."""
+
+LOWEST_PORT, PORTS_OF_A_WORKER = 10_000, 2_000
+"""Below the ports that the kernel gives to whoever asks for any one."""
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports that no other worker of this test run takes; from a random one on, since another run may be under way."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = LOWEST_PORT + worker * PORTS_OF_A_WORKER
+    start = random.randrange(PORTS_OF_A_WORKER)
+    return (first + number % PORTS_OF_A_WORKER for number in itertools.count(start))
+
+
+_ports = _own_ports()
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port on which nobody listens, and which stays free while its server is away: none is given twice in a row."""
+    for port in itertools.islice(_ports, PORTS_OF_A_WORKER):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no port is free")
 
 
-def until(condition: Callable[[], object], timeout_s: float = 10.0) -> bool:
+def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> bool:
     """Wait until `condition` holds; whether it did in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -71,7 +97,7 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 class Mosquitto:
@@ -104,7 +130,7 @@ class Mosquitto:
             (folder / "passwords").touch(mode=0o600)
             for name, password in users.items():
                 command = ["mosquitto_passwd", "-b", str(folder / "passwords"), name, password]
-                subprocess.run(command, check=True, capture_output=True, timeout=10)
+                subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
             lines.append(f"password_file {folder}/passwords")
         if tls:
             lines += [f"cafile {tls.ca}", f"certfile {tls.server}", f"keyfile {tls.server_key}"]
@@ -152,7 +178,7 @@ class Mosquitto:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def _listens(self) -> bool:
@@ -195,7 +221,7 @@ class Subscriber:
         self._subscribed = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._subscribed.wait(10):
+        if not self._subscribed.wait(PATIENCE_S):
             self._process.kill()
             raise AssertionError("mosquitto_sub did not subscribe")
 
@@ -206,8 +232,8 @@ class Subscriber:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.wait(10)
-        self._reader.join(10)
+        self._process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
 
     def payloads(self, topic: str) -> list[str]:
         """What arrived on `topic`, in order."""
@@ -228,4 +254,4 @@ def publish(port: int, topic: str, payload: str, *options: str) -> None:
     """Publish one message with mosquitto_pub."""
     command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", topic, *options]
     command += ["-m", payload] if payload else ["-n"]
-    subprocess.run(command, check=True, timeout=10, capture_output=True)
+    subprocess.run(command, check=True, timeout=PATIENCE_S, capture_output=True)

@@ -57,7 +57,7 @@ def camera(source: str, **settings: object) -> Iterator[tuple[QuickCamera, Frame
     try:
         yield worker, inbox
     finally:
-        assert worker.stop(1.0)
+        assert worker.stop(60.0)
         assert worker.failure is None
 
 

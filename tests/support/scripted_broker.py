@@ -169,7 +169,7 @@ class ScriptedBroker:
         if self._current is not None:
             with contextlib.suppress(OSError):
                 self._current.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        self._thread.join(60)
         self._server.close()
         assert not self._thread.is_alive()
         if kind is None:

@@ -39,7 +39,7 @@ def why_not() -> str | None:
     if missing := [tool for tool in ("unshare", "ip", "mount") if shutil.which(tool) is None]:
         return f"{', '.join(missing)} not installed: apt install util-linux iproute2 mount"
     seal = "ip link set lo up && ip route add local default dev lo && mount --bind /etc/hosts /etc/hosts"
-    done = subprocess.run(command(["sh", "-c", seal]), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command(["sh", "-c", seal]), capture_output=True, text=True, timeout=120, check=False)
     return None if done.returncode == 0 else f"no namespaces here: {done.stderr.strip()[:200]}"
 
 
@@ -56,12 +56,12 @@ class Network:
         self.asked: set[str] = set()
         self._names = names
         for arguments in ("link set lo up", "route add local default dev lo"):
-            subprocess.run(["ip", *arguments.split()], check=True, timeout=10)
+            subprocess.run(["ip", *arguments.split()], check=True, timeout=120)
         # Where there is no IPv6, nothing can be sent over it.
-        subprocess.run(["ip", "-6", "route", "add", "local", "default", "dev", "lo"], check=False, timeout=10)
+        subprocess.run(["ip", "-6", "route", "add", "local", "default", "dev", "lo"], check=False, timeout=120)
         for name, text in (("resolv.conf", "nameserver 127.0.0.1\n"), ("nsswitch.conf", "hosts: files dns\n")):
             (folder / name).write_text(text)
-            subprocess.run(["mount", "--bind", str(folder / name), f"/etc/{name}"], check=True, timeout=10)
+            subprocess.run(["mount", "--bind", str(folder / name), f"/etc/{name}"], check=True, timeout=120)
         self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._questions = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -25,7 +25,7 @@ def why_not() -> str | None:
     if shutil.which("strace") is None:
         return "strace is not installed: apt install strace"
     done = subprocess.run(
-        [*_STRACE, "-o", "/dev/null", "true"], capture_output=True, text=True, timeout=30, check=False
+        [*_STRACE, "-o", "/dev/null", "true"], capture_output=True, text=True, timeout=120, check=False
     )
     return None if done.returncode == 0 else f"strace may not trace here: {done.stderr.strip()[:200]}"
 
@@ -52,9 +52,7 @@ def written(prefix: Path) -> set[str]:
     """Every path that was opened for writing, made, renamed or deleted; wait until all the processes have ended."""
     files = list(prefix.parent.glob(f"{prefix.name}.*"))
     assert files, f"nothing was traced to {prefix}"
-    assert until(lambda: all(ENDED.search(file.read_text()[-200:]) for file in files), 30), (
-        f"{prefix}: not all have ended"
-    )
+    assert until(lambda: all(ENDED.search(file.read_text()[-200:]) for file in files)), f"{prefix}: not all have ended"
     paths = {path for file in files for line in file.read_text().splitlines() for path in _paths(line)}
     return {path for path in paths if not NO_FILES.match(path)}
 
