@@ -273,18 +273,8 @@ def test_a_disk_on_which_every_hundredth_write_fails_loses_nothing(tmp_path: Pat
     path = tmp_path / "edged.db"
     Store(path).close()
     calls = "pwrite64,fdatasync,fsync"
-    failing = [
-        "strace",
-        "-f",
-        "--seccomp-bpf",
-        "-q",
-        "-o",
-        "/dev/null",
-        "-e",
-        f"trace={calls}",
-        "-e",
-        f"inject={calls}:error=EIO:when=50+100",
-    ]
+    failing = ["strace", "-f", "--seccomp-bpf", "-q", "-o", "/dev/null"]
+    failing += ["-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when=50+100"]
     done = subprocess.run(
         [*failing, sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=3000, check=False
     )

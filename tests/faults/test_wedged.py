@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
-from support.mosquitto import free_port, until
+from support.mosquitto import Mosquitto, needs_mosquitto, until
 
 TESTS = Path(__file__).parents[1]
 WORKERS = ["store", "status", "cooling", "reporter", "analysis", "publisher"]
@@ -21,7 +21,7 @@ UNIT_WATCHDOG_S, UNIT_RESTART_S = 30.0, 5.0
 KILLED_WITHIN_S = {"publisher": 65.0}
 """Long form; a name server may keep the publisher waiting for half a minute, so that it has a minute."""
 USUALLY_KILLED_WITHIN_S = 32.0
-pytestmark = needs_models
+pytestmark = [needs_models, needs_mosquitto]
 
 
 class Manager:
@@ -37,15 +37,18 @@ class Manager:
             "PYTHONPATH": str(TESTS),
         }
         clip = looped(write_clip(folder / "clip.mp4"))
-        self.daemon = Daemon(folder, {"door": clip}, port=free_port(), environment=environment, prefix=prefix)
+        self._broker = Mosquitto(folder / "broker")
+        self.daemon = Daemon(folder, {"door": clip}, port=self._broker.port, environment=environment, prefix=prefix)
 
     def __enter__(self) -> "Manager":
+        self._broker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             if self.daemon.is_running:
                 self.daemon.kill()
+        self._broker.kill()
         self._socket.close()
 
     def start(self) -> None:
@@ -104,6 +107,7 @@ def be_wedged(folder: Path, worker: str, how: str, *, limit_s: float, watchdog_s
     with Manager(folder, watchdog_s, prefix(file, worker, how, limit_s)) as manager:
         manager.start()
         assert manager.daemon.serves(60), manager.daemon.log
+        assert until(lambda: manager.daemon.status()["broker"]["connected"], 60), manager.daemon.log
         file.touch()
         took_s = manager.watch(within_s)
         assert took_s is not None, manager.daemon.log

@@ -1,9 +1,9 @@
-"""Becomes `edged run`, in which one worker does as it is told once a file is there: `python -m support.wedge FILE WORKER HOW LIMIT …`.
+"""Becomes `edged run`, in which one worker does as it is told once a file is there.
 
-WORKER is a worker's name, or `publisher`. LIMIT: after how many seconds without a sign of life it counts as wedged, 0 for what
-the daemon itself says. HOW: `deadlock` waits for what never comes, `spin`
-runs in circles, `hold` keeps the interpreter from everybody, as a library that never returns can. The rest is the command
-that would have been run.
+`python -m support.wedge FILE WORKER HOW LIMIT …`: WORKER is a worker's name, or `publisher`. HOW: `deadlock` waits for what
+never comes, `spin` runs in circles, `hold` keeps the interpreter from everybody, as a library that never returns can. LIMIT:
+after how many seconds without a sign of life the worker counts as wedged, 0 for what the daemon itself says. The rest is the
+command that would have been run.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from typing import Any
 
 from edged.cli import main as edged
 from edged.daemon import app
-from edged.publish import Publisher
+from edged.publish.session import Session
 from edged.worker import Worker
 
 FOR_EVER_S = 3600
@@ -42,7 +42,8 @@ def obeying(way: Callable[..., Any], file: Path, name: str, how: str, limit_s: f
 
     def last(one: Any, *values: Any) -> Any:
         if getattr(one, "name", "publisher") == name:
-            one.stuck_after_s = limit_s or one.stuck_after_s
+            if isinstance(one, Worker) and limit_s:
+                one.stuck_after_s = limit_s
             if file.exists():
                 HOW[how]()
         return way(one, *values)
@@ -52,10 +53,9 @@ def obeying(way: Callable[..., Any], file: Path, name: str, how: str, limit_s: f
 
 def main() -> None:
     file, name, how, limit_s, _python, _dash_m, _edged, *arguments = sys.argv[1:]
-    Publisher.stuck_after_s = app.PUBLISHER_STUCK_AFTER_S  # type: ignore[attr-defined]
     if name == "publisher" and float(limit_s):
         app.PUBLISHER_STUCK_AFTER_S = float(limit_s)
-    for owner, sign in ((Worker, "beat"), (Publisher, "_rest")):
+    for owner, sign in ((Worker, "beat"), (Session, "step")):
         setattr(owner, sign, obeying(getattr(owner, sign), Path(file), name, how, float(limit_s)))
     edged(arguments)
 
