@@ -1,6 +1,7 @@
 """`mqtt.host` is a name or an address alone; anything around it is refused with the right spelling."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from edged.config import load_config
 from edged.config.host import check_host
+from edged.config.load import parse_config
 from edged.errors import ConfigError
 
 ALONE = "must be the broker's name or address alone"
@@ -48,6 +50,40 @@ def test_anything_else_is_refused_with_the_right_spelling_and_without_the_passwo
     assert ALONE in line
     assert line.endswith(right)
     assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "user:q7z@h",
+        "user:q7z@h:1883",
+        "q7z@h",
+        "user:q7 q7z@h",
+        "user:q7//q7z@h",
+        "mqtt:user:q7z@h",
+        "mqtt:/user:q7z@h",
+        "mqtt:///user:q7z@h",
+        "MQTT://user:q7z@h",
+        "rtsp:///user:q7z@h/x",
+        "rtsp:user:q7z@h/x",
+        "rtsp://user:q7z@",
+        "file://user:q7z@h/x.mp4",
+        "gst:rtspsrc location=rtsp://h/x user-id=user user-pw=q7z ! rtph264depay",
+        'gst:rtspsrc location=rtsp://h/x user-pw = "q7 q7z" ! rtph264depay',
+        "gst:rtspsrc location=rtsp://user:q7z@h ! rtph264depay",
+    ],
+)
+@pytest.mark.parametrize("key", ["mqtt.host", "camera.door.source", "mqtt.prefix"])
+def test_a_password_in_a_refused_value_is_not_shown_whatever_was_meant(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(_nested(key, value), tmp_path / "edged.toml")
+    assert f"key {key} = '" in str(caught.value)
+    assert "q7" not in str(caught.value)
+
+
+def _nested(key: str, value: object) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest, value) if rest else value}
 
 
 @given(st.text(max_size=40))

@@ -157,9 +157,12 @@ def test_no_picture_and_no_face_is_kept_or_told(lived: Lived) -> None:
     assert scan.faces(lived.documents()) == set()
 
 
-@pytest.mark.parametrize("seconds", [30, pytest.param(3600, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [20, pytest.param(3600, marks=pytest.mark.long)])
 def test_an_hour_before_every_kind_of_camera_leaves_numbers_about_nobody(tmp_path: Path, seconds: int) -> None:
-    """The same pictures at the same times in every run: everything is read of each face, recorded, told and reported."""
+    """The same pictures at the same times in every run: everything is read of each face, recorded, told and reported.
+
+    Time is simulated. People come in the first third of each minute; for the rest of it there is no picture.
+    """
     raw = {"camera": {p: {"source": "csi://0", "profile": p} for p in ("entrance", "classroom", "driver")}}
     config = parse_config({**raw, "models": {"smallest_face": 30, "threads": 1}}, tmp_path / "edged.toml")
     clock, pictures = HandClock(), _pictures(write_clip(tmp_path / "clip.mp4"))
@@ -169,7 +172,7 @@ def test_an_hour_before_every_kind_of_camera_leaves_numbers_about_nobody(tmp_pat
         pipelines = [build_pipeline(name, camera, config, models) for name, camera in config.camera.items()]
         for number in range(seconds * 10):
             clock.pass_s(0.1)
-            for pipeline in pipelines:
+            for pipeline in pipelines if number % 600 < 200 else ():
                 outcome = pipeline.step(
                     Frame(pipeline.camera, number, clock.monotonic_s(), pictures[number % len(pictures)])
                 )

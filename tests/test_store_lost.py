@@ -166,6 +166,56 @@ def test_another_database_in_its_place_is_taken_and_the_old_one_kept(writer: Wri
     assert len(event_ids(kept)) == BACKED_UP + MORE
 
 
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program's open database, with rows that are in its WAL only."""
+    with closing(sqlite3.connect(tmp_path / "stranger.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("CREATE TABLE mine (a)")
+        connection.executemany("INSERT INTO mine VALUES (?)", [(n,) for n in range(100)])
+        connection.commit()
+        yield connection
+
+
+def test_another_programs_database_in_its_place_stays_with_its_wal(
+    writer: Writer, stranger: sqlite3.Connection
+) -> None:
+    for suffix in ("-wal", "-shm", ""):
+        other = writer.path.with_name("stranger.db" + suffix)
+        shutil.copy(other, other.with_suffix(".copy"))
+        other.with_suffix(".copy").replace(writer.path.with_name(writer.path.name + suffix))
+    assert until(lambda: "another program's database" in (writer.worker.problem or ""), 60)
+    with closing(sqlite3.connect(writer.path)) as connection:
+        assert connection.execute("SELECT count(*) FROM mine").fetchone() == (100,)
+        for (kept,) in [writer.path.parent.glob("quarantine/*")]:
+            assert len(event_ids(kept)) == BACKED_UP + MORE
+    for suffix in ("-wal", "-shm", ""):
+        writer.path.with_name(writer.path.name + suffix).unlink(missing_ok=True)
+    assert writer.writes(500), "once it is gone, storing works again"
+
+
+def test_files_put_in_its_place_are_kept_for_good(writer: Writer) -> None:
+    for number in range(7):
+        told, text = writer.told, f"letter {number}"
+        writer.path.with_name("text").write_text(text)
+        writer.path.with_name("text").replace(writer.path)
+        assert until(lambda told=told: writer.told > told, 60)
+        assert writer.writes(500 + number)
+    letters = [file.read_text() for file in sorted((writer.path.parent / "quarantine").iterdir())]
+    assert letters == [f"letter {number}" for number in range(7)]
+    assert len(ids(writer.path)) == BACKED_UP + MORE + 7
+
+
+def test_a_fifo_put_in_its_place_stays(writer: Writer) -> None:
+    os.mkfifo(writer.path.with_name("fifo"))
+    writer.path.with_name("fifo").replace(writer.path)
+    assert until(lambda: "is no regular file" in (writer.worker.problem or ""), 60)
+    assert writer.path.is_fifo()
+    writer.path.unlink()
+    assert writer.writes(500)
+
+
 def test_another_database_copied_over_it_is_noticed(writer: Writer) -> None:
     empty_the_wal(writer.path)
     writer.path.write_bytes((writer.path.parent / "backups" / "edged-first.db").read_bytes())

@@ -133,6 +133,51 @@ def test_a_damaged_database_is_set_aside_and_the_newest_backup_restored(
     assert len(event_ids(path)) == 101
 
 
+@pytest.mark.parametrize("damages", [5, pytest.param(50, marks=pytest.mark.long)])
+def test_damage_of_any_kind_anywhere_is_survived(path: Path, tmp_path: Path, damages: int) -> None:
+    """What SQLite's check at the start finds costs what came after the backup; what it does not find costs nothing."""
+    chance, restored = random.Random(damages), 0
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for number in range(damages):
+        copy = tmp_path / str(number)
+        shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns(str(number), *map(str, range(number))))
+        database = copy / path.name
+        database.write_bytes(_damaged(path.read_bytes(), number, chance))
+        began = time.monotonic()
+        with Store(database) as store:
+            assert time.monotonic() - began < OPENS_WITHIN_S
+            store.write([started("new")])
+            found = store.restored
+        restored += found is not None
+        assert found is None or (found.quarantined.exists() and found.gap_from == 100_000)
+        assert len(event_ids(database)) == (101 if found else 201)
+        shutil.rmtree(copy)
+    assert restored > damages / 2
+
+
+def _damaged(data: bytes, number: int, chance: random.Random) -> bytes:
+    """Zeros, noise, the end cut off, single bits, two pages in each other's place."""
+    at, length = chance.randrange(len(data)), chance.randrange(1, 20_000)
+    if number % 5 == 0:
+        return data[:at] + bytes(length) + data[at + length :]
+    if number % 5 == 1:
+        return data[:at] + chance.randbytes(length) + data[at + length :]
+    if number % 5 == 2:
+        return data[:at]
+    changed = bytearray(data)
+    if number % 5 == 3:
+        for _ in range(chance.randrange(1, 200)):
+            changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        return bytes(changed)
+    first, second = (chance.randrange(len(data) // 4096) * 4096 for _ in range(2))
+    changed[first : first + 4096], changed[second : second + 4096] = (
+        data[second : second + 4096],
+        data[first : first + 4096],
+    )
+    return bytes(changed)
+
+
 def test_a_damaged_backup_is_passed_over(path: Path) -> None:
     flip_pages(path)
     put_text_in_its_place(path.parent / "backups" / "edged-newer.db")
@@ -189,7 +234,8 @@ def test_a_damaged_index_of_the_wal_costs_nothing(tmp_path: Path) -> None:
     assert len(event_ids(path)) == 20
 
 
-def test_a_torn_or_flipped_wal_leaves_a_prefix_of_the_commits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mutations", [100, pytest.param(2000, marks=pytest.mark.long)])
+def test_a_torn_or_flipped_wal_leaves_a_prefix_of_the_commits(tmp_path: Path, mutations: int) -> None:
     chance = random.Random(20)
     original = tmp_path / "original" / "edged.db"
     original.parent.mkdir()
@@ -198,7 +244,7 @@ def test_a_torn_or_flipped_wal_leaves_a_prefix_of_the_commits(tmp_path: Path) ->
     whole = wal_of(original).read_bytes()
     every = [f"E{number:06d}" for number in range(40)]
     lengths = set()
-    for number in range(100):
+    for number in range(mutations):
         path = tmp_path / str(number) / "edged.db"
         path.parent.mkdir()
         shutil.copy(original, path)

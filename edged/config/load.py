@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from edged.config.model import CameraConfig, Config
-from edged.config.source import redact
+from edged.config.source import redact_refused
 from edged.errors import ConfigError
 from edged.toml import load_toml
 
@@ -176,7 +176,7 @@ def _name(location: tuple[str, ...]) -> str:
 
 def _show(value: object) -> str:
     try:
-        text = redact(repr(value))
+        text = redact_refused(repr(value))
     except (RecursionError, ValueError):  # nested too deep, or a number with more digits than Python prints
         return "…"
     return text if len(text) <= 80 else text[:77] + "…"

@@ -36,6 +36,9 @@ BRACKETS = "an IPv6 address stands in brackets, as in rtsp://[fd00::1]:554/path"
 RESERVED = "/?#[]@%"
 """Characters that end or divide the part of an address that holds user and password."""
 NUMBERED = ("csi", "picamera")
+LOCAL_PATH = re.compile(r"['\"]?(file|images|v4l2):///")
+REFUSED = re.compile(r"^(['\"]?(?:(?:rtsps?|mqtts?|https?|tcp|gst):/*)?).*@", re.DOTALL)
+SECRET_OPTION = re.compile(r"""(?i)((?:password|passwd|pass|pwd|user-pw)\s*=\s*)("[^"]*"|[^&\s'"]+)""")
 SIZE_STEP = 8
 """Width and height that GStreamer or a Pi camera is asked for are multiples of this, so that rows have no padding."""
 SINKS = re.compile(r"(fd|app|fake|file|shm|autovideo|x[v]?image|gl\w*)sink")
@@ -72,7 +75,9 @@ def parse_source(uri: str) -> Source:
     if not local:
         _check_stream(uri, parts)
     if local and parts.netloc:
-        raise ValueError(f"a local path needs three slashes: {parts.scheme}:///{parts.netloc}{parts.path}")
+        raise ValueError(
+            f"a local path needs three slashes: {parts.scheme}:///{parts.netloc.rpartition('@')[2]}{parts.path}"
+        )
     if local and len(parts.path) < 2:
         raise ValueError(f"the path is missing: {parts.scheme}:///…")
     if local and "#" in uri:
@@ -97,7 +102,17 @@ def redact(uri: str) -> str:
     slashes. Some cameras take the password in the address: the values of such options go too.
     """
     without_user = re.sub(r"(?<!/)//(?!/).*@", "//***@", uri, flags=re.DOTALL)
-    return re.sub(r"(?i)((?:password|passwd|pass|pwd)=)[^&\s'\"]+", r"\1***", without_user)
+    return SECRET_OPTION.sub(r"\1***", without_user)
+
+
+def redact_refused(value: str) -> str:
+    """Like `redact`, for a value that was refused: what was meant is not known, so that all before the last @ may be secret.
+
+    `value` may stand in quotes. Only in local paths an @ is a letter like others.
+    """
+    if re.match(LOCAL_PATH, value):
+        return redact(value)
+    return redact(REFUSED.sub(r"\1***@", value))
 
 
 def has_password(uri: str) -> bool:

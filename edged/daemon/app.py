@@ -40,6 +40,8 @@ LOOK_INTERVAL_S = 1.0
 STATE_INTERVAL_S = 60.0
 LAST_WORDS_S = 0.7
 PUBLISHER_STUCK_AFTER_S = 60.0
+SECOND_LOOK_S = 2.0
+"""After a worker was found wedged, before systemd is asked to end the daemon."""
 STARTED_AFRESH = 1
 """Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
 RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report"}
@@ -78,6 +80,7 @@ class App:
         self._health = Health(self._device, self.started_s, clock, self._store, lambda: self._inference.models.backends)
         self._reload_problem: str | None = None
         self._reloads = 0
+        self._was_stuck = False
         self._state: messages.Payload = {}
         self._told: messages.Payload = {}
         self._state_told_s = float("-inf")
@@ -162,9 +165,8 @@ class App:
                     "worker %s has failed (%s); the daemon ends to be started afresh", failed.name, failed.failure
                 )
                 return STARTED_AFRESH
-            if self._notifier.watchdog_interval_s and now_s >= next_watchdog_s and self._all_progress():
-                next_watchdog_s = now_s + self._notifier.watchdog_interval_s / 2
-                self._notifier.alive()
+            if self._notifier.watchdog_interval_s and now_s >= next_watchdog_s:
+                next_watchdog_s = now_s + self._tell_watchdog(self._notifier.watchdog_interval_s)
             if self._until_played and self._watching.all_played:
                 return 0
         return 0
@@ -198,6 +200,20 @@ class App:
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
         return self._health.state(errors, outbox, self._cooling.heat, self._inference.backends.preparing)
+
+    def _tell_watchdog(self, interval_s: float) -> float:
+        """Tell systemd whether all is alive; return after how many seconds to do so again.
+
+        A process that was frozen as a whole finds every worker late: they get a moment to show that they go on.
+        """
+        if self._all_progress():
+            self._was_stuck = False
+            self._notifier.alive()
+            return interval_s / 2
+        if self._was_stuck:
+            self._notifier.wedged()
+        self._was_stuck = True
+        return SECOND_LOOK_S
 
     def _all_progress(self) -> bool:
         """Whether every worker makes progress; only then does systemd hear that the daemon is alive."""

@@ -32,6 +32,10 @@ class Notifier:
     def alive(self) -> None:
         self._notify("WATCHDOG=1")
 
+    def wedged(self) -> None:
+        """Be killed and started afresh now, not when systemd has heard nothing for the rest of its patience."""
+        self._notify("WATCHDOG=trigger")
+
     def status(self, line: str) -> None:
         self._notify(f"STATUS={' '.join(line.split())}")
 

@@ -37,7 +37,7 @@ class WatchedFiles:
         self._path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
-        self._files = {file: identity for file in files if (identity := _identity(file)) is not None}
+        self._files = {file: found for file in files if (found := identity(file)) is not None}
         self._had_header = self._header()[: len(MAGIC)] == MAGIC
         self._written_ns = self._changed_ns()
         self._is_touched = False
@@ -46,11 +46,16 @@ class WatchedFiles:
         """Call after the connection is closed."""
         os.close(self._descriptor)
 
+    @property
+    def identities(self) -> frozenset[Identity]:
+        """Of the files that were opened."""
+        return frozenset(self._files.values())
+
     def loss(self) -> Loss | None:
         """What has happened to the files, as far as names, lengths and the header tell."""
-        for file, identity in self._files.items():
-            now = _identity(file)
-            if now != identity:
+        for file, opened in self._files.items():
+            now = identity(file)
+            if now != opened:
                 return Loss(file, "deleted" if now is None else "replaced")
         header, size = self._header(), os.fstat(self._descriptor).st_size
         if self._had_header and len(header) < HEADER_BYTES:
@@ -84,7 +89,8 @@ class WatchedFiles:
         return os.fstat(self._descriptor).st_mtime_ns
 
 
-def _identity(file: Path) -> Identity | None:
+def identity(file: Path) -> Identity | None:
+    """What is there now, whatever its name leads to; None for nothing."""
     try:
         found = file.stat()
     except OSError:

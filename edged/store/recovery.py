@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
+from edged.store.files import Identity, identity
 from edged.store.ours import APPLICATION_ID, backups, refuse_foreign, require_database, require_ours
 from edged.store.reader import readable_text
 
@@ -116,18 +117,25 @@ def rescue(connection: sqlite3.Connection, path: Path) -> Path:
     return partial
 
 
-def put_back(rescued: Path, path: Path, *, keep_present: bool) -> bool:
+def put_back(rescued: Path, path: Path, own: frozenset[Identity], *, keep_present: bool) -> bool:
     """Give what was rescued its place again; with `keep_present` only if no sound database has taken it.
 
-    Return whether it has its place; otherwise it lies in quarantine. Raise OSError when files cannot be moved.
+    Return whether it has its place; otherwise it lies in quarantine. Files that are not `own`, those that the lost database
+    had, are never deleted: what has taken the place is set aside for good, and what is no regular file stays.
+    Raise OSError when files cannot be moved.
     """
-    for suffix in ("-wal", "-shm"):  # no longer anybody's, and not this file's
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    if keep_present and is_sound(path):
-        folder = path.parent / "quarantine"
-        folder.mkdir(exist_ok=True)
-        rescued.replace(folder / f"{path.name}.{time.time_ns() // 1_000_000}")
+    beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
+    for file in beside:
+        if identity(file) in own:  # no longer anybody's, and not this file's
+            file.unlink()
+    name = f"{path.name}.{time.time_ns() // 1_000_000}"
+    is_taken = identity(path) not in (None, *own)
+    if is_taken and (not path.is_file() or (keep_present and is_sound(path))):
+        rescued.replace(_quarantine_folder(path) / name)
         return False
+    for file in [*beside, path] if is_taken else beside:
+        if identity(file) is not None:
+            file.replace(_quarantine_folder(path) / f"{name}{file.name.removeprefix(path.name)}.not-ours")
     rescued.replace(path)
     _sync(path.parent)
     return True
@@ -222,9 +230,8 @@ def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
 
 def _quarantine(path: Path) -> Path:
     """Move the database and its WAL and index aside together; old quarantines beyond a few are deleted."""
-    folder = path.parent / "quarantine"
     try:
-        folder.mkdir(exist_ok=True)
+        folder = _quarantine_folder(path)
         target = folder / f"{path.name}.{time.time_ns() // 1_000_000}"
         for suffix in ("", "-wal", "-shm"):
             damaged = path.with_name(path.name + suffix)
@@ -239,6 +246,12 @@ def _quarantine(path: Path) -> Path:
             f"{path}: damaged, and cannot be set aside ({error.strerror}); free some space, check the folder's owner"
         ) from None
     return target
+
+
+def _quarantine_folder(path: Path) -> Path:
+    folder = path.parent / "quarantine"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _sync(path: Path) -> None:

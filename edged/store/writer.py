@@ -136,9 +136,11 @@ class Store:
             rescued = rescue(self._connection, self.path) if loss.is_intact else None
         except StoreError as error:
             log.error("%s", error)
+        own = self._files.identities if self._files else frozenset()
         self._close_files()
+        keep = loss == (self.path, "replaced")
         try:
-            return rescued is not None and put_back(rescued, self.path, keep_present=loss == (self.path, "replaced"))
+            return rescued is not None and put_back(rescued, self.path, own, keep_present=keep)
         except OSError as error:
             log.error("%s: what was in it cannot be put back (%s)", self.path, error.strerror)
             return False

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -45,6 +47,16 @@ def test_kill_minus_nine_at_any_moment_loses_no_event(tmp_path: Path, kills: int
         assert "Traceback" not in daemon.log
         assert daemon.count("SELECT count(*) FROM encounters WHERE closed = 0") == 0
         assert daemon.count(OPEN_EVENTS) == 0
+
+
+@pytest.mark.parametrize("kills", [50, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_writer_killed_at_any_moment_loses_no_commit_that_has_returned(tmp_path: Path, kills: int) -> None:
+    program = [sys.executable, "-m", "support.killed_writer", str(tmp_path / "edged.db"), str(kills)]
+    done = subprocess.run(
+        program, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=3000, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
 
 
 def _start_s(daemon: Daemon) -> float:

@@ -1,0 +1,42 @@
+"""Delivers what waits in an outbox and ends: `python -m support.deliver DATABASE PORT`; the last line is by how many MB it grew."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from edged.memory import resident_mb
+from edged.publish import Publisher, Timing
+from edged.store import Store, StoreReader
+from edged.store.worker import StoreWorker
+from support.mosquitto import until
+from support.publishing import mqtt_config
+
+BACK_SOON = replace(Timing(), first_delay_s=0.1, longest_delay_s=1.0)
+"""The daemon's own times, but for the wait between two attempts."""
+WARM = 500
+"""Messages after which all buffers have their size."""
+
+
+def main() -> None:
+    path, port = Path(sys.argv[1]), int(sys.argv[2])
+    reader = StoreReader(path)
+    worker = StoreWorker(Store(path), committed=lambda: None, upkeep=lambda store: None, reopen=lambda: Store(path))
+    config = mqtt_config(port)
+    publisher = Publisher(config, "dev1", reader, worker.acknowledge, discovery=None, password=None, timing=BACK_SOON)
+    depth = reader.outbox_depth()
+    worker.start()
+    publisher.start()
+    assert until(lambda: reader.outbox_depth() < depth - WARM or not reader.outbox_depth(), 120)
+    before_mb = resident_mb()
+    while reader.outbox_depth():
+        time.sleep(0.1)
+    grown_mb = resident_mb() - before_mb
+    publisher.stop(2)
+    assert worker.stop(10)
+    worker.close()
+    print(grown_mb)
+
+
+if __name__ == "__main__":
+    main()
