@@ -10,9 +10,12 @@ MINUTES ?= 60
 SECONDS_EACH ?= 20
 # For train-seed-classifiers, as `--size 224 --steps 20000` where there is a GPU.
 SEED_OPTIONS ?=
+SEEDS := resnet50 xception mobilenet
+# Of these, which `make train-seed-classifiers` trains.
+ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,13 +81,18 @@ train-pose: ## Train both learned head poses on DATA and write them to engines/ 
 	.venv-train/bin/python -m convert train-pose-heatmap --data $(DATA) --out $(RUNS)/pose-heatmap --resume
 	.venv-train/bin/python -m convert export-pose --data $(DATA) --run $(RUNS)/pose --heatmap-run $(RUNS)/pose-heatmap
 
-train-seed-classifiers: ## Train the seed's ResNet-50, Xception and MobileNet on DATA, compare with ours (4 h on one core; resumes)
+train-seed-classifiers: ## Train the seed's classifiers on DATA for models.mask, and compare them with ours (ONLY=mobilenet: that one; resumes)
 	.venv-train/bin/pip install --quiet --disable-pip-version-check --editable '.[keras]'
-	for name in resnet50 xception mobilenet; do \
+	for name in $(ONLY); do \
 		.venv-train/bin/python -m convert train-seed-classifier --architecture $$name --data $(DATA) --out $(RUNS)/seed-$$name \
-			--crops $(RUNS)/mask/crops-0 $(SEED_OPTIONS) --resume; \
+			--crops $(RUNS)/mask/crops-0 $(SEED_OPTIONS) --resume && \
+		.venv-train/bin/python -m convert export-seed-classifier --data $(DATA) --run $(RUNS)/seed-$$name || exit 1; \
 	done
-	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,resnet50 xception mobilenet,--run $(RUNS)/seed-$(name))
+	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,$(ONLY),--run $(RUNS)/seed-$(name))
+
+train-seed-landmarks: ## Train the seed's EfficientNet-B0 for 68 points on DATA, for models.landmarks (resumes)
+	.venv-train/bin/python -m convert train-landmarks --architecture efficientnet-b0 --data $(DATA) --out $(RUNS)/landmarks-efficientnet-b0 --resume
+	.venv-train/bin/python -m convert export-landmarks --architecture efficientnet-b0 --data $(DATA) --run $(RUNS)/landmarks-efficientnet-b0
 
 sbom: setup ## Write the bill of materials (CycloneDX) to build/edged.cdx.json
 	@$(BIN)/python requirements/sbom.py build/edged.cdx.json

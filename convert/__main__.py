@@ -31,6 +31,7 @@ COMMANDS = (
     mask.export_mask,
     mask.decide_mask,
     classifiers.train_seed_classifier,
+    classifiers.export_seed_classifier,
     classifiers.compare_classifiers,
     classifiers.keras,
     classifiers.torch,

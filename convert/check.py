@@ -13,6 +13,8 @@ from convert.fp16 import rounded
 from convert.model_file import NamedModel
 from convert.plan import make_plan, shown_progress
 from edged.analyse.analyser import is_masked, read_faces
+from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
+from edged.analyse.mask import MODELS as MASK_MODELS
 from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.assembly import EVERYTHING, load_models
 from edged.config import ModelsConfig
@@ -230,4 +232,7 @@ def _config_with(name: str) -> ModelsConfig:
     """Settings by which the product runs the model called `name`."""
     detector = next((own for own, models in DETECTOR_MODELS.items() if name in models), "edged")
     pose = next((own for own, models in POSE_MODELS.items() if name in models), "edged")
-    return ModelsConfig.model_validate({"detector": detector, "pose": pose, "threads": 1})
+    mask = next((own for own, model in MASK_MODELS.items() if name == model), "edged")
+    landmarks = next((own for own, model in LANDMARK_MODELS.items() if name == model), "edged")
+    chosen = {"detector": detector, "mask": mask, "landmarks": landmarks, "pose": pose, "threads": 1}
+    return ModelsConfig.model_validate(chosen)

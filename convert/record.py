@@ -1,5 +1,6 @@
 """Records an exported model: its hash and figures in the manifest, its tables in its card."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from convert.whole_file import write_whole
 from edged.errors import UsageError
+from edged.inference import load_manifest
 
 FIGURES = ("<!-- figures: written by the export command -->", "<!-- end of figures -->")
 HALF_PRECISION = ("<!-- half precision: written by fp16-figures -->", "<!-- end of half precision -->")
@@ -31,6 +34,22 @@ def record_export(engines: Path, name: str, sha256: str, report: Report) -> None
     click.echo(report.tables)
     record_tables(engines / f"{name}.md", report.tables)
     record_model(engines / "manifest.toml", name, sha256, report.figures)
+
+
+def deliver_locally(model: Path, engines: Path, name: str) -> Path:
+    """Put `model` into `engines` as the file of the manifest's model `name`, which each machine trains for itself.
+
+    Its hash goes beside it, as sha256sum writes it: the manifest cannot know it. Returns where the file is now. Raise
+    UsageError for a model whose hash the manifest knows.
+    """
+    entry = load_manifest(engines).entry(name)
+    target = engines / entry.file
+    if not entry.trained_locally:
+        raise UsageError(f"{engines / 'manifest.toml'}: model {name} has a sha256, so no other file can be it")
+    data = model.read_bytes()
+    write_whole(target, data)
+    write_whole(engines / entry.hash_file, f"{hashlib.sha256(data).hexdigest()}  {entry.file}\n".encode())
+    return target
 
 
 def record_model(manifest: Path, name: str, sha256: str, figures: Mapping[str, float]) -> None:

@@ -8,10 +8,10 @@ from edged.analyse import Analyser
 from edged.analyse.analyser import AnalyserSettings, LensMaker, Readers
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
-from edged.analyse.landmarks import MODEL as LANDMARK_MODEL
-from edged.analyse.landmarks import LandmarkRegressor
-from edged.analyse.mask import MODEL as MASK_MODEL
-from edged.analyse.mask import MaskClassifier
+from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
+from edged.analyse.landmarks import make_landmark_reader
+from edged.analyse.mask import MODELS as MASK_MODELS
+from edged.analyse.mask import make_mask_judge
 from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.analyse.pose import make_pose_reader
 from edged.analyse.static import StaticFaces, StaticSettings
@@ -101,9 +101,9 @@ def wanted(config: Config) -> Wants:
 
 def model_names(config: ModelsConfig, wants: Wants = MASK_ONLY) -> tuple[str, ...]:
     """The manifest's names of the models that are needed for what is wanted."""
-    names = (*DETECTOR_MODELS[config.detector], MASK_MODEL)
+    names = (*DETECTOR_MODELS[config.detector], MASK_MODELS[config.mask])
     if wants.landmarks:
-        names = (*names, LANDMARK_MODEL, *POSE_MODELS[config.pose])
+        names = (*names, LANDMARK_MODELS[config.landmarks], *POSE_MODELS[config.pose])
     return (*names, EYE_MODEL) if wants.drowsiness else names
 
 
@@ -121,8 +121,8 @@ def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY, wrap: Wrap | Non
         return engines[name]
 
     detector = make_detector(config.detector, open_model, Wanted(config.smallest_face, config.least_score))
-    judge = MaskClassifier(open_model(MASK_MODEL))
-    landmarks = LandmarkRegressor(open_model(LANDMARK_MODEL)) if wants.landmarks else None
+    judge = make_mask_judge(config.mask, open_model)
+    landmarks = make_landmark_reader(config.landmarks, open_model) if wants.landmarks else None
     pose = make_pose_reader(config.pose, open_model) if wants.landmarks else None
     eyes = EyeClassifier(open_model(EYE_MODEL)) if wants.drowsiness else None
     hashes = {name: manifest.entry(name).sha256 for name in engines}

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
-from edged.analyse.landmarks import MODEL as LANDMARK_MODEL
-from edged.analyse.landmarks import LandmarkRegressor
-from edged.analyse.mask import MODEL as MASK_MODEL
-from edged.analyse.mask import MaskClassifier
+from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
+from edged.analyse.landmarks import make_landmark_reader
+from edged.analyse.mask import MODELS as MASK_MODELS
+from edged.analyse.mask import make_mask_judge
 from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.analyse.pose import make_pose_reader
 from edged.capture.sources import decode_picture
@@ -203,15 +203,15 @@ def find_faces(
     return [detector.detect(picture.image) for picture in pictures]
 
 
-def judge_masks(open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[list[MaskScores]]:
-    """What the mask classifier says of each picture's faces."""
-    judge = MaskClassifier(open_model(MASK_MODEL))
+def judge_masks(name: str, open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[list[MaskScores]]:
+    """What the mask classifier called `name` says of each picture's faces."""
+    judge = make_mask_judge(name, open_model)
     return [judge.judge(picture.image, [face.box for face in picture.detections]) for picture in pictures]
 
 
-def read_landmarks(open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[list[Landmarks]]:
-    """What the landmark regressor says of each picture's faces."""
-    reader = LandmarkRegressor(open_model(LANDMARK_MODEL))
+def read_landmarks(name: str, open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[list[Landmarks]]:
+    """What the landmark regressor called `name` says of each picture's faces."""
+    reader = make_landmark_reader(name, open_model)
     return [reader.read(picture.image, picture.detections) for picture in pictures]
 
 
@@ -270,10 +270,12 @@ def _run_stages(
     for pose, its in POSE_MODELS.items():
         if names.intersection(its):
             read_poses(pose, open_model, pictures)
-    if MASK_MODEL in names:
-        judge_masks(open_model, pictures)
-    if LANDMARK_MODEL in names:
-        read_landmarks(open_model, pictures)
+    for judge, its_model in MASK_MODELS.items():
+        if its_model in names:
+            judge_masks(judge, open_model, pictures)
+    for regressor, its_model in LANDMARK_MODELS.items():
+        if its_model in names:
+            read_landmarks(regressor, open_model, pictures)
     if EYE_MODEL in names:
         read_eyes(open_model, pictures)
 

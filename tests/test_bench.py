@@ -13,6 +13,7 @@ from support.doubles import ConstantJudge, ScriptedDetector, sighting
 from edged.cli.bench_clip import FPS, Looks, over_all, play, settings_for
 from edged.config import Config
 from edged.inference import default_engines_dir
+from tests.support.gpu_engines import copy_of_engines, trained_here, untrained
 
 SECONDS_EMPTY, SECONDS_THERE, CLIP_FPS = 1, 3, 30
 
@@ -136,10 +137,16 @@ def classifier(name="resnet50"):
     return f"{name}={default_engines_dir() / 'mask.onnx'}"
 
 
+@pytest.fixture
+def engines(tmp_path):
+    """As in a fresh checkout: nobody has trained the older classifiers here."""
+    return untrained(copy_of_engines(tmp_path))
+
+
 @pytest.mark.parametrize("over", ["picture", "clip"])
-def test_older_stacks_stand_beside_ours_and_what_is_missing_is_told(clip, over):
+def test_older_stacks_stand_beside_ours_and_what_is_missing_is_told(clip, over, engines):
     given = ["--clip", clip] if over == "clip" else ["--frames", 5]
-    done = bench("--stack", "seeds", "--classifier", classifier(), *given, "--json")
+    done = bench("--stack", "seeds", "--classifier", classifier(), *given, "--json", EDGED_ENGINES=engines)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     rows = {row["stack"]: row for row in told["stacks"]}
@@ -152,11 +159,18 @@ def test_older_stacks_stand_beside_ours_and_what_is_missing_is_told(clip, over):
         assert {row["alerts"] for row in rows.values()} == {1}
     names = [line.partition(":")[0] for line in told["missing"]]
     assert names[-2:] == ["xception", "mobilenet"]
-    assert all("--classifier" in line for line in told["missing"][-2:])
+    assert all(f"make train-seed-classifiers ONLY={line.partition(':')[0]}" in line for line in told["missing"][-2:])
 
 
-def test_without_any_older_model_each_missing_one_is_a_line_with_its_remedy():
-    done = bench("--stack", "seeds", "--frames", 5)
+def test_a_classifier_that_was_trained_here_takes_part_without_being_named(engines):
+    trained_here(engines, "mask-xception", "mask")
+    done = bench("--stack", "seeds", "--frames", 5, "--json", EDGED_ENGINES=engines)
+    assert done.returncode == 0, done.stderr
+    assert {"edged + edged", "mtcnn + xception"} <= {row["stack"] for row in json.loads(done.stdout)["stacks"]}
+
+
+def test_without_any_older_model_each_missing_one_is_a_line_with_its_remedy(engines):
+    done = bench("--stack", "seeds", "--frames", 5, EDGED_ENGINES=engines)
     assert done.returncode == 69
     lines = done.stderr.splitlines()
     assert len(lines) >= 4
@@ -179,7 +193,8 @@ def test_options_that_make_no_sense_are_told(given, message):
     assert "Traceback" not in done.stderr
 
 
-def test_a_named_file_that_cannot_be_read_is_a_missing_one(tmp_path):
-    done = bench("--stack", "seeds", "--classifier", f"resnet50={tmp_path / 'none.onnx'}", "--frames", 5)
+def test_a_named_file_that_cannot_be_read_is_a_missing_one(tmp_path, engines):
+    named = f"resnet50={tmp_path / 'none.onnx'}"
+    done = bench("--stack", "seeds", "--classifier", named, "--frames", 5, EDGED_ENGINES=engines)
     assert done.returncode == 69
     assert f"resnet50: {tmp_path / 'none.onnx'}: cannot be read" in done.stderr

@@ -5,6 +5,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -24,9 +25,9 @@ from convert.classifiers.network import Calibrated, FaceNetwork, Pixels
 from convert.classifiers.simplify import simplify
 from convert.mask.evaluate import Examples
 from convert.mask.store import CropStore
-from edged.analyse.mask import CROP_SIZE, MaskClassifier
-from edged.errors import Failed, UsageError
-from edged.inference import OnnxEngine
+from edged.analyse.mask import CROP_SIZE, MaskClassifier, make_mask_judge
+from edged.errors import Failed, ModelError, UsageError
+from edged.inference import OnnxEngine, default_engines_dir, load_manifest, open_engine
 from edged.types import Box
 
 EVEN = Pixels(32, 32, True, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
@@ -59,16 +60,19 @@ def small_training(monkeypatch, tmp_path):
     examples = Examples(some_faces(6), np.arange(6) % 3, np.full(6, 30, np.float32))
     monkeypatch.setattr(train, "crop_store", lambda *_: store)
     monkeypatch.setattr(train, "held_out_examples", lambda _: examples)
+    monkeypatch.setattr(train, "web_examples", lambda _: examples)
+    monkeypatch.setattr(export, "held_out_examples", lambda _: examples)
+    monkeypatch.setattr(export, "web_examples", lambda _: examples)
     monkeypatch.setattr(train, "build", lambda name, size, weights, policy: small(policy))
     monkeypatch.setattr(export, "build", lambda name, size: small())
-    monkeypatch.setattr(train, "RECIPE", dataclasses.replace(train.RECIPE, save_every=2))
+    monkeypatch.setattr(train, "RECIPE", dataclasses.replace(train.RECIPE, save_every=2, score_every=2))
 
     def start(name, resume=False, seed=1):
         asked = {"architecture": "mobilenet", "size": 96, "weights": None, "data": tmp_path, "crops": tmp_path}
         train.train(train.SeedTraining(out=tmp_path / name, steps=4, seed=seed, resume=resume, threads=1, **asked))
         return tmp_path / name
 
-    start.examples = examples
+    start.examples, start.store = examples, store
     return start
 
 
@@ -169,6 +173,33 @@ def test_a_trained_run_becomes_a_file_that_the_product_runs(small_training):
     assert sum(scores[0]) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_trained_run_becomes_the_model_that_the_config_chooses(small_training, tmp_path):
+    engines = tmp_path / "engines"
+    engines.mkdir()
+    shutil.copy(default_engines_dir() / "manifest.toml", engines)
+    exported, target = export.deliver_run(small_training("run"), tmp_path, engines)
+    assert (exported.name, target) == ("mobilenet", engines / "mask-mobilenet.onnx")
+    manifest = load_manifest(engines)
+    judge = make_mask_judge("mobilenet", lambda name: open_engine(manifest, name, 1))
+    assert len(judge.judge(some_faces(1)[0], [Box(10, 10, 60, 60)])) == 1
+    target.write_bytes(b"another")
+    with pytest.raises(ModelError, match="not the one that was checked"):
+        manifest.verified_bytes("mask-mobilenet")
+
+
+def test_the_log_tells_of_both_kinds_of_pictures_kept_back(small_training):
+    lines = [json.loads(line) for line in (small_training("one") / "log.jsonl").read_text().splitlines()]
+    assert all({"macro_f1", "web_macro_f1"} <= line.keys() for line in lines)
+
+
+def test_a_teachers_opinions_are_learned_too(small_training, monkeypatch):
+    plain, _ = trained(small_training("plain"))
+    taught = dataclasses.replace(small_training.store, opinions=np.full((9, 3), 1 / 3, np.float32))
+    monkeypatch.setattr(train, "crop_store", lambda *_: taught)
+    other, _ = trained(small_training("taught"))
+    assert any(not torch.equal(value, other[name]) for name, value in plain.items())
+
+
 def test_the_file_answers_as_keras_does_for_any_number_of_faces(tmp_path):
     network = Calibrated(small(), (0.1, 0.2, 0.3), 0.5).eval()
     written = export.write_classifier(network, some_faces(5), tmp_path / "small.onnx")
@@ -242,6 +273,7 @@ def test_the_comparison_counts_each_classifier_on_the_same_faces(monkeypatch):
     monkeypatch.setattr(
         compare, "drawn_examples", lambda data, seed: Examples(images[:2], truth[:2], examples.sides[:2])
     )
+    monkeypatch.setattr(compare, "web_examples", lambda data: examples)
     right, wrong = Sees([0, 0, 0, 1, 2, 2]), Sees([0, 0, 1, 0, 2, 2])
     rivals = [
         compare.Rival("right", "96 px", 10, right, 2_000_000),
@@ -253,4 +285,4 @@ def test_the_comparison_counts_each_classifier_on_the_same_faces(monkeypatch):
     # Of three correct ones two are found, and one is claimed that is not: F1 = 4 / 6.
     assert table[-1].startswith("| wrong | 96 px | 1,000 | 0.1 | 0.600 | 0.556 | 0.667 | 0.000 | 1.000 | ")
     assert right.batches == wrong.batches
-    assert right.batches == [1, 8] * (compare.ROUNDS + 1) + [5, 2]
+    assert right.batches == [1, 8] * (compare.ROUNDS + 1) + [5, 2, 5]

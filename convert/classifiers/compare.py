@@ -13,7 +13,14 @@ from convert.classification import Confusion, answers, confusion, f1_scores, mac
 from convert.classifiers.backend import load_keras
 from convert.classifiers.export import ExportedRun, export_run
 from convert.classifiers.train import BATCH
-from convert.mask.evaluate import SMALLEST_SCORED, Examples, drawn_examples, held_out_examples
+from convert.mask.evaluate import (
+    SMALLEST_SCORED,
+    Examples,
+    drawn_examples,
+    held_out_examples,
+    together,
+    web_examples,
+)
 from edged.analyse.mask import CROP_SIZE
 from edged.inference import Manifest, OnnxEngine, default_engines_dir, load_manifest
 from edged.ports import Engine
@@ -37,11 +44,12 @@ class Rival:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one classifier reached on held-out and on drawn faces, and its best time a face, in ms, for each of BATCHES."""
+    """What one classifier reached on held-out, drawn and web faces, and its best time a face, in ms, for each of BATCHES."""
 
     rival: Rival
     held_out: Confusion
     drawn: Confusion
+    web: Confusion
     milliseconds: tuple[float, ...]
 
 
@@ -66,13 +74,15 @@ def compare(contestants: Sequence[Rival], data: Path, held_out: Examples) -> lis
     """Score every classifier on the same faces, then time them in turns: what else the machine does hits all alike."""
     seen = held_out.sides >= SMALLEST_SCORED
     images, states = held_out.images[seen], held_out.states[seen]
-    drawn = drawn_examples(data, seed=0)
+    drawn, web = drawn_examples(data, seed=0), web_examples(data)
+    clear = web.sides >= SMALLEST_SCORED
     times = time_in_turns([rival.engine for rival in contestants], images)
     return [
         Result(
             rival,
             confusion(answers(rival.engine, images), states),
             confusion(answers(rival.engine, drawn.images), drawn.states),
+            confusion(answers(rival.engine, web.images[clear]), web.states[clear]),
             spent,
         )
         for rival, spent in zip(contestants, times, strict=True)
@@ -102,7 +112,7 @@ def table(results: Sequence[Result]) -> str:
     states = [str(state) for state in JUDGED_STATES]
     faces = ", ".join(f"{count} {state}" for count, state in zip(counts, states, strict=True))
     heads = ["classifier", "trained on", "parameters", "MB", "accuracy", "macro-F1"]
-    heads += [f"F1 {state}" for state in states] + ["macro-F1, drawn masks"]
+    heads += [f"F1 {state}" for state in states] + ["macro-F1, drawn masks", "macro-F1, photographs"]
     heads += [f"ms a face, {batch} at a time" for batch in BATCHES]
     lines = [
         f"Held-out part of masks853, labelled boxes, faces of at least {SMALLEST_SCORED} px ({faces}); times: the best of "
@@ -119,11 +129,15 @@ def _row(result: Result) -> str:
     cells = [rival.name, rival.notes, f"{rival.parameters:,}", f"{rival.file_bytes / 1e6:.1f}"]
     cells += [f"{counts.trace() / counts.sum():.3f}", f"{macro_f1(counts):.3f}"]
     cells += [f"{value:.3f}" for value in f1_scores(counts)]
-    cells += [f"{macro_f1(result.drawn):.3f}", *(f"{spent:.2f}" for spent in result.milliseconds)]
+    cells += [
+        f"{macro_f1(result.drawn):.3f}",
+        f"{macro_f1(result.web):.3f}",
+        *(f"{spent:.2f}" for spent in result.milliseconds),
+    ]
     return f"| {' | '.join(cells)} |"
 
 
 def compare_runs(data: Path, runs: Sequence[Path]) -> str:
     """Export, score and time: the whole comparison as Markdown."""
     held_out = held_out_examples(data)
-    return table(compare(rivals(runs, held_out), data, held_out))
+    return table(compare(rivals(runs, together(held_out, web_examples(data))), data, held_out))

@@ -10,15 +10,17 @@ from torch import nn
 
 from convert.classification import best_temperature, logits_of
 from convert.classifiers.architectures import build
+from convert.classifiers.backend import load_keras
 from convert.classifiers.network import Calibrated, FaceNetwork
 from convert.classifiers.simplify import simplify
 from convert.classifiers.train import read_run
-from convert.mask.evaluate import SMALLEST_SCORED, Examples
+from convert.mask.evaluate import SMALLEST_SCORED, Examples, held_out_examples, together, web_examples
 from convert.mask.export import SIGNATURE, TOLERANCE
 from convert.mask.samples import prior_offset
 from convert.onnx_file import require_parity, write_onnx
+from convert.record import deliver_locally
 from convert.training.progress import load_trained
-from edged.analyse.mask import CROP_SIZE
+from edged.analyse.mask import CROP_SIZE, MODELS
 from edged.errors import Failed
 
 BATCHES = (1, 7, 32)
@@ -127,6 +129,13 @@ def export_run(run: Path, examples: Examples) -> ExportedRun:
         bool(described.weights_sha256),
         written.parity,
     )
+
+
+def deliver_run(run: Path, data: Path, engines: Path) -> tuple[ExportedRun, Path]:
+    """Export `run`, and put its file into the folder `engines` under its architecture's name; returns where it is there."""
+    with load_keras().device("cpu"):
+        exported = export_run(run, together(held_out_examples(data), web_examples(data)))
+    return exported, deliver_locally(exported.path, engines, MODELS[exported.name])
 
 
 def count_parameters(network: FaceNetwork) -> int:

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from convert.classifiers.architectures import ARCHITECTURES, build
 from convert.classifiers.backend import load_keras
-from convert.mask.evaluate import held_out_examples
+from convert.mask.evaluate import held_out_examples, web_examples
 from convert.mask.train import StateTask, crop_store
 from convert.training.loop import Recipe, TrainingChoice, begin, fit
 from convert.training.progress import CHECKPOINT
 from edged.errors import UsageError
 
 BATCH = 32
-RECIPE = Recipe(batch=BATCH, peak_rate=1e-3, warm_up=100, weight_decay=0.02, save_every=100)
+RECIPE = Recipe(batch=BATCH, peak_rate=1e-3, warm_up=100, weight_decay=0.02, save_every=100, score_every=200)
 """Of networks that start at random: deep ones of this kind break at the 3e-3 of ours."""
 RUN_FILE = "run.json"
 
@@ -65,7 +65,7 @@ def train(choice: SeedTraining) -> None:
     load_keras().utils.set_random_seed(choice.seed)
     network = build(choice.architecture, choice.size, choice.weights, "mixed_bfloat16")
     store = crop_store(choice.crops, choice.data, choice.seed)
-    task = StateTask(store, held_out_examples(choice.data), _logits, _as_they_are)
+    task = StateTask(store, held_out_examples(choice.data), _logits, _as_they_are, web_examples(choice.data))
     fit(network, task, _recipe(choice), choice)
 
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convert.commands.options import ExistingFile, ExistingFolder, File, Folder, data_option, training_options
+from convert.commands.options import (
+    ExistingFile,
+    ExistingFolder,
+    File,
+    Folder,
+    data_option,
+    export_options,
+    training_options,
+)
 
 if TYPE_CHECKING:
     from click.decorators import FC
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("train-seed-classifier")
 @training_options
 @click.option("--architecture", type=click.Choice(["resnet50", "xception", "mobilenet"]), required=True)
-@click.option("--size", default=96, show_default=True, help="Pixels a side; the seed's is 224, for who has a GPU.")
+@click.option("--size", default=112, show_default=True, help="Pixels a side; the seed's is 224, for who has a GPU.")
 @click.option("--steps", default=3200, show_default=True, help="Batches of 32 faces.")
 @click.option(
     "--weights",
@@ -32,6 +40,19 @@ def train_seed_classifier(out: Path, crops: Path | None, seed: int, **choice: An
     from convert.classifiers.train import SeedTraining, train
 
     train(SeedTraining(out=out, crops=crops or out / f"crops-{seed}", seed=seed, **choice))
+
+
+@click.command("export-seed-classifier")
+@export_options
+def export_seed_classifier(data: Path, run: Path, engines: Path) -> None:
+    """Write a trained seed classifier as the model that `models.mask` chooses by its architecture's name."""
+    from convert.classifiers.backend import load_keras
+
+    load_keras()
+    from convert.classifiers.export import deliver_run
+
+    exported, target = deliver_run(run, data, engines)
+    click.echo(f"wrote {target}: step {exported.steps}, parity {exported.parity:.1e}")
 
 
 @click.command("compare-classifiers")

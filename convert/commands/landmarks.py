@@ -13,7 +13,8 @@ from convert.commands.options import (
     export_options,
     training_options,
 )
-from convert.record import record_export
+from convert.record import deliver_locally, record_export
+from edged.analyse.landmarks import MODELS
 
 architecture_option = click.option(
     "--architecture", type=click.Choice(["edged", "efficientnet-b0"]), default="edged", show_default=True
@@ -37,7 +38,10 @@ def train_landmarks(**choice: Any) -> None:
 @export_options
 @architecture_option
 def export_landmarks(data: Path, run: Path, engines: Path, architecture: str) -> None:
-    """Write the landmark regressor, and record its hash and figures; EfficientNet-B0 goes to the --run folder instead."""
+    """Write the landmark regressor, and record its hash and figures.
+
+    EfficientNet-B0 goes to the --run folder, and from there to where `models.landmarks = "efficientnet"` looks for it.
+    """
     from convert.landmarks import export
 
     ours = architecture == "edged"
@@ -46,6 +50,8 @@ def export_landmarks(data: Path, run: Path, engines: Path, architecture: str) ->
     click.echo(f"wrote {target}: step {written.step}, parity {written.parity:.1e}\n")
     if ours:
         record_export(engines, "landmarks", written.sha256, export.report(data, target))
+    else:
+        click.echo(f"wrote {deliver_locally(target, engines, MODELS['efficientnet'])}")
 
 
 @click.command("compare-landmarks")

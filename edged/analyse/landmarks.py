@@ -1,17 +1,17 @@
 """Finds 68 facial landmarks, with a regressor behind an `Engine`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.analyse.align import AlignedCrops, Square, aligned_crops, apply, square_around, square_around_landmarks
-from edged.errors import ModelError
+from edged.errors import ConfigError, ModelError
 from edged.ports import Engine
 from edged.types import Detection, Image, Landmarks
 
-MODEL = "landmarks"
-"""The regressor's name in the manifest."""
+MODELS: dict[str, str] = {"edged": "landmarks", "efficientnet": "landmarks-efficientnet"}
+"""The manifest's name of the model behind each regressor."""
 
 CROP_SIZE = 112
 """Side of the regressor's input, in pixels."""
@@ -24,6 +24,9 @@ MAX_BATCH = 16
 
 LOOKS = 2
 """The second look's crop follows the points of the first: a detector's box and five points are only roughly right."""
+
+ONE_LOOK = ("efficientnet",)
+"""Regressors that learned from crops around the box alone: a second look would frame faces in a way that is new to them."""
 
 _LARGEST_OFFSET = 4.0
 """Points further than this from the crop's centre, in sides of the crop, are no answer."""
@@ -72,6 +75,16 @@ class LandmarkRegressor:
         assert points is not None  # noqa: S101 - for the type checker: checked just now
         assert logs is not None  # noqa: S101
         return _in_picture(crops, squares, points, logs)
+
+
+def make_landmark_reader(name: str, open_model: Callable[[str], Engine]) -> LandmarkRegressor:
+    """The regressor called `name`, its model opened by `open_model` under the name that `MODELS` lists.
+
+    Raise ConfigError for a name that is not known, and whatever `open_model` raises.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"landmark regressor {name!r} is not known; known are: {', '.join(MODELS)}")
+    return LandmarkRegressor(open_model(MODELS[name]), 1 if name in ONE_LOOK else LOOKS)
 
 
 def _is_answer(values: NDArray[np.float32] | None, shape: tuple[int, ...], largest: float) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
-from edged.analyse.mask import MaskClassifier
+from edged.analyse.mask import MODELS, MaskClassifier
 from edged.assembly import MASK_ONLY, Models, Wrap, build_pipeline, load_models
 from edged.cli.bench_clip import STAGES, play, settings_for
 from edged.config import Config
@@ -21,8 +21,8 @@ from edged.inference.manifest import MAX_MODEL_BYTES
 from edged.types import Frame, Image
 
 DETECTORS = ("mtcnn", "retinaface")
-CLASSIFIERS = ("resnet50", "xception", "mobilenet")
 OURS = "edged"
+CLASSIFIERS = tuple(name for name in MODELS if name != OURS)
 WARM_UP = 3
 """Frames that are not timed."""
 
@@ -71,17 +71,8 @@ def stacks(files: Mapping[str, Path]) -> tuple[list[Stack], list[str]]:
         else:
             detectors.append(name)
     for name in CLASSIFIERS:
-        listed = next((entry for entry in (name, f"mask-{name}") if entry in manifest.entries), None)
         try:
-            if name in files:
-                classifiers[name] = _read(files[name])
-            elif listed is not None:
-                classifiers[name] = manifest.verified_bytes(listed)
-            else:
-                missing.append(
-                    f"{name}: no such classifier in {manifest.directory}; `make train-seed-classifiers` trains it, then "
-                    f"--classifier {name}=runs/seed-{name}/classifier.onnx"
-                )
+            classifiers[name] = _read(files[name]) if name in files else manifest.verified_bytes(MODELS[name])
         except EdgedError as error:
             missing.append(f"{name}: {error}")
     older = [Stack(detector, name, model) for detector, (name, model) in product(detectors, classifiers.items())]

@@ -14,7 +14,7 @@ from edged.cli.options import config_option
 from edged.config import Config, config_path, exposures, load_config
 from edged.config.source import redact
 from edged.daemon.status import ask, socket_path
-from edged.errors import Failed, SourceLost, Unavailable
+from edged.errors import Failed, ModelError, SourceLost, Unavailable
 from edged.publish import check_mqtt
 
 POLL_S = 0.2
@@ -34,7 +34,7 @@ def check(config_file: Path | None) -> None:
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
-    for line in [*exposures(path, loaded), *_unreadable(loaded)]:
+    for line in [*exposures(path, loaded), *_unreadable(loaded), *_missing_models(loaded)]:
         click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"
     click.echo(f"{path}: valid; {cameras}")
@@ -49,6 +49,19 @@ def _unreadable(config: Config) -> Iterator[str]:
             order_of(camera)
         except SourceLost as error:
             yield f"camera {name}: {error}"
+
+
+def _missing_models(config: Config) -> Iterator[str]:
+    """Models without which edged would not start here: those that others train or build may not be there yet."""
+    from edged.assembly import model_names, wanted  # only now: it brings ONNX Runtime
+    from edged.inference import default_engines_dir, load_manifest
+
+    manifest = load_manifest(default_engines_dir())
+    for name in model_names(config.models, wanted(config)):
+        try:
+            manifest.verified_bytes(name)
+        except ModelError as error:
+            yield f"model {name}: {error}"
 
 
 @config.command()

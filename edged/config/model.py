@@ -125,6 +125,8 @@ class CameraConfig(Section):
 
 DetectorName = Literal["edged", "mtcnn", "retinaface"]
 DETECTORS: tuple[str, ...] = get_args(DetectorName)
+MaskName = Literal["edged", "resnet50", "xception", "mobilenet"]
+LandmarksName = Literal["edged", "efficientnet"]
 PoseName = Literal["edged", "heatmap", "pnp6"]
 BackendName = Literal["auto", "onnxruntime", "tensorrt"]
 ProviderName = Literal[
@@ -142,6 +144,10 @@ class ModelsConfig(Section):
     least_score: Annotated[float, Field(ge=0.02, le=0.95)] = Field(
         0.35,
         description="Faces found with less are dropped; a new face needs more, by detector, before anything is said",
+    )
+    mask: MaskName = Field("edged", description="What tells how masks are worn; all but edged must be trained first")
+    landmarks: LandmarksName = Field(
+        "edged", description="What finds 68 points of a face; efficientnet must be trained first"
     )
     pose: PoseName = Field("edged", description="What tells where heads point")
     threads: Annotated[int, Field(ge=0, le=64)] = Field(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from edged.errors import ModelError
 from edged.toml import load_toml
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
+MOST_HASH_BYTES = 1024
+HASH_LINE = re.compile(rb"([0-9a-f]{64})\s")
 
 
 class _Entry(BaseModel):
@@ -64,10 +67,13 @@ class ModelEntry(_Entry):
 
     name: str
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    """Of a model that is trained locally, the hash that stands beside its file; empty where none does."""
     task: Literal["face-detection", "mask-state", "keypoints", "eye-state", "head-pose"]
     built_locally: bool = False
-    """True for files that are built on each machine because their weights are others'."""
+    """True for files that are built on each machine because their weights are others', or because they are large."""
+    trained_locally: bool = False
+    """True for files that everybody who wants them trains: no two are the same, so their hash is in `hash_file`, not here."""
     precision: Literal["fp16", "fp32"] = "fp16"
     """What GPU engines of it compute in: "fp32" where half precision costs accuracy."""
     remedy: str = ""
@@ -92,6 +98,19 @@ class ModelEntry(_Entry):
         if wrong or unknown:
             raise ValueError(f"profiles of {wrong} or agreement of {unknown} fit no input or output of {self.name}")
         return self
+
+    @model_validator(mode="after")
+    def _hash_is_known(self) -> "ModelEntry":
+        if self.trained_locally and not self.built_locally:
+            raise ValueError(f"{self.name}: what is trained locally is built locally")
+        if self.trained_locally == bool(self.sha256):
+            raise ValueError(f"{self.name}: needs a sha256, or trained_locally = true, and not both")
+        return self
+
+    @property
+    def hash_file(self) -> str:
+        """What holds the hash of a model that is trained locally: one line, as sha256sum writes it."""
+        return f"{self.file}.sha256"
 
     def _has_profile(self, key: str, profile: ProfileEntry) -> bool:
         return key in self.inputs and profile.fits(self.inputs[key].shape)
@@ -124,8 +143,9 @@ class Manifest:
         if (self.directory.parent / "Makefile").is_file():
             return entry.remedy or "run `make setup`, which builds it"
         how = entry.remedy or "run `make setup`"
+        files = "the file" if not entry.trained_locally else f"the file and {entry.hash_file}"
         return (
-            f"it is no part of an installation: in a checkout of edged, {how}; then copy the file into {self.directory}"
+            f"it is no part of an installation: in a checkout of edged, {how}; then copy {files} into {self.directory}"
         )
 
     def verified_bytes(self, name: str) -> bytes:
@@ -139,10 +159,12 @@ class Manifest:
             data = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({error.strerror}); {self.remedy(name)}") from None
+        if not entry.sha256:
+            raise ModelError(f"{path}: no {entry.hash_file} tells which file was checked; {self.remedy(name)}")
         found = hashlib.sha256(data).hexdigest()
         if found != entry.sha256:
             raise ModelError(
-                f"{path}: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…; "
+                f"{path}: sha256 is {found[:12]}…, recorded is {entry.sha256[:12]}…; "
                 f"the file is not the one that was checked; {self.remedy(name)}"
             )
         return data
@@ -166,7 +188,19 @@ def load_manifest(directory: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); reinstall edged") from None
     try:
-        entries = {name: ModelEntry(name=name, **fields) for name, fields in raw["model"].items()}
+        entries = {name: _entry(directory, ModelEntry(name=name, **fields)) for name, fields in raw["model"].items()}
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ModelError(f"{path}: not a valid manifest ({error}); reinstall edged") from None
     return Manifest(directory, entries)
+
+
+def _entry(directory: Path, entry: ModelEntry) -> ModelEntry:
+    """The entry, with the hash that stands beside the file of a model that is trained locally."""
+    if not entry.trained_locally:
+        return entry
+    try:
+        with (directory / entry.hash_file).open("rb") as file:
+            line = HASH_LINE.match(file.read(MOST_HASH_BYTES))
+    except OSError:
+        return entry
+    return entry.model_copy(update={"sha256": line[1].decode()}) if line else entry

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edged.inference import default_engines_dir
+from convert.record import deliver_locally
+from edged.inference import default_engines_dir, load_manifest
 
 
 def copy_of_engines(folder: Path, *names: str) -> Path:
@@ -17,6 +18,20 @@ def copy_of_engines(folder: Path, *names: str) -> Path:
     kept = [part for part in parts if not names or any(part.startswith(f"[model.{name}]") for name in names)]
     (copy / "manifest.toml").write_text("".join(kept))
     return copy
+
+
+def trained_here(engines: Path, name: str, source: str) -> Path:
+    """In the copy `engines`, the model `source` in place of `name`, as if it had been trained on this machine."""
+    return deliver_locally(engines / f"{source}.onnx", engines, name)
+
+
+def untrained(engines: Path) -> Path:
+    """The copy `engines` without what somebody may have trained in this checkout."""
+    for entry in load_manifest(engines).entries.values():
+        if entry.trained_locally:
+            (engines / entry.file).unlink(missing_ok=True)
+            (engines / entry.hash_file).unlink(missing_ok=True)
+    return engines
 
 
 def build(folder: Path, environment: dict[str, str], *models: str, agrees: bool = True) -> None:
