@@ -26,7 +26,7 @@ from edged.config import (
 )
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
-from edged.detect.unchanged import EmptyScene
+from edged.detect.watch import Watch
 from edged.encounters import Encounters, EncounterSettings
 from edged.events import Events
 from edged.events.drowsiness import DrowsinessEvents, DrowsinessEventSettings
@@ -153,9 +153,10 @@ def build_pipeline(
     faces, settled verdicts, pictures of faces.
     """
     events = config.events
+    detector = _detector(settings, config.models, models)
     return Pipeline(
         camera=camera,
-        detector=_detector(settings, config.models, models),
+        detector=detector,
         tracker=Tracker(_tracker_settings(SURE_SCORES[config.models.detector], config)),
         analyser=Analyser(
             models.judge,
@@ -167,7 +168,7 @@ def build_pipeline(
         events=_events(camera, settings, events),
         encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
-        scene=None if every_frame else EmptyScene(),
+        watch=None if every_frame else Watch(detector),
     )
 
 

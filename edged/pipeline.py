@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
-from edged.detect.unchanged import EmptyScene, glance_at
+from edged.detect.watch import Watch
 from edged.encounters import Encounters
 from edged.events import Events
 from edged.ports import Detector
@@ -68,8 +68,8 @@ class Pipeline:
     encounters: Encounters
     static: StaticFaces | None = None
     """None where every face is to be taken for a person."""
-    scene: EmptyScene | None = None
-    """None where faces are to be looked for in every picture, whatever the last one told."""
+    watch: Watch | None = None
+    """Looks with the detector where it pays; None where every picture is to be looked at everywhere."""
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
@@ -101,18 +101,14 @@ class Pipeline:
         return outcome
 
     def _detect(self, frame: Frame) -> list[Detection]:
-        """The faces in this frame. While nobody is followed and nothing changes, an empty frame tells of the next ones too."""
-        if self.scene is None or self.tracker.follows_somebody:
+        if self.watch is None:
             return self.detector.detect(frame.image)
-        glance = glance_at(frame.image)
-        if self.scene.still_shows_nobody(frame.time_s, glance):
-            return []
-        detections = self.detector.detect(frame.image)
-        self.scene.looked(frame.time_s, glance, found=bool(detections))
-        return detections
+        return self.watch.look(frame.time_s, frame.image, self.tracker.expected(frame.time_s))
 
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
         self.tracker.forget()
+        if self.watch is not None:
+            self.watch.forget()
         self._last = None
         return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())

@@ -1,7 +1,7 @@
 """The contracts between the pure stages and the outside world; each has exactly one method worth faking."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -30,6 +30,17 @@ class Detector(Protocol):
 
     def detect(self, image: Image) -> list[Detection]:
         """All faces, best score first, in pixels of `image`; an empty picture gives an empty list."""
+
+
+@runtime_checkable
+class NearbyDetector(Detector, Protocol):
+    """A detector that can also look at parts of a picture, for less."""
+
+    def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+        """All faces in the neighbourhoods of these boxes, in pixels of `image`, best first; each face once.
+
+        What the border of a neighbourhood may cut off is left out. None when the whole picture costs no more.
+        """
 
 
 class MaskJudge(Protocol):

@@ -19,7 +19,7 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.types import Box, Detection, Track
+from edged.types import Box, Detection, Expected, Track
 
 Boxes = NDArray[np.float64]
 Similarity = Callable[[list[int], Boxes], Boxes]
@@ -175,6 +175,11 @@ class Tracker:
     def follows_somebody(self) -> bool:
         """Whether anybody is followed, be it for one picture only or out of sight by now."""
         return bool(self._candidates)
+
+    def expected(self, time_s: float) -> list[Expected]:
+        """Where whoever is followed should be at `time_s`."""
+        coast_s = self._settings.coast_seconds
+        return [Expected(c.motion.predict(time_s, coast_s), c.in_sight) for c in self._candidates]
 
     def forget(self) -> None:
         """Follow nobody any more; ids are not used again."""

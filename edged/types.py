@@ -130,6 +130,13 @@ class Track:
     detection: Detection | None
 
 
+class Expected(NamedTuple):
+    """Where somebody who is followed should be; `in_sight` says whether the picture before showed them."""
+
+    box: Box
+    in_sight: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
     """68 facial landmarks in iBUG order.

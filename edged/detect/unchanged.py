@@ -1,4 +1,4 @@
-"""Knows when a picture shows no more than one before it in which nobody was: looking for faces again would find none."""
+"""Tells where a picture shows something else than one before it: looking for faces elsewhere would find none that are new."""
 
 import cv2
 import numpy as np
@@ -19,30 +19,6 @@ CHANGE = 8
 """Steps of brightness or colour, of 255, by which a cell of an unchanged scene may differ. Sixteen pixels' mean noise is a
 quarter of theirs: a sensor's in good light stays below, and where it does not, every picture is looked at."""
 
-LOOK_AGAIN_S = 1.0
-"""No picture tells about another for longer, whatever it shows."""
-
-
-class EmptyScene:
-    """One camera's last picture in which nobody was found. Times come with the pictures, in seconds."""
-
-    def __init__(self) -> None:
-        self._empty: Glance | None = None
-        self._looked_s = 0.0
-
-    def still_shows_nobody(self, time_s: float, glance: Glance) -> bool:
-        """Whether that picture tells who is in this one: nobody. It is compared with that one, not with the one before,
-        so that slow changes add up.
-        """
-        if self._empty is None or not 0 <= time_s - self._looked_s < LOOK_AGAIN_S:
-            return False
-        return glance.shape == self._empty.shape and int(cv2.absdiff(glance, self._empty).max()) <= CHANGE
-
-    def looked(self, time_s: float, glance: Glance, *, found: bool) -> None:
-        """Faces were looked for in this picture."""
-        self._empty, self._looked_s = None if found else glance, time_s
-
-
 def glance_at(image: Image) -> Glance:
     """A new array; a picture without pixels gives one without cells."""
     rows, columns = (-(-side // CELL) for side in image.shape[:2])
@@ -52,3 +28,10 @@ def glance_at(image: Image) -> Glance:
     # The nearest pixels first, which costs next to nothing, and only of these the mean.
     few = cv2.resize(image, (columns * samples, rows * samples), interpolation=cv2.INTER_NEAREST)
     return np.asarray(cv2.resize(few, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def changed(glance: Glance, before: Glance) -> "NDArray[np.bool_]":
+    """The cells that differ, rows x columns, of two pictures of one size."""
+    if not glance.size:
+        return np.zeros(glance.shape[:2], np.bool_)
+    return np.asarray(cv2.absdiff(glance, before).max(axis=2) > CHANGE)
