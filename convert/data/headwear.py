@@ -27,15 +27,15 @@ def draw_headwear(
     image: NDArray[np.uint8], points5: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Draw one thing on one face of `image`, in place. Returns 0 for each of the five points that it hides, 1 for the others."""
-    drawing = _begin(image, points5)
+    drawing = begin_drawing(image, points5)
     if drawing is None:
         return HIDES_NOTHING
-    draw = (_sunglasses, _glasses, _cap, _hat, _helmet, _hood, _sign)
+    draw = (draw_sunglasses, _glasses, _cap, _hat, _helmet, _hood, _sign)
     return draw[rng.choice(len(draw), p=(0.3, 0.1, 0.2, 0.1, 0.1, 0.1, 0.1))](drawing, rng)
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawing:
+class Drawing:
     """The part of the picture round one face, and the way from the mean face's frame into it."""
 
     patch: NDArray[np.uint8]
@@ -74,8 +74,8 @@ class _Drawing:
         self.patch[:] = blended(self.patch, layer, shares(alpha) * np.float32(opacity))
 
 
-def _begin(image: NDArray[np.uint8], points5: NDArray[np.float32]) -> _Drawing | None:
-    """None where the face is too small, outside the picture, or its points make no face."""
+def begin_drawing(image: NDArray[np.uint8], points5: NDArray[np.float32]) -> Drawing | None:
+    """Draws on one face of `image`, in place; None where it is too small, outside the picture, or its points make no face."""
     source = np.column_stack([five_points(MEAN_FACE), np.ones(5)]).astype(np.float64)
     affine, *_ = np.linalg.lstsq(source, points5.astype(np.float64), rcond=None)
     linear, origin = np.asarray(affine[:2].T, np.float64), np.asarray(affine[2], np.float64)
@@ -87,10 +87,10 @@ def _begin(image: NDArray[np.uint8], points5: NDArray[np.float32]) -> _Drawing |
     x2, y2 = min(width, int(origin[0] + REACH * unit) + 1), min(height, int(origin[1] + REACH * unit) + 1)
     if x2 - x1 < 2 or y2 - y1 < 2:
         return None
-    return _Drawing(image[y1:y2, x1:x2], linear, origin - (x1, y1), unit)
+    return Drawing(image[y1:y2, x1:x2], linear, origin - (x1, y1), unit)
 
 
-def _ellipse(x: float, y: float, half_width: float, half_height: float, squareness: float = 1.0) -> Array:
+def ellipse(x: float, y: float, half_width: float, half_height: float, squareness: float = 1.0) -> Array:
     """An outline; `squareness` below 1 makes it nearer to a rectangle."""
     cos, sin = np.cos(TURN), np.sin(TURN)
     across, along = np.sign(cos) * np.abs(cos) ** squareness, np.sign(sin) * np.abs(sin) ** squareness
@@ -108,17 +108,18 @@ def _cloth(rng: np.random.Generator) -> Array:
 def _lenses(rng: np.random.Generator) -> list[Array]:
     size = rng.uniform(0.24, 0.38), rng.uniform(0.14, 0.3)
     squareness, down = rng.uniform(0.55, 1.0), rng.uniform(-0.02, 0.08)
-    return [_ellipse(side * 0.36, down, *size, squareness) for side in (-1, 1)]
+    return [ellipse(side * 0.36, down, *size, squareness) for side in (-1, 1)]
 
 
-def _frame(drawing: _Drawing, colour: Array, rng: np.random.Generator) -> None:
+def _frame(drawing: Drawing, colour: Array, rng: np.random.Generator) -> None:
     width = rng.uniform(0.02, 0.06)
     drawing.stroke(np.array([[-0.12, 0.0], [0.12, 0.0]]), width, colour)
     for side in (-1, 1):
         drawing.stroke(np.array([[side * 0.66, -0.02], [side * 0.82, 0.0]]), width, colour)
 
 
-def _sunglasses(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+def draw_sunglasses(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Returns what `draw_headwear` does."""
     colour = rng.uniform(0, 60, 3) if rng.random() < 0.8 else rng.uniform(0, 200, 3)
     lenses = _lenses(rng)
     _frame(drawing, colour, rng)
@@ -129,7 +130,7 @@ def _sunglasses(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float
     return HIDES_EYES
 
 
-def _glasses(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+def _glasses(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
     colour = np.asarray(rng.uniform(0, 120, 3))
     for lens in _lenses(rng):
         drawing.stroke(lens, float(rng.uniform(0.02, 0.06)), colour, closed=True)
@@ -139,41 +140,41 @@ def _glasses(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]
 
 def _dome(bottom: float, half_width: float, height: float) -> Array:
     """The upper half of an ellipse that stands on y = `bottom`."""
-    outline = _ellipse(0.0, bottom, half_width, height)
+    outline = ellipse(0.0, bottom, half_width, height)
     outline[:, 1] = np.minimum(outline[:, 1], bottom + 0.06)
     return outline
 
 
-def _cap(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+def _cap(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
     colour, bottom = _cloth(rng), float(rng.uniform(-0.5, -0.2))
     drawing.fill([_dome(bottom, rng.uniform(0.8, 0.95), rng.uniform(0.6, 0.9))], colour)
-    visor = _ellipse(rng.uniform(-0.3, 0.3), bottom + 0.02, rng.uniform(0.6, 0.9), rng.uniform(0.1, 0.28))
+    visor = ellipse(rng.uniform(-0.3, 0.3), bottom + 0.02, rng.uniform(0.6, 0.9), rng.uniform(0.1, 0.28))
     drawing.fill([visor], colour * rng.uniform(0.5, 0.95))
     return HIDES_NOTHING
 
 
-def _hat(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+def _hat(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
     colour, bottom = _cloth(rng), float(rng.uniform(-0.55, -0.25))
     drawing.fill([_dome(bottom, rng.uniform(0.75, 0.95), rng.uniform(0.5, 0.9))], colour)
-    drawing.fill([_ellipse(0.0, bottom, rng.uniform(0.9, 1.7), rng.uniform(0.08, 0.3))], colour * rng.uniform(0.6, 1.0))
+    drawing.fill([ellipse(0.0, bottom, rng.uniform(0.9, 1.7), rng.uniform(0.08, 0.3))], colour * rng.uniform(0.6, 1.0))
     return HIDES_NOTHING
 
 
-def _helmet(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+def _helmet(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
     shell = _dome(rng.uniform(-0.3, 0.6), rng.uniform(0.95, 1.15), rng.uniform(1.1, 1.5))
-    opening = _ellipse(0.0, 0.45, rng.uniform(0.66, 0.78), rng.uniform(0.7, 0.85), 0.8)
+    opening = ellipse(0.0, 0.45, rng.uniform(0.66, 0.78), rng.uniform(0.7, 0.85), 0.8)
     drawing.fill([shell], _cloth(rng), holes=[opening])
     return HIDES_NOTHING
 
 
-def _hood(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
-    outer = _ellipse(0.0, 0.35, rng.uniform(1.0, 1.3), rng.uniform(1.4, 1.8))
-    opening = _ellipse(0.0, 0.42, rng.uniform(0.6, 0.75), rng.uniform(0.72, 0.9))
+def _hood(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+    outer = ellipse(0.0, 0.35, rng.uniform(1.0, 1.3), rng.uniform(1.4, 1.8))
+    opening = ellipse(0.0, 0.42, rng.uniform(0.6, 0.75), rng.uniform(0.72, 0.9))
     drawing.fill([outer], _cloth(rng), holes=[opening])
     return HIDES_NOTHING
 
 
-def _sign(drawing: _Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
+def _sign(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.float32]:
     """A board, a hand or somebody's arm before any part of the face; less than half of it."""
     angle = rng.uniform(0, 2 * np.pi)
     centre = np.array([0.0, 0.45]) + np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(0.6, 0.95)
