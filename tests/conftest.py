@@ -20,6 +20,15 @@ settings.register_profile("any-load", deadline=None, suppress_health_check=[Heal
 settings.load_profile("any-load")
 
 
+LONGEST_FIRST = (
+    "test_privacy.py", "test_daemon_backends.py", "test_kill.py", "test_daemon.py", "test_cli_files.py", "test_cli.py",
+    "test_cli_engines.py", "test_backends_child.py", "test_camera_faults.py", "test_convert_passages.py",
+    "test_cli_streams.py", "test_daemon_selftest.py", "test_selftest.py", "test_report_build.py", "test_capture_child.py",
+    "test_odd_pictures.py", "test_daemon_announced.py",
+)  # fmt: skip
+"""The tests of a file run in one process, since they share what is dear to build; the short files fill up the end."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long forms of the fault tests too")
 
@@ -29,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
     if config.getoption("--long"):
         return
     for item in items:

@@ -23,7 +23,7 @@ from edged.inference.tensorrt import EngineCache
 from tests.support.gpu_environment import gpu_environment
 
 MODELS = ModelsConfig(threads=1)
-LONGEST_S = 120.0
+LONGEST_S = 300.0
 """For a machine that is busy with other things."""
 
 
@@ -69,7 +69,7 @@ def place(tmp_path, monkeypatch):
     for preparation in made.started:
         preparation.stop()
     made.started.clear()
-    assert children() == before
+    assert until(lambda: children() == before)
     assert set(Path("/proc/self/fd").iterdir()) <= descriptors
     assert not [kind for kind in made.kinds() if "partial" in kind]
 
@@ -93,14 +93,13 @@ def test_a_verdict_comes_out_of_the_process(place):
 
 
 def test_everything_else_goes_first(place):
-    place.gpu(faults={"build": "slow 60"})
+    place.gpu(stands_back=True)
     before = children()
     place.start()
-    assert until(lambda: place.times("build") == 1, LONGEST_S)
     (number,) = children() - before
     process = Path(f"/proc/{number}")
+    assert until(lambda: process.joinpath("oom_score_adj").read_text().strip() == "1000", LONGEST_S)
     assert int(process.joinpath("stat").read_text().rpartition(") ")[2].split()[16]) == 19
-    assert process.joinpath("oom_score_adj").read_text().strip() == "1000"
     if shutil.which("ionice"):
         told = subprocess.run(["ionice", "-p", str(number)], capture_output=True, text=True, check=True).stdout
         assert told.strip() == "idle"
@@ -153,7 +152,7 @@ def test_what_hangs_is_ended_when_patience_is(place):
 
 
 def test_stopped_in_the_middle_nothing_is_left_or_remembered(place):
-    place.gpu(faults={"build": "slow 60"})
+    place.gpu(faults={"build": "slow 3600"})
     for _ in range(2):
         before, builds = children(), place.times("build")
         preparation = place.start()
@@ -210,7 +209,7 @@ def test_killed_at_any_of_many_moments_it_leaves_nothing(place):
 
 
 def test_when_its_parent_is_killed_it_goes_too(place):
-    place.gpu(faults={"build": "slow 60"})
+    place.gpu(faults={"build": "slow 3600"})
     code = """
         import sys, time
         from pathlib import Path
@@ -245,7 +244,7 @@ def test_a_disk_that_fills_up_while_the_plan_is_written_is_one_line(place):
 
 @pytest.mark.parametrize("said", ["b'nonsense'", "b'{\"verdict\": 1}'", "b'\\xff' * 9000"])
 def test_a_process_that_talks_nonsense_is_ended(place, monkeypatch, said):
-    speak = f"import socket, sys, time; s = socket.socket(fileno=int(sys.argv[2])); s.send({said}); time.sleep(60)"
+    speak = f"import socket, sys, time; s = socket.socket(fileno=int(sys.argv[2])); s.send({said}); time.sleep(3600)"
     monkeypatch.setattr(child, "CHILD", (sys.executable, "-c", speak))
     assert "talks nonsense" in place.prepare().problem
 
@@ -265,7 +264,7 @@ class Endless:
 
 def test_a_process_that_never_stops_talking_does_not_hold_its_parent_up(place, monkeypatch):
     with Path("/dev/null").open() as file, monkeypatch.context() as patch:
-        patch.setattr(child, "CHILD", (sys.executable, "-c", "import time; time.sleep(60)"))
+        patch.setattr(child, "CHILD", (sys.executable, "-c", "import time; time.sleep(3600)"))
         patch.setattr("socket.socketpair", lambda *_: (Endless(), file))
         preparation = place.start()
         assert preparation.poll() == preparation.poll() == Progress("talking", 0.5)

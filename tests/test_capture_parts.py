@@ -1,6 +1,7 @@
 """The small parts of capture, each by itself: kinds of source, waits, pace, lent pictures, what pictures show."""
 
 import gc
+import os
 import socket
 import subprocess
 import threading
@@ -413,6 +414,13 @@ def test_what_a_process_says_is_kept_within_bounds():
         pass
     assert process.said[-1] == "the end"
     assert sum(map(len, process.said)) < 200_000
+    assert process.end(0)
+
+
+def test_one_that_the_kill_reaches_late_is_waited_for(monkeypatch):
+    """As on a busy machine, where a killed process ends only once it gets the processor."""
+    process, kill = ChildProcess(["sleep", "3600"]), os.killpg
+    monkeypatch.setattr(os, "killpg", lambda *target: threading.Timer(1.5, kill, target).start())
     assert process.end(0)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -102,18 +103,24 @@ def test_an_engine_is_built_listed_measured_verified_and_refused_when_altered(de
     device.gpu()
     done = device.engines("build", "mask")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("mask             agrees with the CPU; ")
-    assert done.stdout.endswith("models.backend = 'auto' takes tensorrt\n")
+    said = re.fullmatch(
+        r"mask             agrees with the CPU; ([\d.]+) ms a run, ([\d.]+) ms on the CPU: models.backend = 'auto' takes (\w+)\n",
+        done.stdout,
+    )
+    assert said is not None, done.stdout
+    faster = "tensorrt" if float(said[1]) < float(said[2]) else "onnxruntime"
+    assert said[3] == faster, "which one it is depends on what else this machine does"
     listed = device.listed("mask")
     assert listed["file_state"] == "ok"
-    assert (listed["engine"]["state"], listed["engine"]["runs_on"]) == ("built", "tensorrt")
+    assert (listed["engine"]["state"], listed["engine"]["runs_on"]) == ("built", faster)
     assert device.listed("eyes")["engine"]["state"] == "none"
     assert "1 engines, all as they were built" in device.engines("verify").stdout
 
     found = json.loads(device.engines("bench", "mask", "eyes", "--json").stdout)
     assert found["tensorrt"] is None
-    timing = found["models"]["mask"]["backends"]["tensorrt"]
-    assert found["models"]["mask"]["auto"] == "tensorrt"
+    timing, on_the_cpu = (found["models"]["mask"]["backends"][backend] for backend in ("tensorrt", "onnxruntime"))
+    faster = "tensorrt" if timing["fastest_ms"] < on_the_cpu["fastest_ms"] else "onnxruntime"
+    assert found["models"]["mask"]["auto"] == device.listed("mask")["engine"]["runs_on"] == faster
     assert device.listed("mask")["engine"]["verdict"]["gpu_ms"] == timing["fastest_ms"]
     assert "no engine was built" in found["models"]["eyes"]["backends"]["tensorrt"]["problem"]
 

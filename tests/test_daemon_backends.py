@@ -1,5 +1,6 @@
 """The running daemon on a machine with a (doubled) GPU: engines are prepared, taken up and given up while it watches."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -31,6 +32,12 @@ ON_THE_CPU, ON_THE_GPU = (
     {"detector": "onnxruntime", "mask": "onnxruntime"},
     {"detector": "tensorrt", "mask": "tensorrt"},
 )
+
+WHATEVER_IS_FASTER = 'backend = "tensorrt"'
+"""Where engines are measured beside the daemon: how fast a doubled GPU is depends on what else this machine does."""
+
+HASH_BYTES = 32
+"""They stand before a verdict."""
 
 NO_BOUNDARIES = {
     "vote_seconds = 0.4": "vote_seconds = 0.43",
@@ -107,9 +114,15 @@ class GpuDaemon(Daemon):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engines of the daemon's models, built and checked."""
+    """The engines of the daemon's models, built and checked; known as twice as fast as the CPU."""
     folder = tmp_path_factory.mktemp("built")
-    return GpuDaemon(folder, {"door": "file:///x.mp4"}).build(folder / "copy")
+    copy = GpuDaemon(folder, {"door": "file:///video.mp4"}).build(folder / "copy")
+    for file in copy.glob("*.verdict"):
+        record = json.loads(file.read_bytes()[HASH_BYTES:])
+        record["verdict"] |= {"gpu_ms": 1.0, "cpu_ms": 2.0}
+        content = json.dumps(record).encode()
+        file.write_bytes(hashlib.sha256(content).digest() + content)
+    return copy
 
 
 @pytest.fixture
@@ -183,7 +196,8 @@ def test_a_recording_that_plays_while_its_models_move_to_the_gpu_loses_no_pictur
     pictures = sum(1 for _ in _pictures(clip))
     with Mosquitto(tmp_path / "broker") as broker:
         slow = {"build": f"slow {TOLD_S}"}
-        daemon = GpuDaemon(tmp_path, {"door": f"file://{recording}?loop=1"}, port=broker.port, faults=slow)
+        camera = {"door": f"file://{recording}?loop=1"}
+        daemon = GpuDaemon(tmp_path, camera, port=broker.port, models=WHATEVER_IS_FASTER, faults=slow)
         for usual, other in NO_BOUNDARIES.items():
             daemon.config.write_text(daemon.config.read_text().replace(usual, other))
         expected = on_the_cpu(daemon.config, clip)

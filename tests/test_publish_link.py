@@ -254,8 +254,8 @@ def test_neither_starting_nor_handing_in_nor_stopping_waits_for_a_silent_broker(
         publisher.send("cmd/report/result", "{}")
         assert publisher.commands() == []
         assert until(lambda: broker.connected_at)
-        publisher.stop(2)
-        assert time.monotonic() - began < 1
+        publisher.stop(60)
+        assert time.monotonic() - began < 0.8 * DEFAULT_TIMING.connect_s
         assert publisher._thread is not None
         assert not publisher._thread.is_alive()
 
@@ -277,8 +277,8 @@ def test_stop_waits_for_what_is_in_flight_and_not_for_ever() -> None:
         assert until(lambda: events(broker))
         threading.Timer(0.2, hold.set).start()
         began = time.monotonic()
-        publisher.stop(1)
-        assert 0.7 < time.monotonic() - began < 1.2, "the farewell was not acknowledged"
+        publisher.stop(5)
+        assert 3.5 < time.monotonic() - began < 60, "the farewell was not acknowledged"
         assert outbox.acknowledged == [1]
         assert broker.published[-1].payload == "offline"
 

@@ -21,7 +21,7 @@ from support.mosquitto import (
     publish,
     until,
 )
-from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
+from support.publishing import MemoryOutbox, fast, mqtt_config, publishing
 
 from edged.publish import Command, Publisher, probe_broker
 from edged.store import Acknowledged, OutboxMessageRow, Store, StoreReader
@@ -115,7 +115,13 @@ def test_two_thousand_rows_of_a_real_store_are_delivered_in_order_and_deleted(
     with Store(tmp_path / "edged.db") as store, Subscriber(broker.port, EVENTS) as subscriber:
         store.write(OutboxMessageRow("events", f'{{"n":{n}}}', created=n) for n in range(1500))
         publisher = Publisher(
-            mqtt_config(broker.port), "dev1", reader, acknowledged.put, discovery=None, password=None, timing=FAST
+            mqtt_config(broker.port),
+            "dev1",
+            reader,
+            acknowledged.put,
+            discovery=None,
+            password=None,
+            timing=fast(acknowledge_s=60.0),
         )
         publisher.start()
         try:

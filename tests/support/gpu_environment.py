@@ -20,12 +20,14 @@ def gpu_environment(
     faults: dict[Moment, str] | None = None,
     answers: Literal["", "at once", "wrong"] = "at once",
     diary: Path | None = None,
+    stands_back: bool = False,
     **machine: object,
 ) -> dict[str, str]:
     """What to add to the environment of a process that is to have a GPU.
 
     `faults` says what happens at a moment: "crash" (SIGSEGV), "hang", "slow SECONDS", "gorge MEGABYTES" (and hang),
     "refuse WHAT AFTER" (so many such moments pass, then the machine refuses).
+    With `stands_back` preparations are of the lowest priority, as they are outside of tests.
     Engines that answer "at once" are faster than the CPU; with "" they compute, on the CPU. In the file `diary` each
     moment gets a line. `machine` are fields of `tests.support.cuda_double.Machine`, such as `refuse` and `memory`.
     """
@@ -35,6 +37,7 @@ def gpu_environment(
         "faults": faults or {},
         "answers": answers,
         "diary": str(diary) if diary else "",
+        "stands_back": stands_back,
     }
     path = [str(ON_PATH), str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {"GPU_DOUBLE": json.dumps(settings), "PYTHONPATH": os.pathsep.join(filter(None, path))}
