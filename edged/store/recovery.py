@@ -12,7 +12,7 @@ from pathlib import Path
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
 from edged.store.files import Identity, identity
-from edged.store.ours import APPLICATION_ID, backups, refuse_foreign, require_database, require_ours
+from edged.store.ours import APPLICATION_ID, SQLITE_ERRORS, backups, refuse_foreign, require_database, require_ours
 from edged.store.reader import readable_text
 
 # WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
@@ -97,7 +97,7 @@ def copy_while_open(path: Path, target: Path) -> None:
         with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
             _stand_alone(copy)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise StoreError(f"{path}: cannot be copied ({error}); free some space") from None
 
 
@@ -149,7 +149,7 @@ def is_sound(path: Path, quick: bool = False) -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             check = "quick_check" if quick else "integrity_check"
             return str(connection.execute(f"PRAGMA {check}").fetchone()[0]) == "ok"
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         return False
 
 
@@ -169,6 +169,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA user_version = {_user_version(connection)}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.commit()
+    except UnicodeDecodeError:
+        connection.close()
+        raise sqlite3.DatabaseError("a damaged name in the schema") from None
     except BaseException:
         connection.close()
         raise
