@@ -96,6 +96,16 @@ def spoil_the_name_of_the_migrations(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"_sqlite_migrations", b"_sqlite_migratjons"))
 
 
+def lose_the_migrations(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM _sqlite_migrations")
+
+
+def spoil_a_migrations_name(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = name || 'x' WHERE rowid = 1")
+
+
 DAMAGE = [
     zero_the_header,
     put_text_in_its_place,
@@ -108,6 +118,8 @@ DAMAGE = [
     break_the_root_of_events,
     spoil_a_word_of_the_schema,
     spoil_the_name_of_the_migrations,
+    lose_the_migrations,
+    spoil_a_migrations_name,
 ]
 
 
