@@ -34,7 +34,7 @@ class EmptyScene:
         """Whether that picture tells who is in this one: nobody. It is compared with that one, not with the one before,
         so that slow changes add up.
         """
-        if self._empty is None or not 0 <= time_s - self._looked_s < LOOK_AGAIN_S:
+        if self._empty is None or not glance.size or not 0 <= time_s - self._looked_s < LOOK_AGAIN_S:
             return False
         return glance.shape == self._empty.shape and int(cv2.absdiff(glance, self._empty).max()) <= CHANGE
 
