@@ -55,7 +55,8 @@ def another_type(values: np.ndarray, chance: random.Random) -> np.ndarray:
 
 
 SPOILS: list[Callable[[np.ndarray, random.Random], np.ndarray]] = [
-    anything_in_places, everywhere, noise, another_shape, another_type,
+    anything_in_places, anything_in_places, everywhere, everywhere, another_shape, another_shape, another_type, another_type,
+    noise,  # costs as much as all others together
 ]  # fmt: skip
 
 
