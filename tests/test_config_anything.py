@@ -4,6 +4,7 @@ import copy
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,9 +47,12 @@ def outcome(load):
     return []
 
 
-@settings(max_examples=300, deadline=None)
-@given(STRUCTURES)
-def test_any_structure_loads_or_is_a_config_error(structure):
+@pytest.mark.parametrize("examples", [300, pytest.param(10_000, marks=pytest.mark.long)])
+def test_any_structure_loads_or_is_a_config_error(examples):
+    settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(given(STRUCTURES)(load))()
+
+
+def load(structure):
     lines = outcome(lambda: parse_config(structure, PATH))
     assert all(re.match("edged.toml: (key|table|and more)", line) for line in lines)
 

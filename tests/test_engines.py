@@ -1,13 +1,16 @@
 """Holds model files, their hashes, cards and manifest together, for every model that is committed."""
 
 import hashlib
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE, MaskClassifier
+from edged.errors import ModelError
 from edged.inference import load_manifest, open_engine
+from edged.inference.manifest import Manifest
 from edged.types import JUDGED_STATES, Box
 
 ENGINES = Path(__file__).parents[1] / "engines"
@@ -29,6 +32,22 @@ def size_of(axis: int | str) -> int:
 def test_the_file_is_the_one_that_was_checked(name):
     entry = MANIFEST.entry(name)
     assert hashlib.sha256((ENGINES / entry.file).read_bytes()).hexdigest() == entry.sha256
+
+
+@pytest.mark.parametrize("flips", [100, pytest.param(1_000, marks=pytest.mark.long)])
+def test_one_flipped_bit_anywhere_is_refused(tmp_path, flips):
+    entry = MANIFEST.entry("eyes")
+    data, chance = bytearray((ENGINES / entry.file).read_bytes()), random.Random(flips)
+    copy = Manifest(tmp_path, {"eyes": entry})
+    for _ in range(flips):
+        at, bit = chance.randrange(len(data)), 1 << chance.randrange(8)
+        data[at] ^= bit
+        (tmp_path / entry.file).write_bytes(data)
+        with pytest.raises(ModelError, match="is not the one that was checked"):
+            open_engine(copy, "eyes")
+        data[at] ^= bit
+    (tmp_path / entry.file).write_bytes(data)
+    assert open_engine(copy, "eyes").name == "eyes"
 
 
 @pytest.mark.parametrize("name", COMMITTED)

@@ -91,6 +91,34 @@ def fill(site: Site, first: date, days: int) -> None:
         site.store.write([*violation(number, noon), *watched(noon, noon + HOUR)])
 
 
+SECOND, YEAR = 1000, 365 * DAY_MS
+JUMPS = [
+    sign * length
+    for length in (SECOND, 5 * SECOND, 60 * SECOND, HOUR, 2 * HOUR, DAY_MS, 30 * DAY_MS, YEAR, 5 * YEAR, TEN_YEARS_MS)
+    for sign in (1, -1, -1, 1)
+]
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
+def test_forty_jumps_in_the_midst_of_events_turn_none_round(site: Site, trusted: bool) -> None:
+    site.start()
+    site.clock.is_trusted = trusted
+    for number, jump in enumerate([*JUMPS, -site.clock.utc_ms()]):  # the last to 1970
+        at_s = site.clock.monotonic_s()
+        site.recorder.record([Event(f"k{number}", "mask", "start", "door", 1, at_s, "none")], [])
+        site.live(60)
+        site.clock.set_by(jump)
+        site.live(60)
+        at_s = site.clock.monotonic_s()
+        site.recorder.record([Event(f"k{number}", "mask", "end", "door", 1, at_s, "none", end_reason="left")], [])
+    site.recorder.flush()
+    events = site.reader.events(-(2**62), kind="mask")
+    assert len(events) == 41
+    assert [event["event_id"] for event in events if not event["started_at"] <= event["ended_at"]] == []
+    assert [event["event_id"] for event in events if event["ended_at"] - event["started_at"] != 120 * SECOND] == []
+    assert len(site.days) == len(set(site.days)) <= 1, "a day that is not over has no report, whatever the clock says"
+
+
 # --- what is believed
 
 

@@ -39,7 +39,8 @@ TICK_S = 0.25
 LOOK_INTERVAL_S = 1.0
 STATE_INTERVAL_S = 60.0
 LAST_WORDS_S = 0.7
-PUBLISHER_STUCK_AFTER_S = 60.0
+PUBLISHER_STUCK_AFTER_S = 20.0
+"""While it dials, which a name server may hold up, it says so beforehand."""
 SECOND_LOOK_S = 2.0
 """After a worker was found wedged, before systemd is asked to end the daemon."""
 STARTED_AFRESH = 1

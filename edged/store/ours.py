@@ -14,6 +14,9 @@ APPLICATION_ID = 0x65646764
 APPLICATION_ID_AT = slice(68, 72)
 MIGRATIONS_TABLE = "_sqlite_migrations"
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What asking a database may raise; the second when a name that is damaged stands in SQLite's own message."""
+
 
 def backups(path: Path) -> list[Path]:
     """The finished backups of the database at `path`."""
@@ -53,10 +56,16 @@ def require_ours(path: Path) -> None:
 
 
 def refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
-    """Raise NotOurs for the sound database of another program; `connection` is the one to `path`."""
+    """Raise NotOurs for the sound database of another program, sqlite3.DatabaseError for a damaged one of ours.
+
+    `connection` is the one to `path`.
+    """
     tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if tables and MIGRATIONS_TABLE not in tables:
-        raise _not_ours(path, "is another program's database")
+    if not tables or MIGRATIONS_TABLE in tables:
+        return
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        raise sqlite3.DatabaseError(f"the table {MIGRATIONS_TABLE} is missing")
+    raise _not_ours(path, "is another program's database")
 
 
 def _is_file(path: Path) -> bool:

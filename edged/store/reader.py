@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
-from edged.store.ours import require_database
+from edged.store.ours import SQLITE_ERRORS, require_database
 from edged.types import OutboxMessage
 
 Row = dict[str, Any]
@@ -112,7 +112,7 @@ class StoreReader:
                 connection.text_factory = readable_text
                 connection.execute("PRAGMA query_only = ON")
                 yield connection
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise StoreError(f"{self.path}: cannot be read ({error})") from None
 
 

@@ -12,8 +12,17 @@ from pathlib import Path
 from edged.errors import StoreError
 from edged.store.ballast import Ballast
 from edged.store.files import Identity, identity
-from edged.store.ours import APPLICATION_ID, backups, refuse_foreign, require_database, require_ours
+from edged.store.ours import (
+    APPLICATION_ID,
+    MIGRATIONS_TABLE,
+    SQLITE_ERRORS,
+    backups,
+    refuse_foreign,
+    require_database,
+    require_ours,
+)
 from edged.store.reader import readable_text
+from edged.store.schema import MIGRATIONS
 
 # WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
 # The WAL is kept under 4 MiB, and mmap stays off: a truncated file would kill the process.
@@ -97,7 +106,7 @@ def copy_while_open(path: Path, target: Path) -> None:
         with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
             _stand_alone(copy)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise StoreError(f"{path}: cannot be copied ({error}); free some space") from None
 
 
@@ -149,7 +158,7 @@ def is_sound(path: Path, quick: bool = False) -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             check = "quick_check" if quick else "integrity_check"
             return str(connection.execute(f"PRAGMA {check}").fetchone()[0]) == "ok"
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         return False
 
 
@@ -159,6 +168,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.text_factory = readable_text
     try:
         refuse_foreign(path, connection)
+        _require_history(connection)
         for pragma in PRAGMAS:
             connection.execute(pragma)
         result = str(connection.execute("PRAGMA quick_check").fetchone()[0])
@@ -169,10 +179,24 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA user_version = {_user_version(connection)}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.commit()
+    except UnicodeDecodeError:
+        connection.close()
+        raise sqlite3.DatabaseError("a damaged name in the schema") from None
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _require_history(connection: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError where what was applied is neither the first of our migrations nor all and newer ones."""
+    tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if MIGRATIONS_TABLE not in tables:
+        return
+    applied = {str(name) for (name,) in connection.execute(f"SELECT name FROM {MIGRATIONS_TABLE}")}  # noqa: S608
+    ours = [migration.name for migration in MIGRATIONS._migrations]
+    if (applied != set(ours[: len(applied)]) and not applied >= set(ours)) or ("events" in tables and not applied):
+        raise sqlite3.DatabaseError(f"{MIGRATIONS_TABLE} is damaged")
 
 
 def _stand_alone(copy: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ from edged.errors import StoreError
 from edged.store.apply import add_coverage, apply
 from edged.store.files import Loss, WatchedFiles
 from edged.store.lock import WriterLock
-from edged.store.ours import require_ours
+from edged.store.ours import SQLITE_ERRORS, require_ours
 from edged.store.reader import StoreReader, parsed_json
 from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
 from edged.store.rows import Change, CoverageMinute
@@ -79,10 +79,10 @@ class Store:
             self._mark()
             self.last_seq = self._outbox_sequence()
             self._files = WatchedFiles(path)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             self.close()
             raise (
-                _store_error(path, error) if isinstance(error, sqlite3.Error) else StoreError(f"{path}: {error}")
+                StoreError(f"{path}: {error}") if isinstance(error, OSError) else _store_error(path, error)
             ) from None
         except BaseException:
             self.close()
@@ -328,7 +328,7 @@ class Store:
             try:
                 with self._db.atomic():
                     yield
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 raise _store_error(self.path, error) from None
 
     @contextmanager
@@ -356,7 +356,7 @@ class Store:
         MIGRATIONS.apply(self._db)
 
 
-def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+def _store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     code = getattr(error, "sqlite_errorname", "") or ""
     if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
         return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")

@@ -95,7 +95,7 @@ def test_a_daemon_killed_five_times_in_the_middle_of_its_backlog_delivers_all_of
         Mosquitto(tmp_path / "broker", settings=["log_type all"]) as broker,
         Subscriber(broker.port, EVENTS) as subscriber,
     ):
-        for trouble in range(1, TROUBLES + 1):
+        for _ in range(TROUBLES):
             deliverer = Deliverer(tmp_path / "edged.db", broker.port)
             before = len(set(subscriber.payloads(EVENTS)))
             assert until(lambda before=before: len(set(subscriber.payloads(EVENTS))) > before + messages // 7, 600)

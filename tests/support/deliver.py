@@ -1,4 +1,4 @@
-"""Delivers what waits in an outbox and ends: `python -m support.deliver DATABASE PORT`; the last line is by how many MB it grew."""
+"""Delivers what waits in an outbox, says by how many MB it grew, and ends: `python -m support.deliver DATABASE PORT`."""
 
 import sys
 import time
