@@ -178,8 +178,13 @@ class Tracker:
 
     def expected(self, time_s: float) -> list[Expected]:
         """Where whoever is followed should be at `time_s`."""
-        coast_s = self._settings.coast_seconds
-        return [Expected(c.motion.predict(time_s, coast_s), c.in_sight) for c in self._candidates]
+        return [
+            Expected(c.motion.predict(time_s, self._settings.coast_seconds), c.in_sight and self._is_clear(c.track))
+            for c in self._candidates
+        ]
+
+    def _is_clear(self, track: Track) -> bool:
+        return track.detection is not None and track.detection.score >= self._settings.high_score
 
     def forget(self) -> None:
         """Follow nobody any more; ids are not used again."""

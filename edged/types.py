@@ -131,10 +131,10 @@ class Track:
 
 
 class Expected(NamedTuple):
-    """Where somebody who is followed should be; `in_sight` says whether the picture before showed them."""
+    """Where somebody who is followed should be; `clear` says whether the picture before showed them clearly."""
 
     box: Box
-    in_sight: bool
+    clear: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edged.detect.boxes import iou, suppress
 from edged.detect.canvas import SMALL_FACES, Canvas, WorkingSize
-from edged.detect.mosaic import LONGEST, Part, arrange, around
+from edged.detect.mosaic import LONGEST, Part, arrange, around, merged
 from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image, MaskScores
@@ -87,7 +87,7 @@ class AnchorFreeDetector:
         parts = [part for box in boxes if (part := around(box, width, height, scale))]
         if not parts:
             return []
-        mosaic = arrange(parts)
+        mosaic = arrange(merged(parts))
         if mosaic.area > WORTH_IT * scale**2 * width * height or max(mosaic.width, mosaic.height) > LONGEST:
             return None
         seen = self._run(mosaic.draw(image))

@@ -4,7 +4,7 @@ Who is followed is found again in the neighbourhood of the place where they are 
 
 * `LOOK_AGAIN_S` after the last time, whatever it shows;
 * as soon as it changes elsewhere, if it had rested for `BUSY_S`; while it goes on changing, every `BUSY_S`;
-* at once when somebody is not found where they were expected.
+* at once when somebody who was clearly seen is not found where they were expected.
 
 So nothing new is in a picture for longer than `BUSY_S` unseen, and who is lost is looked for everywhere in the same picture.
 """
@@ -51,7 +51,7 @@ class Watch:
         glance = glance_at(image)
         due = self._is_due(time_s, glance, places)
         near = self._look_around(image, followed if due else places)
-        if not due and near is not None and all(_covers([d.box for d in near], e.box, FOUND) for e in expected if e.in_sight):
+        if not due and near is not None and all(_covers([d.box for d in near], e.box, FOUND) for e in expected if e.clear):
             return near
         found = near or []
         known = [detection.box for detection in found]
