@@ -62,11 +62,11 @@ train-mask: ## Train the mask classifier on DATA and write it to engines/ (about
 	.venv-train/bin/python -m convert train-mask --data $(DATA) --out $(RUNS)/mask --epochs 16 --resume
 	.venv-train/bin/python -m convert export-mask --data $(DATA) --run $(RUNS)/mask
 
-gather-objects: ## Fetch pictures of things that are no faces from Debian's packages, for train-detector
+gather-objects: ## Fetch pictures of things that are no faces from Debian's packages, for train-detector --objects
 	@test -d $(RUNS)/objects || .venv-train/bin/python -m convert gather-objects --out $(RUNS)/objects
 
-train-detector: gather-objects ## Train the face detector on DATA and write it to engines/ (about two and a half hours on two cores; resumes)
-	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --objects $(RUNS)/objects --resume
+train-detector: ## Train the face detector on DATA and write it to engines/ (about two hours on two cores; resumes)
+	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --resume
 	.venv-train/bin/python -m convert export-detector --data $(DATA) --run $(RUNS)/detector
 
 train-landmarks: ## Train the landmark regressor on DATA and write it to engines/ (about an hour on one core; resumes)

@@ -11,7 +11,7 @@ from convert.record import record_export
 
 @click.command("train-detector")
 @training_options
-@click.option("--steps", default=32000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
+@click.option("--steps", default=22000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
 @click.option("--objects", type=ExistingFolder, help="Pictures of things, fetched by `gather-objects`.")
 def train_detector(**choice: Any) -> None:
     """Train the face detector with its points and mask branch."""

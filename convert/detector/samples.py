@@ -25,14 +25,13 @@ SIDES = {320: 1.0, 640: 0.25}
 """Sides of samples in pixels, and how many there are in a batch of that side, relative to the batch: alike in pixels."""
 LARGE = 0.2
 """Share of batches with the larger side: faces that fill the picture must be found too."""
-SHARES = {"crowd": 0.38, "people": 0.26, "scene": 0.1, "single": 0.14, "empty": 0.12}
+SHARES = {"crowd": 0.38, "people": 0.28, "scene": 0.1, "single": 0.16, "empty": 0.08}
 """How often each group is drawn."""
 FACELESS = 0.25
 """Share of windows laid anywhere in their picture: most of a picture is no face."""
 FACELESS_SCALES = (0.7, 5.0)
 """They reach further than faces do: the cells that find large faces must see large things that are none."""
-CLUTTERED, EMPTY_CLUTTERED = 0.25, 0.5
-"""Shares of windows in which things are drawn: of those with people, and of scenes in which nobody is."""
+CLUTTERED = 0.2
 DRESSED_UP = 0.22
 """How often sunglasses, a cap or something else is drawn on a face."""
 USUAL_SCALE = 1.35
@@ -82,7 +81,7 @@ class Samples(Batches[Batch]):
         else:
             number = int(rng.choice(self._members[name], p=self._weights[name]))
             sample = window(self._store.pictures.image(number), self._store.rows(number), side, rng)
-            if rng.random() < (EMPTY_CLUTTERED if name == "empty" else CLUTTERED):
+            if rng.random() < CLUTTERED:
                 draw_clutter(sample.image, sample.faces[:, :4], rng, self._cutouts)
         _dress_up(sample, rng)
         if rng.random() < 0.5:
