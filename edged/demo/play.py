@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Alerts:
 
     say: Say
     violations: Counter[str] = field(default_factory=Counter)
+    online: threading.Event = field(default_factory=threading.Event)
 
     def told(self, topic: str, text: str) -> None:
         """Take one message; alerts, availability and the daily figure are shown."""
@@ -47,12 +49,14 @@ class Alerts:
             self.say(f"  {icon} {alert['ts'][11:19]}Z  {alert['camera']}: {words}  ({score})", colour)
         elif topic.endswith("/availability"):
             self.say(f"  · {topic.split('/')[1]} is {text}", "cyan")
+            if text == "online":
+                self.online.set()
 
 
 def play(source: Path | None, report: Path, say: Say, seconds: float | None = None) -> Counter[str]:
     """Run the whole job once; return the alerts by state. Raise Failed when the daemon does not come through.
 
-    `seconds` ends it early, for recordings of any length.
+    `seconds` ends it so long after the daemon is up, for recordings of any length.
     """
     with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
         work = Path(folder)
@@ -63,7 +67,8 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
         try:
             config = _write_config(work, recording, broker.port)
             say(f"The daemon watches {recording.name}; this is what a subscriber to edged/demo/# hears:", "white")
-            _run_daemon(config, work, seconds or (length_s + MARGIN_S if length_s else None), ended_early=bool(seconds))
+            most_s = length_s + MARGIN_S if length_s else None
+            _run_daemon(config, work, most_s, alerts.online, ends_after_s=seconds)
         finally:
             broker.stop()
         _edged("report", "today", "--config", str(config), "--out", str(report))
@@ -124,20 +129,33 @@ requirement = "Masks are worn over mouth and nose."
     return config
 
 
-def _run_daemon(config: Path, work: Path, timeout_s: float | None, *, ended_early: bool) -> None:
-    """Run `edged run` until the recording has played, or for `timeout_s`."""
+def _ended(daemon: subprocess.Popen[bytes]) -> int:
+    """The exit code of a daemon that was told to stop; killed when it does not."""
+    try:
+        return daemon.wait(MARGIN_S)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        return daemon.wait()
+
+
+def _run_daemon(
+    config: Path, work: Path, most_s: float | None, online: threading.Event, *, ends_after_s: float | None
+) -> None:
+    """Run `edged run` until the recording has played, at most for `most_s`, or for `ends_after_s` once it is `online`."""
     log = work / "edged.log"
     with log.open("w") as output:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "edged", "run", "--config", str(config), "--until-played"], stderr=output
         )
         try:
-            code = daemon.wait(timeout_s)
+            if ends_after_s:
+                online.wait(MARGIN_S)  # a signal before would find it half loaded
+            code = daemon.wait(ends_after_s or most_s)
         except subprocess.TimeoutExpired:
             daemon.send_signal(signal.SIGTERM)
-            code = daemon.wait(10)
-            if not ended_early:
-                raise Failed(f"the daemon did not finish in {timeout_s:.0f} s:\n{_tail(log)}") from None
+            code = _ended(daemon)
+            if not ends_after_s:
+                raise Failed(f"the daemon did not finish in {most_s:.0f} s:\n{_tail(log)}") from None
         except BaseException:
             daemon.kill()
             daemon.wait(10)
