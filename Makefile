@@ -45,8 +45,8 @@ lint: setup ## Check style, types and the direction of imports
 contract-wheels: setup ## Fetch the real TensorRT bindings, PyCUDA and picamera2 that the tests hold our code against
 	@$(BIN)/python -m tests.support.contract_wheels .cache/contract-wheels
 
-faults: setup ## Run the long fault tests: kills, outages, full disks, ten thousand keypoint arrays (about 30 minutes)
-	@$(BIN)/pytest tests/faults --long
+faults: setup ## Run the long form of every test that has one: kills, outages, broken disks, bad networks, wedged parts (hours)
+	@$(BIN)/pytest -m long --long
 
 soak: setup ## Run three cameras among troubles for MINUTES (60), and tell what grows, how late alerts are and whether all were told
 	@PYTHONPATH=tests $(BIN)/python -m support.soak $(MINUTES)

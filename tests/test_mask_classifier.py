@@ -65,7 +65,13 @@ def test_a_crowd_is_judged_in_bounded_batches():
 
 @pytest.mark.parametrize(
     "answer",
-    [{}, {"probabilities": np.zeros((1, 2), np.float32)}, {"probabilities": np.full((1, 3), np.nan, np.float32)}],
+    [
+        {},
+        {"probabilities": np.zeros((1, 2), np.float32)},
+        {"probabilities": np.full((1, 3), np.nan, np.float32)},
+        {"probabilities": np.array([[1, -1, 0]] * 1, np.float32)},
+        {"probabilities": np.full((1, 3), 50, np.float32)},
+    ],
 )
 def test_an_answer_that_is_none_of_ours_is_refused(answer):
     with pytest.raises(ModelError, match="not a mask classifier"):

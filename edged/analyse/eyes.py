@@ -162,7 +162,7 @@ class EyeClassifier:
         for start in range(0, len(frames), MAX_BATCH):
             crops = eye_crops(image, frames[start : start + MAX_BATCH], self._crops)
             answer = self._engine.run({"eyes": crops}).get("probabilities")
-            if answer is None or answer.shape != (len(crops), 3) or not np.isfinite(answer).all():
+            if answer is None or answer.shape != (len(crops), 3) or not ((answer >= 0) & (answer < 1.01)).all():
                 raise ModelError(
                     f"model {self._engine.name}: its answer is not {len(crops)} x 3 probabilities; "
                     "it is not an eye classifier of edged's: name another in the config"

@@ -45,7 +45,7 @@ class MaskClassifier:
             batch = boxes[start : start + MAX_BATCH]
             crops = square_crops(image, batch, CROP_SIZE, CROP_MARGIN, self._crops)
             answer = self._engine.run({"faces": crops}).get("probabilities")
-            if answer is None or answer.shape != (len(batch), 3) or not np.isfinite(answer).all():
+            if answer is None or answer.shape != (len(batch), 3) or not ((answer >= 0) & (answer < 1.01)).all():
                 raise ModelError(
                     f"model {self._engine.name}: its answer is not {len(batch)} x 3 probabilities; "
                     "it is not a mask classifier of edged's: name another in the config"

@@ -39,8 +39,8 @@ class WatchedFiles:
         files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
         self._files = {file: found for file in files if (found := identity(file)) is not None}
         self._had_header = self._header()[: len(MAGIC)] == MAGIC
-        self._written_ns = self._changed_ns()
-        self._is_touched = False
+        self._written_ns, self._written_bytes = self._changed()
+        self._is_touched = self._is_cut = False
 
     def close(self) -> None:
         """Call after the connection is closed."""
@@ -63,17 +63,21 @@ class WatchedFiles:
         if self._had_header and header[: len(MAGIC)] != MAGIC:
             return Loss(self._path, "overwritten")
         page_bytes, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
-        if size < (65_536 if page_bytes == 1 else page_bytes) * pages:
+        # A full disk may keep the end of what the header promises in the WAL: then the file was never longer.
+        is_cut = self._is_cut or size < self._written_bytes
+        if is_cut and size < (65_536 if page_bytes == 1 else page_bytes) * pages:
             return Loss(self._path, "truncated")
         return None
 
     def writing(self) -> None:
         """The connection is about to write: whoever has changed the file until now was somebody else."""
-        self._is_touched = self._is_touched or self._changed_ns() != self._written_ns
+        changed_ns, size = self._changed()
+        self._is_touched = self._is_touched or changed_ns != self._written_ns
+        self._is_cut = self._is_cut or size < self._written_bytes
 
     def written(self) -> None:
         """The connection has written."""
-        self._written_ns = self._changed_ns()
+        self._written_ns, self._written_bytes = self._changed()
 
     def was_touched(self) -> bool:
         """Whether somebody else has written the database since this was asked last."""
@@ -85,8 +89,10 @@ class WatchedFiles:
     def _header(self) -> bytes:
         return os.pread(self._descriptor, HEADER_BYTES, 0)
 
-    def _changed_ns(self) -> int:
-        return os.fstat(self._descriptor).st_mtime_ns
+    def _changed(self) -> tuple[int, int]:
+        """When the database was written last, and its length."""
+        found = os.fstat(self._descriptor)
+        return found.st_mtime_ns, found.st_size
 
 
 def identity(file: Path) -> Identity | None:
