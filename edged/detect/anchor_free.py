@@ -37,6 +37,8 @@ CUT_OFF = 0.08
 """A find this near to a border of a neighbourhood, in units of its longer side, may be what is seen of a larger face."""
 WORTH_IT = 0.7
 """Neighbourhoods that take a larger share than this of the pixels of the whole picture save nothing."""
+MOST_PARTS = 32
+"""Nor do so many: each costs a little, however small it is."""
 
 Rows = NDArray[np.float32]
 SCALE = attrgetter("scale")
@@ -84,6 +86,8 @@ class AnchorFreeDetector:
         """See `NearbyDetector`. Large faces are looked at smaller, as in the small copy: one pass is enough."""
         height, width = image.shape[:2]
         scale = self._working_size.scale(width, height) if width and height else 1.0
+        if len(boxes) > MOST_PARTS:
+            return None
         parts = [part for box in boxes if (part := around(box, width, height, scale))]
         if not parts:
             return []
@@ -168,7 +172,9 @@ def _within(rows: Rows, part: Part, width: int, height: int) -> Rows:
     centre = (rows[:, 1:3] + rows[:, 3:5]) / 2 - (part.x, part.y)
     rows = rows[((centre >= 0) & (centre < part.size)).all(axis=1)]
     shown = np.array([part.right - part.left, part.bottom - part.top], np.float32)
-    rows = rescaled(rows - _shift(part.x, part.y), shown / np.array(part.size, np.float32)) + _shift(part.left, part.top)
+    rows = rescaled(rows - _shift(part.x, part.y), shown / np.array(part.size, np.float32)) + _shift(
+        part.left, part.top
+    )
     room = CUT_OFF * _sides(rows)
     cut = (rows[:, 1] < part.left + room) & (part.left > 0) | (rows[:, 2] < part.top + room) & (part.top > 0)
     cut |= (rows[:, 3] > part.right - room) & (part.right < width)

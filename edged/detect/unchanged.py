@@ -19,6 +19,7 @@ CHANGE = 8
 """Steps of brightness or colour, of 255, by which a cell of an unchanged scene may differ. Sixteen pixels' mean noise is a
 quarter of theirs: a sensor's in good light stays below, and where it does not, every picture is looked at."""
 
+
 def glance_at(image: Image) -> Glance:
     """A new array; a picture without pixels gives one without cells."""
     rows, columns = (-(-side // CELL) for side in image.shape[:2])

@@ -51,7 +51,11 @@ class Watch:
         glance = glance_at(image)
         due = self._is_due(time_s, glance, places)
         near = self._look_around(image, followed if due else places)
-        if not due and near is not None and all(_covers([d.box for d in near], e.box, FOUND) for e in expected if e.clear):
+        if (
+            not due
+            and near is not None
+            and all(_covers([d.box for d in near], e.box, FOUND) for e in expected if e.clear)
+        ):
             return near
         found = near or []
         known = [detection.box for detection in found]
