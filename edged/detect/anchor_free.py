@@ -37,6 +37,8 @@ CUT_OFF = 0.08
 """A find this near to a border of a neighbourhood, in units of its longer side, may be what is seen of a larger face."""
 WORTH_IT = 0.7
 """Neighbourhoods that take a larger share than this of the pixels of the whole picture save nothing."""
+MOST_PARTS = 32
+"""Nor do so many: each costs a little, however small it is."""
 
 Rows = NDArray[np.float32]
 SCALE = attrgetter("scale")
@@ -84,6 +86,8 @@ class AnchorFreeDetector:
         """See `NearbyDetector`. Large faces are looked at smaller, as in the small copy: one pass is enough."""
         height, width = image.shape[:2]
         scale = self._working_size.scale(width, height) if width and height else 1.0
+        if len(boxes) > MOST_PARTS:
+            return None
         parts = [part for box in boxes if (part := around(box, width, height, scale))]
         if not parts:
             return []

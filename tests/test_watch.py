@@ -1,0 +1,234 @@
+"""Faces are looked for where it pays: whoever is followed in every picture, and nothing new stays unseen for long."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.doubles import ConstantJudge, ScriptedDetector, sighting, square
+
+from edged.analyse import Analyser
+from edged.detect.mosaic import MARGIN
+from edged.detect.watch import BUSY_S, LOOK_AGAIN_S, Watch
+from edged.encounters import Encounters
+from edged.events import Events
+from edged.events.mask import MaskEvents
+from edged.pipeline import Pipeline
+from edged.ports import Detector
+from edged.signals import Smoother
+from edged.track import Tracker, TrackerSettings
+from edged.types import Box, Detection, Expected, Frame, Image
+
+HALL = np.random.default_rng(1).integers(40, 200, (23, 40, 3)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+
+
+class World:
+    """Implements `edged.ports.NearbyDetector`: finds whoever stands in `people`, and remembers each look since `forget`."""
+
+    def __init__(self) -> None:
+        self.people: list[Detection] = []
+        self.everywhere = 0
+        self.places: list[Box] = []
+
+    def detect(self, image: Image) -> list[Detection]:
+        self.everywhere += 1
+        return list(self.people)
+
+    def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+        self.places += boxes
+        return [one for one in self.people if any(_is_near(one.box, box) for box in boxes)]
+
+    def forget(self) -> None:
+        self.everywhere, self.places = 0, []
+
+
+def _is_near(face: Box, place: Box) -> bool:
+    margin = MARGIN * max(place.width, place.height)
+    inside = place.x1 - margin <= face.x1 and face.x2 <= place.x2 + margin
+    return inside and place.y1 - margin <= face.y1 and face.y2 <= place.y2 + margin
+
+
+def with_patch(x: int, y: int, side: int = 48, value: int = 255) -> Image:
+    """The hall with something in it."""
+    image = HALL.copy()
+    image[y : y + side, x : x + side] = value
+    return image
+
+
+PATCHES = [HALL, *(with_patch(x, y, value=value) for x, y, value in ((16, 16, 255), (300, 200, 0), (560, 300, 255)))]
+HERE = Expected(square(120, 120), clear=True)
+"""Far from all patches."""
+
+steps = st.lists(st.tuples(st.floats(0.02, 0.45), st.integers(0, len(PATCHES) - 1)), min_size=1, max_size=60)
+
+
+@given(steps, st.booleans())
+def test_whatever_happens_everything_is_looked_at_in_good_time(steps: list[tuple[float, int]], followed: bool):
+    """Every second, and of what changes elsewhere nothing stays unseen for longer than BUSY_S."""
+    world, expected = World(), [HERE] if followed else []
+    world.people = [Detection(HERE.box, 0.9)] if followed else []
+    watch, time_s, looked_s, looked_at = Watch(world), 0.0, -1e9, -1
+    for step, shown in steps:
+        time_s += step
+        world.forget()
+        found = watch.look(time_s, PATCHES[shown], expected)
+        assert [one.box for one in found] == [one.box for one in world.people if followed or world.everywhere]
+        if world.everywhere:
+            looked_s, looked_at = time_s, shown
+        assert time_s - looked_s < LOOK_AGAIN_S
+        assert shown == looked_at or time_s - looked_s < BUSY_S
+        if followed:
+            assert world.everywhere or HERE.box in world.places
+
+
+@given(x=st.integers(0, 640 - 24), y=st.integers(0, 368 - 24), rested=st.integers(5, 14), followed=st.booleans())
+def test_what_appears_where_nothing_moved_is_looked_at_in_that_very_picture(
+    x: int, y: int, rested: int, followed: bool
+):
+    world, expected = World(), [HERE] if followed else []
+    world.people = [Detection(HERE.box, 0.9)] if followed else []
+    watch = Watch(world)
+    for number in range(rested):
+        watch.look(number / 15, HALL, expected)
+    new = Box(x, y, x + 24, y + 24)
+    there = HALL.copy()
+    there[y : y + 24, x : x + 24] = np.where(there[y : y + 24, x : x + 24] > 120, 40, 200)
+    world.people.append(Detection(new, 0.9))
+    found = watch.look(rested / 15, there, expected)
+    assert new in [one.box for one in found]
+
+
+def test_a_hall_where_something_moves_all_the_time_is_not_looked_at_in_every_picture():
+    world, rng = World(), np.random.default_rng(2)
+    watch = Watch(world)
+    for number in range(150):
+        watch.look(number / 15, with_patch(*(int(v) for v in rng.integers(0, 300, 2))), [])
+    assert world.everywhere <= 150 / 15 / BUSY_S + 1
+
+
+def test_whoever_is_not_where_they_were_expected_is_looked_for_everywhere_at_once():
+    world = World()
+    watch = Watch(world)
+    watch.look(0.0, HALL, [])
+    far = Detection(square(500, 300), 0.9)
+    world.people = [far]
+    world.forget()
+    assert watch.look(0.05, HALL, [HERE]) == [far]
+    assert watch.look(0.10, HALL, [HERE._replace(clear=False)]) == [far], (
+        "a find that nobody follows yet is looked at too"
+    )
+    assert world.everywhere == 1, "who was not seen clearly is looked for nearby only"
+
+
+def test_who_is_seen_in_both_looks_is_one_and_the_nearer_look_counts():
+    near, coarse, other = Detection(square(120, 120), 0.8), Detection(square(123, 121, 44), 0.9), sighting(400)
+
+    class Two(World):
+        def detect(self, image: Image) -> list[Detection]:
+            return [coarse, other]
+
+        def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+            return [near]
+
+    assert Watch(Two()).look(0.0, HALL, [HERE]) == [other, near]
+
+
+@pytest.mark.parametrize("time_s", [LOOK_AGAIN_S, 60.0, -0.1, float("nan")])
+def test_no_picture_tells_about_another_for_long_or_backwards(time_s: float):
+    world = World()
+    watch = Watch(world)
+    watch.look(0.0, HALL, [])
+    watch.look(time_s, HALL, [])
+    assert world.everywhere == 2
+
+
+def test_a_picture_of_another_size_and_another_scene_are_looked_at():
+    world = World()
+    watch = Watch(world)
+    watch.look(0.0, HALL, [])
+    watch.look(0.1, HALL[:-16], [])
+    watch.forget()
+    watch.look(0.2, HALL[:-16], [])
+    watch.look(0.3, HALL[:0], [])
+    assert world.everywhere == 4
+
+
+def test_a_detector_that_knows_no_neighbourhoods_is_asked_whenever_somebody_is_expected():
+    detector = ScriptedDetector([])
+    watch = Watch(detector)
+    for number in range(10):
+        watch.look(number / 15, HALL, [HERE] if number >= 5 else [])
+    assert len(detector.pictures) == 6
+
+
+# --- in the pipeline
+
+
+def line_of(detector: Detector) -> Pipeline:
+    stages = Tracker(), Analyser(ConstantJudge()), Smoother(), Events(MaskEvents("door")), Encounters("door")
+    return Pipeline("door", detector, *stages, watch=Watch(detector))
+
+
+def walk(speed: float, fps: float, side: float = 40.0) -> Callable[[float], Box]:
+    """Where somebody is who crosses the picture at so many face sizes a second, from the first picture on."""
+    return lambda time_s: square(30 + speed * side * time_s, 150, side)
+
+
+@pytest.mark.parametrize("speed", [0.0, 2.0, 5.0, 9.0])
+@pytest.mark.parametrize("fps", [10.0, 15.0, 30.0])
+def test_a_walker_is_seen_in_every_picture_and_is_one_person(speed: float, fps: float):
+    world, place = World(), walk(speed, fps)
+    line, told = line_of(world), set()
+    for number in range(round(1.5 * fps)):
+        world.people = [Detection(place(number / fps), 0.95)]
+        outcome = line.step(Frame("door", number, number / fps, HALL))
+        assert len(outcome.detections) == 1
+        told |= {face.track.id for face in outcome.faces}
+    assert told == {1}
+
+
+def test_an_empty_hall_is_looked_at_once_a_second():
+    detector = ScriptedDetector([])
+    line = line_of(detector)
+    for number in range(50):
+        assert line.step(Frame("door", number, number / 10, HALL)).detections == []
+    assert len(detector.pictures) == 5
+
+
+def test_whoever_is_followed_is_looked_for_in_every_picture_also_out_of_sight():
+    """Ten pictures a second: nobody, somebody in pictures 2 and 3, whom the detector then misses until the track is lost."""
+    detector = ScriptedDetector([[], [sighting(100)], [sighting(100)]])
+    line, there, looked = line_of(detector), with_patch(80, 80, 40), []
+    for number in range(20):
+        before = len(detector.pictures)
+        line.step(Frame("door", number, number / 10, HALL if number < 2 else there))
+        looked.append(len(detector.pictures) > before)
+    lost = 3 + round(TrackerSettings().lost_seconds * 10)
+    assert looked[0]
+    assert not looked[1]
+    assert all(looked[3:lost])
+    assert not any(looked[lost + 3 :]), "nobody again, and nothing changes"
+
+
+def test_a_new_face_that_is_missed_once_is_looked_for_again():
+    line = line_of(ScriptedDetector([[sighting(100)], [], *[[sighting(100)]] * 6]))
+    outcomes = [line.step(Frame("door", number, number / 10, HALL)) for number in range(8)]
+    assert len(outcomes[-1].faces) == 1
+
+
+def test_weak_finds_that_nobody_follows_are_looked_at_in_every_picture():
+    world = World()
+    world.people = [sighting(100, score=0.5)]
+    line = line_of(world)
+    for number in range(10):
+        assert line.step(Frame("door", number, number / 15, HALL)).detections == world.people
+    assert world.everywhere == 1
+
+
+def test_events_and_encounters_end_in_time_while_nothing_changes():
+    line = line_of(ScriptedDetector([[sighting(100)]] * 20))
+    outcomes = [line.step(Frame("door", number, number / 10, HALL)) for number in range(80)]
+    ends = [event for outcome in outcomes for event in outcome.events if event.phase == "end"]
+    assert len(ends) == 1
+    assert any(encounter.closed for outcome in outcomes for encounter in outcome.encounters)
