@@ -1,4 +1,4 @@
-"""Builds models and pipelines from the config: the one map from config keys to the settings of the stages."""
+"""Builds models and pipelines from the config: each stage gets the sections of it that it acts on."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,54 +14,32 @@ from edged.analyse.mask import MODELS as MASK_MODELS
 from edged.analyse.mask import make_mask_judge
 from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.analyse.pose import make_pose_reader
-from edged.analyse.static import StaticFaces, StaticSettings
-from edged.config import (
-    AttentionConfig,
-    CameraConfig,
-    Config,
-    DrowsinessConfig,
-    EventsConfig,
-    ModelsConfig,
-    Wants,
-)
+from edged.analyse.static import StaticFaces
+from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.detect.watch import Watch
-from edged.encounters import Encounters, EncounterSettings
+from edged.encounters import Encounters
 from edged.events import Events
-from edged.events.drowsiness import DrowsinessEvents, DrowsinessEventSettings
-from edged.events.inattention import InattentionEvents, InattentionSettings
-from edged.events.mask import EventSettings, MaskEvents
+from edged.events.drowsiness import DrowsinessEvents
+from edged.events.inattention import InattentionEvents
+from edged.events.mask import MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
 from edged.ports import Detector, Engine, EyeReader, LandmarkReader, MaskJudge, PoseReader
 from edged.signals import Smoother
-from edged.signals.attention import AttentionMonitor, AttentionSettings
-from edged.signals.direction import Direction
+from edged.signals.attention import AttentionMonitor
 from edged.signals.driver import DriverFinder
-from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
-from edged.signals.eyes import EyeSettings
-from edged.signals.levels import LevelSettings
-from edged.signals.mask import MaskVoter, VoteSettings
-from edged.signals.nods import NodSettings
-from edged.signals.yawns import YawnSettings
+from edged.signals.drowsiness import DrowsinessMonitor
+from edged.signals.mask import MaskVoter
 from edged.track import Tracker, TrackerSettings
-from edged.types import Lens, MaskState
+from edged.types import Lens
 
 Wrap = Callable[[Engine], Engine]
 """Makes of a loaded engine the one that the stages get."""
 
 MASK_ONLY = Wants(mask=True, attention=False, drowsiness=False)
 EVERYTHING = Wants(mask=True, attention=True, drowsiness=True)
-
-WEAKER_BY = 0.05
-"""A find that is weaker than a new face must be by this much still pairs freely with faces already known."""
-
-EVEN_BELOW = 0.025
-"""Finds that are weaker by this much than a new face must be are as often a face as they are none."""
-
-SETTLED_INTERVAL_S = 0.5
-"""How often a face whose verdict stands is looked at again."""
 
 MOST_READ_OFFLINE = 64
 """Faces read in one frame where nobody waits for the next."""
@@ -157,7 +135,7 @@ def build_pipeline(
     return Pipeline(
         camera=camera,
         detector=detector,
-        tracker=Tracker(_tracker_settings(SURE_SCORES[config.models.detector], config)),
+        tracker=Tracker(TrackerSettings(new_score=SURE_SCORES[config.models.detector]), events),
         analyser=Analyser(
             models.judge,
             _analyser_settings(settings, every_frame),
@@ -166,26 +144,16 @@ def build_pipeline(
         ),
         smoother=_smoother(settings),
         events=_events(camera, settings, events),
-        encounters=Encounters(camera, EncounterSettings(encounter_seconds=events.encounter_seconds)),
+        encounters=Encounters(camera, events),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
         watch=None if every_frame else Watch(detector),
-    )
-
-
-def _tracker_settings(sure: float, config: Config) -> TrackerSettings:
-    """`sure`: the score from which on the detector's finds may be new faces."""
-    return TrackerSettings(
-        new_score=sure,
-        high_score=sure - WEAKER_BY,
-        even_score=sure - EVEN_BELOW,
-        lost_seconds=config.events.lost_seconds,
     )
 
 
 def _static_faces(settings: CameraConfig, seconds: float) -> StaticFaces:
     """Whose eyes are read is never a picture, however still: somebody who does not wake up must not be forgotten."""
     largest = settings.drowsiness.smallest_face if settings.wants.drowsiness else math.inf
-    return StaticFaces(StaticSettings(seconds, largest))
+    return StaticFaces(seconds, largest)
 
 
 def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> Detector:
@@ -199,89 +167,22 @@ def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> D
 
 def _smoother(settings: CameraConfig) -> Smoother:
     """The signals that the camera wants; of masks an uncertain one stands where they are not."""
-    mask, wants = settings.mask, settings.wants
-    votes = VoteSettings(
-        enter_score=mask.enter_score,
-        leave_score=mask.leave_score,
-        vote_seconds=mask.vote_seconds,
-        hold_seconds=mask.hold_seconds,
-        least_votes=mask.least_votes,
-        wanted=wants.mask,
-    )
+    wants = settings.wants
     return Smoother(
-        MaskVoter(votes),
-        AttentionMonitor(_attention_settings(settings.attention)) if wants.attention else None,
-        DrowsinessMonitor(_drowsiness_settings(settings.drowsiness)) if wants.drowsiness else None,
+        MaskVoter(settings.mask, wanted=wants.mask),
+        AttentionMonitor(settings.attention) if wants.attention else None,
+        DrowsinessMonitor(settings.drowsiness) if wants.drowsiness else None,
         DriverFinder() if wants.one_person else None,
     )
 
 
-def _attention_settings(attention: AttentionConfig) -> AttentionSettings:
-    target = None
-    if attention.target_yaw is not None and attention.target_pitch is not None:
-        target = Direction(attention.target_yaw, attention.target_pitch)
-    return AttentionSettings(
-        smallest_face=attention.smallest_face,
-        target=target,
-        yaw_degrees=attention.yaw_degrees,
-        up_degrees=attention.up_degrees,
-        down_degrees=attention.down_degrees,
-        most_deviation=attention.most_deviation,
-        long_seconds=attention.long_seconds,
-        repeated_seconds=attention.repeated_seconds,
-        window_seconds=attention.window_seconds,
-        forward_seconds=attention.forward_seconds,
-    )
-
-
-def _drowsiness_settings(drowsiness: DrowsinessConfig) -> DrowsinessSettings:
-    return DrowsinessSettings(
-        smallest_face=drowsiness.smallest_face,
-        window_seconds=drowsiness.window_seconds,
-        least_valid=drowsiness.least_valid,
-        eyes=EyeSettings(drowsiness.closed_below, drowsiness.open_above, drowsiness.long_closure_seconds),
-        yawns=YawnSettings(drowsiness.yawn_ratio, drowsiness.yawn_seconds),
-        nods=NodSettings(drowsiness.nod_degrees),
-        levels=LevelSettings(
-            microsleep_seconds=drowsiness.microsleep_seconds,
-            alarm_seconds=drowsiness.alarm_seconds,
-            sleep_seconds=drowsiness.sleep_seconds,
-            perclos=(drowsiness.perclos_notice, drowsiness.perclos_warning, drowsiness.perclos_alarm),
-            yawns=drowsiness.yawns,
-            nods=drowsiness.nods,
-            dwell_seconds=drowsiness.dwell_seconds,
-            recovery_seconds=drowsiness.recovery_seconds,
-        ),
-    )
-
-
-def _events(camera: str, settings: CameraConfig, events: EventsConfig) -> Events:
+def _events(camera: str, settings: CameraConfig, limits: EventsConfig) -> Events:
     """The events that the camera wants."""
-    mask, attention, drowsiness, wants = settings.mask, settings.attention, settings.drowsiness, settings.wants
-    mask_settings = EventSettings(
-        mask.cooldown_seconds,
-        mask.most_alerts_per_minute,
-        events.longest_seconds,
-        violations=frozenset(MaskState(state) for state in mask.violations),
-    )
-    inattention_settings = InattentionSettings(
-        attention.cooldown_seconds,
-        attention.most_alerts_per_minute,
-        events.longest_seconds,
-        distractions=attention.distractions,
-        alerts=attention.alerts,
-    )
-    drowsiness_settings = DrowsinessEventSettings(
-        drowsiness.cooldown_seconds,
-        drowsiness.most_alerts_per_minute,
-        events.longest_seconds,
-        reasons=drowsiness.reasons,
-        alert_level=drowsiness.alert_level,
-    )
+    wants = settings.wants
     return Events(
-        MaskEvents(camera, mask_settings) if wants.mask else None,
-        InattentionEvents(camera, inattention_settings) if wants.attention else None,
-        DrowsinessEvents(camera, drowsiness_settings) if wants.drowsiness else None,
+        MaskEvents(camera, settings.mask, limits) if wants.mask else None,
+        InattentionEvents(camera, settings.attention, limits) if wants.attention else None,
+        DrowsinessEvents(camera, settings.drowsiness, limits) if wants.drowsiness else None,
     )
 
 
@@ -289,12 +190,10 @@ def _analyser_settings(settings: CameraConfig, every_frame: bool) -> AnalyserSet
     """When faces are judged, and from which size on they are read."""
     smallest = settings.mask.smallest_face
     if every_frame:
-        return AnalyserSettings(smallest, settled_interval_s=0.0, smallest_landmarks=0.0, most_read=MOST_READ_OFFLINE)
+        return AnalyserSettings(smallest, 0.0, settled_interval_s=0.0, most_read=MOST_READ_OFFLINE)
     wants, wanted = settings.wants, []
     if wants.attention:
         wanted.append(settings.attention.smallest_face)
     if wants.drowsiness:
         wanted.append(settings.drowsiness.smallest_face)
-    return AnalyserSettings(
-        smallest, settled_interval_s=SETTLED_INTERVAL_S, smallest_landmarks=min(wanted, default=0.0)
-    )
+    return AnalyserSettings(smallest, min(wanted, default=0.0))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
+from edged.config import EventsConfig
 from edged.types import (
     Attention,
     AttentionSummary,
@@ -23,12 +24,8 @@ LONGEST_GAP_S = 1.0
 """Time between two frames counts up to this: what was in a longer gap is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncounterSettings:
-    """What counts as a passage, and how often an ongoing one is told again."""
-
-    encounter_seconds: float = 0.5
-    refresh_seconds: float = 10.0
+REFRESH_S = 10.0
+"""An ongoing passage is told again after so long."""
 
 
 @dataclass(slots=True)
@@ -148,7 +145,7 @@ class Encounters:
     """One camera's passages. Who is there is taken from the mask votes: every face has one, on every profile."""
 
     camera: str
-    settings: EncounterSettings = field(default_factory=EncounterSettings)
+    settings: EventsConfig = field(default_factory=EventsConfig)
     _passages: dict[int, _Passage] = field(default_factory=dict)
     _count: int = 0
 
@@ -181,7 +178,7 @@ class Encounters:
         if passage.told_s is None or passage.told_state is not passage.state:
             return True
         # In either direction: the clock may have been set back.
-        return abs(time_s - passage.told_s) >= self.settings.refresh_seconds
+        return abs(time_s - passage.told_s) >= REFRESH_S
 
     def _lasted(self, passage: _Passage) -> bool:
         return passage.seconds >= self.settings.encounter_seconds

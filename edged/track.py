@@ -19,6 +19,7 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.config import EventsConfig
 from edged.types import Box, Detection, Expected, Track
 
 Boxes = NDArray[np.float64]
@@ -32,14 +33,19 @@ LEAST_SURE = 0.02
 """No score is taken for a probability nearer to 0 or 1."""
 
 
+WEAKER_BY = 0.05
+"""A find that is weaker than a new face must be by this much still pairs freely with faces already known."""
+
+EVEN_BELOW = 0.025
+"""Finds that are weaker by this much than a new face must be are as often a face as they are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """All thresholds of the tracker; scores are the detector's."""
+    """What no key of the config says; scores are the detector's."""
 
     low_score: float = 0.2
     """Weaker detections are not looked at."""
-    high_score: float = 0.55
-    """Detections from here on may pair with any track."""
     new_score: float = 0.6
     """Detections from here on may start a track."""
     least_similarity: float = 0.15
@@ -58,8 +64,6 @@ class TrackerSettings:
     shadow: float = 0.5
     """With more than this share of the smaller box in common with that of a face followed for longer, a sighting may be that
     face found twice: it does not speak for somebody new."""
-    even_score: float = 0.575
-    """A sighting of this score speaks neither for a face nor against it."""
     unseen_score: float = 0.35
     """A frame without a sighting speaks against it as much as a sighting of this score."""
     birth_evidence: float = 0.5
@@ -69,12 +73,21 @@ class TrackerSettings:
     """One sighting speaks for this long at most, however long ago the one before was, and never for more than half of it all."""
     confirm_seconds: float = 0.5
     """A face that is not told yet is given up after this time out of sight."""
-    lost_seconds: float = 0.8
     coast_seconds: float = 0.5
     """A lost face is assumed to keep its velocity for this long, then to stand still."""
     blind_seconds: float = 5.0
     """After this long without any frame, nobody is taken for who was there before."""
     most_tracks: int = 256
+
+    @property
+    def high_score(self) -> float:
+        """Detections from here on may pair with any track."""
+        return self.new_score - WEAKER_BY
+
+    @property
+    def even_score(self) -> float:
+        """A sighting of this score speaks neither for a face nor against it."""
+        return self.new_score - EVEN_BELOW
 
 
 @dataclass(slots=True)
@@ -140,8 +153,9 @@ class _Candidate:
 class Tracker:
     """One camera's tracker. Feed it every analysed frame in order."""
 
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    def __init__(self, settings: TrackerSettings | None = None, events: EventsConfig | None = None) -> None:
         self._settings = settings or TrackerSettings()
+        self._lost_seconds = (events or EventsConfig()).lost_seconds
         self._candidates: list[_Candidate] = []
         self._next_id = 1
         self._time_s: float | None = None
@@ -301,7 +315,7 @@ class Tracker:
         """Drop what has been out of sight too long; an unconfirmed face is given less patience."""
 
         def keep(track: Track) -> bool:
-            patience = self._settings.lost_seconds if track.id else self._settings.confirm_seconds
+            patience = self._lost_seconds if track.id else self._settings.confirm_seconds
             return time_s - track.last_seen_s <= patience
 
         self._candidates = [c for c in self._candidates if keep(c.track)]

@@ -16,6 +16,7 @@ from support.doubles import (
     ConstantEyes,
     ConstantJudge,
     ConstantPose,
+    analyser_settings,
     landmarks_in,
     scores_for,
     square,
@@ -36,14 +37,14 @@ def watch(analyser: Analyser, times: list[float], *tracks) -> list[list[Face]]:
 
 def test_a_new_face_is_looked_at_in_every_frame_until_it_settles():
     judge = ConstantJudge()
-    faces = watch(Analyser(judge, AnalyserSettings(looks_until_settled=8)), [k / 10 for k in range(8)], track(1))
+    faces = watch(Analyser(judge, analyser_settings(looks_until_settled=8)), [k / 10 for k in range(8)], track(1))
     assert [face.mask for (face,) in faces] == [BARE] * 8
     assert all(len(batch) == 1 for batch in judge.batches)
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
 def test_a_settled_face_is_looked_at_twice_a_second_at_every_frame_rate(fps):
-    analyser = Analyser(ConstantJudge(), AnalyserSettings(looks_until_settled=3, settled_interval_s=0.5))
+    analyser = Analyser(ConstantJudge(), analyser_settings(looks_until_settled=3, settled_interval_s=0.5))
     watch(analyser, [k / fps for k in range(3)], track(1))
     later = watch(analyser, [3 / fps + k / fps for k in range(10 * fps)], track(1))
     assert 16 <= looks(later) <= 20
@@ -51,7 +52,7 @@ def test_a_settled_face_is_looked_at_twice_a_second_at_every_frame_rate(fps):
 
 
 def test_a_clock_that_is_set_back_does_not_end_the_looks():
-    analyser = Analyser(ConstantJudge(), AnalyserSettings(looks_until_settled=1, settled_interval_s=0.5))
+    analyser = Analyser(ConstantJudge(), analyser_settings(looks_until_settled=1, settled_interval_s=0.5))
     watch(analyser, [1000.0], track(1))
     later = watch(analyser, [k / 10 for k in range(20)], track(1))
     assert looks(later) == 4
@@ -59,20 +60,20 @@ def test_a_clock_that_is_set_back_does_not_end_the_looks():
 
 def test_faces_that_cannot_be_judged_say_why_and_the_judge_is_left_alone():
     judge = ConstantJudge()
-    faces = Analyser(judge).analyse(0.0, BLACK, [track(1, side=23.9), track(2, seen=False)])
+    faces = Analyser(judge, analyser_settings()).analyse(0.0, BLACK, [track(1, side=23.9), track(2, seen=False)])
     assert [(face.mask, face.unjudged) for face in faces] == [(None, "small"), (None, "out of sight")]
     assert judge.batches == []
 
 
 def test_a_face_of_exactly_the_smallest_side_is_judged():
-    (face,) = Analyser(ConstantJudge(), AnalyserSettings(smallest_face=24)).analyse(0.0, BLACK, [track(1, side=24)])
+    (face,) = Analyser(ConstantJudge(), analyser_settings(smallest_face=24)).analyse(0.0, BLACK, [track(1, side=24)])
     assert face.mask == BARE
 
 
 def test_faces_come_in_the_order_of_their_tracks_with_their_own_scores():
     judge = ConstantJudge()
     tracks = [track(3, side=30, x=30), track(1, side=90, x=10), track(2, side=10), track(4, side=60, x=40)]
-    faces = Analyser(judge, AnalyserSettings(most_faces=2)).analyse(0.0, BLACK, tracks)
+    faces = Analyser(judge, analyser_settings(most_faces=2)).analyse(0.0, BLACK, tracks)
     assert [face.track.id for face in faces] == [3, 1, 2, 4]
     assert [face.unjudged for face in faces] == ["not due", None, "small", None]
     assert judge.batches == [[tracks[1].box, tracks[3].box]]
@@ -81,7 +82,7 @@ def test_faces_come_in_the_order_of_their_tracks_with_their_own_scores():
 @pytest.mark.parametrize("interval_s", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("fps", [1, 5, 30])
 def test_in_a_crowd_beyond_the_cap_nobody_waits_for_ever(interval_s, fps):
-    analyser = Analyser(ConstantJudge(), AnalyserSettings(most_faces=4, settled_interval_s=interval_s))
+    analyser = Analyser(ConstantJudge(), analyser_settings(most_faces=4, settled_interval_s=interval_s))
     crowd = [track(number, side=30 + number) for number in range(1, 11)]
     frames = watch(analyser, [k / fps for k in range(60)], *crowd)
     assert min(looks(frames, number) for number in range(1, 11)) >= 8
@@ -89,12 +90,12 @@ def test_in_a_crowd_beyond_the_cap_nobody_waits_for_ever(interval_s, fps):
 
 def test_no_frame_has_more_looks_than_the_cap():
     judge = ConstantJudge()
-    watch(Analyser(judge, AnalyserSettings(most_faces=4)), [0.0, 0.1], *[track(n) for n in range(1, 10)])
+    watch(Analyser(judge, analyser_settings(most_faces=4)), [0.0, 0.1], *[track(n) for n in range(1, 10)])
     assert [len(batch) for batch in judge.batches] == [4, 4]
 
 
 def test_a_track_that_was_gone_begins_anew_and_nothing_is_kept_of_it():
-    analyser = Analyser(ConstantJudge(), AnalyserSettings(looks_until_settled=1, settled_interval_s=100))
+    analyser = Analyser(ConstantJudge(), analyser_settings(looks_until_settled=1, settled_interval_s=100))
     for number in range(1000):
         analyser.analyse(number / 10, BLACK, [track(number)])
     assert len(analyser._known) == 1
@@ -107,17 +108,17 @@ def test_a_track_that_was_gone_begins_anew_and_nothing_is_kept_of_it():
 
 def reading(settings: AnalyserSettings | None = None, scores: MaskScores = BARE) -> tuple[Analyser, Readers]:
     readers = Readers(BoxLandmarks(), ConstantPose(), ConstantEyes())
-    return Analyser(ConstantJudge(scores), settings or AnalyserSettings(), readers), readers
+    return Analyser(ConstantJudge(scores), settings or analyser_settings(), readers), readers
 
 
 def test_a_profile_without_readers_reads_nobody_and_says_so():
-    (face,) = Analyser(ConstantJudge()).analyse(0.0, BLACK, [track(1)])
+    (face,) = Analyser(ConstantJudge(), analyser_settings()).analyse(0.0, BLACK, [track(1)])
     assert (face.landmarks, face.pose, face.eyes, face.mouth_ratio) == (None,) * 4
     assert face.unread == "not wanted"
 
 
 def test_a_face_is_read_in_every_frame_although_its_mask_has_settled():
-    analyser, readers = reading(AnalyserSettings(looks_until_settled=2, settled_interval_s=100))
+    analyser, readers = reading(analyser_settings(looks_until_settled=2, settled_interval_s=100))
     faces = watch(analyser, [k / 10 for k in range(10)], track(1))
     assert looks(faces) == 2
     assert [face.unread for (face,) in faces] == [None] * 10
@@ -176,14 +177,14 @@ def test_a_face_close_to_a_larger_one_may_be_behind_it(x, side, covered):
 
 
 def test_a_profile_that_wants_no_eyes_gets_none():
-    analyser = Analyser(ConstantJudge(), readers=Readers(BoxLandmarks(), ConstantPose()))
+    analyser = Analyser(ConstantJudge(), analyser_settings(), Readers(BoxLandmarks(), ConstantPose()))
     (face,) = analyser.analyse(0.0, BLACK, [track(1)])
     assert (face.pose, face.eyes, face.unread) == (AHEAD, None, None)
 
 
 @pytest.mark.parametrize("count", [4, 9, 12])
 def test_beyond_the_limit_those_not_read_for_longest_come_first(count):
-    analyser, readers = reading(AnalyserSettings(most_read=4))
+    analyser, readers = reading(analyser_settings(most_read=4))
     crowd = [track(number, side=40 + number) for number in range(count)]
     frames = watch(analyser, [k / 5 for k in range(count)], *crowd)
     assert {len(batch) for batch in readers.landmarks.batches} == {4}
@@ -211,7 +212,7 @@ def test_some_mask_is_there_when_that_is_more_probable_than_none(scores, masked)
 
 
 def test_between_looks_the_last_scores_say_whether_the_mouth_is_hidden():
-    analyser, readers = reading(AnalyserSettings(looks_until_settled=1, settled_interval_s=1.0))
+    analyser, readers = reading(analyser_settings(looks_until_settled=1, settled_interval_s=1.0))
     for time_s, scores in ((0.0, WORN), (0.5, BARE), (1.0, BARE)):
         analyser.judge.scores = scores
         analyser.analyse(time_s, BLACK, [track(1)])
@@ -219,7 +220,7 @@ def test_between_looks_the_last_scores_say_whether_the_mouth_is_hidden():
 
 
 def test_a_face_too_small_to_judge_is_masked_unless_the_detector_saw_that_it_is_not():
-    analyser, readers = reading(AnalyserSettings(smallest_face=100))
+    analyser, readers = reading(analyser_settings(smallest_face=100))
     bare = track(2)
     bare = replace(bare, detection=replace(bare.detection, mask=BARE))
     unknown, known = analyser.analyse(0.0, BLACK, [track(1), bare])
@@ -249,7 +250,7 @@ def test_masks_of_heads_bowed_far_are_not_judged(pitch, judged):
 
 def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():
     judge = ConstantJudge(WORN)
-    analyser = Analyser(judge, AnalyserSettings(looks_until_settled=3, settled_interval_s=0.5))
+    analyser = Analyser(judge, analyser_settings(looks_until_settled=3, settled_interval_s=0.5))
     watch(analyser, [k / 10 for k in range(20)], track(1))
     judge.scores = BARE
     later = watch(analyser, [2 + k / 10 for k in range(10)], track(1))

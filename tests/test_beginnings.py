@@ -13,16 +13,16 @@ from support.storing import HandClock
 from support.traces import Camera, Move, Script
 from test_cli import edged
 
+from edged.config import AttentionConfig, EventsConfig
 from edged.events import Events
 from edged.events.drowsiness import DrowsinessEvents
 from edged.events.inattention import InattentionEvents
-from edged.events.mask import EventSettings, MaskEvents
+from edged.events.mask import MaskEvents
 from edged.recorder import Recorder
 from edged.report import build_report, list_violations, render_csv, render_html
 from edged.report.day import day_of
 from edged.signals import Smoother
-from edged.signals.attention import AttentionMonitor, AttentionSettings
-from edged.signals.direction import Direction
+from edged.signals.attention import AttentionMonitor
 from edged.signals.drowsiness import DrowsinessMonitor
 from edged.signals.mask import MaskVoter
 from edged.store import Change, Store, StoreReader
@@ -31,9 +31,9 @@ from edged.types import Encounter, Event, Face, MaskScores, MaskState, Votes
 FPS = 10
 
 
-def mask_events(scores: list[MaskScores], **settings: float) -> list[Event]:
+def mask_events(scores: list[MaskScores], **limits: float) -> list[Event]:
     """One person's mask, ten looks a second, through votes and events."""
-    voter, events = MaskVoter(), MaskEvents("door", EventSettings(**settings))
+    voter, events = MaskVoter(), MaskEvents("door", limits=EventsConfig(**limits))
     told: list[Event] = []
     for k, one in enumerate(scores):
         told += events.update(k / FPS, voter.update(k / FPS, [Face(track(1), one)]))
@@ -42,7 +42,7 @@ def mask_events(scores: list[MaskScores], **settings: float) -> list[Event]:
 
 def film(script: Script, events: Events) -> list[Event]:
     smoother = Smoother(
-        attention=AttentionMonitor(AttentionSettings(target=Direction(0, 0))), drowsiness=DrowsinessMonitor()
+        attention=AttentionMonitor(AttentionConfig(target_yaw=0, target_pitch=0)), drowsiness=DrowsinessMonitor()
     )
     told = []
     for time_s, faces in Camera(FPS, start=0.0).film(script):
@@ -69,7 +69,7 @@ def test_one_look_that_differs_begins_nothing_anew() -> None:
 
 
 def test_an_event_that_follows_one_that_lasted_too_long_begins_where_that_ended() -> None:
-    first, ended, second, _ = mask_events([BARE] * 40, longest_seconds=2)
+    first, ended, second, _ = mask_events([BARE] * 150, longest_seconds=10)
     assert ended.end_reason == "longest"
     assert second.began_s == ended.time_s > first.time_s
 

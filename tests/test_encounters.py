@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.doubles import square, vote
 
-from edged.encounters import Encounters, EncounterSettings
+from edged.config import EventsConfig
+from edged.encounters import Encounters
 from edged.types import (
     Attention,
     AttentionSummary,
@@ -32,13 +33,13 @@ def pass_by(encounters: Encounters, states: list[MaskState], step: float = 0.1, 
 
 
 def test_a_face_seen_for_too_short_a_time_is_no_encounter():
-    encounters = Encounters("door", EncounterSettings(encounter_seconds=0.5))
+    encounters = Encounters("door", EventsConfig(encounter_seconds=0.5))
     assert pass_by(encounters, [NONE] * 5) == []
     assert update(encounters, 0.5, []) == []
 
 
 def test_a_face_that_lasts_is_told_once_it_has_lasted_and_again_when_it_is_gone():
-    encounters = Encounters("door", EncounterSettings(encounter_seconds=0.5))
+    encounters = Encounters("door", EventsConfig(encounter_seconds=0.5))
     (opened,) = pass_by(encounters, [NONE] * 10)
     (closed,) = update(encounters, 1.0, [])
     assert (opened.key, opened.closed, opened.last_seen_s) == (closed.key, False, 0.5)
@@ -75,7 +76,7 @@ def test_the_time_out_of_sight_counts_for_no_state():
 
 
 def test_a_change_of_state_is_told_at_once_and_a_steady_one_only_after_a_while():
-    encounters = Encounters("door", EncounterSettings(encounter_seconds=0.5, refresh_seconds=10))
+    encounters = Encounters("door", EventsConfig(encounter_seconds=0.5))
     told = pass_by(encounters, [UNCERTAIN] * 10 + [NONE] * 250)
     assert [round(encounter.last_seen_s, 1) for encounter in told] == [0.5, 1.0, 11.0, 21.0]
     assert [encounter.state for encounter in told] == [UNCERTAIN, NONE, NONE, NONE]
@@ -173,6 +174,6 @@ def test_what_could_never_be_read_stays_unknown_in_the_sum():
 
 
 def test_a_passage_that_is_told_has_lasted():
-    encounters = Encounters("door", EncounterSettings(encounter_seconds=2))
+    encounters = Encounters("door", EventsConfig(encounter_seconds=2))
     (told,) = pass_by(encounters, [NONE] * 25)
     assert told.last_seen_s - told.first_seen_s == pytest.approx(2)

@@ -5,11 +5,11 @@ from support.doubles import vote
 from support.lives import check_lives
 from support.traces import Camera, Move, Script
 
+from edged.config import AttentionConfig, EventsConfig
 from edged.events import Events
-from edged.events.inattention import InattentionEvents, InattentionSettings
+from edged.events.inattention import InattentionEvents
 from edged.signals import Smoother
-from edged.signals.attention import AttentionMonitor, AttentionSettings
-from edged.signals.direction import Direction
+from edged.signals.attention import AttentionMonitor
 from edged.types import Attention, Event, MaskState
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
@@ -34,10 +34,10 @@ def steps(told: list[Event]) -> list[tuple[str, str, str | None]]:
     return [(event.phase, event.state, event.end_reason) for event in told]
 
 
-def film(fps: float, *scripts: Script, settings_: InattentionSettings | None = None) -> list[Event]:
+def film(fps: float, *scripts: Script, settings_: AttentionConfig | None = None) -> list[Event]:
     """The events of whole scripts, through the signals, with everything ended at the end."""
-    smoother = Smoother(attention=AttentionMonitor(AttentionSettings(target=Direction(0, 0))))
-    events = Events(inattention=InattentionEvents("cab", settings_ or InattentionSettings()))
+    smoother = Smoother(attention=AttentionMonitor(AttentionConfig(target_yaw=0, target_pitch=0)))
+    events = Events(inattention=InattentionEvents("cab", settings_ or AttentionConfig()))
     told, time_s = [], 0.0
     for time_s, faces in Camera(fps).film(*scripts):
         told += events.update(time_s, smoother.update(time_s, faces))
@@ -60,19 +60,19 @@ def test_a_repeated_one_that_becomes_a_long_one_is_the_same_event():
 
 
 def test_only_the_distractions_that_are_asked_for_are_events():
-    only_long = InattentionSettings(distractions=frozenset({"long"}))
+    only_long = AttentionConfig(distractions=frozenset({"long"}))
     told = show(InattentionEvents("cab", only_long), ["repeated"] * 5 + ["long"] * 5 + [None] * 2)
     assert steps(told) == [("start", "long", None), ("end", "long", "recovered")]
 
 
 def test_where_nobody_wants_alerts_events_are_recorded_only():
-    told = show(InattentionEvents("room", InattentionSettings(alerts=False)), ["long"] * 5 + [None])
+    told = show(InattentionEvents("room", AttentionConfig(alerts=False)), ["long"] * 5 + [None])
     assert [event.violation for event in told] == [False, False]
     assert told[0].details["held_back"] == "not wanted"
 
 
 def test_alerts_keep_their_cooldown_and_their_cap():
-    events = InattentionEvents("cab", InattentionSettings(cooldown_seconds=10, most_alerts_per_minute=2))
+    events = InattentionEvents("cab", AttentionConfig(cooldown_seconds=10, most_alerts_per_minute=2))
     starts = [show(events, ["long", None], start=start)[0] for start in (0.0, 5.0, 11.0, 22.0)]
     assert [event.details.get("held_back") for event in starts] == [None, "cooldown", None, "too many"]
 
@@ -87,7 +87,7 @@ def test_who_leaves_ends_the_event_as_of_the_last_sighting():
 
 
 def test_a_very_long_one_is_ended_and_begins_again_only_while_somebody_is_seen_to_look_away():
-    events = InattentionEvents("cab", InattentionSettings(longest_seconds=10))
+    events = InattentionEvents("cab", limits=EventsConfig(longest_seconds=10))
     told = show(events, ["long"] * 101)
     assert steps(told) == [("start", "long", None), ("end", "long", "longest")]
     unknown = Attention(1, 10.1, None, "out of sight", 0, 0, "long", 0, 0)

@@ -7,15 +7,15 @@ from support.doubles import square, track, vote
 from support.lives import check_lives
 from support.traces import Camera, Move, Script, every
 
+from edged.config import AttentionConfig, DrowsinessConfig, EventsConfig
 from edged.encounters import Encounters
 from edged.events import Events
-from edged.events.drowsiness import DrowsinessEvents, DrowsinessEventSettings
+from edged.events.drowsiness import DrowsinessEvents
 from edged.events.inattention import InattentionEvents
 from edged.events.mask import MaskEvents
 from edged.signals import Smoother
-from edged.signals.attention import AttentionMonitor, AttentionSettings
-from edged.signals.direction import Direction
-from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
+from edged.signals.attention import AttentionMonitor
+from edged.signals.drowsiness import DrowsinessMonitor
 from edged.types import Drowsiness, Event, EyeLook, Face, HeadPose, MaskScores, MaskState
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
@@ -85,28 +85,28 @@ def test_below_the_alert_level_an_event_is_recorded_and_alerts_once_it_gets_ther
 
 
 def test_the_alert_level_and_the_reasons_are_those_of_the_settings():
-    settings_ = DrowsinessEventSettings(reasons=frozenset({"sleep"}), alert_level="alarm")
+    settings_ = DrowsinessConfig(reasons=frozenset({"sleep"}), alert_level="alarm")
     told = show(DrowsinessEvents("cab", settings_), ("warning", "microsleep"), ("warning", "sleep"), ("alarm", "sleep"))
     assert steps(told) == [("start", "sleep", None), ("update", "sleep", None)]
     assert [event.violation for event in told] == [False, True]
 
 
 def test_within_the_cooldown_there_is_no_second_alert():
-    events = DrowsinessEvents("cab", DrowsinessEventSettings(cooldown_seconds=10))
+    events = DrowsinessEvents("cab", DrowsinessConfig(cooldown_seconds=10))
     show(events, ("warning", "microsleep"), ("alert",))
     assert show(events, ("alarm", "sleep"), ("alert",), start=5.0)[0].details["held_back"] == "cooldown"
     assert show(events, ("alarm", "sleep"), ("alert",), start=11.0)[0].violation
 
 
 def test_what_was_held_back_at_its_start_stays_quiet_and_is_told_once():
-    events = DrowsinessEvents("cab", DrowsinessEventSettings(cooldown_seconds=10))
+    events = DrowsinessEvents("cab", DrowsinessConfig(cooldown_seconds=10))
     show(events, ("warning", "microsleep"), ("alert",))
     told = show(events, *[("alarm", "sleep")] * 90, start=5.0)
     assert steps(told) == [("start", "sleep", None)]
 
 
 def test_who_leaves_and_who_lasts_too_long_ends_the_event():
-    events = DrowsinessEvents("cab", DrowsinessEventSettings(longest_seconds=10))
+    events = DrowsinessEvents("cab", limits=EventsConfig(longest_seconds=10))
     assert steps(show(events, *[("warning", "perclos")] * 102)) == [
         ("start", "perclos", None),
         ("end", "perclos", "longest"),
@@ -197,9 +197,9 @@ def person(number: int, since: float, time_s: float, look, pose, mouth, mask, se
 @given(st.lists(st.tuples(STEPS, PEOPLE), max_size=50))
 @example([(0.1, {1: (None, None, None, MaskScores(0.0, 0.0, 9e307), True)})] * 20)
 def test_whatever_is_read_whenever_every_event_starts_and_ends_once_and_no_number_is_none(frames):
-    quick = DrowsinessSettings(window_seconds=20, least_valid=0.05)
+    quick = DrowsinessConfig(window_seconds=20).model_copy(update={"least_valid": 0.05})
     smoother = Smoother(
-        attention=AttentionMonitor(AttentionSettings(target=Direction(0, 0), long_seconds=0.5)),
+        attention=AttentionMonitor(AttentionConfig(target_yaw=0, target_pitch=0, long_seconds=0.5)),
         drowsiness=DrowsinessMonitor(quick),
     )
     events = Events(MaskEvents("cab"), InattentionEvents("cab"), DrowsinessEvents("cab"))

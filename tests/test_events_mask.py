@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.doubles import vote
 
-from edged.events.mask import EventSettings, MaskEvents
+from edged.config import EventsConfig, MaskConfig
+from edged.events.mask import MaskEvents
 from edged.types import Event, MaskState
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
@@ -82,7 +83,7 @@ def test_no_event_ends_before_it_started():
 
 
 def test_a_very_long_event_is_ended_and_goes_on_as_another():
-    told = show(MaskEvents("door", EventSettings(longest_seconds=10, cooldown_seconds=0)), [NONE] * 150)
+    told = show(MaskEvents("door", MaskConfig(cooldown_seconds=0), EventsConfig(longest_seconds=10)), [NONE] * 150)
     assert [(event.phase, event.end_reason) for event in told] == [("start", None), ("end", "longest"), ("start", None)]
     assert told[0].key != told[2].key
 
@@ -100,7 +101,7 @@ def test_stopping_ends_every_open_event_with_its_reason():
 
 
 def test_a_state_that_is_allowed_starts_no_event_and_ends_one():
-    events = MaskEvents("door", EventSettings(violations=frozenset({NONE})))
+    events = MaskEvents("door", MaskConfig(violations=frozenset({"none"})))
     told = show(events, [INCORRECT] * 3 + [NONE] * 3 + [INCORRECT] * 3)
     assert [(event.phase, event.state, event.end_reason) for event in told] == [
         ("start", "none", None),
@@ -112,7 +113,7 @@ def test_a_state_that_is_allowed_starts_no_event_and_ends_one():
 
 
 def test_within_the_cooldown_the_same_face_is_an_event_without_an_alert():
-    events = MaskEvents("door", EventSettings(cooldown_seconds=30))
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
     told = show(events, [NONE, CORRECT] * 5)
     assert [event.violation for event in told if event.phase == "start"] == [True, False, False, False, False]
     held_back = [event.details.get("held_back") for event in told if event.phase == "start"]
@@ -120,13 +121,13 @@ def test_within_the_cooldown_the_same_face_is_an_event_without_an_alert():
 
 
 def test_after_the_cooldown_the_same_face_alerts_again():
-    events = MaskEvents("door", EventSettings(cooldown_seconds=30))
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
     show(events, [NONE, *[CORRECT] * 300])
     assert len(alerts(events.update(30.1, [vote(1, 30.1, NONE)]))) == 1
 
 
 def test_one_cameras_alerts_a_minute_are_capped_and_the_rest_held_back():
-    events = MaskEvents("door", EventSettings(most_alerts_per_minute=3))
+    events = MaskEvents("door", MaskConfig(most_alerts_per_minute=3))
     told = events.update(0.0, [vote(k, 0.0, NONE, x=200.0 * k) for k in range(1, 6)])
     assert [event.details.get("held_back") for event in told] == [None, None, None, "too many", "too many"]
     assert not alerts(events.update(59.9, [vote(10, 59.9, NONE, since=59.0)]))
@@ -188,7 +189,7 @@ def test_nor_when_it_changes_its_number_twice():
     ("state", "gap_s", "x"), [(INCORRECT, 0.5, 100), (NONE, 1.6, 100), (NONE, 0.5, 145)], ids=["state", "late", "place"]
 )
 def test_another_state_time_or_place_is_another_person(state, gap_s, x):
-    events = MaskEvents("door", EventSettings(same_person_seconds=1.5))
+    events = MaskEvents("door", MaskConfig())
     leave_bare(events)
     events.update(1.1, [])
     assert alerts(events.update(1.0 + gap_s, [vote(2, 1.0 + gap_s, state, since=1.0 + gap_s, x=x)]))
@@ -202,7 +203,7 @@ def test_two_faces_in_sight_at_the_same_time_are_two_people():
 
 
 def test_what_is_remembered_of_those_who_are_gone_is_bounded():
-    events = MaskEvents("door", EventSettings(cooldown_seconds=0, most_alerts_per_minute=600))
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=0, most_alerts_per_minute=600))
     for number in range(500):
         events.update(number / 5, [vote(number, number / 5, NONE, since=number / 5)])
     lives = events.lives
@@ -220,10 +221,8 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        limits = EventSettings(
-            cooldown_seconds=self.COOLDOWN_S, most_alerts_per_minute=self.PER_MINUTE, longest_seconds=self.LONGEST_S
-        )
-        self.events = MaskEvents("door", limits)
+        settings_ = MaskConfig(cooldown_seconds=self.COOLDOWN_S, most_alerts_per_minute=self.PER_MINUTE)
+        self.events = MaskEvents("door", settings_, EventsConfig(longest_seconds=self.LONGEST_S))
         self.time_s, self.people, self.since, self.next = 0.0, {}, {}, 1
         self.open: dict[int, Event] = {}
         self.phases: dict[str, list[str]] = {}

@@ -242,11 +242,11 @@ def test_senseless_settings_are_refused_by_name(wrong):
 
 
 def test_the_detector_by_name_also_finds_weak_faces(manifest, detector, pictures):
-    by_name = make_detector("mtcnn", lambda name: open_engine(manifest, name, threads=1), Wanted(20))
+    by_name = make_detector("mtcnn", lambda name: open_engine(manifest, name, threads=1), Wanted(20, 0.35))
     for picture in pictures.values():
         assert len(by_name.detect(picture)) >= len(detector.detect(picture)) > 0
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'haar' is not known; known are: .*mtcnn"):
-        make_detector("haar", lambda name: pytest.fail(name), Wanted(20))
+        make_detector("haar", lambda name: pytest.fail(name), Wanted(20, 0.35))

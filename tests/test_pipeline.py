@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, sighting, track
+from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyser_settings, sighting, track
 
 from edged.analyse import Analyser
 from edged.encounters import Encounters
@@ -22,7 +22,7 @@ def pipeline(frames: list[list[Detection]], scores: MaskScores = BARE) -> Pipeli
         "door",
         ScriptedDetector(frames),
         Tracker(TrackerSettings(birth_evidence=0)),
-        Analyser(judge),
+        Analyser(judge, analyser_settings()),
         Smoother(),
         Events(MaskEvents("door")),
         Encounters("door"),

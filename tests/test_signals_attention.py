@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from support.doubles import track
 from support.traces import Camera, Move, Script, every
 
-from edged.signals.attention import AttentionMonitor, AttentionSettings
-from edged.signals.direction import Direction
+from edged.config import AttentionConfig
+from edged.signals.attention import AttentionMonitor
 from edged.types import Attention, Face, HeadPose
 
-AHEAD = AttentionSettings(target=Direction(0.0, 0.0))
+AHEAD = AttentionConfig(target_yaw=0, target_pitch=0)
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
 
 
-def watch(script: Script, fps: float, settings_: AttentionSettings = AHEAD, **camera: float) -> list[Attention]:
+def watch(script: Script, fps: float, settings_: AttentionConfig = AHEAD, **camera: float) -> list[Attention]:
     """One person's attention, frame by frame; times from the script's start."""
     monitor = AttentionMonitor(settings_)
     return [
@@ -44,7 +44,7 @@ def face(yaw: float, pitch: float, *, deviation: float = 3.0, roll: float = 0.0,
     return Face(track(1, side), pose=HeadPose(yaw, pitch, roll, yaw, pitch, deviation))
 
 
-def look(faces: list[Face], fps: float = 10, settings_: AttentionSettings = AHEAD) -> list[Attention]:
+def look(faces: list[Face], fps: float = 10, settings_: AttentionConfig = AHEAD) -> list[Attention]:
     monitor = AttentionMonitor(settings_)
     return [monitor.update(k / fps, [one])[0] for k, one in enumerate(faces)]
 
@@ -64,7 +64,7 @@ def test_a_look_within_the_cone_is_attentive(yaw, pitch, attentive):
 
 
 def test_the_cone_stands_around_the_target():
-    settings_ = AttentionSettings(target=Direction(-40.0, 10.0))
+    settings_ = AttentionConfig(target_yaw=-40, target_pitch=10)
     assert look([face(-50, 0)], settings_=settings_)[0].attentive is True
     assert look([face(0, 0)], settings_=settings_)[0].attentive is False
 
@@ -214,7 +214,7 @@ def test_a_head_that_is_still_down_when_it_comes_back_in_sight_was_away_meanwhil
 @RATES
 def test_straight_ahead_is_learned_and_unknown_before(fps):
     script = Script(60, usual=(28.0, -12.0), moves=[Move(30, 34, yaw=-40)])
-    told = watch(script, fps, AttentionSettings())
+    told = watch(script, fps, AttentionConfig())
     assert {one.unavailable for one in told if one.time_s < 4} == {"learning"}
     assert {one.attentive for one in told if 6 < one.time_s < 29} == {True}
     ((kind, start, _),) = distractions(told)
@@ -239,7 +239,7 @@ def test_after_a_minute_each_has_an_own_straight_ahead():
 
 
 def test_what_is_learned_is_not_learned_from_the_distracted():
-    told = look([face(0, 0)] * 100 + [face(60, 0)] * 6000, settings_=AttentionSettings())
+    told = look([face(0, 0)] * 100 + [face(60, 0)] * 6000, settings_=AttentionConfig())
     assert told[-1].distraction == "long"
     assert told[-1].attentive is False
 
@@ -307,7 +307,7 @@ FRAMES = st.tuples(st.sampled_from([0.03, 0.2, 0.2, 1.0, 0.0, -0.1, 3.0, -50.0])
 @settings(max_examples=300, deadline=None)
 @given(st.lists(FRAMES, max_size=60), st.booleans())
 def test_any_heads_at_any_times_give_numbers_that_make_sense(frames, learned):
-    monitor = AttentionMonitor(AttentionSettings() if learned else AHEAD)
+    monitor = AttentionMonitor(AttentionConfig() if learned else AHEAD)
     time_s = 0.0
     for step, pose, seen in frames:
         time_s += step
@@ -324,12 +324,12 @@ def test_any_heads_at_any_times_give_numbers_that_make_sense(frames, learned):
 
 @pytest.mark.parametrize("pitch", [-20, 20])
 def test_a_first_look_with_the_chin_up_or_down_is_not_taken_for_usual(pitch):
-    told = look([face(0, pitch)] * 60 + [face(0, 0)] * 100, settings_=AttentionSettings())
+    told = look([face(0, pitch)] * 60 + [face(0, 0)] * 100, settings_=AttentionConfig())
     assert {one.attentive for one in told[60:]} <= {True, None}
     assert told[-1].attentive is True
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(40, 0), (-40, -12), (0, -16), (25, 16)])
 def test_a_camera_at_the_side_or_above_is_no_look_away(yaw, pitch):
-    told = look([face(yaw, pitch)] * 600, settings_=AttentionSettings())
+    told = look([face(yaw, pitch)] * 600, settings_=AttentionConfig())
     assert {one.attentive for one in told} <= {True, None}

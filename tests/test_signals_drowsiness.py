@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from support.doubles import track
 from support.traces import Camera, Move, Script, every
 
-from edged.signals.drowsiness import DrowsinessMonitor, DrowsinessSettings
-from edged.signals.levels import LevelSettings
+from edged.config import DrowsinessConfig
+from edged.signals.drowsiness import DrowsinessMonitor
 from edged.types import Drowsiness, EyeLook, Face, HeadPose, Landmarks
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
 BLINKS = every(4, 0.15, 1.5, 3600)
 
 
-def watch(script: Script, fps: float, settings_: DrowsinessSettings | None = None, **camera: float) -> list[Drowsiness]:
+def watch(script: Script, fps: float, settings_: DrowsinessConfig | None = None, **camera: float) -> list[Drowsiness]:
     """One person's drowsiness, frame by frame; times from the script's start."""
     monitor = DrowsinessMonitor(settings_)
     return [
@@ -408,7 +408,7 @@ def test_memory_is_bounded_however_long_somebody_sits_there():
 
 
 def test_thresholds_are_those_of_the_settings():
-    settings_ = DrowsinessSettings(levels=LevelSettings(microsleep_seconds=0.6, yawns=1))
+    settings_ = DrowsinessConfig(microsleep_seconds=0.6, yawns=1)
     told = watch(Script(40, shut=[*BLINKS[:4], (20, 20.8)], yawns=[(30, 33)]), 15, settings_)
     assert reasons(told) == {"microsleep", "yawning"}
 
@@ -427,7 +427,7 @@ FRAMES = st.tuples(STEPS, LOOKS, POSES, st.none() | SHARE | ANY, st.booleans())
 @given(st.lists(FRAMES, max_size=80))
 def test_any_readings_at_any_times_give_numbers_that_make_sense(frames):
     # With these limits even a few frames get as far as a score.
-    monitor = DrowsinessMonitor(DrowsinessSettings(window_seconds=20, least_valid=0.05))
+    monitor = DrowsinessMonitor(DrowsinessConfig(window_seconds=20).model_copy(update={"least_valid": 0.05}))
     time_s = 0.0
     for step, look, pose, mouth, seen in frames:
         time_s += step

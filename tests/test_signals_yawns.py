@@ -12,9 +12,9 @@ from support.traces import Camera, Script
 
 from edged.assembly import build_pipeline, load_models
 from edged.capture.video import VideoFile
-from edged.config import CameraConfig, Config
+from edged.config import CameraConfig, Config, DrowsinessConfig
 from edged.config.source import parse_source
-from edged.signals.yawns import LARGEST_REST, USUAL_REST, YawnFinder, YawnSettings
+from edged.signals.yawns import LARGEST_REST, USUAL_REST, YawnFinder
 from edged.types import Frame
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
@@ -22,22 +22,22 @@ PAST_S = 1.2
 """A yawn is sure half a second after the mouth has shut; smoothing and a frame of 5 fps add to that."""
 
 
-def yawns(script: Script, fps: float, seed: int = 0, settings_: YawnSettings | None = None) -> list[float]:
+def yawns(script: Script, fps: float, seed: int = 0, settings_: DrowsinessConfig | None = None) -> list[float]:
     """When yawns were told of, in seconds from the script's start."""
-    finder = YawnFinder(settings_ or YawnSettings())
+    finder = YawnFinder(settings_ or DrowsinessConfig())
     shown = ((time_s - 1000, faces[0].mouth_ratio) for time_s, faces in Camera(fps, seed=seed).film(script))
     return [time_s for time_s, ratio in shown if finder.follow(time_s, ratio)]
 
 
 def play(ratios: list[float | None], fps: float = 10) -> list[int]:
     """The frames at which a yawn was told of."""
-    finder = YawnFinder(YawnSettings())
+    finder = YawnFinder(DrowsinessConfig())
     return [k for k, ratio in enumerate(ratios) if finder.follow(k / fps, ratio)]
 
 
 def at(level: float) -> float:
     """The ratio of a mouth so far on the way from rest (0) to a yawn's height (1)."""
-    return USUAL_REST + level * (YawnSettings().ratio - USUAL_REST)
+    return USUAL_REST + level * (DrowsinessConfig().yawn_ratio - USUAL_REST)
 
 
 REST = [at(0)] * 50
@@ -110,7 +110,7 @@ def test_two_yawns_need_five_seconds_between_them():
 
 
 def test_a_yawn_is_on_from_its_height_to_its_end_and_no_longer_than_yawns_last():
-    finder = YawnFinder(YawnSettings())
+    finder = YawnFinder(DrowsinessConfig())
     on = []
     for k, ratio in enumerate([*REST, *YAWN, *REST, *[at(1.5)] * 120]):
         finder.follow(k / 10, ratio)
@@ -123,7 +123,7 @@ def test_a_yawn_is_on_from_its_height_to_its_end_and_no_longer_than_yawns_last()
 
 
 def test_after_a_gap_nothing_of_a_yawn_is_left():
-    finder = YawnFinder(YawnSettings())
+    finder = YawnFinder(DrowsinessConfig())
     for k, ratio in enumerate([*REST, *YAWN, at(0)]):
         finder.follow(k / 10, ratio)
     finder.forget()
@@ -131,7 +131,7 @@ def test_after_a_gap_nothing_of_a_yawn_is_left():
 
 
 def test_the_usual_mouth_is_bounded_in_memory_and_value():
-    finder = YawnFinder(YawnSettings())
+    finder = YawnFinder(DrowsinessConfig())
     assert finder.rest == USUAL_REST
     for k in range(20_000):
         finder.follow(k / 10, 0.9)
@@ -146,7 +146,7 @@ RATIOS = st.none() | st.floats(0, 1.5) | st.floats(0, 1e300) | st.sampled_from([
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(STEPS, RATIOS), max_size=120))
 def test_whatever_a_mouth_does_two_yawns_are_never_close(frames):
-    finder, now_s, told = YawnFinder(YawnSettings()), 0.0, []
+    finder, now_s, told = YawnFinder(DrowsinessConfig()), 0.0, []
     for step, ratio in frames:
         now_s += step
         if finder.follow(now_s, ratio):
@@ -195,7 +195,7 @@ def test_drivers_yawns_are_found_and_nothing_else_is(shared: Path, clip):
 
 def seen(ratios: list[float], covered: range, fps: float = 10) -> tuple[list[int], list[int]]:
     """The frames at which a yawn was told of, and those at which one was taken to be on; `covered` frames are not the mouth's."""
-    finder, told, on = YawnFinder(YawnSettings()), [], []
+    finder, told, on = YawnFinder(DrowsinessConfig()), [], []
     for k, ratio in enumerate(ratios):
         if finder.follow(k / fps, at(0) if k in covered else ratio, k in covered):
             told.append(k)

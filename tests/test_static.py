@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,14 +10,13 @@ import pytest
 from support.doubles import square
 
 from edged.analyse.look import blended, likeness, look_at
-from edged.analyse.static import MOST_PLACES, StaticFaces, StaticSettings
+from edged.analyse.static import MOST_PLACES, StaticFaces
 from edged.types import Box, Detection, Image, StaticFace, Track
 
 FPS = 5.0
 SIDE = 60.0
 CENTRE = (100.0, 70.0)
 SECONDS = 20.0
-SETTINGS = StaticSettings(SECONDS)
 SOON = SECONDS + 6.0
 """The first blocks are what the later ones are held against."""
 
@@ -102,7 +101,7 @@ class Watch:
 
 
 def watch() -> Watch:
-    return Watch(StaticFaces(SETTINGS))
+    return Watch(StaticFaces(SECONDS))
 
 
 def poster(camera: Camera | None = None) -> Watch:
@@ -304,7 +303,7 @@ def test_a_poster_that_takes_over_a_persons_track_is_known_and_that_person_was_o
 
 
 def test_faces_large_enough_to_have_their_eyes_read_are_people():
-    seen = Watch(StaticFaces(replace(SETTINGS, largest_face=SIDE)))
+    seen = Watch(StaticFaces(SECONDS, largest_face=SIDE))
     assert not any(static for _, static in seen.watch(3 * SECONDS, Camera().picture))
 
 
@@ -325,7 +324,7 @@ def test_pictures_of_another_size_begin_anew():
 
 
 def test_the_places_remembered_are_bounded_and_the_newest_pictures_stay():
-    faces, grain = StaticFaces(StaticSettings(0.5)), np.random.default_rng(4).integers(0, 256, (100, 250, 3), np.uint8)
+    faces, grain = StaticFaces(0.5), np.random.default_rng(4).integers(0, 256, (100, 250, 3), np.uint8)
     image = cv2.resize(grain, (1000, 400))
 
     def shown(number: int, frames: int) -> tuple[StaticFace, ...]:

@@ -1,6 +1,7 @@
 """A poster's way through all stages into the record: an alert at first, then nobody; and nobody again when it is found anew."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -9,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from report_days import HOUR, config, new_store, span, violation
-from support.doubles import BARE, ConstantJudge, ScriptedDetector, sighting
+from support.doubles import BARE, ConstantJudge, ScriptedDetector, analyser_settings, sighting
 from support.storing import HandClock
 from test_assembly import everything
 
 from edged.analyse import Analyser
-from edged.analyse.static import StaticFaces, StaticSettings
+from edged.analyse.static import StaticFaces
 from edged.assembly import build_pipeline
 from edged.config import CameraConfig, Config
 from edged.encounters import Encounters
@@ -55,11 +56,11 @@ class Site:
             "door",
             detector,
             Tracker(),
-            Analyser(self.judge),
+            Analyser(self.judge, analyser_settings()),
             Smoother(),
             Events(MaskEvents("door"), InattentionEvents("door")),
             Encounters("door"),
-            StaticFaces(StaticSettings(SECONDS)),
+            StaticFaces(SECONDS),
         )
         self.clock, self.number = HandClock(), 0
         self.store, self.reader = Store(folder / "edged.db"), StoreReader(folder / "edged.db")
@@ -163,8 +164,9 @@ def test_the_config_says_how_long_and_for_whom():
         whole = Config.model_validate({"events": {"static_seconds": seconds}})
         return build_pipeline("door", settings, whole, everything(), every_frame=every_frame).static
 
-    assert faces("entrance", 40)._settings == StaticSettings(40)
-    assert faces("driver", 40)._settings == StaticSettings(40, largest_face=64), "whoever's eyes are read is somebody"
+    entrance, driver = faces("entrance", 40), faces("driver", 40)
+    assert (entrance.seconds, entrance.largest_face) == (40, math.inf)
+    assert (driver.seconds, driver.largest_face) == (40, 64), "whoever's eyes are read is somebody"
     assert faces("entrance", 0) is None
     assert faces("entrance", 40, every_frame=True) is None, "`edged analyze` and `bench` tell of every face"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.daemon import needs_models
 
-from edged.analyse.static import StaticFaces, StaticSettings
-from edged.assembly import SURE_SCORES, WEAKER_BY, load_models
+from edged.analyse.static import StaticFaces
+from edged.assembly import SURE_SCORES, load_models
 from edged.capture.sources import read_picture
 from edged.config import ModelsConfig
 from edged.ports import Detector
@@ -67,8 +67,8 @@ def to_and_fro(path: Path, count: int) -> Iterator[Image]:
 def watch(detector: Detector, pictures: Iterator[Image], static_seconds: float) -> dict[int, tuple[float, float]]:
     """Of each track that was there for the whole time: its size, and the share of its time in which it was static."""
     sure = SURE_SCORES["edged"]
-    tracker = Tracker(TrackerSettings(new_score=sure, high_score=sure - WEAKER_BY))
-    faces, seen, static, sizes, frames = StaticFaces(StaticSettings(static_seconds)), {}, {}, {}, 0
+    tracker = Tracker(TrackerSettings(new_score=sure))
+    faces, seen, static, sizes, frames = StaticFaces(static_seconds), {}, {}, {}, 0
     for frames, image in enumerate(pictures, 1):
         tracks = tracker.update(frames / FPS, detector.detect(image))
         for track in tracks:

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 from support.storing import HandClock, ended, event_ids, fill, message, minute, started, whole_event
 
 from edged.clock import WatchedClock
+from edged.config import StoreConfig
 from edged.errors import StoreError
 from edged.store import Acknowledged, EncounterRow, OutboxMessageRow, Store, StoreReader
 from edged.store.schema import MIGRATIONS
@@ -246,7 +247,7 @@ def test_backups_are_single_files_and_the_oldest_go(store: Store, path: Path) ->
 
 
 def upkeep_of(clock: HandClock, backups: int = 0) -> Upkeep:
-    return Upkeep(WatchedClock(clock), 90, backups, outbox_limit=100, tell=lambda *_: None)
+    return Upkeep(WatchedClock(clock), StoreConfig(backups=backups, outbox_limit=100), tell=lambda *_: None)
 
 
 def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store, path: Path) -> None:

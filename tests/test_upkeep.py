@@ -7,6 +7,7 @@ import pytest
 from support.storing import HandClock
 
 from edged.clock import WatchedClock
+from edged.config import StoreConfig
 from edged.errors import StoreError
 from edged.recorder import Recorder
 from edged.store import Store, StoreReader
@@ -24,7 +25,7 @@ class Run:
         self.clock = HandClock(utc=2_200_000_000_000, is_trusted=False)  # ten years back, it still is a time of ours
         watched = WatchedClock(self.clock)
         self.recorder = Recorder(watched, store.write, publishing=False)
-        self.upkeep = Upkeep(watched, retention_days=90, backups=0, outbox_limit=1000, tell=lambda *_: None)
+        self.upkeep = Upkeep(watched, StoreConfig(backups=0), tell=lambda *_: None)
         self.began = self.clock.utc_ms()
 
     def event(self, key: str, phase: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.doubles import ConstantJudge, ScriptedDetector, sighting, square
+from support.doubles import ConstantJudge, ScriptedDetector, analyser_settings, sighting, square
 
 from edged.analyse import Analyser
 from edged.detect.mosaic import MARGIN
@@ -166,7 +166,13 @@ def test_a_detector_that_knows_no_neighbourhoods_is_asked_whenever_somebody_is_e
 
 
 def line_of(detector: Detector) -> Pipeline:
-    stages = Tracker(), Analyser(ConstantJudge()), Smoother(), Events(MaskEvents("door")), Encounters("door")
+    stages = (
+        Tracker(),
+        Analyser(ConstantJudge(), analyser_settings()),
+        Smoother(),
+        Events(MaskEvents("door")),
+        Encounters("door"),
+    )
     return Pipeline("door", detector, *stages, watch=Watch(detector))
 
 

@@ -14,6 +14,7 @@ from support.storing import HandClock, ended, message, minute, started
 from test_cli import edged, one_line
 
 from edged.clock import DAY_MS, SETTLED_S, Reckoning, WatchedClock
+from edged.config import StoreConfig
 from edged.daemon.reporter import MOST_DAYS_MADE_UP, RECOUNT_INTERVAL_S, Reporter
 from edged.recorder import Recorder
 from edged.store import Change, ReportRow, Store, StoreReader
@@ -40,7 +41,7 @@ class Site:
     def start(self) -> "Site":
         self.watched = WatchedClock(self.clock, known_reckoning(self.store))
         self.recorder = Recorder(self.watched, self.store.write, publishing=False)
-        self.upkeep = Upkeep(self.watched, 90, 0, outbox_limit=1000, tell=self.recorder.system_event)
+        self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), tell=self.recorder.system_event)
         self.reader = StoreReader(self.path)
         self.reporter = Reporter(config(), self.reader, self, self.watched, self.published.append, dict)
         return self

@@ -29,14 +29,15 @@ from edged.types import (
 class AnalyserSettings:
     """Which faces are judged and read, and how often."""
 
-    smallest_face: float = 24
+    smallest_face: float
+    """Masks of faces with a shorter side, in pixels, are not judged; see `[mask]` in the config."""
+    smallest_landmarks: float
+    """Faces with a shorter side are not read; see `[attention]` and `[drowsiness]`."""
     looks_until_settled: int = 8
     settled_interval_s: float = 0.5
     """From one look at the mask to the next once the verdict stands."""
     most_faces: int = 64
     """Faces judged in one frame at most; those not looked at for longest go first, of equals the largest."""
-    smallest_landmarks: float = 32
-    """Landmarks of faces with a shorter side, in pixels, are worth nothing; how large an eye must be, its reader knows."""
     most_read: int = 16
     """Faces whose landmarks, pose and eyes are read in one frame at most; chosen as `most_faces` are."""
 
@@ -110,7 +111,7 @@ class Analyser:
     """One camera's analyser; the judge and the readers behind it may be shared."""
 
     judge: MaskJudge
-    settings: AnalyserSettings = field(default_factory=AnalyserSettings)
+    settings: AnalyserSettings
     readers: Readers | None = None
     lens: LensMaker = Lens.of
     _known: dict[int, _Known] = field(default_factory=dict)

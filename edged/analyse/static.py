@@ -39,15 +39,6 @@ WORTH_S = 4.0
 MOST_PLACES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class StaticSettings:
-    """When a face is a picture; see `[events]` in the config."""
-
-    seconds: float = 60.0
-    largest_face: float = math.inf
-    """Faces with a shorter side of so many pixels or more are always people."""
-
-
 @dataclass(slots=True)
 class _Place:
     """A place in the picture where a face came to rest, whoever's it is; `track` is the face that is there now."""
@@ -149,10 +140,14 @@ class _Place:
 
 
 class StaticFaces:
-    """One camera's pictures of faces. It remembers where they are while the camera runs, at most `MOST_PLACES` of them."""
+    """One camera's pictures of faces. It remembers where they are while the camera runs, at most `MOST_PLACES` of them.
 
-    def __init__(self, settings: StaticSettings | None = None) -> None:
-        self._settings = settings or StaticSettings()
+    A face is a picture once it was still for so many `seconds`; one whose shorter side has `largest_face` pixels or more is
+    always a person.
+    """
+
+    def __init__(self, seconds: float, largest_face: float = math.inf) -> None:
+        self.seconds, self.largest_face = seconds, largest_face
         self._places: list[_Place] = []
         self._shape: tuple[int, ...] = ()
 
@@ -167,11 +162,11 @@ class StaticFaces:
                 place.leave()
         inhabited = {place.track: place for place in self._places if place.track is not None}
         for track in tracks:
-            if track.detection is None or track.box.side >= self._settings.largest_face:
+            if track.detection is None or track.box.side >= self.largest_face:
                 continue
             place = inhabited.get(track.id) or self._settle(track, time_s, image)
             inhabited[track.id] = place
-            place.see(time_s, image, self._settings.seconds)
+            place.see(time_s, image, self.seconds)
         self._forget(time_s)
         return tuple(_told(place, present[track_id]) for track_id, place in inhabited.items() if place.static)
 
@@ -188,7 +183,7 @@ class StaticFaces:
 
     def _forget(self, time_s: float) -> None:
         """Drop what is not worth keeping, and the longest unseen beyond what is kept."""
-        kept = [p for p in self._places if p.track is not None or p.is_remembered(time_s, self._settings.seconds)]
+        kept = [p for p in self._places if p.track is not None or p.is_remembered(time_s, self.seconds)]
         empty = [place for place in kept if place.track is None]
         if len(empty) > MOST_PLACES:
             by_worth: Callable[[_Place], tuple[bool, float]] = lambda place: (place.known is not None, place.seen_s)  # noqa: E731

@@ -13,7 +13,7 @@ from edged.config.model import (
     ReportConfig,
     StoreConfig,
 )
-from edged.config.people import AttentionConfig, DrowsinessConfig, MaskConfig, Wants
+from edged.config.people import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Wants
 
 __all__ = [
     "DETECTORS",
@@ -23,6 +23,7 @@ __all__ = [
     "DeviceConfig",
     "DrowsinessConfig",
     "EventsConfig",
+    "KindConfig",
     "MaskConfig",
     "ModelsConfig",
     "MqttConfig",

@@ -70,8 +70,7 @@ class App:
         self._inference = load_inference(config)
         store = Store(config.store.path)
         self._clock = clock = WatchedClock(clock, known_reckoning(store))
-        kept = config.store
-        upkeep = Upkeep(clock, kept.retention_days, kept.backups, kept.outbox_limit, self._tell)
+        upkeep = Upkeep(clock, config.store, self._tell)
         self._store = StoreWorker(
             store, committed=self._committed, upkeep=upkeep, reopen=self._open_store_again, lost=self._tell_lost
         )

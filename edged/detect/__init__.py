@@ -39,7 +39,7 @@ class Wanted:
     smallest_face: float
     """The shorter side, in pixels, of the smallest face worth finding. RetinaFace, whose cost does not depend on it, gives
     smaller ones too."""
-    least_score: float = 0.35
+    least_score: float
     """Weaker finds are dropped. The tracker starts no track from weak ones, but follows known faces by them (ByteTrack)."""
 
 

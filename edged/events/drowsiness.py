@@ -4,21 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from edged.events.life import EventLives, LifeSettings, Sighting, Told
+from edged.config import DrowsinessConfig, EventsConfig
+from edged.events.life import EventLives, Sighting, Told
 from edged.types import Drowsiness, DrowsinessLevel, DrowsinessReason, Event, MaskVote
 
 LEVELS: tuple[DrowsinessLevel, ...] = get_args(DrowsinessLevel)
 """From "not enough seen" up."""
 
 GRAVEST_FIRST: tuple[DrowsinessReason, ...] = ("sleep", "microsleep", "perclos", "nodding", "yawning")
-
-
-@dataclass(frozen=True, slots=True)
-class DrowsinessEventSettings(LifeSettings):
-    """Which reasons are events, and from which level they alert; see `[drowsiness]` and `[events]` in the config."""
-
-    reasons: frozenset[DrowsinessReason] = frozenset(GRAVEST_FIRST)
-    alert_level: DrowsinessLevel = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +44,13 @@ class DrowsinessEvents:
     """One camera's drowsy people."""
 
     camera: str
-    settings: DrowsinessEventSettings = field(default_factory=DrowsinessEventSettings)
+    settings: DrowsinessConfig = field(default_factory=DrowsinessConfig)
+    limits: EventsConfig = field(default_factory=EventsConfig)
     lives: EventLives = field(init=False)
     _worst: dict[int, _Worst] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.lives = EventLives(self.camera, "drowsiness", self.settings)
+        self.lives = EventLives(self.camera, "drowsiness", self.settings, self.limits)
 
     def update(self, time_s: float, faces: Sequence[MaskVote], drowsiness: Sequence[Drowsiness]) -> list[Event]:
         """The events this frame causes, in the order they are to be told. `faces` say who is where."""

@@ -3,16 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edged.events.life import EventLives, LifeSettings, Sighting, Told
+from edged.config import AttentionConfig, EventsConfig
+from edged.events.life import EventLives, Sighting, Told
 from edged.types import Attention, Distraction, Event, MaskVote
-
-
-@dataclass(frozen=True, slots=True)
-class InattentionSettings(LifeSettings):
-    """Which distractions are events, and whether they alert; see `[attention]` and `[events]` in the config."""
-
-    distractions: frozenset[Distraction] = frozenset({"long", "repeated"})
-    alerts: bool = True
 
 
 @dataclass(slots=True)
@@ -20,11 +13,12 @@ class InattentionEvents:
     """One camera's distractions."""
 
     camera: str
-    settings: InattentionSettings = field(default_factory=InattentionSettings)
+    settings: AttentionConfig = field(default_factory=AttentionConfig)
+    limits: EventsConfig = field(default_factory=EventsConfig)
     lives: EventLives = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lives = EventLives(self.camera, "inattention", self.settings)
+        self.lives = EventLives(self.camera, "inattention", self.settings, self.limits)
 
     def update(self, time_s: float, faces: Sequence[MaskVote], attention: Sequence[Attention]) -> list[Event]:
         """The events this frame causes, in the order they are to be told. `faces` say who is where."""

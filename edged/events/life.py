@@ -5,21 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from edged.config import EventsConfig, KindConfig
 from edged.types import Box, Event, EventKind, EventPhase, MaskVote, Votes
 
 STATIC = "static"
 """Why the event of a face ends that turned out to be a picture of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class LifeSettings:
-    """How often events may alert, and how long they may last; see `[events]` and each kind's table in the config."""
-
-    cooldown_seconds: float = 30
-    most_alerts_per_minute: int = 20
-    longest_seconds: float = 600
-    same_person_seconds: float = 1.5
-    """A new track that begins this soon after, and where, one in the same state ended is taken for the same person."""
+SAME_PERSON_SECONDS = 1.5
+"""A new track that begins this soon after, and where, one in the same state ended is taken for the same person."""
 
 
 class Sighting(NamedTuple):
@@ -82,7 +76,8 @@ class EventLives:
 
     camera: str
     kind: EventKind
-    settings: LifeSettings = field(default_factory=LifeSettings)
+    settings: KindConfig
+    limits: EventsConfig
     _open: dict[int, _Open] = field(default_factory=dict)
     _known: dict[int, _Known] = field(default_factory=dict)
     _gone: deque[_Known] = field(default_factory=lambda: deque(maxlen=64))
@@ -117,7 +112,7 @@ class EventLives:
     def is_overdue(self, track: int, time_s: float) -> bool:
         """Whether the track's open event has lasted as long as any may."""
         # Away from the start in either direction: the clock may have been set back.
-        return abs(time_s - self._open[track].started_s) >= self.settings.longest_seconds
+        return abs(time_s - self._open[track].started_s) >= self.limits.longest_seconds
 
     def start(
         self, track: int, time_s: float, told: Told, quiet: str | None = None, began_s: float | None = None
@@ -187,7 +182,7 @@ class EventLives:
         """The last alert of a face that stood where this one begins, until a moment before it began."""
         for known in (*reversed(self._known.values()), *reversed(self._gone)):
             gap = seen.first_seen_s - known.seen.last_seen_s
-            if known.alert and 0 < gap <= self.settings.same_person_seconds and _near(seen.box, known.seen.box):
+            if known.alert and 0 < gap <= SAME_PERSON_SECONDS and _near(seen.box, known.seen.box):
                 return known.alert
         return None
 

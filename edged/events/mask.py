@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edged.events.life import EventLives, LifeSettings, Sighting, Told
+from edged.config import EventsConfig, MaskConfig
+from edged.events.life import EventLives, Sighting, Told
 from edged.types import Event, MaskState, MaskVote
-
-
-@dataclass(frozen=True, slots=True)
-class EventSettings(LifeSettings):
-    """Which verdicts are events, and how often they may alert; see `[mask]` and `[events]` in the config."""
-
-    violations: frozenset[MaskState] = frozenset({MaskState.INCORRECT, MaskState.NONE})
 
 
 @dataclass(slots=True)
@@ -19,11 +13,12 @@ class MaskEvents:
     """One camera's mask events."""
 
     camera: str
-    settings: EventSettings = field(default_factory=EventSettings)
+    settings: MaskConfig = field(default_factory=MaskConfig)
+    limits: EventsConfig = field(default_factory=EventsConfig)
     lives: EventLives = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lives = EventLives(self.camera, "mask", self.settings)
+        self.lives = EventLives(self.camera, "mask", self.settings, self.limits)
 
     def update(self, time_s: float, votes: Sequence[MaskVote]) -> list[Event]:
         """The events this frame causes, in the order they are to be told."""
@@ -38,7 +33,7 @@ class MaskEvents:
 
     def _follow(self, vote: MaskVote, time_s: float) -> list[Event]:
         track, told = vote.track, Told(vote.state.value, vote.score, vote.votes)
-        violates, before = vote.state in self.settings.violations, self.lives.told(track)
+        violates, before = vote.state.value in self.settings.violations, self.lives.told(track)
         if before is None:
             return [self.lives.start(track, time_s, told, began_s=vote.since_s)] if violates else []
         if not violates and vote.state is not MaskState.UNCERTAIN:

@@ -10,37 +10,25 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edged.config import AttentionConfig
 from edged.signals.direction import SAMPLE_EVERY_S, Direction, UsualDirection, direction_of
 from edged.signals.timeline import SlidingSum, Timeline
 from edged.types import Attention, Distraction, Face
 
+RECOVER_SECONDS = 1.0
+"""How long a look ahead takes to fill an empty buffer."""
 
-@dataclass(frozen=True, slots=True)
-class AttentionSettings:
-    """Where attention belongs, and when its absence is a distraction; see `[attention]` in the config. Degrees."""
+SETTLE_SECONDS = 0.1
+"""A look elsewhere, or back, counts once it has lasted this long; then from its beginning."""
 
-    smallest_face: float = 32
-    target: Direction | None = None
-    """Straight ahead; None learns it."""
-    yaw_degrees: float = 23
-    up_degrees: float = 25
-    down_degrees: float = 18
-    most_deviation: float = 12
-    long_seconds: float = 3
-    repeated_seconds: float = 10
-    window_seconds: float = 30
-    forward_seconds: float = 2
-    recover_seconds: float = 1.0
-    """How long a look ahead takes to fill an empty buffer."""
-    settle_seconds: float = 0.1
-    """A look elsewhere, or back, counts once it has lasted this long; then from its beginning."""
-    grace_seconds: float = 0.5
-    """For this long a direction that is not known is taken to be the last one."""
-    slack_degrees: float = 3
-    """Who is away is back this far inside the cone."""
-    dropped_seconds: float = 3
-    """A head that is lost while it goes down is taken to be down for this long."""
+GRACE_SECONDS = 0.5
+"""For this long a direction that is not known is taken to be the last one."""
 
+SLACK_DEGREES = 3.0
+"""Who is away is back this far inside the cone."""
+
+DROPPED_SECONDS = 3.0
+"""A head that is lost while it goes down is taken to be down for this long."""
 
 CAMERA_SAMPLES = 10
 """With these the camera's usual direction is the target of people who are new: five seconds of one face."""
@@ -58,8 +46,10 @@ _TINY = 1e-9
 class _Person:
     """One track's looks. Spans of time belong to the look of the frame they begin with."""
 
-    settings: AttentionSettings
+    settings: AttentionConfig
     camera: UsualDirection
+    fixed: Direction | None = field(init=False)
+    """Straight ahead, where the config says it."""
     timeline: Timeline = field(default_factory=Timeline)
     usual: UsualDirection = field(default_factory=UsualDirection)
     sampled_s: float = -math.inf
@@ -83,6 +73,8 @@ class _Person:
     told: Attention | None = None
 
     def __post_init__(self) -> None:
+        yaw, pitch = self.settings.target_yaw, self.settings.target_pitch
+        self.fixed = None if yaw is None or pitch is None else Direction(yaw, pitch)
         self.recent = SlidingSum(self.settings.window_seconds)
 
     def follow(self, time_s: float, face: Face) -> Attention:
@@ -109,7 +101,7 @@ class _Person:
 
     def target(self) -> Direction | None:
         """Straight ahead for this person, as far as it is known."""
-        return self.settings.target or self.usual.known(OWN_SAMPLES) or self.camera.known(CAMERA_SAMPLES)
+        return self.fixed or self.usual.known(OWN_SAMPLES) or self.camera.known(CAMERA_SAMPLES)
 
     def _judge(self, direction: Direction | str) -> tuple[bool | None, str | None]:
         """Whether this frame shows a look ahead; None with the reason when it does not tell."""
@@ -118,7 +110,7 @@ class _Person:
         target, limits = self.target(), self.settings
         if target is None:
             return None, "learning"
-        slack = 0.0 if self.standing is not False else min(limits.slack_degrees, limits.down_degrees / 2)
+        slack = 0.0 if self.standing is not False else min(SLACK_DEGREES, limits.down_degrees / 2)
         yaw, pitch = direction.yaw - target.yaw, direction.pitch - target.pitch
         self.pitches.append((self.timeline.now_s, pitch))
         ahead = abs(yaw) <= limits.yaw_degrees - slack
@@ -130,7 +122,7 @@ class _Person:
             self.lost_s = 0.0
             return look
         self.lost_s += elapsed_s
-        return False if self.lost_s <= self.settings.dropped_seconds and self._was_dropping() else None
+        return False if self.lost_s <= DROPPED_SECONDS and self._was_dropping() else None
 
     def _was_dropping(self) -> bool:
         if not self.pitches:
@@ -158,7 +150,7 @@ class _Person:
         """Book the time since the last frame on what that frame showed."""
         if self.look is None:
             self.unknown_s += elapsed_s
-            if self.unknown_s > self.settings.grace_seconds + _TINY:
+            if self.unknown_s > GRACE_SECONDS + _TINY:
                 self._begin_anew()
             else:
                 self._book(elapsed_s)
@@ -171,14 +163,14 @@ class _Person:
                 self.contrary_s = 0.0
 
     def _settle(self, look: bool | None) -> None:
-        """Let a new look stand once two frames and `settle_seconds` speak for it; its time counts from its beginning."""
+        """Let a new look stand once two frames and `SETTLE_SECONDS` speak for it; its time counts from its beginning."""
         self.look = look
         if look is None:
             return
         self.unknown_s = 0.0
         if self.standing is None:
             self.standing = look
-        elif look is not self.standing and self.contrary_s >= self.settings.settle_seconds - _TINY:
+        elif look is not self.standing and self.contrary_s >= SETTLE_SECONDS - _TINY:
             self.standing, settled_s, self.contrary_s = look, self.contrary_s, 0.0
             self.away_s = self.forward_s = 0.0
             self._book(settled_s, recovering=False)
@@ -189,7 +181,7 @@ class _Person:
             self.forward_s += seconds
             self.attentive_s += seconds
             if recovering:
-                self.buffer = min(1.0, self.buffer + seconds / self.settings.recover_seconds)
+                self.buffer = min(1.0, self.buffer + seconds / RECOVER_SECONDS)
             if self.forward_s >= self.settings.forward_seconds - _TINY:
                 self.recent.clear()
         elif self.standing is False:
@@ -218,7 +210,7 @@ class _Person:
 
     def _learn(self, direction: Direction | str) -> None:
         """Twice a second, remember where the head points; not while it is distracted."""
-        if isinstance(direction, str) or self.settings.target or self.distraction:
+        if isinstance(direction, str) or self.fixed or self.distraction:
             return
         if self.timeline.now_s - self.sampled_s >= SAMPLE_EVERY_S - _TINY:
             self.sampled_s = self.timeline.now_s
@@ -243,8 +235,8 @@ class _Person:
 class AttentionMonitor:
     """One camera's attention, a state for each living track. The usual direction of all of them outlives the tracks."""
 
-    def __init__(self, settings: AttentionSettings | None = None) -> None:
-        self._settings = settings or AttentionSettings()
+    def __init__(self, settings: AttentionConfig | None = None) -> None:
+        self._settings = settings or AttentionConfig()
         self._camera = UsualDirection()
         self._people: dict[int, _Person] = {}
 

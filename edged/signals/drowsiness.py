@@ -8,34 +8,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from edged.config import DrowsinessConfig
 from edged.signals.direction import Direction, direction_of, usual_pitch
-from edged.signals.eyes import Closure, ClosureFollower, EyeSettings, OpennessMeter, finite
-from edged.signals.levels import Evidence, Judge, LevelSettings
+from edged.signals.eyes import Closure, ClosureFollower, OpennessMeter, finite
+from edged.signals.levels import Evidence, Judge
 from edged.signals.lips import Lips
-from edged.signals.nods import NodFinder, NodSettings
+from edged.signals.nods import NodFinder
 from edged.signals.timeline import SlidingSum, Timeline
 from edged.signals.usual import UsualValue
-from edged.signals.yawns import YawnFinder, YawnSettings
+from edged.signals.yawns import YawnFinder
 from edged.types import Drowsiness, DrowsinessReason, Face, MaskState
 
+LEAST_SURE_DEGREES = 12.0
+"""A pose less sure than this is none."""
 
-@dataclass(frozen=True, slots=True)
-class DrowsinessSettings:
-    """When people look drowsy; see `[drowsiness]` in the config."""
+LOWERED_DEGREES = 15.0
+"""A head this far below its usual pitch looks down, and the lids with it: that is no closure."""
 
-    smallest_face: float = 64
-    window_seconds: float = 60
-    least_valid: float = 0.7
-    eyes: EyeSettings = field(default_factory=EyeSettings)
-    yawns: YawnSettings = field(default_factory=YawnSettings)
-    nods: NodSettings = field(default_factory=NodSettings)
-    levels: LevelSettings = field(default_factory=LevelSettings)
-    most_deviation: float = 12
-    """Degrees: a pose less sure than this is none."""
-    lowered_degrees: float = 15
-    """A head this far below its usual pitch looks down, and the lids with it: that is no closure."""
-    blink_fps: float = 15
-
+BLINK_FPS = 15.0
+"""Blinks are counted from so many frames a second on."""
 
 YAWN_WINDOW_S, NOD_WINDOW_S = 600.0, 60.0
 
@@ -113,7 +104,7 @@ class _Sight:
 class _Person:
     """One track. Spans of time belong to what the frame they begin with showed."""
 
-    settings: DrowsinessSettings
+    settings: DrowsinessConfig
     timeline: Timeline = field(default_factory=Timeline)
     meter: OpennessMeter = field(default_factory=OpennessMeter)
     usual_pitch: UsualValue = field(default_factory=lambda: UsualValue(usual_pitch, 0.0))
@@ -144,8 +135,8 @@ class _Person:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.closures, self.judge = ClosureFollower(settings.eyes), Judge(settings.levels)
-        self.yawn, self.nod = YawnFinder(settings.yawns), NodFinder(settings.nods)
+        self.closures, self.judge = ClosureFollower(settings), Judge(settings)
+        self.yawn, self.nod = YawnFinder(settings), NodFinder(settings)
         self.valid, self.looks, self.shut = (SlidingSum(settings.window_seconds) for _ in range(3))
 
     def follow(self, time_s: float, face: Face) -> Drowsiness:
@@ -182,7 +173,7 @@ class _Person:
 
     def _look(self, face: Face) -> _Sight:
         """What this frame shows of the face; a mouth behind a hand is not seen."""
-        direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
+        direction = direction_of(face, self.settings.smallest_face, LEAST_SURE_DEGREES)
         if direction in ("out of sight", "small", "tilted"):
             return _Sight(None, str(direction), direction, None)
         now_s, mouth = self.timeline.now_s, _mouth(face, direction)
@@ -205,7 +196,7 @@ class _Person:
             return _Sight(None, face.eyes.unavailable or "not read", direction, mouth)
         if isinstance(direction, Direction) and openness >= WIDE_EYES:
             self.usual_pitch.add(now_s, direction.pitch)
-        lowered, yawning = lowered_by > self.settings.lowered_degrees, self.yawn.is_on(now_s)
+        lowered, yawning = lowered_by > LOWERED_DEGREES, self.yawn.is_on(now_s)
         if (lowered or (yawning and openness < OPEN_EYES)) and self._is_no_sleep():
             return _Sight(None, LOOKING_DOWN if lowered else YAWNING, direction, mouth)
         return _Sight(openness, None, direction, mouth)
@@ -215,7 +206,7 @@ class _Person:
         shut before are asleep.
         """
         now_s = self.timeline.now_s
-        if self.closures.seconds(now_s) >= self.settings.eyes.long_closure_seconds:
+        if self.closures.seconds(now_s) >= self.settings.long_closure_seconds:
             return False
         if self.closures.closed:
             self.closures.forget()
@@ -237,7 +228,7 @@ class _Person:
             self.mouth_read.add(now_s, elapsed_s)
 
     def _follow_eyes(self, sight: _Sight) -> None:
-        now_s, long_s = self.timeline.now_s, self.settings.eyes.long_closure_seconds - 1e-9
+        now_s, long_s = self.timeline.now_s, self.settings.long_closure_seconds - 1e-9
         over = self.closures.follow(now_s, sight.openness)
         if over is not None:
             self._close(now_s, over, over.seconds >= long_s)
@@ -249,7 +240,7 @@ class _Person:
     def _close(self, now_s: float, over: Closure, is_long: bool) -> None:
         if is_long:
             self.shut.add(now_s, max(0.0, over.seconds - self.booked_s))
-            if over.seconds < self.settings.levels.microsleep_seconds:
+            if over.seconds < self.settings.microsleep_seconds:
                 self.long_closures.add(now_s, 1.0)
         elif over.reopened:
             self.blinks.add(now_s, over.seconds)
@@ -283,7 +274,7 @@ class _Person:
         """Blinks a minute; None without enough frames a second to see each."""
         now_s = self.timeline.now_s
         valid_s = self.valid.total(now_s)
-        if perclos is None or self.looks.total(now_s) < self.settings.blink_fps * FPS_TOLERANCE * valid_s:
+        if perclos is None or self.looks.total(now_s) < BLINK_FPS * FPS_TOLERANCE * valid_s:
             return None
         return self.blinks.count.total(now_s) * 60 / min(valid_s, 60.0)
 
@@ -344,8 +335,8 @@ class _Person:
 class DrowsinessMonitor:
     """One camera's drowsiness, a state for each living track."""
 
-    def __init__(self, settings: DrowsinessSettings | None = None) -> None:
-        self._settings = settings or DrowsinessSettings()
+    def __init__(self, settings: DrowsinessConfig | None = None) -> None:
+        self._settings = settings or DrowsinessConfig()
         self._people: dict[int, _Person] = {}
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[Drowsiness]:

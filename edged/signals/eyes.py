@@ -8,26 +8,20 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from edged.config import DrowsinessConfig
 from edged.types import EyeLook
 
+SHORTEST_SECONDS = 0.05
+"""A closure shorter than any blink is noise."""
 
-@dataclass(frozen=True, slots=True)
-class EyeSettings:
-    """When eyes are closed; see `[drowsiness]` in the config."""
+BRIDGED_SECONDS = 0.1
+"""Eyes open for less than this within a closure did not open."""
 
-    closed_below: float = 0.2
-    open_above: float = 0.35
-    long_closure_seconds: float = 0.5
-    shortest_seconds: float = 0.05
-    """A closure shorter than any blink is noise."""
-    bridged_seconds: float = 0.1
-    """Eyes open for less than this within a closure did not open."""
-    surely_open: float = 0.6
-    weak_seconds: float = 0.6
-    """Within a long closure the same for eyes that never came to look this far open: glare on glasses, lids that flutter."""
-    grace_seconds: float = 0.5
-    """For this long eyes that cannot be read are taken to stay closed."""
+SURELY_OPEN, WEAK_SECONDS = 0.6, 0.6
+"""Within a long closure the same for eyes that never came to look this far open: glare on glasses, lids that flutter."""
 
+GRACE_SECONDS = 0.5
+"""For this long eyes that cannot be read are taken to stay closed."""
 
 USUAL_RATIO, SMALLEST_RATIO, LARGEST_RATIO = 0.28, 0.15, 0.5
 """The aspect ratio of open eyes: of most people, and the range within which one's own is believed."""
@@ -151,7 +145,7 @@ class Closure:
 class ClosureFollower:
     """One person's present closure."""
 
-    settings: EyeSettings
+    settings: DrowsinessConfig
     closed: bool | None = None
     _started_s: float | None = None
     _last_closed_s: float = 0.0
@@ -195,8 +189,8 @@ class ClosureFollower:
     def _bridged_s(self) -> float:
         """For how long eyes that opened must stay open before they have."""
         lasted_s = (self._opened_s or 0.0) - (self._started_s or 0.0)
-        is_weak = self._widest < self.settings.surely_open and lasted_s >= self.settings.long_closure_seconds
-        return self.settings.weak_seconds if is_weak else self.settings.bridged_seconds
+        is_weak = self._widest < SURELY_OPEN and lasted_s >= self.settings.long_closure_seconds
+        return WEAK_SECONDS if is_weak else BRIDGED_SECONDS
 
     def _open(self, now_s: float, openness: float) -> Closure | None:
         if self._started_s is None:
@@ -213,7 +207,7 @@ class ClosureFollower:
             return None
         if self._opened_s is not None:
             return self._finish(self._opened_s, reopened=True)
-        if now_s - self._last_closed_s > self.settings.grace_seconds:
+        if now_s - self._last_closed_s > GRACE_SECONDS:
             return self._finish(self._last_closed_s, reopened=False)
         return None
 
@@ -223,7 +217,7 @@ class ClosureFollower:
         if started_s is None:
             return None
         closure = Closure(started_s, ended_s, reopened)
-        return closure if closure.seconds >= self.settings.shortest_seconds - 1e-9 else None
+        return closure if closure.seconds >= SHORTEST_SECONDS - 1e-9 else None
 
 
 def finite(value: float | None) -> float | None:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edged.config import DrowsinessConfig
 from edged.types import DrowsinessLevel, DrowsinessReason
 
 LEVELS: tuple[DrowsinessLevel, ...] = ("alert", "notice", "warning", "alarm")
@@ -14,21 +15,8 @@ HYSTERESIS = 0.75
 """A level is left this far below where it is reached: 0.03 of PERCLOS."""
 
 
-@dataclass(frozen=True, slots=True)
-class LevelSettings:
-    """What weighs how much; see `[drowsiness]` in the config."""
-
-    microsleep_seconds: float = 1.0
-    alarm_seconds: float = 2.0
-    sleep_seconds: float = 3.0
-    perclos: tuple[float, float, float] = (0.08, 0.12, 0.15)
-    """Worth a notice, a warning and an alarm."""
-    yawns: int = 3
-    nods: int = 2
-    dwell_seconds: float = 10
-    recovery_seconds: float = 10
-    forget_seconds: float = 60
-    """Without a look at the eyes for this long, what they showed before counts no more."""
+FORGET_SECONDS = 60.0
+"""Without a look at the eyes for this long, what they showed before counts no more."""
 
 
 @dataclass(slots=True)
@@ -54,7 +42,7 @@ class _Latch:
 class ClosureAlarm:
     """Remembers a microsleep or sleep until the eyes have been open for a while: one reopening does not end it."""
 
-    settings: LevelSettings
+    settings: DrowsinessConfig
     weight: int = 0
     reason: DrowsinessReason | None = None
     _open_s: float = 0.0
@@ -72,7 +60,7 @@ class ClosureAlarm:
         self._unseen_s = self._unseen_s + elapsed_s if closed is None else 0.0
         if closed is False:
             self._open_s += elapsed_s
-        if self._open_s >= limits.recovery_seconds or self._unseen_s >= limits.forget_seconds:
+        if self._open_s >= limits.recovery_seconds or self._unseen_s >= FORGET_SECONDS:
             self.weight, self.reason, self._open_s = 0, None, 0.0
 
 
@@ -108,7 +96,7 @@ class Judge:
     evidence: 0.27 is worth a notice, 0.5 a warning, 0.73 an alarm.
     """
 
-    settings: LevelSettings
+    settings: DrowsinessConfig
     closures: ClosureAlarm = field(init=False)
     _latches: tuple[_Latch, _Latch, _Latch] = field(default_factory=lambda: (_Latch(1), _Latch(2), _Latch(3)))
 
@@ -117,11 +105,13 @@ class Judge:
 
     def judge(self, now_s: float, evidence: Evidence) -> Judgement:
         """Weigh one frame's evidence; `closures` has been told of the frame before."""
-        eyes = perclos_weight(evidence.perclos, self.settings.perclos) + self._supporting(evidence)
+        limits = self.settings
+        steps = (limits.perclos_notice, limits.perclos_warning, limits.perclos_alarm)
+        eyes = perclos_weight(evidence.perclos, steps) + self._supporting(evidence)
         self._follow(now_s, evidence, eyes)
         standing = sum(latch.on for latch in self._latches)
-        nodding = (evidence.nods or 0) >= self.settings.nods
-        yawning = evidence.yawned_lately and (evidence.yawns or 0) >= self.settings.yawns
+        nodding = (evidence.nods or 0) >= limits.nods
+        yawning = evidence.yawned_lately and (evidence.yawns or 0) >= limits.yawns
         level = min(max(standing + yawning, self.closures.weight, 2 * nodding), 3)
         if evidence.perclos is None and not level:
             return Judgement(None, "unknown", ())

@@ -8,24 +8,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edged.config import MaskConfig
 from edged.types import JUDGED_STATES, Face, MaskState, MaskVote, Votes
 
+FULL_WEIGHT_SIDE = 48.0
+"""Faces with this shorter side or more weigh fully; smaller ones in proportion."""
 
-@dataclass(frozen=True, slots=True)
-class VoteSettings:
-    """When a mask verdict is taken up and given up; see `[mask]` in the config."""
-
-    enter_score: float = 0.75
-    leave_score: float = 0.55
-    vote_seconds: float = 1.0
-    hold_seconds: float = 0.4
-    least_votes: int = 3
-    full_weight_side: float = 48
-    """Faces with this shorter side or more weigh fully; smaller ones in proportion."""
-    most_votes: int = 64
-    wanted: bool = True
-    """False: nobody's mask is judged, and all stay uncertain."""
-
+MOST_VOTES = 64
 
 _MOST = 1.001
 """No probability is larger, however it was rounded; what is larger, or no number, is no evidence."""
@@ -62,7 +51,7 @@ class _Run:
 class _Voter:
     """One track's looks and standing verdict."""
 
-    settings: VoteSettings
+    settings: MaskConfig
     looks: deque[_Look] = field(default_factory=deque)
     votes: Votes = field(default_factory=Votes)
     state: MaskState = MaskState.UNCERTAIN
@@ -74,14 +63,14 @@ class _Voter:
 
     def look(self, face: Face, time_s: float) -> None:
         """Take in this frame's evidence, if it has any, and reconsider the verdict."""
-        if face.mask is None or not self.settings.wanted or not all(0 <= score <= _MOST for score in face.mask):
+        if face.mask is None or not all(0 <= score <= _MOST for score in face.mask):
             return
         if self.looks and time_s < self.looks[-1].time_s:
             # The clock was set back: looks from then would never grow old.
             self.looks.clear()
             self.challenger, self.run = None, _Run()
         self.run.follow(face.mask.state, time_s)
-        weight = min(1.0, face.track.box.side / self.settings.full_weight_side)
+        weight = min(1.0, face.track.box.side / FULL_WEIGHT_SIDE)
         self.looks.append(_Look(time_s, max(weight, 0.05), (face.mask.correct, face.mask.incorrect, face.mask.none)))
         self._forget(time_s)
         self._count(face)
@@ -91,7 +80,7 @@ class _Voter:
         """Drop looks older than the window, but keep `least_votes`: settled tracks are looked at rarely."""
         oldest = time_s - self.settings.vote_seconds
         while len(self.looks) > self.settings.least_votes and (
-            self.looks[0].time_s < oldest or len(self.looks) > self.settings.most_votes
+            self.looks[0].time_s < oldest or len(self.looks) > MOST_VOTES
         ):
             self.looks.popleft()
 
@@ -127,10 +116,11 @@ class _Voter:
 
 
 class MaskVoter:
-    """One camera's mask verdicts, a voter for each living track."""
+    """One camera's mask verdicts, a voter for each living track. Where masks are not `wanted` all stay uncertain."""
 
-    def __init__(self, settings: VoteSettings | None = None) -> None:
-        self._settings = settings or VoteSettings()
+    def __init__(self, settings: MaskConfig | None = None, *, wanted: bool = True) -> None:
+        self._settings = settings or MaskConfig()
+        self._wanted = wanted
         self._voters: dict[int, _Voter] = {}
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[MaskVote]:
@@ -139,7 +129,8 @@ class MaskVoter:
         verdicts: list[MaskVote] = []
         for face in faces:
             voter = self._voters[face.track.id]
-            voter.look(face, time_s)
+            if self._wanted:
+                voter.look(face, time_s)
             track = face.track
             verdicts.append(
                 MaskVote(

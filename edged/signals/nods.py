@@ -3,24 +3,18 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from edged.config import DrowsinessConfig
 from edged.signals.direction import Direction
 from edged.signals.usual import Smoothed
 
+DROP_SECONDS, LONGEST_SECONDS = 1.0, 5.0
+"""The head goes down within the first time, and is back up within the second."""
 
-@dataclass(frozen=True, slots=True)
-class NodSettings:
-    """What nodding off is; see `[drowsiness]` in the config."""
+SUSTAINED_DEGREES, SUSTAINED_SECONDS = 15.0, 1.5
+"""Or stays down this far for this long."""
 
-    degrees: float = 10
-    drop_seconds: float = 1.0
-    """The head goes down within this time."""
-    longest_seconds: float = 5.0
-    """And is back up within this."""
-    sustained_degrees: float = 15
-    sustained_seconds: float = 1.5
-    """Or stays down this far for this long."""
-    awake_seconds: float = 0.5
-    """Who was seen with open eyes so shortly before the head went down looks at something; so may who was not seen."""
+AWAKE_SECONDS = 0.5
+"""Who was seen with open eyes so shortly before the head went down looks at something; so may who was not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ LOST_SECONDS = 1.0
 class NodFinder:
     """One person's head: it nods off when it drops with eyes that were not open before, and comes up again."""
 
-    settings: NodSettings
+    settings: DrowsinessConfig
     _moments: deque[_Moment] = field(default_factory=lambda: deque(maxlen=256))
     _pitch: Smoothed = field(default_factory=lambda: Smoothed(SMOOTHED_OVER_S))
     _drop: _Drop | None = None
@@ -71,7 +65,7 @@ class NodFinder:
         if self._drop is not None:
             return self._come_up(now, usual_pitch, self._drop)
         self._moments.append(now)
-        while now_s - self._moments[0].at_s > self.settings.drop_seconds + self.settings.awake_seconds + 0.25:
+        while now_s - self._moments[0].at_s > DROP_SECONDS + AWAKE_SECONDS + 0.25:
             self._moments.popleft()
         self._drop = self._gone_down(now)
         return False
@@ -84,13 +78,13 @@ class NodFinder:
 
     def _gone_down(self, now: _Moment) -> _Drop | None:
         """Whether the head has just gone down, from where, and whether the eyes were open when it began to."""
-        recent = [m for m in self._moments if now.at_s - m.at_s <= self.settings.drop_seconds]
+        recent = [m for m in self._moments if now.at_s - m.at_s <= DROP_SECONDS]
         top = max(moment.pitch for moment in recent)
         depth = top - now.pitch
-        if depth < self.settings.degrees:
+        if depth < self.settings.nod_degrees:
             return None
         *_, began = (moment for moment in recent if top - moment.pitch <= 0.2 * depth)
-        awake_s = began.at_s - self.settings.awake_seconds
+        awake_s = began.at_s - AWAKE_SECONDS
         before = {moment.eyes_open for moment in self._moments if awake_s <= moment.at_s <= began.at_s}
         drop = _Drop(now.at_s, top, began.yaw, counts=False in before and True not in before, bottom=now.pitch)
         drop.counts &= not drop.turns(now.yaw)
@@ -100,13 +94,13 @@ class NodFinder:
         pitch, down_s = now.pitch, now.at_s - drop.since_s
         drop.bottom = min(drop.bottom, pitch)
         drop.counts &= not drop.turns(now.yaw)
-        if pitch >= (drop.top + drop.bottom) / 2 or down_s > 2 * self.settings.longest_seconds:
+        if pitch >= (drop.top + drop.bottom) / 2 or down_s > 2 * LONGEST_SECONDS:
             self._drop = None
             self._moments.clear()
-            return drop.counts and down_s <= self.settings.longest_seconds
+            return drop.counts and down_s <= LONGEST_SECONDS
         drop.seen_open |= now.eyes_open is True
-        stays_down = usual_pitch - pitch >= self.settings.sustained_degrees
-        if drop.counts and not drop.seen_open and stays_down and down_s >= self.settings.sustained_seconds:
+        stays_down = usual_pitch - pitch >= SUSTAINED_DEGREES
+        if drop.counts and not drop.seen_open and stays_down and down_s >= SUSTAINED_SECONDS:
             drop.counts = False
             return True
         return False

@@ -3,22 +3,14 @@
 import math
 from dataclasses import dataclass, field
 
+from edged.config import DrowsinessConfig
 from edged.signals.usual import Smoothed, UsualValue, lower_quartile
 
+LONGEST_SECONDS = 9.0
+"""A mouth that is open for longer is no yawn."""
 
-@dataclass(frozen=True, slots=True)
-class YawnSettings:
-    """What a yawn is; see `[drowsiness]` in the config."""
-
-    ratio: float = 0.45
-    """Of a yawn at its height, seen from the front, for a mouth that rests at USUAL_REST. Of 243 yawns of drivers, most seen in
-    two or three pictures only, 95 % came this far as our landmarks read them; of 199 drivers who did not yawn, 1 %.
-    """
-    seconds: float = 2.0
-    longest_seconds: float = 9.0
-    """A mouth that is open for longer is no yawn."""
-    apart_seconds: float = 5.0
-
+APART_SECONDS = 5.0
+"""From the end of one yawn to the end of the next."""
 
 USUAL_REST, LARGEST_REST = 0.05, 0.2
 """The ratio of a mouth at rest as our landmarks read it: of most drivers, and the most that is believed of anybody."""
@@ -96,7 +88,7 @@ class _Opening:
 class YawnFinder:
     """One person's mouth. People who talk, laugh, chew or sing open theirs too, but in turns, or not as wide."""
 
-    settings: YawnSettings
+    settings: DrowsinessConfig
     usual: UsualValue = field(default_factory=lambda: UsualValue(lower_quartile, USUAL_REST))
     """Of the mouth's ratio."""
     _ratio: Smoothed = field(default_factory=lambda: Smoothed(SMOOTHED_OVER_S))
@@ -153,7 +145,7 @@ class YawnFinder:
         return self._may_last(now_s)
 
     def _may_last(self, now_s: float) -> bool:
-        return self._opening is not None and now_s - self._opening.since_s <= self.settings.longest_seconds
+        return self._opening is not None and now_s - self._opening.since_s <= LONGEST_SECONDS
 
     def forget(self) -> None:
         """Drop the present yawn: what came after it is not known."""
@@ -166,17 +158,17 @@ class YawnFinder:
         self.usual.add(now_s, ratio)
         # While the mouth is open nothing is learned: what is usual is what was usual before.
         rest = self.rest if self._opening is None else self._opening.rest
-        return (smooth - rest) / max(self.settings.ratio - USUAL_REST, LEAST_HEIGHT), rest
+        return (smooth - rest) / max(self.settings.yawn_ratio - USUAL_REST, LEAST_HEIGHT), rest
 
     def _is_like_a_yawn(self, opening: _Opening) -> bool:
-        lasts = self.settings.seconds - _TINY <= opening.seconds <= self.settings.longest_seconds
+        lasts = self.settings.yawn_seconds - _TINY <= opening.seconds <= LONGEST_SECONDS
         return lasts and opening.isolated and opening.single and opening.held_s >= HELD_SECONDS - _TINY
 
     def _is_sure(self, now_s: float) -> bool:
         if self._ended_s is None or now_s - self._shut_s < CALM_SECONDS - _TINY:
             return False
         ended_s, self._ended_s = self._ended_s, None
-        if ended_s - self._last_yawn_s < self.settings.apart_seconds:
+        if ended_s - self._last_yawn_s < APART_SECONDS:
             return False
         self._last_yawn_s = ended_s
         return True

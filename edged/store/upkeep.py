@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from edged.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
+from edged.config import StoreConfig
 from edged.messages import iso
 from edged.store.rows import MetaRow
 from edged.store.writer import Store
@@ -40,9 +41,7 @@ class Upkeep:
     """Called about twice a second by the store's own thread, before it writes: most of it is due once a minute or a day."""
 
     clock: WatchedClock
-    retention_days: int
-    backups: int
-    outbox_limit: int
+    kept: StoreConfig
     tell: Tell
     """Records a `system` event."""
     trimmed: int = 0
@@ -74,7 +73,7 @@ class Upkeep:
             return
         self._next_minute_s = now_s + EVERY_S
         self._remember(store, now_s)
-        gone = store.trim_outbox(self.outbox_limit)
+        gone = store.trim_outbox(self.kept.outbox_limit)
         if gone:
             self.trimmed += gone
             log.warning("the outbox is full: %d messages dropped; is the broker there?", gone)
@@ -85,11 +84,11 @@ class Upkeep:
             self._back_up(store)
 
     def _back_up(self, store: Store) -> None:
-        if self.backups:
+        if self.kept.backups:
             store.back_up(
-                self.backups, f"{datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc):%Y%m%d-%H%M%S}"
+                self.kept.backups, f"{datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc):%Y%m%d-%H%M%S}"
             )
-            log.info("database backed up; the newest %d backups are kept", self.backups)
+            log.info("database backed up; the newest %d backups are kept", self.kept.backups)
 
     def _prune(self, store: Store, now_s: float) -> None:
         """One step of retention: decide how far this pass goes, and say so when that is unusual; then delete."""
@@ -105,7 +104,7 @@ class Upkeep:
 
     def _plan(self, store: Store) -> tuple[int, int]:
         """Until when this pass deletes, and how many days' worth that is."""
-        due = self.clock.utc_ms() - self.retention_days * DAY_MS
+        due = self.clock.utc_ms() - self.kept.retention_days * DAY_MS
         until, days = due, 0
         oldest = store.oldest(due)
         while oldest is not None and days < MOST_DAYS_PRUNED:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from edged.analyse.analyser import AnalyserSettings
+from edged.config import MaskConfig
 from edged.types import (
     JUDGED_STATES,
     Box,
@@ -56,6 +58,11 @@ def scores_for(state: MaskState, score: float = 0.95) -> MaskScores:
     """Scores that speak for `state`, the rest shared out."""
     rest = (1 - score) / 2
     return MaskScores(*(score if state is judged else rest for judged in JUDGED_STATES))
+
+
+def analyser_settings(**keys: float) -> AnalyserSettings:
+    """Those of an entrance, but for `keys`; small faces are read too."""
+    return AnalyserSettings(**{"smallest_face": MaskConfig().smallest_face, "smallest_landmarks": 32.0, **keys})
 
 
 class ScriptedDetector:
