@@ -1,0 +1,256 @@
+"""Every key of the config changes what the product does: one row for each, with the scene it shows in and what differs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from support.doubles import scores_for
+from support.scenes import (
+    Facts,
+    Film,
+    Looks,
+    Stream,
+    backends,
+    clock,
+    daemon,
+    live_camera,
+    models,
+    nobody,
+    recording,
+    report,
+    someone,
+    store,
+)
+from support.traces import Move, Script, every
+
+from edged.config import CameraConfig, Config
+from edged.config.load import parse_config
+from edged.types import MaskState
+
+CORRECT, INCORRECT, NONE = MaskState.CORRECT, MaskState.INCORRECT, MaskState.NONE
+HERE = str(Path(__file__))
+
+FILE = {"camera.door.source": "images:///FOLDER?fps=10"}
+RTSP = {"camera.door.source": "rtsp://192.0.2.1/stream"}
+ATTENTION = {"mask.enabled": False, "attention.enabled": True, "attention.target_yaw": 0, "attention.target_pitch": 0}
+DROWSINESS = {"mask.enabled": False, "drowsiness.enabled": True}
+BROKER = {"device.id": "hall", "store.path": "edged.db", "mqtt.host": "127.0.0.1"}
+SECURE = {**BROKER, "mqtt.tls": True}
+CERTIFIED = {**SECURE, "mqtt.cert_file": HERE, "mqtt.key_file": HERE}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`key` set to `value` turns the scene's `fact` from `before` into `after`. `base`: other keys, always set."""
+
+    key: str
+    value: Any
+    scene: Callable[[Config, Path], Facts]
+    fact: str
+    before: Any
+    after: Any
+    base: Mapping[str, Any] = field(default_factory=dict)
+
+
+def masks(*spans: tuple[float, MaskState, float], people: int = 1) -> Looks:
+    """Looks at a mask: for how many seconds, which state, and its score."""
+    return Looks(
+        [scores_for(state, score) for seconds, state, score in spans for _ in range(round(seconds * 10))], people=people
+    )
+
+
+def eyes(*spans: tuple[float, float], people: int = 1) -> Looks:
+    """Looks at eyes: for how many seconds, and how far open."""
+    return Looks(eyes=[share for seconds, share in spans for _ in range(round(seconds * 10))], people=people)
+
+
+def away(seconds: float, yaw: float = 50.0, pitch: float = 0.0) -> Script:
+    """A look elsewhere after five seconds."""
+    return Script(20, moves=[Move(5, 5 + seconds, yaw=yaw, pitch=pitch, over=0.1)])
+
+
+def glances(length: float, apart: float) -> Script:
+    """Short looks aside, one after the other, each so long after the one before began."""
+    return Script(60, moves=[Move(start, end, yaw=50, over=0.1) for start, end in every(apart, length, 5, 55)])
+
+
+BARE = masks((5, NONE, 0.95))
+TWICE = masks((3, NONE, 0.95), (3, CORRECT, 0.95), (3, NONE, 0.95))
+LONG, SLEEPY = Film(away(4)), eyes((5, 0.95), (1.2, 0.05), (12, 0.95))
+SLEEPY_TWICE = eyes((5, 0.95), (1.2, 0.05), (12, 0.95), (1.2, 0.05))
+BLINKING = eyes((8, 0.95), *[(0.7, 0.05), (9.3, 0.95)] * 5)
+SHUT = [(k + 0.3, k + 0.45) for k in range(3, 58, 4)]
+NODS = Script(
+    90, shut=[*SHUT, (60, 62), (70, 72)],
+    moves=[Move(61, 61.9, pitch=-25, over=0.5), Move(71, 71.9, pitch=-25, over=0.5)],
+)  # fmt: skip
+YAWNS = Script(60, yawns=[(10, 14), (25, 29), (40, 44)])
+
+# fmt: off
+AWAY, SLEPT = "start long !, end long recovered", "start microsleep !, end microsleep recovered"
+REPEATEDLY = "start repeated !, end repeated recovered"
+
+ROWS = [
+    Row("device.id", "gate", report, "device", "hall", "gate", {"device.id": "hall"}),
+    Row("device.name", "Gate", report, "site", "edged", "Gate"),
+    Row("device.trust_clock", True, clock, "line", "not known to be synchronised", "believed"),
+    Row("camera.source", "file:///nothing.mp4", recording, "reason", None, "/nothing.mp4", FILE),
+    Row("camera.credentials_file", "/nonexistent/door", live_camera, "error", None, "/nonexistent/door", RTSP),
+    Row("camera.rotation", 90, recording, "size", (160, 80), (80, 160), FILE),
+    Row("camera.rotation", 90, live_camera, "rotation", 0, 90, RTSP),
+    Row("camera.flip", "horizontal", recording, "corners", "red green black black", "green red black black", FILE),
+    Row("camera.flip", "vertical", live_camera, "flip", "none", "vertical", RTSP),
+    Row("camera.region", [0.5, 0, 1, 1], recording, "corners", "red green black black", "green green black black", FILE),
+    Row("camera.fps", 2, recording, "frames", 50, 10, FILE),
+    Row("camera.fps", 2, live_camera, "fps", 15, 2.0, RTSP),
+    Row("camera.smallest_face", 96, models, "longest side", 352, 96),
+    Row("camera.stall_seconds", 9, live_camera, "status", "stalled", "online", RTSP),
+    Row("camera.transport", "udp", live_camera, "transport", "auto", "udp", RTSP),
+    Row("camera.reset", True, live_camera, "resets", 0, 1, RTSP),
+    Row("camera.profile", "classroom", Film(away(4)), "kinds", {"mask"}, {"mask", "inattention"}),
+    Row("camera.field_of_view", 90, Stream(someone(2)), "focal", 346, 200, {"attention.enabled": True}),
+    Row("models.detector", "mtcnn", models, "needed", "detector mask", "mask mtcnn-onet mtcnn-pnet mtcnn-rnet"),
+    Row("models.smallest_face", 96, models, "longest side", 352, 96),
+    Row("models.least_score", 0.02, models, "least score", 0.99, 0.02),
+    Row("models.mask", "mobilenet", models, "needed", "detector mask", "detector mask-mobilenet"),
+    Row("models.landmarks", "efficientnet", models, "needed", "detector landmarks mask pose",
+        "detector landmarks-efficientnet mask pose", {"attention.enabled": True}),
+    Row("models.pose", "heatmap", models, "needed", "detector landmarks mask pose", "detector landmarks mask pose-heatmap",
+        {"attention.enabled": True}),
+    Row("models.threads", 3, models, "threads", 1, 3, {"models.threads": 1}),
+    Row("models.backend", "tensorrt", backends, "problems", [], ["tensorrt"]),
+    Row("models.dla_core", 0, backends, "core", None, 0),
+    Row("models.providers", ["XnnpackExecutionProvider"], models, "error", None, "key models.providers"),
+    Row("mask.enabled", False, BARE, "events", "start none !", ""),
+    Row("mask.enter_score", 0.9, masks((3, NONE, 0.8)), "state", "none", "uncertain"),
+    Row("mask.leave_score", 0.7, masks((3, NONE, 0.95), (3, NONE, 0.6)), "state", "none", "uncertain"),
+    Row("mask.vote_seconds", 5, masks((6, NONE, 0.95), (6, CORRECT, 0.95)), "times", [0.7, 7.2], [0.7, 10.3]),
+    Row("mask.hold_seconds", 2, BARE, "times", [0.7], [2.2]),
+    Row("mask.least_votes", 10, BARE, "times", [0.7], [1.3]),
+    Row("mask.smallest_face", 100, Stream(someone(3)), "events", "start none !", ""),
+    Row("mask.cooldown_seconds", 0, TWICE, "events", "start none !, end none corrected, start none cooldown",
+        "start none !, end none corrected, start none !"),
+    Row("mask.most_alerts_per_minute", 1, masks((3, NONE, 0.95), people=2), "events", "start none !, start none !",
+        "start none !, start none too many"),
+    Row("mask.violations", ["none"], masks((3, INCORRECT, 0.95)), "events", "start incorrect !", ""),
+    Row("attention.enabled", False, LONG, "events", AWAY, "", {"camera.door.profile": "classroom", "mask.enabled": False}),
+    Row("attention.smallest_face", 200, LONG, "events", AWAY, "", ATTENTION),
+    Row("attention.target_yaw", 50, LONG, "events", AWAY, AWAY + ", start long cooldown", ATTENTION),
+    Row("attention.target_pitch", 40, Film(away(4, yaw=0, pitch=40)), "events", AWAY, AWAY + ", start long cooldown",
+        ATTENTION),
+    Row("attention.yaw_degrees", 60, LONG, "events", AWAY, "", ATTENTION),
+    Row("attention.up_degrees", 60, Film(away(4, yaw=0, pitch=40)), "events", AWAY, "", ATTENTION),
+    Row("attention.down_degrees", 60, Film(away(4, yaw=0, pitch=-40)), "events", AWAY, "", ATTENTION),
+    Row("attention.most_deviation", 2, LONG, "events", AWAY, "", ATTENTION),
+    Row("attention.long_seconds", 6, LONG, "events", AWAY, "", ATTENTION),
+    Row("attention.repeated_seconds", 20, Film(glances(2, 3.5)), "events", REPEATEDLY, "", ATTENTION),
+    Row("attention.window_seconds", 11, Film(glances(2, 3.5)), "events", REPEATEDLY, "", ATTENTION),
+    Row("attention.forward_seconds", 1, Film(glances(2, 3.5)), "events", REPEATEDLY, "", ATTENTION),
+    Row("attention.distractions", ["repeated"], LONG, "events", AWAY, "", ATTENTION),
+    Row("attention.alerts", False, LONG, "events", AWAY, "start long not wanted, end long recovered", ATTENTION),
+    Row("attention.cooldown_seconds", 0, Film(away(4).then(away(4))), "events",
+        f"{AWAY}, start long cooldown, end long recovered", f"{AWAY}, {AWAY}", ATTENTION),
+    Row("attention.most_alerts_per_minute", 1, Film(away(4), away(4)), "events",
+        "start long !, start long !, end long recovered, end long recovered",
+        "start long !, start long too many, end long recovered, end long recovered", ATTENTION),
+    Row("drowsiness.enabled", False, SLEEPY, "events", SLEPT, "", {"camera.door.profile": "driver"}),
+    Row("drowsiness.smallest_face", 200, SLEEPY, "events", SLEPT, "", DROWSINESS),
+    Row("drowsiness.closed_below", 0.1, eyes((5, 0.95), (1.5, 0.15), (3, 0.95)), "events", "start microsleep !", "",
+        DROWSINESS),
+    Row("drowsiness.open_above", 0.6, eyes((5, 0.95), (0.7, 0.1), (1.2, 0.5), (3, 0.95)), "events", "", "start microsleep !",
+        DROWSINESS),
+    Row("drowsiness.long_closure_seconds", 0.9, BLINKING, "score", 0.3569, 0.1192, DROWSINESS),
+    Row("drowsiness.microsleep_seconds", 1.6, SLEEPY, "events", SLEPT, "", DROWSINESS),
+    Row("drowsiness.alarm_seconds", 2.8, eyes((5, 0.95), (2.5, 0.05)), "level", "alarm", "warning", DROWSINESS),
+    Row("drowsiness.sleep_seconds", 6, eyes((5, 0.95), (4, 0.05)), "events", "start microsleep !, update sleep",
+        "start microsleep !", DROWSINESS),
+    Row("drowsiness.window_seconds", 20, BLINKING, "perclos known", 42, 14, DROWSINESS),
+    Row("drowsiness.least_valid", 0.3, BLINKING, "perclos known", 42, 18, DROWSINESS),
+    Row("drowsiness.perclos_notice", 0.03, BLINKING, "score", 0.3569, 0.5593, DROWSINESS),
+    Row("drowsiness.perclos_warning", 0.09, BLINKING, "score", 0.5755, 0.6172,
+        {**DROWSINESS, "drowsiness.perclos_notice": 0.02}),
+    Row("drowsiness.perclos_alarm", 0.05, BLINKING, "score", 0.7602, 0.9185,
+        {**DROWSINESS, "drowsiness.perclos_notice": 0.02, "drowsiness.perclos_warning": 0.03}),
+    Row("drowsiness.dwell_seconds", 1, BLINKING, "times", [52.0], [43.0], DROWSINESS),
+    Row("drowsiness.recovery_seconds", 5, SLEEPY, "times", [6.0, 16.1], [6.0, 11.1], DROWSINESS),
+    Row("drowsiness.yawn_ratio", 1.5, Film(YAWNS), "yawns", 3, 0, DROWSINESS),
+    Row("drowsiness.yawn_seconds", 5, Film(YAWNS), "yawns", 3, 0, DROWSINESS),
+    Row("drowsiness.yawns", 2, Film(YAWNS), "times", [44.5], [29.5], DROWSINESS),
+    Row("drowsiness.nod_degrees", 40, Film(NODS), "nods", 2, 0, DROWSINESS),
+    Row("drowsiness.nods", 1, Film(NODS), "times", [72.3], [62.3], {**DROWSINESS, "drowsiness.reasons": ["nodding"]}),
+    Row("drowsiness.reasons", ["sleep"], SLEEPY, "events", SLEPT, "", DROWSINESS),
+    Row("drowsiness.alert_level", "alarm", SLEEPY, "events", SLEPT, "start microsleep level, end microsleep recovered",
+        DROWSINESS),
+    Row("drowsiness.cooldown_seconds", 0, SLEEPY_TWICE, "events", SLEPT + ", start microsleep cooldown",
+        SLEPT + ", start microsleep !", DROWSINESS),
+    Row("drowsiness.most_alerts_per_minute", 1, eyes((5, 0.95), (1.2, 0.05), people=2), "events",
+        "start microsleep !, start microsleep !", "start microsleep !, start microsleep too many", DROWSINESS),
+    Row("events.lost_seconds", 3, Stream(someone(2), nobody(1.5), someone(4)), "tracks", 2, 1),
+    Row("events.encounter_seconds", 9, BARE, "passages", 1, 0),
+    Row("events.longest_seconds", 10, masks((15, NONE, 0.95)), "events", "start none !",
+        "start none !, end none longest, start none cooldown"),
+    Row("events.static_seconds", 4, Stream(someone(12)), "static", 0, 1),
+    Row("store.path", "other.db", daemon, "files", "edged.db", "other.db", {"store.path": "edged.db"}),
+    Row("store.retention_days", 88, store, "passages", 86, 84),
+    Row("store.backups", 1, store, "backups", 3, 1),
+    Row("store.outbox_limit", 100, store, "waiting", 300, 100),
+    Row("mqtt.host", "localhost", daemon, "asked", None, "localhost:1883", {"store.path": "edged.db"}),
+    Row("mqtt.port", 1999, daemon, "asked", "127.0.0.1:1883", "127.0.0.1:1999", BROKER),
+    Row("mqtt.version", "5", daemon, "version", 4, 5, BROKER),
+    Row("mqtt.prefix", "site", daemon, "prefix", {"edged"}, {"site"}, BROKER),
+    Row("mqtt.username", "gatekeeper", daemon, "user", False, True, BROKER),
+    Row("mqtt.password_file", "/nonexistent/password", daemon, "error", None, "key mqtt.password_file",
+        {**BROKER, "mqtt.username": "gatekeeper"}),
+    Row("mqtt.tls", True, daemon, "tls", False, True, BROKER),
+    Row("mqtt.ca_file", "/nonexistent/ca", daemon, "error", None, "key mqtt.ca_file", SECURE),
+    Row("mqtt.cert_file", "/nonexistent/cert", daemon, "error", "keys mqtt.cert_file", "key mqtt.cert_file", CERTIFIED),
+    Row("mqtt.key_file", "/nonexistent/key", daemon, "error", "keys mqtt.cert_file", "key mqtt.key_file", CERTIFIED),
+    Row("mqtt.keepalive_seconds", 60, daemon, "keepalive", 30, 60, BROKER),
+    Row("mqtt.discovery", False, daemon, "discovery", "homeassistant/device/edged_hall/config", "", BROKER),
+    Row("mqtt.discovery_prefix", "home", daemon, "discovery", "homeassistant/device/edged_hall/config",
+        "home/device/edged_hall/config", BROKER),
+    Row("report.site", "Gate", report, "site", "edged", "Gate"),
+    Row("report.timezone", "Asia/Tokyo", report, "utc_start", "2026-06-02T00:00:00.000Z", "2026-06-01T15:00:00.000Z"),
+    Row("report.open_from", "12:00", report, "encounters", 24, 12),
+    Row("report.open_until", "12:00", report, "encounters", 24, 12),
+    Row("report.target_percent", 90, report, "verdict", None, "cannot tell"),
+    Row("report.requirement", "Masks on", report, "requirement", "", "Masks on"),
+]
+# fmt: on
+
+
+def play(row: Row, folder: Path, keys: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The row's fact, as the loader builds the config from these dotted keys."""
+    raw: dict[str, Any] = {"camera": {"door": {"source": "file:///a.mp4"}}}
+    for key, value in {**row.base, **keys}.items():
+        *tables, name = key.split(".")
+        table = raw
+        for part in tables:
+            table = table.setdefault(part, {})
+        table[name] = value
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return row.scene(parse_config(raw, Path("edged.toml")), folder).get(row.fact)
+
+
+def keys_of(model: type[BaseModel], prefix: str) -> set[str]:
+    return {f"{prefix}.{name}" for name in model.model_fields}
+
+
+def test_every_key_has_a_row():
+    keys = keys_of(CameraConfig, "camera") - {f"camera.{part}" for part in ("mask", "attention", "drowsiness")}
+    for name, section in Config.model_fields.items():
+        if name != "camera":
+            keys |= keys_of(section.annotation, name)
+    assert {row.key for row in ROWS} == keys
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.key}-{row.fact}" for row in ROWS])
+def test_the_key_has_an_effect(row, tmp_path, monkeypatch):
+    written = row.key.replace("camera.", "camera.door.")
+    before = play(row, tmp_path / "before", {}, monkeypatch)
+    after = play(row, tmp_path / "after", {written: row.value}, monkeypatch)
+    assert (before, after) == (row.before, row.after)
