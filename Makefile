@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak measure-capture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak mutate-settings mutate measure-capture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,13 @@ faults: setup ## Run the long form of every test that has one: kills, outages, b
 
 soak: setup ## Run three cameras among troubles for MINUTES (60), and tell what grows, how late alerts are and whether all were told
 	@PYTHONPATH=tests $(BIN)/python -m support.soak $(MINUTES)
+
+mutate-settings: setup ## Ignore one key of the config after the other: the table of settings must turn red each time
+	@PYTHONPATH=tests $(BIN)/python -m support.ignored_keys
+
+mutate: setup ## Try SAMPLE (8) mutants of each of some modules, and list those that no test notices (needs no data; about 15 minutes)
+	@test -d .venv-mutate || { $(PYTHON) -m venv .venv-mutate; .venv-mutate/bin/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4,<9'; }
+	@$(BIN)/python tests/support/mutants.py $(or $(SAMPLE),8)
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)
