@@ -25,7 +25,7 @@ from edged.signals.attention import AttentionMonitor, AttentionSettings
 from edged.signals.direction import Direction
 from edged.signals.drowsiness import DrowsinessMonitor
 from edged.signals.mask import MaskVoter
-from edged.store import Change, Store, StoreReader
+from edged.store import Change, Message, Store, StoreReader
 from edged.types import Encounter, Event, Face, MaskScores, MaskState, Votes
 
 FPS = 10
@@ -113,7 +113,7 @@ class Kept:
 
     def _submit(self, changes: list[Change]) -> None:
         self.store.write(changes)
-        self.payloads += [json.loads(row.payload) for row in changes if type(row).__name__ == "OutboxMessageRow"]
+        self.payloads += [json.loads(row.payload) for row in changes if isinstance(row, Message)]
 
     def step(self, phase: str, **values: object) -> None:
         now = self.clock.monotonic_s()

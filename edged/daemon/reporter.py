@@ -1,6 +1,5 @@
 """The thread that makes the daily report when a local day ends, makes up for missed days, and answers requests for one."""
 
-import json
 import logging
 import queue
 from collections.abc import Callable, Mapping
@@ -210,7 +209,7 @@ class Reporter(Worker):
         row = self._reader.report(newest["day"])
         if row is not None:
             self._published = row["sha256"]
-            self._publish(json.dumps({"v": 1, **json.loads(row["report"])}, separators=(",", ":"), ensure_ascii=False))
+            self._publish(row["report"])
 
     def _is_over(self, day: str, now: int) -> bool:
         return is_finished(date.fromisoformat(day), self._zone, now)
