@@ -57,6 +57,8 @@ class Recorder:
         """Store what one frame caused, in one transaction."""
         told: list[Change] = [self._encounter(encounter) for encounter in encounters]
         changes = [change for event in events for change in self._event(event)]
+        if encounters:
+            told += self._keyed()
         for encounter in encounters:
             if encounter.closed:
                 self._passages.pop((encounter.camera, encounter.track), None)
@@ -191,6 +193,16 @@ class Recorder:
             alert = messages.violation_payload(payload, violation_at)
             rows.append(messages.CAMERA_VIOLATION.message(alert, event.camera, **row))
         return rows
+
+    def _keyed(self) -> list[Change]:
+        """The open events that began before their passage was told, now with its key; nobody is told of that alone."""
+        keyed = {
+            key: (replace(event, encounter_id=identity), started_s)
+            for key, (event, started_s) in self._open.items()
+            if event.encounter_id is None and (identity := self._passages.get((event.camera, event.track or 0)))
+        }
+        self._open |= keyed
+        return [event for event, _ in keyed.values()]
 
     def _encounter(self, encounter: Encounter) -> EncounterRow | EncounterRemoved:
         last_seen = self.utc_ms(encounter.last_seen_s)

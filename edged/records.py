@@ -1,6 +1,6 @@
 """What is stored and told, as frozen records; instants are UTC milliseconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -144,6 +144,14 @@ class MetaRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalTime:
+    """The site's time zone, in place of the one before: from which UTC millisecond on its clocks are how far ahead of UTC."""
+
+    zone: str
+    offsets: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The broker has taken over responsibility for outbox message `seq`."""
 
@@ -159,5 +167,6 @@ Change: TypeAlias = (
     | ReportWithdrawn
     | Message
     | MetaRow
+    | LocalTime
     | Acknowledged
 )

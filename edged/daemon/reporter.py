@@ -11,8 +11,8 @@ from edged.clock import DAY_MS, WatchedClock
 from edged.config import Config, config_sha256
 from edged.errors import EdgedError
 from edged.report import build_report, canonical_json, day_span, report_sha256, stored_report
-from edged.report.day import finished_days, is_finished
-from edged.store import ReportRow, ReportWithdrawn, StoreReader
+from edged.report.day import finished_days, is_finished, utc_offsets
+from edged.store import LocalTime, ReportRow, ReportWithdrawn, StoreReader
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
@@ -77,6 +77,7 @@ class Reporter(Worker):
         return True
 
     def work(self) -> None:
+        self._store.submit([LocalTime(self._zone.key, utc_offsets(self._zone))])
         next_check_s = 0.0
         while not self.stopping.is_set():
             self.beat()

@@ -13,6 +13,7 @@ from edged.records import (
     EncounterRemoved,
     EncounterRow,
     EventRecord,
+    LocalTime,
     Message,
     MetaRow,
     ReportRow,
@@ -39,6 +40,10 @@ def apply(db: Database, change: Change) -> None:
             _write_report(db, change)
         case MetaRow():
             db.table("meta").upsert(_columns(change), pk="key")
+        case LocalTime():
+            db.table("local_time").delete_where()
+            rows = [{"since": since, "offset_ms": ahead, "zone": change.zone} for since, ahead in change.offsets]
+            db.table("local_time").insert_all(rows)
         case Acknowledged():
             _acknowledge(db, change.seq)
 
