@@ -8,10 +8,10 @@ from edged import __version__
 from edged.messages import COMMANDS, TOPICS
 from edged.payloads.lines import AnalysedLine, EventLine
 from edged.payloads.mqtt import Command
-from edged.payloads.report import ReportDocument
+from edged.payloads.report import PeriodDocument, ReportDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-LINES = {"events": EventLine, "report": ReportDocument, "analyze": AnalysedLine}
+LINES: dict[str, Any] = {"events": EventLine, "report": ReportDocument | PeriodDocument, "analyze": AnalysedLine}
 """Each line of what these commands print as JSON."""
 
 NAMES = ("mqtt", *LINES)

@@ -13,6 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from edged import messages, report
+from edged.payloads.report import ReportDocument
 from edged.records import Message
 from edged.schemas import LINES, schema_of
 
@@ -95,7 +96,7 @@ def watch() -> None:
 
     def build_report(*arguments: Any, **more: Any) -> dict[str, Any]:
         made = make_report(*arguments, **more)
-        check_document(LINES["report"], made, "report")
+        check_document(ReportDocument, made, "report")
         return made
 
     messages.Topic.message = message
