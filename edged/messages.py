@@ -1,39 +1,83 @@
-"""The JSON that leaves the device over MQTT, and its relative topics: `<prefix>/<device>/` is put before them when sent."""
+"""The messages that leave the device over MQTT: their topics, how each is delivered, and how its payload is made."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast, overload
 
-AVAILABILITY = "availability"
-STATE = "state"
-EVENTS = "events"
-REPORT_DAILY = "report/daily"
+from edged.payloads.basics import EventDetails, EventKind, VoteCounts
+from edged.payloads.mqtt import (
+    AttentionPayload,
+    Availability,
+    CommandResult,
+    CountsPayload,
+    EventPayload,
+    Preparation,
+    StatePayload,
+    StatusPayload,
+    ViolationPayload,
+)
+from edged.payloads.report import ReportDocument
+from edged.records import EventRecord, Message
+
 COMMANDS = "cmd"
 
-Payload = dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic below `<prefix>/<device>/`, how its messages are delivered, and what they hold.
+
+    `name` is its pattern, with `{id}` in the place of the camera, or `{verb}` of a command.
+    """
+
+    name: str
+    qos: int
+    retain: bool
+    payload: Any
+    """The type of what is published there."""
+
+    def at(self, part: str = "") -> str:
+        """The relative topic of one camera or verb."""
+        return self.name.format(id=part, verb=part)
+
+    def message(self, payload: Mapping[str, Any], part: str = "", **row: Any) -> Message:
+        """A message with this payload; `row` as the outbox needs it. Raise ValueError for NaN and infinity."""
+        return self.text(encode(payload), part, **row)
+
+    def text(self, payload: str, part: str = "", **row: Any) -> Message:
+        """A message whose payload is written already."""
+        return Message(self.at(part), payload, self.qos, self.retain, **row)
 
 
-def camera_status(camera: str) -> str:
-    return f"camera/{camera}/status"
+AVAILABILITY = Topic("availability", 1, True, Availability)
+STATE = Topic("state", 1, True, StatePayload)
+CAMERA_STATUS = Topic("camera/{id}/status", 1, True, StatusPayload)
+CAMERA_COUNTS = Topic("camera/{id}/counts", 0, True, CountsPayload)
+CAMERA_ATTENTION = Topic("camera/{id}/attention", 0, True, AttentionPayload)
+CAMERA_VIOLATION = Topic("camera/{id}/violation", 1, False, ViolationPayload)
+EVENTS = Topic("events", 1, False, EventPayload)
+REPORT_DAILY = Topic("report/daily", 1, True, ReportDocument)
+COMMAND_RESULT = Topic(COMMANDS + "/{verb}/result", 1, False, CommandResult)
+
+TOPICS = (
+    AVAILABILITY,
+    STATE,
+    CAMERA_STATUS,
+    CAMERA_COUNTS,
+    CAMERA_ATTENTION,
+    CAMERA_VIOLATION,
+    EVENTS,
+    REPORT_DAILY,
+    COMMAND_RESULT,
+)
+"""Everything that the device publishes, but for its introduction to Home Assistant."""
 
 
-def camera_counts(camera: str) -> str:
-    return f"camera/{camera}/counts"
-
-
-def camera_attention(camera: str) -> str:
-    return f"camera/{camera}/attention"
-
-
-def camera_violation(camera: str) -> str:
-    return f"camera/{camera}/violation"
-
-
-def command_result(verb: str) -> str:
-    return f"{COMMANDS}/{verb}/result"
-
-
+@overload
+def iso(utc_ms: int) -> str: ...
+@overload
+def iso(utc_ms: None) -> None: ...
 def iso(utc_ms: int | None) -> str | None:
     """UTC milliseconds as ISO 8601 with a Z, the only form of an instant in a payload."""
     if utc_ms is None:
@@ -43,99 +87,78 @@ def iso(utc_ms: int | None) -> str | None:
 
 
 def encode(payload: Mapping[str, Any]) -> str:
-    """Compact JSON with `"v": 1` first; refuses NaN and infinity."""
-    return json.dumps({"v": 1, **payload}, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    """Compact JSON; refuses NaN and infinity."""
+    return json.dumps(payload, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-def event_payload(
-    *,
-    phase: str,
-    event_id: str,
-    seq: int,
-    kind: str,
-    camera: str,
-    track: int | None,
-    state: str,
-    score: float | None,
-    votes: Mapping[str, int] | None,
-    violation: bool,
-    start: int,
-    end: int | None,
-    end_reason: str | None,
-    clock_ok: bool,
-    details: Mapping[str, object],
-    began: int | None = None,
-    encounter_id: str | None = None,
-) -> Payload:
-    """One step in an event's life; (event_id, seq) identifies the message.
-
-    `began` is when the behaviour began, as far as it is known, `start` when it was confirmed, and `lasted_s` counts from
-    the former.
-
-    `violation`: the event has alerted people, with this step or an earlier one, that is, a message of it went to
-    `camera/<id>/violation`; once true it stays true to the end, also to an end that a crash left open. It is false of
-    events about the device, and of those that were only recorded: `details.held_back` then says why ("cooldown", "too
-    many", …).
-    """
-    first = start if began is None else began
+def event_payload(event: EventRecord) -> EventPayload:
+    """The event's latest step."""
+    began = event.started_at if event.began_at is None else event.began_at
     return {
-        "type": phase,
-        "event_id": event_id,
-        "seq": seq,
-        "kind": kind,
-        "camera": camera,
-        "track": track,
-        "state": state,
-        "score": score,
-        "votes": votes,
-        "violation": violation,
-        "began": iso(first),
-        "start": iso(start),
-        "end": iso(end),
-        "lasted_s": None if end is None else max(0, end - first) / 1000,
-        "end_reason": end_reason,
-        "encounter_id": encounter_id,
-        "clock_synced": clock_ok,
-        "details": details,
+        "v": 1,
+        "type": event.phase,
+        "event_id": event.event_id,
+        "seq": event.seq,
+        "kind": cast(EventKind, event.kind),
+        "camera": event.camera,
+        "track": event.track,
+        "state": event.state,
+        "score": event.score,
+        "votes": cast(VoteCounts | None, event.votes),
+        "violation": event.has_alerted,
+        "began": iso(began),
+        "start": iso(event.started_at),
+        "end": iso(event.ended_at),
+        "lasted_s": None if event.ended_at is None else max(0, event.ended_at - began) / 1000,
+        "end_reason": event.end_reason,
+        "encounter_id": event.encounter_id,
+        "clock_synced": event.clock_ok,
+        "details": cast(EventDetails, event.details),
     }
 
 
-def violation_payload(event: Payload, at: int) -> Payload:
-    """The alert that goes with an event's step, in the form Home Assistant's `event` entity wants.
-
-    `ts` is when it was confirmed, `began` when the behaviour began.
-    """
-    who = ("event_id", "encounter_id", "seq", "kind", "camera", "track")
-    kept = ("began", *who, "state", "score", "votes", "clock_synced", "details")
-    return {"event_type": f"{event['kind']}_{event['state']}", "ts": iso(at), **{key: event[key] for key in kept}}
-
-
-def counts_payload(counts: Mapping[str, int], at: int, static: int = 0) -> Payload:
-    """People present by mask state: `counts` holds correct, incorrect, none, uncertain.
-
-    `static` are pictures of faces, which are no people and stand apart.
-    """
-    return {"ts": iso(at), "present": sum(counts.values()), **counts, "static": static}
-
-
-def attention_payload(counts: Mapping[str, int | None], at: int, static: int = 0) -> Payload:
-    """People present by attention, never one by one: `counts` holds present, attentive, away, drowsy, unknown.
-
-    What the camera's profile does not follow is null. `static` as in `counts_payload`.
-    """
-    return {"ts": iso(at), **counts, "static": static}
+def violation_payload(event: EventPayload, at: int) -> ViolationPayload:
+    """The alert that goes with the step of an event that was confirmed at `at`."""
+    return {
+        "v": 1,
+        "event_type": f"{event['kind']}_{event['state']}",
+        "ts": iso(at),
+        "began": event["began"],
+        "event_id": event["event_id"],
+        "encounter_id": event["encounter_id"],
+        "seq": event["seq"],
+        "kind": event["kind"],
+        "camera": event["camera"],
+        "track": event["track"],
+        "state": event["state"],
+        "score": event["score"],
+        "votes": event["votes"],
+        "clock_synced": event["clock_synced"],
+        "details": event["details"],
+    }
 
 
-def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> Payload:
+def counts_payload(counts: Mapping[str, int], at: int, static: int = 0) -> CountsPayload:
+    """People present by mask state: `counts` holds correct, incorrect, none, uncertain."""
+    payload = {"v": 1, "ts": iso(at), "present": sum(counts.values()), **counts, "static": static}
+    return cast(CountsPayload, payload)
+
+
+def attention_payload(counts: Mapping[str, int | None], at: int, static: int = 0) -> AttentionPayload:
+    """People present by attention: `counts` holds present, attentive, away, drowsy, unknown."""
+    return cast(AttentionPayload, {"v": 1, "ts": iso(at), **counts, "static": static})
+
+
+def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> StatusPayload:
     """A camera's state: online, stalled, reconnecting or offline."""
-    return {"ts": iso(at), "status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
+    told = {"status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
+    return cast(StatusPayload, {"v": 1, "ts": iso(at), **told})
 
 
 def state_payload(
     *,
     version: str,
     uptime_s: float,
-    mode: str,
     backend: str,
     models: Mapping[str, str],
     clock_ok: bool,
@@ -145,22 +168,18 @@ def state_payload(
     temperature_c: float | None = None,
     throttled: bool = False,
     under_voltage: bool = False,
-    preparing: Mapping[str, Any] | None = None,
-) -> Payload:
-    """The device as a whole: `mode` is normal or degraded, `errors` are one line each.
-
-    `backend` is what runs all `models`, or "mixed". `preparing` is the model whose engine is being made, and how far that
-    is: `model`, `step`, `percent`. `outbox` is how many messages wait, None when the store cannot be read; `temperature_c`
-    that of the hottest part of the board, None where it does not tell.
-    """
+    preparing: Preparation | None = None,
+) -> StatePayload:
+    """The device as a whole; with `errors`, one line each, it is degraded."""
     return {
+        "v": 1,
         "ts": iso(at),
         "version": version,
         "uptime_s": round(uptime_s),
-        "mode": mode,
+        "mode": "degraded" if errors else "normal",
         "backend": backend,
         "models": dict(models),
-        "preparing": preparing and dict(preparing),
+        "preparing": preparing,
         "clock_synced": clock_ok,
         "temperature_c": None if temperature_c is None else round(temperature_c, 1),
         "throttled": throttled,

@@ -5,7 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from edged.types import Box, Detection, EyeLook, HeadPose, Image, Landmarks, Lens, MaskScores, OutboxMessage
+from edged.records import Message
+from edged.types import Box, Detection, EyeLook, HeadPose, Image, Landmarks, Lens, MaskScores
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -94,7 +95,7 @@ class Clock(Protocol):
 class Outbox(Protocol):
     """Messages stored for the broker, as the publisher sees them."""
 
-    def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+    def outbox_after(self, seq: int, limit: int) -> list[Message]:
         """The next messages above `seq`, oldest first. Raise StoreError when they cannot be read."""
 
     def outbox_depth(self) -> int:

@@ -4,54 +4,22 @@ The stages know only monotonic seconds and keys of one run; the record knows ULI
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ulid import ULID
 
 from edged import messages
 from edged.ports import Clock
-from edged.store import (
-    Change,
-    CoverageMinute,
-    EncounterRemoved,
-    EncounterRow,
-    EventEnded,
-    EventStarted,
-    EventUpdated,
-    OutboxMessageRow,
-)
+from edged.records import Change, CoverageMinute, EncounterRemoved, EncounterRow, EventRecord
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, EventPhase
 
 MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 
-ALERTING = frozenset({"mask", "inattention", "drowsiness"})
-"""Kinds of events that alert people; the others are about the device."""
-
 LONGEST_WATCHED_GAP_S = 2.0
 """Pictures further apart than this leave a hole in what was watched."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """An event that has not ended: its identity, the number of its last message, and what its steps have told."""
-
-    event_id: str
-    seq: int
-    started_s: float
-    started_at: int
-    lead_ms: int = 0
-    """How long before its start, which is its confirmation, the behaviour began."""
-    encounter_id: str | None = None
-    details: dict[str, object] = field(default_factory=dict)
-    violation: bool = False
-    """Whether it has alerted people."""
-
-    @property
-    def began_at(self) -> int:
-        return self.started_at - self.lead_ms
 
 
 @dataclass(slots=True)
@@ -77,7 +45,8 @@ class Recorder:
     submit: Callable[[Sequence[Change]], None]
     publishing: bool
     """Whether there is a broker: without one no messages pile up for it."""
-    _open: dict[str, _Open] = field(default_factory=dict)
+    _open: dict[str, tuple[EventRecord, float]] = field(default_factory=dict)
+    """Each event that has not ended, and the monotonic second of its start."""
     _encounter_ids: dict[str, str] = field(default_factory=dict)
     _passages: dict[tuple[str, int], str] = field(default_factory=dict)
     """The identity of each passage that was told, by camera and track."""
@@ -88,6 +57,8 @@ class Recorder:
         """Store what one frame caused, in one transaction."""
         told: list[Change] = [self._encounter(encounter) for encounter in encounters]
         changes = [change for event in events for change in self._event(event)]
+        if encounters:
+            told += self._keyed()
         for encounter in encounters:
             if encounter.closed:
                 self._passages.pop((encounter.camera, encounter.track), None)
@@ -150,31 +121,12 @@ class Recorder:
         )
         self.record([event], [])
 
-    def end_left_open(self, rows: Sequence[Mapping[str, Any]], last_known: int) -> None:
+    def end_left_open(self, events: Sequence[EventRecord], last_known: int) -> None:
         """End the events a crash left open, as of the last moment the record knows of, and tell subscribers."""
         changes: list[Change] = []
-        for row in rows:
-            ended_at = max(row["started_at"], min(last_known, self.clock.utc_ms()))
-            seq = row["seq"] + 1
-            changes.append(
-                EventEnded(
-                    row["event_id"], seq, row["state"], row["score"], row["votes"], ended_at, "restart", row["details"]
-                )
-            )
-            kept = {k: row[k] for k in ("event_id", "kind", "camera", "track", "state", "score", "votes", "details")}
-            payload = messages.event_payload(
-                **kept,
-                phase="end",
-                seq=seq,
-                violation=has_alerted(row["kind"], row["details"]),
-                start=row["started_at"],
-                end=ended_at,
-                end_reason="restart",
-                clock_ok=bool(row["clock_ok"]),
-                began=row.get("began_at"),
-                encounter_id=row.get("encounter_id"),
-            )
-            changes += self._messages(payload, None)
+        for event in events:
+            ended_at = max(event.started_at, min(last_known, self.clock.utc_ms()))
+            changes += self._written(replace(event, seq=event.seq + 1, ended_at=ended_at, end_reason="restart"))
         self.submit(changes)
 
     def utc_ms(self, time_s: float) -> int:
@@ -182,77 +134,75 @@ class Recorder:
         return self.clock.utc_ms() - round((self.clock.monotonic_s() - time_s) * 1000)
 
     def _event(self, event: Event) -> list[Change]:
-        at = self.utc_ms(event.time_s)
         if event.phase == "start":
-            opened = self._open[event.key] = _Open(str(ULID.from_timestamp(max(at, 0))), 1, event.time_s, at)
-            if event.began_s is not None:
-                opened.lead_ms = max(0, round((event.time_s - event.began_s) * 1000))
-        else:
-            opened = self._open[event.key]
-            opened.seq += 1
+            self._open[event.key] = self._start(event), event.time_s
+        before, started_s = self._open[event.key]
         # The clock may have been set meanwhile: that moves start and end, and not what lies between them.
-        lasted = max(0, round((event.time_s - opened.started_s) * 1000))
-        if abs(at - lasted - opened.started_at) >= CLOCK_SET_MS:
-            opened.started_at = at - lasted
-        at = opened.started_at + lasted
-        if event.track is not None and opened.encounter_id is None:
-            opened.encounter_id = self._passages.get((event.camera, event.track))
-        opened.details.update(event.details)
+        lasted = max(0, round((event.time_s - started_s) * 1000))
+        moved = self.utc_ms(event.time_s) - lasted - before.started_at
+        moved = moved if abs(moved) >= CLOCK_SET_MS else 0
+        at = before.started_at + moved + lasted
+        details = {**before.details, **event.details}
         if event.violation:  # an update may alert where the start was held back
-            opened.violation = True
-            opened.details.pop("held_back", None)
-        votes = event.votes._asdict() if event.votes else None
-        row = self._event_row(event, opened, at, votes)
+            details.pop("held_back", None)
+        record = replace(
+            before,
+            seq=before.seq + 1,
+            state=event.state,
+            score=event.score,
+            votes=event.votes._asdict() if event.votes else None,
+            started_at=before.started_at + moved,
+            began_at=None if before.began_at is None else before.began_at + moved,
+            ended_at=at if event.phase == "end" else None,
+            end_reason=(event.end_reason or "") if event.phase == "end" else None,
+            clock_ok=self.clock.trusted(),
+            details=details,
+            encounter_id=before.encounter_id or self._passages.get((event.camera, event.track or 0)),
+        )
+        self._open[event.key] = record, started_s
         if event.phase == "end":
             del self._open[event.key]
-        payload = messages.event_payload(
-            phase=event.phase,
-            event_id=opened.event_id,
-            seq=opened.seq,
+        return self._written(record, at if event.violation else None)
+
+    def _start(self, event: Event) -> EventRecord:
+        """The event before its first step."""
+        at = self.utc_ms(event.time_s)
+        lead_ms = 0 if event.began_s is None else max(0, round((event.time_s - event.began_s) * 1000))
+        return EventRecord(
+            event_id=str(ULID.from_timestamp(max(at, 0))),
             kind=event.kind,
             camera=event.camera,
             track=event.track,
             state=event.state,
             score=event.score,
-            votes=votes,
-            violation=opened.violation,
-            start=opened.started_at,
-            end=at if event.phase == "end" else None,
-            end_reason=event.end_reason,
+            votes=None,
+            started_at=at,
             clock_ok=self.clock.trusted(),
-            details=opened.details,
-            began=opened.began_at,
-            encounter_id=opened.encounter_id,
+            seq=0,
+            began_at=at - lead_ms,
         )
-        return [row, *self._messages(payload, at if event.violation else None)]
 
-    def _event_row(self, event: Event, opened: _Open, at: int, votes: dict[str, int] | None) -> Change:
-        identity, state, score, details = opened.event_id, event.state, event.score, dict(opened.details)
-        trusted, began, passage = self.clock.trusted(), opened.began_at, opened.encounter_id
-        match event.phase:
-            case "start":
-                told = (event.kind, event.camera, event.track, state, score, votes, at, trusted, details)
-                return EventStarted(identity, *told, began_at=began, encounter_id=passage)
-            case "update":
-                return EventUpdated(identity, opened.seq, state, score, votes, details, passage)
-            case "end":
-                last = (opened.seq, state, score, votes, at, event.end_reason or "", details)
-                return EventEnded(identity, *last, opened.started_at, trusted, began, passage)
-
-    def _messages(self, payload: messages.Payload, violation_at: int | None) -> list[Change]:
-        """The lifecycle message, and the alert when there is one."""
+    def _written(self, event: EventRecord, violation_at: int | None = None) -> list[Change]:
+        """The event's row, the lifecycle message, and the alert when there is one."""
         if not self.publishing:
-            return []
-        now, event_id = self.clock.utc_ms(), payload["event_id"]
-        rows: list[Change] = [
-            OutboxMessageRow(
-                messages.EVENTS, messages.encode(payload), now, event_id=event_id, event_seq=payload["seq"]
-            )
-        ]
+            return [event]
+        payload = messages.event_payload(event)
+        row: dict[str, Any] = {"created": self.clock.utc_ms(), "event_id": event.event_id}
+        rows: list[Change] = [event, messages.EVENTS.message(payload, event_seq=event.seq, **row)]
         if violation_at is not None:
-            alert = messages.encode(messages.violation_payload(payload, violation_at))
-            rows.append(OutboxMessageRow(messages.camera_violation(payload["camera"]), alert, now, event_id=event_id))
+            alert = messages.violation_payload(payload, violation_at)
+            rows.append(messages.CAMERA_VIOLATION.message(alert, event.camera, **row))
         return rows
+
+    def _keyed(self) -> list[Change]:
+        """The open events that began before their passage was told, now with its key; nobody is told of that alone."""
+        keyed = {
+            key: (replace(event, encounter_id=identity), started_s)
+            for key, (event, started_s) in self._open.items()
+            if event.encounter_id is None and (identity := self._passages.get((event.camera, event.track or 0)))
+        }
+        self._open |= keyed
+        return [event for event, _ in keyed.values()]
 
     def _encounter(self, encounter: Encounter) -> EncounterRow | EncounterRemoved:
         last_seen = self.utc_ms(encounter.last_seen_s)
@@ -307,11 +257,6 @@ class Recorder:
             watched_ms=min(MINUTE_MS, round(minute.watched_s * 1000)),
             clock_ok=self.clock.trusted(),
         )
-
-
-def has_alerted(kind: str, details: Mapping[str, object] | None) -> bool:
-    """Whether a stored event has alerted people: every event about people has, unless `held_back` says why not."""
-    return kind in ALERTING and "held_back" not in (details or {})
 
 
 def _summary(summary: AttentionSummary | DrowsinessSummary | None) -> dict[str, object] | None:

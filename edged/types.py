@@ -387,14 +387,3 @@ class Encounter:
     attention: AttentionSummary | None = None
     drowsiness: DrowsinessSummary | None = None
     static: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
-    """One message waiting for the broker."""
-
-    seq: int
-    topic: str
-    payload: str
-    qos: int
-    retain: bool

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import payloads
 
 import edged  # noqa: F401
+
+payloads.watch()
 
 MNT_DETACH = 2
 
@@ -45,6 +48,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="runs with --long"))
+
+
+@pytest.fixture(autouse=True)
+def every_payload_meets_its_schema() -> Iterator[None]:
+    """Whatever was heard of a broker, printed by a command or made in this process meanwhile."""
+    payloads.problems()
+    yield
+    assert payloads.problems() == []
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config
 from edged.report import build_report, canonical_json, day_span, report_sha256
-from edged.store import CoverageMinute, EncounterRow, EventEnded, EventStarted, ReportRow, Store, StoreReader
+from edged.store import CoverageMinute, EncounterRow, EventRecord, ReportRow, Store, StoreReader
 
 MINUTE = 60_000
 HOUR = 3_600_000
@@ -54,10 +55,10 @@ def violation(number: int, at: int, state: str = "none", camera: str = "door", *
     """An event that starts and, unless `lasted` is None, ends; of kind `mask` unless `kind` says otherwise."""
     lasted, kind = changes.pop("lasted", 4500), changes.pop("kind", "mask")
     values = {"event_id": f"EV{number:08d}", "state": state, "score": 0.91, "votes": None, "details": {}} | changes
-    start = EventStarted(kind=kind, camera=camera, track=number, started_at=at, clock_ok=True, **values)
+    start = EventRecord(kind=kind, camera=camera, track=number, started_at=at, clock_ok=True, **values)
     if lasted is None:
         return [start]
-    return [start, EventEnded(seq=2, ended_at=at + lasted, end_reason="left", **values)]
+    return [start, replace(start, seq=2, ended_at=at + lasted, end_reason="left")]
 
 
 def watched(

@@ -25,7 +25,8 @@ from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor
 from edged.signals.drowsiness import DrowsinessMonitor
 from edged.signals.mask import MaskVoter
-from edged.store import Change, Store, StoreReader
+from edged.store import Change, Message, Store, StoreReader
+from edged.store.views import VIEWS
 from edged.types import Encounter, Event, Face, MaskScores, MaskState, Votes
 
 FPS = 10
@@ -113,7 +114,7 @@ class Kept:
 
     def _submit(self, changes: list[Change]) -> None:
         self.store.write(changes)
-        self.payloads += [json.loads(row.payload) for row in changes if type(row).__name__ == "OutboxMessageRow"]
+        self.payloads += [json.loads(row.payload) for row in changes if isinstance(row, Message)]
 
     def step(self, phase: str, **values: object) -> None:
         now = self.clock.monotonic_s()
@@ -227,12 +228,16 @@ def test_a_database_from_before_is_migrated_with_a_backup_and_its_events_last_as
     path = tmp_path / "edged.db"
     Store(path).close()
     with closing(sqlite3.connect(path)) as old, old:
+        for view in VIEWS:
+            old.execute(f"DROP VIEW {view}")
+        old.execute("DROP TABLE local_time")
+        old.execute("DROP INDEX idx_events_encounter_id")
         for table, columns in {
             "events": ("began_at", "encounter_id"), "coverage": ("clock_ok",), "reports": ("revision", "counted"),
         }.items():  # fmt: skip
             for column in columns:
                 old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        old.execute("DELETE FROM _sqlite_migrations WHERE name = '0004_beginnings_and_clocks'")
+        old.execute("DELETE FROM _sqlite_migrations WHERE name >= '0004'")
         old.execute("INSERT INTO events VALUES ('E','mask','door',1,'none',0.9,NULL,1000,3500,'left',1,'{}',2,2)")
         old.execute("INSERT INTO coverage VALUES ('door',0,1,1,0,0,'online',60000)")
         old.execute("INSERT INTO reports VALUES ('2026-11-19','UTC',1,'{}','x')")

@@ -22,7 +22,7 @@ class Site:
         self.frames = self.seen = 0
         recorder = SimpleNamespace(camera_event=self._record, utc_ms=lambda s: 0, seen=self._count)
         self._watch = CameraWatch(
-            CONFIG, recorder, self.clock, lambda _, payload, __: self.told.append(json.loads(payload))
+            CONFIG, recorder, self.clock, lambda message: self.told.append(json.loads(message.payload))
         )
         self._state = None
         camera = SimpleNamespace(state=lambda: self._state, ended=False)

@@ -11,24 +11,31 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 from support.doubles import BARE, ConstantJudge, ScriptedDetector
+from support.payloads import check_lines
 
 from edged.assembly import Models
 from edged.cli import VERBS, cli
 from edged.config import ModelsConfig
 from edged.detect import Wanted
+from edged.messages import TOPICS
+from edged.schemas import LINES, NAMES
 
 ROOT = Path(__file__).parents[1]
 
 
 def edged(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "edged", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
         env={**os.environ, **environment},
     )
+    if arguments[0] in LINES and ("--json" in arguments or "json" in arguments) and "--out" not in arguments:
+        check_lines(str(arguments[0]), done.stdout)
+    return done
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -102,6 +109,20 @@ def test_config_show_hides_passwords(config: Path) -> None:
 
 def test_config_schema_is_json() -> None:
     assert "properties" in json.loads(edged("config", "schema").stdout)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schemas_are_printed_and_say_what_each_field_means(name: str) -> None:
+    schema = json.loads(edged("schema", name).stdout)
+    Draft202012Validator.check_schema(schema)
+    parts = [schema, *schema["$defs"].values()]
+    assert [part["title"] for part in parts if "properties" in part and not part.get("description")] == []
+
+
+def test_the_mqtt_schema_names_every_topic_with_how_it_is_delivered() -> None:
+    topics = json.loads(edged("schema", "mqtt").stdout)["x-topics"]
+    events = {"qos": 1, "retain": False, "payload": {"$ref": "#/$defs/EventPayload"}}
+    assert (topics["events"], len(topics)) == (events, len(TOPICS) + 1)
 
 
 def test_status_without_a_daemon_is_exit_code_69(config: Path) -> None:

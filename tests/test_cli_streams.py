@@ -86,7 +86,7 @@ def test_a_reader_that_leaves_ends_following(config: Path) -> None:
         assert it.stderr is not None
         assert json.loads(it.stdout.readline())["event_id"] == "E000000"
         with Store(database) as store:
-            store.write([ended("E000000", 1)])
+            store.write([ended("E000000", 1, started_at=0)])
         assert it.wait(60) == 0
         assert it.stderr.read() == b""
 

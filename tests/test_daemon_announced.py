@@ -27,11 +27,11 @@ def kept(broker: Mosquitto) -> set[str]:
     """The device's topics of which the broker keeps a value."""
     command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "edged/dev1/#", "--retained-only"]
     heard = subprocess.run([*command, "-W", "1", "-F", "%t"], capture_output=True, text=True, timeout=120, check=False)
-    return {topic.removeprefix("edged/dev1/") for topic in heard.stdout.split()} - {messages.REPORT_DAILY}
+    return {topic.removeprefix("edged/dev1/") for topic in heard.stdout.split()} - {messages.REPORT_DAILY.at()}
 
 
 def of(camera: str) -> set[str]:
-    return {messages.camera_status(camera), messages.camera_counts(camera)}
+    return {messages.CAMERA_STATUS.at(camera), messages.CAMERA_COUNTS.at(camera)}
 
 
 def is_kept(broker: Mosquitto, topics: set[str]) -> bool:
@@ -67,7 +67,7 @@ def test_the_broker_forgets_a_camera_that_a_reload_or_a_restart_takes_away(clip:
         cameras["yard"] = looped(clip)
         daemon.write_config(cameras, port=broker.port, camera_extra='profile = "driver"')
         daemon.signal(signal.SIGHUP)
-        now = {topic(camera) for camera in cameras for topic in (messages.camera_status, messages.camera_attention)}
+        now = {topic.at(camera) for camera in cameras for topic in (messages.CAMERA_STATUS, messages.CAMERA_ATTENTION)}
         assert is_kept(broker, now), "a camera that is back, and counts that nobody makes any more"
         assert daemon.stop() == 0
 

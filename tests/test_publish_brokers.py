@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
+from support.payloads import own
 from support.publishing import MemoryOutbox, fast, publishing
 from support.scripted_broker import DISCONNECT, Peer, Published, ScriptedBroker
 
@@ -79,7 +80,7 @@ def test_a_cloud_that_hangs_up_on_something_besides_alerts_gets_the_alerts(disli
         ScriptedBroker(cloud(dislikes)) as broker,
         publishing(broker.port, outbox, discovery=LARGE, timing=BRISK) as publisher,
     ):
-        publisher.retain("state", '{"v":1}')
+        publisher.retain(own("state", '{"v":1}', retain=True))
         assert until(lambda: not outbox.rows)
         assert until(lambda: key in (publisher.problem or "") and publisher.connected)
         assert "it ends the connection" in (publisher.problem or "")
@@ -136,7 +137,7 @@ def test_a_cloud_that_keeps_nothing_retained_gets_the_values_unretained() -> Non
         ScriptedBroker(cloud(lambda message: message.retain)) as broker,
         publishing(broker.port, outbox, timing=BRISK, discovery={"d": 1}) as publisher,
     ):
-        publisher.retain("state", "s")
+        publisher.retain(own("state", "s", retain=True))
         assert until(lambda: not outbox.rows)
         taken = lambda: {message.topic for message in broker.published if not message.retain}  # noqa: E731
         assert until(lambda: {AVAILABILITY, "edged/dev1/state", CONFIG} <= taken())
@@ -211,7 +212,7 @@ def test_a_broker_that_takes_no_retained_will_lets_the_device_in(code: int) -> N
 
     outbox = MemoryOutbox(3)
     with ScriptedBroker(script) as broker, publishing(broker.port, outbox, timing=BRISK, version="5") as publisher:
-        publisher.retain("state", "s")
+        publisher.retain(own("state", "s", retain=True))
         assert until(lambda: not outbox.rows)
         assert wills[-1] == (1, False)
         assert len(wills) <= 5

@@ -11,6 +11,7 @@ from edged import messages
 from edged.config import CameraConfig, Config, DeviceConfig, MqttConfig
 from edged.publish import device_discovery, platforms
 from edged.publish.discovery import MOST_REMEMBERED, discovery_topic
+from edged.records import EventRecord
 from edged.types import Distraction, DrowsinessReason
 
 ROOT = "site/edged/dev-1"
@@ -32,7 +33,7 @@ ATTENTION = messages.attention_payload(
     {"present": 5, "attentive": 2, "away": 1, "drowsy": 4, "unknown": 3}, 0, static=7
 )
 STATE = messages.state_payload(
-    version="1", uptime_s=9.6, mode="normal", backend="cpu", models={}, clock_ok=True, outbox=7, errors=[], at=0
+    version="1", uptime_s=9.6, backend="cpu", models={}, clock_ok=True, outbox=7, errors=[], at=0
 )
 
 
@@ -41,11 +42,11 @@ def components() -> dict[str, dict[str, Any]]:
 
 
 def published() -> set[str]:
-    relative = {messages.AVAILABILITY, messages.STATE, messages.REPORT_DAILY}
+    relative = {messages.AVAILABILITY.at(), messages.STATE.at(), messages.REPORT_DAILY.at()}
     for camera, settings in CONFIG.camera.items():
-        relative |= {messages.camera_status(camera), messages.camera_violation(camera)}
-        relative |= {messages.camera_counts(camera)} if settings.wants.mask else set()
-        relative |= {messages.camera_attention(camera)} if settings.wants.attention else set()
+        relative |= {messages.CAMERA_STATUS.at(camera), messages.CAMERA_VIOLATION.at(camera)}
+        relative |= {messages.CAMERA_COUNTS.at(camera)} if settings.wants.mask else set()
+        relative |= {messages.CAMERA_ATTENTION.at(camera)} if settings.wants.attention else set()
     return {f"{ROOT}/{topic}" for topic in relative}
 
 
@@ -181,8 +182,5 @@ def test_a_day_without_a_figure_is_unknown() -> None:
     ],
 )
 def test_a_violation_is_of_a_type_the_event_entity_knows(camera: str, kind: str, state: str) -> None:
-    event = messages.event_payload(
-        phase="start", event_id="e", seq=1, kind=kind, camera=camera, track=1, state=state, score=0.9, votes=None,
-        violation=True, start=0, end=None, end_reason=None, clock_ok=True, details={},
-    )  # fmt: skip
+    event = messages.event_payload(EventRecord("e", kind, camera, 1, state, 0.9, None, 0, True))
     assert messages.violation_payload(event, 0)["event_type"] in components()[f"{camera}_violation"]["event_types"]

@@ -17,6 +17,7 @@ from support.mosquitto import (
     publish,
     until,
 )
+from support.payloads import own
 from support.publishing import MemoryOutbox, fast, publishing
 from support.scripted_broker import Peer, ScriptedBroker
 
@@ -139,10 +140,10 @@ def test_a_packet_without_end_ends_the_connection_and_alerts_go_on() -> None:
     timing = fast(first_delay_s=0.05, longest_delay_s=0.5, retry_first_s=5.0, patience_s=60)
     with ScriptedBroker(script) as broker, publishing(broker.port, outbox, timing=timing) as publisher:
         assert until(lambda: not outbox.rows)
-        publisher.retain("state", "s")
+        publisher.retain(own("state", "s", retain=True))
         assert until(lambda: "250,000,000 bytes" in (publisher.problem or "") and publisher.connected)
         for number in range(10):
-            publisher.retain("state", str(number))
+            publisher.retain(own("state", str(number), retain=True))
             seq = outbox.add()
             publisher.wake()
             assert until(lambda seq=seq: seq in outbox.acknowledged)

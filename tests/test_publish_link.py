@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.mosquitto import until
+from support.payloads import own
 from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
 from support.scripted_broker import DISCONNECT, PUBACK, PUBLISH, Peer, Published, ScriptedBroker
 
@@ -47,8 +48,8 @@ def test_every_connection_starts_with_the_outbox_then_online_then_values_and_dis
         publisher = Publisher(
             config, "dev1", outbox, outbox.acknowledge, discovery={"d": 1}, password=None, timing=timing
         )
-        publisher.retain("state", "s")
-        publisher.retain("camera/door/status", "c")
+        publisher.retain(own("state", "s", retain=True))
+        publisher.retain(own("camera/door/status", "c", retain=True))
         publisher.start()
         assert until(lambda: len(said) >= 3 and len(said[2]) == 5)
         publisher.stop(1)
@@ -249,9 +250,9 @@ def test_neither_starting_nor_handing_in_nor_stopping_waits_for_a_silent_broker(
 
     with ScriptedBroker(script) as broker, publishing(broker.port, timing=DEFAULT_TIMING) as publisher:
         began = time.monotonic()
-        publisher.retain("state", "{}")
+        publisher.retain(own("state", "{}", retain=True))
         publisher.wake()
-        publisher.send("cmd/report/result", "{}")
+        publisher.send(own("cmd/report/result", "{}"))
         assert publisher.commands() == []
         assert until(lambda: broker.connected_at)
         publisher.stop(60)

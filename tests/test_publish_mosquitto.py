@@ -21,10 +21,11 @@ from support.mosquitto import (
     publish,
     until,
 )
+from support.payloads import own
 from support.publishing import MemoryOutbox, fast, mqtt_config, publishing
 
 from edged.publish import Command, Publisher, probe_broker
-from edged.store import Acknowledged, OutboxMessageRow, Store, StoreReader
+from edged.store import Acknowledged, Store, StoreReader
 
 pytestmark = needs_mosquitto
 
@@ -52,8 +53,8 @@ def test_says_what_waits_then_online_then_who_then_state_and_offline_at_the_end(
     with Subscriber(broker.port) as subscriber:
         with publishing(broker.port, outbox, version=version, discovery={"o": {"name": "edged"}}) as publisher:
             assert until(lambda: len(outbox.acknowledged) == 2 and len(subscriber.received) == 4)
-            publisher.retain("state", '{"v":1}')
-            publisher.retain("camera/door/counts", '{"present":1}', qos=0)
+            publisher.retain(own("state", '{"v":1}', retain=True))
+            publisher.retain(own("camera/door/counts", '{"present":1}', 0, retain=True))
             assert until(lambda: len(subscriber.received) == 6)
             assert publisher.connected
             assert publisher.problem is None
@@ -80,9 +81,9 @@ def test_says_what_waits_then_online_then_who_then_state_and_offline_at_the_end(
 def test_a_retained_value_is_sent_when_it_changed_only(broker: Mosquitto) -> None:
     with Subscriber(broker.port) as subscriber, publishing(broker.port) as publisher:
         for value in ("a", "a", "b", "b"):
-            publisher.retain("state", value)
+            publisher.retain(own("state", value, retain=True))
             assert until(lambda value=value: value in subscriber.payloads("edged/dev1/state"))
-        publisher.retain("camera/door/status", "end")
+        publisher.retain(own("camera/door/status", "end", retain=True))
         assert until(lambda: subscriber.payloads("edged/dev1/camera/door/status"))
         assert subscriber.payloads("edged/dev1/state") == ["a", "b"]
 
@@ -113,7 +114,7 @@ def test_two_thousand_rows_of_a_real_store_are_delivered_in_order_and_deleted(
     acknowledged: queue.Queue[int] = queue.Queue()
     reader = StoreReader(tmp_path / "edged.db")
     with Store(tmp_path / "edged.db") as store, Subscriber(broker.port, EVENTS) as subscriber:
-        store.write(OutboxMessageRow("events", f'{{"n":{n}}}', created=n) for n in range(1500))
+        store.write(own("events", f'{{"n":{n}}}', created=n) for n in range(1500))
         publisher = Publisher(
             mqtt_config(broker.port),
             "dev1",
@@ -126,7 +127,7 @@ def test_two_thousand_rows_of_a_real_store_are_delivered_in_order_and_deleted(
         publisher.start()
         try:
             _write_acknowledgements(store, acknowledged, 1000)
-            store.write(OutboxMessageRow("events", f'{{"n":{n}}}', created=n) for n in range(1500, 2000))
+            store.write(own("events", f'{{"n":{n}}}', created=n) for n in range(1500, 2000))
             publisher.wake()
             _write_acknowledgements(store, acknowledged, 1000)
         finally:
@@ -169,7 +170,7 @@ def test_a_broker_that_is_stopped_and_started_loses_nothing_and_repeats_little(b
 def test_nothing_is_queued_in_memory_while_the_broker_is_away() -> None:
     outbox = MemoryOutbox(50)
     with publishing(free_port(), outbox) as publisher:
-        publisher.send("cmd/report/result", "lost")
+        publisher.send(own("cmd/report/result", "lost"))
         assert until(lambda: "nothing listens" in (publisher.problem or ""))
         assert not publisher.connected
         assert outbox.acknowledged == []
@@ -274,7 +275,7 @@ def test_a_flood_of_commands_is_bounded(broker: Mosquitto) -> None:
         command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "edged/dev1/cmd/report", "-l"]
         subprocess.run(command, input="{}\n" * 200, text=True, check=True, timeout=120)
         assert until(lambda: len(subscriber.received) == 200)
-        publisher.send("cmd/report/result", "{}")
+        publisher.send(own("cmd/report/result", "{}"))
         time.sleep(0.2)
         assert len(publisher.commands()) == 16
 
@@ -282,7 +283,7 @@ def test_a_flood_of_commands_is_bounded(broker: Mosquitto) -> None:
 def test_a_result_is_published_once_and_not_retained(broker: Mosquitto) -> None:
     with Subscriber(broker.port, "edged/dev1/cmd/#") as subscriber, publishing(broker.port) as publisher:
         assert until(lambda: publisher.connected)
-        publisher.send("cmd/report/result", '{"ok":true}')
+        publisher.send(own("cmd/report/result", '{"ok":true}'))
         assert until(lambda: subscriber.received)
     with Subscriber(broker.port, "edged/dev1/cmd/#", "-i", "late") as late:
         time.sleep(0.1)

@@ -14,7 +14,6 @@ from edged.publish.pace import FLAPPING, MOST_PROMPT, Allowance, Backoff
 from edged.publish.parcels import Parcel
 from edged.publish.problems import LinkDown
 from edged.publish.suspicion import MOST_CASES, WINDOW, Suspicion
-from edged.types import OutboxMessage
 
 
 def test_a_command_is_a_known_verb_with_an_object() -> None:
@@ -96,12 +95,12 @@ def test_two_devices_throwing_each_other_out_never_look_steady() -> None:
 
 def test_a_retained_value_is_due_when_new_and_once_more_after_a_renewal() -> None:
     outgoing = Outgoing()
-    assert outgoing.retain("state", "a", 1)
-    assert outgoing.retain("state", "b", 1)
-    assert not outgoing.retain("state", "b", 1)
+    assert outgoing.retain(Message("state", "a", retain=True))
+    assert outgoing.retain(Message("state", "b", retain=True))
+    assert not outgoing.retain(Message("state", "b", retain=True))
     assert outgoing.take() == Message("state", "b", 1, retain=True)
     assert outgoing.take() is None
-    outgoing.send("cmd/report/result", "x")
+    outgoing.send(Message("cmd/report/result", "x"))
     outgoing.renew()
     assert outgoing.take() == Message("state", "b", 1, retain=True)
     assert outgoing.take() is None, "what was sent once is dropped"
@@ -109,12 +108,14 @@ def test_a_retained_value_is_due_when_new_and_once_more_after_a_renewal() -> Non
 
 def test_topics_and_single_messages_are_bounded() -> None:
     outgoing = Outgoing()
-    assert [outgoing.retain(f"t{n}", "x", 1) for n in range(MOST_TOPICS + 5)].count(True) == MOST_TOPICS
-    assert outgoing.retain("t0", "y", 1), "a known topic still changes"
+    assert [outgoing.retain(Message(f"t{n}", "x", retain=True)) for n in range(MOST_TOPICS + 5)].count(
+        True
+    ) == MOST_TOPICS
+    assert outgoing.retain(Message("t0", "y", retain=True)), "a known topic still changes"
     while outgoing.take():
         pass
     for n in range(MOST_ONCE + 5):
-        outgoing.send("r", str(n))
+        outgoing.send(Message("r", str(n)))
     taken = [message.payload for message in iter(outgoing.take, None)]
     assert taken == [str(n) for n in range(5, MOST_ONCE + 5)]
 
@@ -206,7 +207,7 @@ def test_a_database_that_was_replaced_is_noticed_within_a_minute_and_its_numbers
 
 def test_a_message_committed_while_the_outbox_is_being_read_is_not_overlooked() -> None:
     class Busy(MemoryOutbox):
-        def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+        def outbox_after(self, seq: int, limit: int) -> list[Message]:
             found = super().outbox_after(seq, limit)
             if len(self.rows) < 3:
                 self.add()

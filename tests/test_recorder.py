@@ -14,10 +14,8 @@ from edged.store import (
     Change,
     CoverageMinute,
     EncounterRow,
-    EventEnded,
-    EventStarted,
-    EventUpdated,
-    OutboxMessageRow,
+    EventRecord,
+    Message,
     Store,
     StoreReader,
 )
@@ -44,8 +42,11 @@ class Kept:
     def rows(self, kind: type) -> list:
         return [change for group in self.groups for change in group if isinstance(change, kind)]
 
+    def steps(self, phase: str) -> list[EventRecord]:
+        return [row for row in self.rows(EventRecord) if row.phase == phase]
+
     def payloads(self) -> list[dict]:
-        return [json.loads(row.payload) for row in self.rows(OutboxMessageRow) if row.topic == "events"]
+        return [json.loads(row.payload) for row in self.rows(Message) if row.topic == "events"]
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def kept() -> Kept:
 def test_a_step_and_its_messages_belong_into_one_transaction(kept: Kept) -> None:
     kept.step("start", violation=True)
     ((row, lifecycle, alert),) = kept.groups
-    assert isinstance(row, EventStarted)
+    assert isinstance(row, EventRecord)
     assert (lifecycle.topic, lifecycle.event_id, lifecycle.event_seq) == ("events", row.event_id, 1)
     assert (alert.topic, alert.event_id, alert.event_seq) == ("camera/door/violation", row.event_id, None)
     assert json.loads(alert.payload)["event_type"] == "mask_none"
@@ -68,8 +69,8 @@ def test_steps_are_numbered_without_a_gap(kept: Kept) -> None:
         kept.clock.pass_s(1)
     assert [(p["type"], p["seq"]) for p in kept.payloads()] == [("start", 1), ("update", 2), ("update", 3), ("end", 4)]
     assert len({p["event_id"] for p in kept.payloads()}) == 1
-    assert kept.rows(EventEnded)[0].seq == 4
-    assert [row.seq for row in kept.rows(EventUpdated)] == [2, 3]
+    assert kept.steps("end")[0].seq == 4
+    assert [row.seq for row in kept.steps("update")] == [2, 3]
 
 
 def test_no_event_ends_that_has_not_started(kept: Kept) -> None:
@@ -85,7 +86,7 @@ def test_identities_sort_by_time(kept: Kept) -> None:
     for number in range(200):
         kept.step("start", key=str(number))
         kept.clock.pass_s(random.Random(number).choice([0, 0.001, 0.5]))
-    identities = [row.event_id for row in kept.rows(EventStarted)]
+    identities = [row.event_id for row in kept.steps("start")]
     assert identities == sorted(identities)
     assert len(set(identities)) == 200
 
@@ -93,7 +94,7 @@ def test_identities_sort_by_time(kept: Kept) -> None:
 def test_what_the_start_told_is_still_there_at_the_end(kept: Kept) -> None:
     kept.step("start", details={"held_back": "cooldown"})
     kept.step("end")
-    assert kept.rows(EventEnded)[0].details == {"held_back": "cooldown"}
+    assert kept.steps("end")[0].details == {"held_back": "cooldown"}
     assert kept.payloads()[1]["details"] == {"held_back": "cooldown"}
 
 
@@ -130,13 +131,13 @@ def test_without_a_broker_no_messages_pile_up() -> None:
     kept = Kept(publishing=False)
     kept.step("start", violation=True)
     kept.step("end")
-    assert kept.rows(OutboxMessageRow) == []
+    assert kept.rows(Message) == []
     assert len(kept.groups) == 2
 
 
 def test_an_instant_event_takes_no_time(kept: Kept) -> None:
     kept.recorder.system_event("started", {})
-    (start,), (end,) = kept.rows(EventStarted), kept.rows(EventEnded)
+    (start,), (end,) = kept.steps("start"), kept.steps("end")
     assert start.started_at == end.ended_at == end.started_at == kept.clock.utc_ms()
 
 
@@ -148,7 +149,7 @@ def test_a_clock_set_meanwhile_moves_start_and_end_but_not_what_lies_between(kep
     kept.step("update")
     kept.clock.pass_s(4)
     kept.step("end")
-    (end,) = kept.rows(EventEnded)
+    (end,) = kept.steps("end")
     assert end.ended_at == kept.clock.utc_ms()
     assert end.ended_at - (end.started_at or 0) == 7000
     assert end.clock_ok is True
@@ -166,7 +167,7 @@ def test_forty_jumps_of_the_clock_make_no_negative_duration(kept: Kept) -> None:
         kept.recorder.record([], [_encounter(kept, lasted_s=2.0)])
         kept.step("end", key=str(number))
     kept.recorder.flush()
-    assert all(0 <= row.ended_at - row.started_at <= 20_001 for row in kept.rows(EventEnded))
+    assert all(0 <= row.ended_at - row.started_at <= 20_001 for row in kept.steps("end"))
     assert all(row.last_seen - row.first_seen == 2000 for row in kept.rows(EncounterRow))
     assert all(0 <= row.watched_ms <= 60_000 for row in kept.rows(CoverageMinute))
     assert sum(row.frames_seen for row in kept.rows(CoverageMinute)) == 200
@@ -177,7 +178,7 @@ def test_a_clock_at_the_epoch_or_before_is_survived(kept: Kept) -> None:
     kept.step("start", violation=True)
     kept.clock.set_by(TEN_YEARS_MS)
     kept.step("end")
-    assert kept.rows(EventEnded)[0].ended_at >= 0
+    assert kept.steps("end")[0].ended_at >= 0
     assert kept.payloads()[0]["start"] == "1969-12-31T23:59:55.000Z"
 
 
@@ -226,8 +227,8 @@ def test_an_update_that_alerts_lifts_what_held_the_start_back(kept: Kept) -> Non
     )
     kept.clock.pass_s(5)
     kept.step("update", kind="drowsiness", state="microsleep", votes=None, violation=True, details={"level": "warning"})
-    assert kept.rows(EventUpdated)[0].details == {"level": "warning"}
-    (alert,) = [row for row in kept.rows(OutboxMessageRow) if row.topic.endswith("violation")]
+    assert kept.steps("update")[0].details == {"level": "warning"}
+    (alert,) = [row for row in kept.rows(Message) if row.topic.endswith("violation")]
     payload = json.loads(alert.payload)
     assert (payload["event_type"], payload["seq"]) == ("drowsiness_microsleep", 2)
 
@@ -284,10 +285,6 @@ def test_events_a_crash_left_open_are_ended_and_that_is_told(tmp_path: Path, kep
 @pytest.mark.parametrize(("now", "last_known"), [(0, 0), (0, 10**13), (10**13, 0), (2_000_000, 1_500_000)])
 def test_an_end_by_restart_is_never_before_its_start(kept: Kept, now: int, last_known: int) -> None:
     kept.clock.utc = now
-    row = {
-        "event_id": "A", "kind": "mask", "camera": "door", "track": 1, "state": "none", "score": 0.9,
-        "votes": None, "details": {}, "seq": 1, "started_at": 1_000_000, "clock_ok": 0,
-    }  # fmt: skip
-    kept.recorder.end_left_open([row], last_known)
-    (end,) = kept.rows(EventEnded)
+    kept.recorder.end_left_open([started("A", 1_000_000, clock_ok=False)], last_known)
+    (end,) = kept.steps("end")
     assert 1_000_000 <= end.ended_at <= max(now, 1_000_000)

@@ -25,7 +25,7 @@ from report_days import (
 
 from edged.errors import StoreError
 from edged.report import build_report, canonical_json, list_violations, report_sha256
-from edged.store import EventStarted, OutboxMessageRow, ReportRow, StoreReader
+from edged.store import EventRecord, Message, ReportRow, StoreReader
 
 DAY = date(2026, 11, 19)
 START, END = span(DAY)
@@ -219,14 +219,14 @@ def test_cameras_have_figures_of_their_own(tmp_path):
 
 
 def system(number, state):
-    return EventStarted(
+    return EventRecord(
         f"SY{number}", "system", "", None, state, None, None, START + number, clock_ok=number > 0, details={}
     )
 
 
 def test_the_devices_health_is_what_the_store_knows(tmp_path):
     changes = [system(0, "started"), system(1, "started"), system(2, "recovered"), system(3, "disk low")]
-    changes += [encounter(1, START, "correct", clock_ok=False), OutboxMessageRow("events", "{}", START)]
+    changes += [encounter(1, START, "correct", clock_ok=False), Message("events", "{}", created=START)]
     report = build(tmp_path, changes, models=MODELS, config_sha256="ab" * 32)
     assert report["device_health"] == {
         "starts": 2,

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from support.storing import HandClock, ended, event_ids, fill, message, minute, 
 from edged.clock import WatchedClock
 from edged.config import StoreConfig
 from edged.errors import StoreError
-from edged.store import Acknowledged, EncounterRow, OutboxMessageRow, Store, StoreReader
+from edged.store import Acknowledged, EncounterRow, Message, Store, StoreReader
 from edged.store.schema import MIGRATIONS
 from edged.store.upkeep import MOST_PRUNED, Upkeep
 from edged.store.writer import StoreRefused
@@ -45,7 +46,7 @@ def test_one_write_is_all_or_nothing(store: Store, path: Path) -> None:
 
 def test_an_acknowledgement_deletes_the_message_and_marks_the_step(store: Store, path: Path) -> None:
     reader = StoreReader(path)
-    store.write([*whole_event("A"), OutboxMessageRow("camera/door/violation", "{}", 1, event_id="A")])
+    store.write([*whole_event("A"), Message("camera/door/violation", "{}", event_id="A")])
     sent = reader.outbox_after(0, 10)
     assert [one.topic for one in sent] == ["events", "events", "camera/door/violation"]
     store.write([Acknowledged(sent[2].seq)])
@@ -79,7 +80,7 @@ def test_a_start_that_is_there_already_is_not_in_the_way(store: Store, path: Pat
 
 def test_pruning_keeps_what_is_open_undelivered_or_young(store: Store, path: Path) -> None:
     store.write([started("delivered"), ended("delivered"), *whole_event("waiting"), started("open")])
-    store.write([started("young", 9000), ended("young", 9500), minute(at=0), minute(at=60_000)])
+    store.write([started("young", 9000), ended("young", 9500, started_at=9000), minute(at=0), minute(at=60_000)])
     assert store.prune(5000) == 2
     assert sorted(event_ids(path)) == ["open", "waiting", "young"]
     store.write([Acknowledged(one.seq) for one in StoreReader(path).outbox_after(0, 10)])
@@ -88,7 +89,7 @@ def test_pruning_keeps_what_is_open_undelivered_or_young(store: Store, path: Pat
 
 
 def test_pruning_is_quick_while_many_messages_wait_and_gives_the_room_back(store: Store, path: Path) -> None:
-    changes = [change for n in range(4000) for change in (started(f"E{n}", n), ended(f"E{n}", n))]
+    changes = [change for n in range(4000) for change in (started(f"E{n}", n), ended(f"E{n}", n, started_at=n))]
     store.write([*changes, *(message(f"E{n}", 1, "x" * 200) for n in range(2000))])
     began = time.process_time()
     assert store.prune(10_000) == 2000
@@ -230,11 +231,11 @@ def test_a_reader_without_a_database_says_so(path: Path) -> None:
 def test_a_damaged_letter_costs_neither_the_event_nor_the_start(store: Store, path: Path) -> None:
     store.write([started("A"), started("B", details={"a": 1})])
     store.execute("UPDATE events SET votes = '{\"none', details = CAST(x'ff7b' AS TEXT) WHERE event_id = 'A'")
-    for rows in (store.open_events(), StoreReader(path).events()):
+    for rows in ([asdict(event) for event in store.open_events()], StoreReader(path).events()):
         assert [row["event_id"] for row in rows] == ["A", "B"]
         assert rows[0]["votes"] is None
         assert rows[1]["details"] == {"a": 1}
-    assert store.open_events()[0]["details"] == {}
+    assert store.open_events()[0].details == {}
 
 
 def test_backups_are_single_files_and_the_oldest_go(store: Store, path: Path) -> None:

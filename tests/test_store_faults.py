@@ -16,7 +16,7 @@ from support.mosquitto import until
 from support.storing import ended, event_ids, message, minute, started
 
 from edged.errors import StoreError
-from edged.store import Change, EncounterRow, EventStarted, Store, StoreReader
+from edged.store import Change, EncounterRow, EventRecord, Store, StoreReader
 from edged.store import worker as store_worker
 from edged.store.ballast import Ballast
 from edged.store.recovery import copy_while_open, is_sound
@@ -304,7 +304,7 @@ class Storing(Running):
             written = list(changes)
             write(written)
             now = time.monotonic()
-            self.took_s += [now - self.submitted[one.event_id] for one in written if isinstance(one, EventStarted)]
+            self.took_s += [now - self.submitted[one.event_id] for one in written if isinstance(one, EventRecord)]
 
         self.store.write = timed  # type: ignore[method-assign]
 

@@ -24,6 +24,7 @@ VERBS = {
     "events": "edged.cli.events:events",
     "report": "edged.cli.report:report",
     "run": "edged.cli.run:run",
+    "schema": "edged.cli.schema:schema",
     "selftest": "edged.cli.selftest:selftest",
     "status": "edged.cli.status:status",
     "wear-mask": "edged.cli.wear_mask:wear_mask_command",

@@ -1,5 +1,6 @@
-"""`edged report`: one local day as a page, a table or JSON."""
+"""`edged report`: one local day, week or month as a page, a table or JSON."""
 
+from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -7,16 +8,21 @@ import click
 
 from edged.cli.options import config_option, read_config
 from edged.clock import SystemClock
-from edged.config import config_path
+from edged.config import Config, config_path
 from edged.files import write
 from edged.report import (
     INCIDENTS,
+    Period,
+    build_period,
     build_report,
     canonical_json,
+    days_of,
     list_violations,
     parse_day,
     render_csv,
     render_html,
+    render_period_csv,
+    render_period_html,
     stored_report,
 )
 from edged.store import StoreReader
@@ -28,22 +34,37 @@ FORMATS = ("html", "csv", "json")
 @click.argument("day", metavar="[DATE]", default="yesterday")
 @config_option
 @click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
+@click.option("--week", "period", flag_value="week", help="Of the week from Monday to Sunday that holds DATE.")
+@click.option("--month", "period", flag_value="month", help="Of the month that holds DATE.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, or into this folder as DATE.FORMAT.")
-def report(day: str, config_file: Path | None, form: str, out: Path | None) -> None:
-    """The compliance report of DATE: 2026-11-19, yesterday or today."""
+def report(day: str, config_file: Path | None, form: str, period: Period | None, out: Path | None) -> None:
+    """The report of DATE: 2026-11-19, yesterday or today; or of its week or month."""
     config = read_config(config_file)
     now_ms = SystemClock().utc_ms()
     wanted = parse_day(day, ZoneInfo(config.report.timezone), now_ms)
     reader = StoreReader(config.store.path)
-    found = stored_report(reader, wanted) or build_report(reader, config, wanted, now_ms)
-    if form == "csv":
-        incidents = {kind: list_violations(reader, config, wanted, kind) for kind in INCIDENTS}
-        text = render_csv(found, list_violations(reader, config, wanted), incidents)
+    if period is None:
+        name, text = str(wanted), _of_day(reader, config, wanted, now_ms, form)
     else:
-        text = render_html(found) if form == "html" else canonical_json(found)
+        name, text = f"{days_of(period, wanted)[0]}-{period}", _of_period(reader, config, period, wanted, now_ms, form)
     if out is None:
         click.echo(text.encode(), nl=not text.endswith("\n"))  # a document of UTF-8, whatever the terminal speaks
         return
-    file = out / f"{wanted}.{form}" if out.is_dir() else out
+    file = out / f"{name}.{form}" if out.is_dir() else out
     write(file, text.encode(), [config_path(config_file), config.store.path])
-    click.echo(f"{file}: report of {wanted}", err=True)
+    click.echo(f"{file}: report of {name}", err=True)
+
+
+def _of_day(reader: StoreReader, config: Config, day: date, now_ms: int, form: str) -> str:
+    found = stored_report(reader, day) or build_report(reader, config, day, now_ms)
+    if form == "csv":
+        incidents = {kind: list_violations(reader, config, day, kind) for kind in INCIDENTS}
+        return render_csv(found, list_violations(reader, config, day), incidents)
+    return render_html(found) if form == "html" else canonical_json(found)
+
+
+def _of_period(reader: StoreReader, config: Config, period: Period, day: date, now_ms: int, form: str) -> str:
+    found = build_period(reader, config, period, day, now_ms)
+    if form == "csv":
+        return render_period_csv(found)
+    return render_period_html(found) if form == "html" else canonical_json(found)

@@ -24,9 +24,11 @@ from edged.daemon.supervision import CameraWatch, Health
 from edged.daemon.systemd import Notifier
 from edged.device import device_id, device_model
 from edged.errors import ConfigError, EdgedError
+from edged.payloads.mqtt import StatePayload
 from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
 from edged.recorder import Recorder
+from edged.records import Message
 from edged.store import Store, StoreReader
 from edged.store.files import Loss
 from edged.store.upkeep import Upkeep, known_reckoning
@@ -81,8 +83,8 @@ class App:
         self._reload_problem: str | None = None
         self._reloads = 0
         self._was_stuck = False
-        self._state: messages.Payload = {}
-        self._told: messages.Payload = {}
+        self._state: Mapping[str, Any] = {}
+        self._told: Mapping[str, Any] = {}
         self._state_told_s = float("-inf")
         self._announced = Announced(self._reader, self._store)
         self._telling = self._build_telling()
@@ -187,9 +189,9 @@ class App:
             self._notifier.status(errors[0] if errors else f"watching {', '.join(self._config.camera)}")
         if due or _steady(told) != _steady(self._told):
             self._told, self._state_told_s = told, now_s
-            self._retain(messages.STATE, messages.encode(told), 1)
+            self._retain(messages.STATE.message(told))
 
-    def _document(self, broker_problem: str | None) -> messages.Payload:
+    def _document(self, broker_problem: str | None) -> StatePayload:
         """The daemon's state now."""
         errors = self._health.errors(self._watching, broker_problem, self._reload_problem)
         errors += self._cooling.problems() + self._inference.backends.problems()
@@ -291,8 +293,10 @@ class App:
                 password=read_password(config.mqtt),
             )
             for topic in self._announced.gone(config):
-                publisher.retain(topic, "")  # a broker forgets a topic whose retained value is empty
-        publish = lambda report: self._retain(messages.REPORT_DAILY, report, 1)  # noqa: E731
+                publisher.retain(
+                    Message(topic, "", retain=True)
+                )  # a broker forgets a topic whose retained value is empty
+        publish = lambda report: self._retain(messages.REPORT_DAILY.text(report))  # noqa: E731
         models = lambda: self._inference.models.hashes  # noqa: E731
         return Telling(publisher, Reporter(config, self._reader, self._store, self._clock, publish, models))
 
@@ -346,9 +350,9 @@ class App:
         if self._telling.publisher:
             self._telling.publisher.wake()
 
-    def _retain(self, topic: str, payload: str, qos: int) -> None:
+    def _retain(self, message: Message) -> None:
         if self._telling.publisher:
-            self._telling.publisher.retain(topic, payload, qos)
+            self._telling.publisher.retain(message)
 
     def _status_answer(self) -> dict[str, Any]:
         publisher = self._telling.publisher
@@ -365,6 +369,6 @@ def _models_of(config: Config) -> tuple[str, ...]:
     return model_names(config.models, wanted(config))
 
 
-def _steady(state: messages.Payload) -> messages.Payload:
+def _steady(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state document without what changes all the time by itself."""
     return {key: value for key, value in state.items() if key not in ("ts", "uptime_s", "outbox", "temperature_c")}

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from edged import messages
 from edged.config import Config
 from edged.daemon.parts import Telling
 from edged.daemon.selftest import SelfTest
 from edged.errors import EdgedError
 from edged.ports import Clock
 from edged.publish import Command, result
+from edged.records import Message
 from edged.report.day import day_of, parse_day
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Commands:
         self._waiting: deque[Command] = deque()
         self._lock = threading.Lock()
         self._reports_asked: list[Command] = []
-        self._answers: deque[tuple[float, str, str]] = deque(maxlen=MOST_ANSWERS)
+        self._answers: deque[tuple[float, Message]] = deque(maxlen=MOST_ANSWERS)
         self._verbs: dict[str, Callable[[Command], None]] = {
             "reload": self._reload,
             "report": self._report,
@@ -87,7 +87,7 @@ class Commands:
     def reply(self, command: Command, answer: Answer) -> None:
         """Answer; from any thread."""
         until = self._clock.monotonic_s() + ANSWER_WAIT_S
-        self._answers.append((until, messages.command_result(command.verb), result(answer, command)))
+        self._answers.append((until, result(answer, command)))
         self._send_answers()
 
     def _collect(self) -> None:
@@ -100,10 +100,9 @@ class Commands:
         _, telling = self._present()
         with self._lock:
             while self._answers and telling.publisher is not None and telling.publisher.connected:
-                _, topic, payload = self._answers.popleft()
-                telling.publisher.send(topic, payload)
+                telling.publisher.send(self._answers.popleft()[1])
             while self._answers and self._answers[0][0] < self._clock.monotonic_s():
-                log.warning("nobody hears %s: there is no connection to the broker", self._answers.popleft()[1])
+                log.warning("nobody hears %s: there is no connection to the broker", self._answers.popleft()[1].topic)
 
     def _reload(self, command: Command) -> None:
         """However many ask for it at once, the file is read once, and each is answered."""

@@ -1,6 +1,5 @@
 """The thread that makes the daily report when a local day ends, makes up for missed days, and answers requests for one."""
 
-import json
 import logging
 import queue
 from collections.abc import Callable, Mapping
@@ -12,8 +11,8 @@ from edged.clock import DAY_MS, WatchedClock
 from edged.config import Config, config_sha256
 from edged.errors import EdgedError
 from edged.report import build_report, canonical_json, day_span, report_sha256, stored_report
-from edged.report.day import finished_days, is_finished
-from edged.store import ReportRow, ReportWithdrawn, StoreReader
+from edged.report.day import finished_days, is_finished, utc_offsets
+from edged.store import LocalTime, ReportRow, ReportWithdrawn, StoreReader
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
 
@@ -78,6 +77,7 @@ class Reporter(Worker):
         return True
 
     def work(self) -> None:
+        self._store.submit([LocalTime(self._zone.key, utc_offsets(self._zone))])
         next_check_s = 0.0
         while not self.stopping.is_set():
             self.beat()
@@ -210,7 +210,7 @@ class Reporter(Worker):
         row = self._reader.report(newest["day"])
         if row is not None:
             self._published = row["sha256"]
-            self._publish(json.dumps({"v": 1, **json.loads(row["report"])}, separators=(",", ":"), ensure_ascii=False))
+            self._publish(row["report"])
 
     def _is_over(self, day: str, now: int) -> bool:
         return is_finished(date.fromisoformat(day), self._zone, now)

@@ -12,14 +12,14 @@ from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.parts import Watching
 from edged.memory import resident_mb
+from edged.payloads.mqtt import Preparation, StatePayload
 from edged.ports import Clock
 from edged.recorder import Recorder
+from edged.records import Message
 from edged.store.worker import StoreWorker
 from edged.thermal import Heat
 
-Retain = Callable[[str, str, int], None]
-
-COUNTS_QOS, STATUS_QOS = 0, 1
+Retain = Callable[[Message], None]
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class CameraWatch:
         payload = messages.status_payload(
             state.status, self.recorder.utc_ms(state.since_s), self.clock.utc_ms(), state.reconnects, state.reason
         )
-        self.retain(messages.camera_status(camera), messages.encode(payload), STATUS_QOS)
+        self.retain(messages.CAMERA_STATUS.message(payload, camera))
 
     def _tell_people(self, camera: str, activity: CameraActivity) -> None:
         """Publish how many are present, by what the camera's profile follows, when that has changed."""
@@ -78,11 +78,9 @@ class CameraWatch:
         masks, attention = mask_counts(wants, activity), attention_counts(wants, activity)
         static = activity.static
         if masks is not None and self._is_news(f"{camera} counts", {**masks, "static": static}):
-            payload = messages.counts_payload(masks, now, static)
-            self.retain(messages.camera_counts(camera), messages.encode(payload), COUNTS_QOS)
+            self.retain(messages.CAMERA_COUNTS.message(messages.counts_payload(masks, now, static), camera))
         if attention is not None and self._is_news(f"{camera} attention", {**attention, "static": static}):
-            payload = messages.attention_payload(attention, now, static)
-            self.retain(messages.camera_attention(camera), messages.encode(payload), COUNTS_QOS)
+            self.retain(messages.CAMERA_ATTENTION.message(messages.attention_payload(attention, now, static), camera))
 
     def _is_news(self, key: str, counts: Mapping[str, int | None]) -> bool:
         if self._told.get(key) == str(counts):
@@ -123,11 +121,11 @@ def trouble_of(state: CameraState) -> str | None:
 def kept_topics(camera: str, wants: Wants) -> list[str]:
     """The relative topics of a camera with such a profile whose last value the broker keeps."""
     asked = {
-        messages.camera_status(camera): True,
-        messages.camera_counts(camera): wants.mask,
-        messages.camera_attention(camera): wants.landmarks,
+        messages.CAMERA_STATUS: True,
+        messages.CAMERA_COUNTS: wants.mask,
+        messages.CAMERA_ATTENTION: wants.landmarks,
     }
-    return [topic for topic, kept in asked.items() if kept]
+    return [topic.at(camera) for topic, kept in asked.items() if kept]
 
 
 def mask_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int] | None:
@@ -149,7 +147,7 @@ def backend_of(models: Mapping[str, str]) -> str:
     return backends.pop() if len(backends) == 1 else "mixed"
 
 
-def preparing_of(preparing: Preparing) -> dict[str, object]:
+def preparing_of(preparing: Preparing) -> Preparation:
     """As people are told; in steps of ten percent, as each is published."""
     return {"model": preparing.model, "step": preparing.step, "percent": int(preparing.part * 10) * 10}
 
@@ -176,13 +174,12 @@ class Health:
                 problems.append(f"camera {camera} is {state.trouble or state.status}: {state.reason}")
         return [problem for problem in problems if problem]
 
-    def state(self, errors: list[str], outbox: int | None, heat: Heat, preparing: Preparing | None) -> messages.Payload:
+    def state(self, errors: list[str], outbox: int | None, heat: Heat, preparing: Preparing | None) -> StatePayload:
         """The `state` topic's document; `preparing` is the model whose engine is being made, and how far that is."""
         models = self.models()
         return messages.state_payload(
             version=__version__,
             uptime_s=self.clock.monotonic_s() - self.started_s,
-            mode="degraded" if errors else "normal",
             backend=backend_of(models),
             models=models,
             clock_ok=self.clock.trusted(),
@@ -210,7 +207,7 @@ class Health:
             "device": self.device,
             "first_frame_s": None if first is None else round(first - self.started_s, 2),
             "resident_mb": round(resident_mb(), 1),
-            **state,
+            **{key: value for key, value in state.items() if key != "v"},
             "broker": dict(broker),
             "cameras": cameras,
         }

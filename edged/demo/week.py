@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,8 +15,7 @@ from edged.store import (
     Change,
     CoverageMinute,
     EncounterRow,
-    EventEnded,
-    EventStarted,
+    EventRecord,
     ReportRow,
     Store,
     StoreReader,
@@ -151,8 +151,9 @@ class _Maker:
     ) -> Iterator[Change]:
         event_id = f"EXAMPLE{self._number:019d}"
         details = {"held_back": "cooldown"} if self._chance.random() < HELD_BACK else {}
-        yield EventStarted(event_id, "mask", door, self._number, state, score, looks, start, True, details)
-        yield EventEnded(event_id, 2, state, score, looks, end, "left", details)
+        first = EventRecord(event_id, "mask", door, self._number, state, score, looks, start, True, details)
+        yield first
+        yield replace(first, seq=2, ended_at=end, end_reason="left")
 
     def _coverage(self, door: str, minute: int, blind: str | None) -> CoverageMinute:
         seen = 0 if blind else FRAMES_A_MINUTE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edged import messages
+from edged.records import Message
 
 VERBS = frozenset({"report", "reload", "restart", "selftest"})
 LONGEST_BYTES = 4096
@@ -67,10 +68,10 @@ def parse_command(topic: str, payload: bytes, *, retained: bool) -> Command | Re
     return Command(verb, kept)
 
 
-def result(answer: Mapping[str, Any], to: Command | Refusal) -> str:
-    """The payload for `cmd/<verb>/result`."""
+def result(answer: Mapping[str, Any], to: Command | Refusal) -> Message:
+    """The message on `cmd/<verb>/result`."""
     request = {key: to.payload[key] for key in ("request_id",) if key in to.payload}
-    return messages.encode({**request, **answer})
+    return messages.COMMAND_RESULT.message({"v": 1, **request, **answer}, to.verb)
 
 
 def _can_be_told(value: object) -> bool:

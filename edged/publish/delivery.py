@@ -7,7 +7,7 @@ from edged.errors import StoreError
 from edged.ports import Outbox
 from edged.publish.parcels import Case, Parcel
 from edged.publish.suspicion import Suspicion
-from edged.types import OutboxMessage
+from edged.records import Message
 
 BATCH = 100
 MOST_READS = 20
@@ -27,7 +27,7 @@ class Delivery:
         self,
         outbox: Outbox,
         suspicion: Suspicion,
-        parcel: Callable[[OutboxMessage], Parcel],
+        parcel: Callable[[Message], Parcel],
         poll_s: float,
         rescan_s: float,
     ) -> None:
@@ -39,7 +39,7 @@ class Delivery:
         self._parcel = parcel
         self._poll_s = poll_s
         self._rescan_s = rescan_s
-        self._pending: deque[OutboxMessage] = deque()
+        self._pending: deque[Message] = deque()
         self._in_flight: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
         self._version = suspicion.version
@@ -60,7 +60,7 @@ class Delivery:
         """There may be new messages. Thread-safe."""
         self._more = True
 
-    def take(self, now: float) -> OutboxMessage | None:
+    def take(self, now: float) -> Message | None:
         """The next message to send, now in flight; None when there is none that may be sent."""
         if self._version != self._suspicion.version:
             self._version = self._suspicion.version
@@ -76,7 +76,7 @@ class Delivery:
             self._read(now)
         return None
 
-    def take_for(self, case: Case) -> OutboxMessage | None:
+    def take_for(self, case: Case) -> Message | None:
         """A message that `case` holds back, now in flight; None when there is none any more.
 
         Of several the newest at first, and then another one each time: one alone may have a fault of its own.
@@ -107,7 +107,7 @@ class Delivery:
         self._pending.clear()
         self._more = True
 
-    def _held_by(self, case: Case) -> OutboxMessage | None:
+    def _held_by(self, case: Case) -> Message | None:
         if not (case.topic or case.least_bytes):
             return self._first_held(case, int(case.sample.key) - 1, 1)
         if self._last_held > case.newest:
@@ -118,14 +118,14 @@ class Delivery:
         after = self._first_held(case, case.tried, MOST_LOOKED_AT)
         return after or self._first_held(case, 0, MOST_LOOKED_AT)
 
-    def _first_held(self, case: Case, after: int, limit: int) -> OutboxMessage | None:
+    def _first_held(self, case: Case, after: int, limit: int) -> Message | None:
         """The first of the next `limit` messages that `case` holds back: where there is one, none that is a case itself."""
         found = self._outbox.outbox_after(after, limit)
         held = [message for message in found if case.covers(self._parcel(message)) and not self._is_known(message)]
         merely = (message for message in held if not self._suspicion.is_case(self._parcel(message)))
         return next(merely, held[0] if held else None)
 
-    def _send(self, message: OutboxMessage) -> OutboxMessage:
+    def _send(self, message: Message) -> Message:
         self._in_flight[message.seq] = hash(message.payload)
         return message
 
@@ -151,11 +151,11 @@ class Delivery:
             self._more = len(messages) == BATCH or self._more
         self._pending.extend(message for message in messages if not self._is_known(message))
 
-    def _is_known(self, message: OutboxMessage) -> bool:
+    def _is_known(self, message: Message) -> bool:
         """Whether it is on its way or has arrived. In a database that was replaced a number may be another message's."""
         return message.seq in self._in_flight or self._acknowledged.get(message.seq) == hash(message.payload)
 
-    def _forget_deleted(self, oldest: list[OutboxMessage]) -> None:
+    def _forget_deleted(self, oldest: list[Message]) -> None:
         """Forget the acknowledged messages that the store has deleted, given the first ones that it has not."""
         known = self._acknowledged
         self._acknowledged = {seq: known[seq] for seq in known if seq >= oldest[0].seq} if oldest else {}

@@ -7,7 +7,7 @@ from typing import Any
 from edged import messages
 from edged.config import MqttConfig
 from edged.publish.parcels import Key, Parcel
-from edged.types import OutboxMessage
+from edged.records import Message
 
 PACKET_OVERHEAD_BYTES = 10
 """Of a PUBLISH, besides topic and payload: kind, length, the topic's length, the number, no properties."""
@@ -37,7 +37,7 @@ class Device:
     def command_filter(self) -> str:
         return self.topic(f"{messages.COMMANDS}/+")
 
-    def parcel(self, message: OutboxMessage) -> Parcel:
+    def parcel(self, message: Message) -> Parcel:
         """An outbox message on its way to the broker."""
         return parcel_of(message.seq, self.topic(message.topic), message.payload, message.retain)
 

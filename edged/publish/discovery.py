@@ -66,7 +66,7 @@ def device_discovery(config: Config, device_id: str, formerly: Mapping[str, str]
             "sw": __version__,
         },
         "o": {"name": "edged", "sw": __version__},
-        "availability_topic": f"{root}/{messages.AVAILABILITY}",
+        "availability_topic": f"{root}/{messages.AVAILABILITY.at()}",
         "qos": 1,
         "cmps": components | gone,
     }
@@ -82,11 +82,11 @@ def _identity(device_id: str) -> str:
 
 
 def _device(root: str, config: Config) -> list[tuple[str, Component]]:
-    state = {"state_topic": f"{root}/{messages.STATE}", "entity_category": "diagnostic"}
+    state = {"state_topic": f"{root}/{messages.STATE.at()}", "entity_category": "diagnostic"}
     compliance = {
         "p": "sensor",
         "name": "Compliance, last full day",
-        "state_topic": f"{root}/{messages.REPORT_DAILY}",
+        "state_topic": f"{root}/{messages.REPORT_DAILY.at()}",
         # A day with too few people has no figure; Home Assistant reads "None" as unknown.
         "value_template": "{{ value_json.compliance_percent }}",
         "unit_of_measurement": "%",
@@ -153,7 +153,7 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
     status = {
         "p": "binary_sensor",
         "name": f"{label} camera",
-        "state_topic": f"{root}/{messages.camera_status(camera)}",
+        "state_topic": f"{root}/{messages.CAMERA_STATUS.at(camera)}",
         "value_template": "{{ 'ON' if value_json.status == 'online' else 'OFF' }}",
         "device_class": "connectivity",
         "entity_category": "diagnostic",
@@ -162,7 +162,7 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
     violation = {
         "p": "event",
         "name": f"{label} violation",
-        "state_topic": f"{root}/{messages.camera_violation(camera)}",
+        "state_topic": f"{root}/{messages.CAMERA_VIOLATION.at(camera)}",
         "event_types": types,
     }
     people: dict[str, str] = {}
@@ -170,9 +170,9 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
     if attention:
         # A camera that does not look for masks publishes no counts of them.
         present = {} if wants.mask else {"present": COUNTS["present"]}
-        people = dict.fromkeys(present | attention, f"{root}/{messages.camera_attention(camera)}")
+        people = dict.fromkeys(present | attention, f"{root}/{messages.CAMERA_ATTENTION.at(camera)}")
     if wants.mask:
-        people |= dict.fromkeys(COUNTS, f"{root}/{messages.camera_counts(camera)}")
+        people |= dict.fromkeys(COUNTS, f"{root}/{messages.CAMERA_COUNTS.at(camera)}")
     static = dict.fromkeys(STATIC, next(reversed(people.values()))) if people else {}
     meanings = COUNTS | attention | STATIC
     sensors = [

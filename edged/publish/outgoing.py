@@ -2,22 +2,12 @@
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+
+from edged.records import Message
 
 # The topics are fixed per device and camera; more of them, or a longer queue, is a mistake and must not fill the memory.
 MOST_TOPICS = 256
 MOST_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message to publish, its topic relative unless `absolute`."""
-
-    topic: str
-    payload: str
-    qos: int
-    retain: bool
-    absolute: bool = False
 
 
 class Outgoing:
@@ -29,9 +19,9 @@ class Outgoing:
         self._due: dict[str, None] = {}
         self._once: deque[Message] = deque(maxlen=MOST_ONCE)
 
-    def retain(self, topic: str, payload: str, qos: int) -> bool:
-        """Keep the latest value of `topic`; return whether that made it due to be sent."""
-        message = Message(topic, payload, qos, retain=True)
+    def retain(self, message: Message) -> bool:
+        """Keep the latest value of a topic; return whether that made it due to be sent."""
+        topic = message.topic
         with self._lock:
             if self._latest.get(topic) == message:
                 return False
@@ -57,10 +47,10 @@ class Outgoing:
         with self._lock:
             self._due = dict.fromkeys(self._latest)
 
-    def send(self, topic: str, payload: str) -> None:
+    def send(self, message: Message) -> None:
         """Send once; the oldest are dropped when too many wait."""
         with self._lock:
-            self._once.append(Message(topic, payload, qos=1, retain=False))
+            self._once.append(message)
 
     def renew(self) -> None:
         """A new connection: every retained value is due again, and what was to be sent once is too old."""

@@ -23,6 +23,7 @@ from edged.publish.session import Session
 from edged.publish.suspicion import Suspicion
 from edged.publish.waker import Waker
 from edged.publish.will import WillChoice
+from edged.records import Message
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,15 +98,15 @@ class Publisher:
         if self._thread is None or not self._thread.is_alive():
             self._waker.close()
 
-    def retain(self, topic: str, payload: str, qos: int = 1) -> None:
-        """The value of relative `topic` is now `payload`: sent when it changed, and again on every connect."""
-        if self._outgoing.retain(topic, payload, qos):
+    def retain(self, message: Message) -> None:
+        """The value of a topic: sent when it changed, and again on every connect."""
+        if self._outgoing.retain(message):
             self._waker.wake()
 
-    def send(self, topic: str, payload: str) -> None:
-        """Publish once on relative `topic`; dropped when not connected."""
+    def send(self, message: Message) -> None:
+        """Publish once; dropped when not connected."""
         if self._connected:
-            self._outgoing.send(topic, payload)
+            self._outgoing.send(message)
             self._waker.wake()
 
     def wake(self) -> None:
@@ -148,7 +149,7 @@ class Publisher:
             self._device.config,
             self._device.client_id,
             self._password,
-            will=Will(self._device.topic(messages.AVAILABILITY), *quality) if quality else None,
+            will=Will(self._device.topic(messages.AVAILABILITY.at()), *quality) if quality else None,
             connect_s=self._timing.connect_s,
             waker=self._waker,
         )
@@ -250,9 +251,7 @@ class Publisher:
             return
         more = f" ({allowed} more were not answered)" if allowed else ""
         _LOG.warning("MQTT: cmd/%s: %s%s", command.verb, command.error, more)
-        self._outgoing.send(
-            messages.command_result(command.verb), result({"ok": False, "error": command.error}, command)
-        )
+        self._outgoing.send(result({"ok": False, "error": command.error}, command))
 
     def _tell(self, problem: str | None) -> None:
         """Keep what is wrong, and log it when it changed."""

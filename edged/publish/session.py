@@ -1,6 +1,5 @@
 """What happens on one accepted connection: alerts first, what is said then and when, and what an answer means."""
 
-import json
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -14,12 +13,12 @@ from edged.publish.connection import OFFLINE, Connection
 from edged.publish.delivery import Delivery
 from edged.publish.device import Device, Subscription, parcel_of
 from edged.publish.discovery import discovery_topic
-from edged.publish.outgoing import Message, Outgoing
+from edged.publish.outgoing import Outgoing
 from edged.publish.pace import Timing
 from edged.publish.parcels import Case, Parcel
 from edged.publish.problems import LinkDown
 from edged.publish.suspicion import WINDOW, Suspicion
-from edged.types import OutboxMessage
+from edged.records import Message
 
 _LOG = logging.getLogger(__name__)
 
@@ -151,7 +150,7 @@ class Session:
         return problems.disliked(cases[0], self._device.config) + more
 
     def _availability(self, state: str) -> Message:
-        return Message(messages.AVAILABILITY, state, qos=1, retain=True)
+        return messages.AVAILABILITY.text(state)
 
     def _subscriptions(self, wildcards: bool) -> list[str]:
         """Commands, one by one where `+` may not be used, and Home Assistant's birth."""
@@ -165,8 +164,8 @@ class Session:
         """Have the discovery payload sent when nothing else is to be."""
         if self._device.discovery is not None:
             topic = discovery_topic(self._device.config, self._device.id)
-            payload = json.dumps(self._device.discovery, separators=(",", ":"), ensure_ascii=False)
-            self._introduction = Message(topic, payload, qos=1, retain=True, absolute=True)
+            payload = messages.encode(self._device.discovery)
+            self._introduction = Message(topic, payload, retain=True, absolute=True)
 
     def _fill(self) -> None:
         """Send as much as the windows and the network take."""
@@ -190,7 +189,7 @@ class Session:
         self._send_row(message, None)
         return True
 
-    def _send_row(self, message: OutboxMessage, case: Case | None) -> None:
+    def _send_row(self, message: Message, case: Case | None) -> None:
         parcel = self._device.parcel(message)
         if not self._publish(parcel, message.payload, max(1, message.qos), message.retain, case):
             self._delivery.refused(message.seq)
@@ -282,7 +281,7 @@ class Session:
                 return message
             case "message":
                 relative = topic.removeprefix(self._device.topic(""))
-                if relative == messages.AVAILABILITY:
+                if relative == messages.AVAILABILITY.at():
                     return self._availability(ONLINE)
                 return self._outgoing.latest(relative)
 
@@ -293,7 +292,7 @@ class Session:
         for errand in withheld.values():
             if isinstance(errand, Message) and errand.absolute:
                 self._introduction = errand
-            elif isinstance(errand, Message) and errand.topic != messages.AVAILABILITY:
+            elif isinstance(errand, Message) and errand.topic != messages.AVAILABILITY.at():
                 self._outgoing.again(errand.topic)
             else:
                 self._errands.append(errand)

@@ -4,21 +4,27 @@ from edged.report.build import build_report, stored_report
 from edged.report.canonical import canonical_json, report_sha256
 from edged.report.counts import INCIDENTS, list_violations
 from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
-from edged.report.page import render_html
-from edged.report.table import render_csv
+from edged.report.page import render_html, render_period_html
+from edged.report.period import Period, build_period, days_of
+from edged.report.table import render_csv, render_period_csv
 
 __all__ = [
     "INCIDENTS",
+    "Period",
+    "build_period",
     "build_report",
     "canonical_json",
     "day_of",
     "day_span",
+    "days_of",
     "finished_days",
     "is_finished",
     "list_violations",
     "parse_day",
     "render_csv",
     "render_html",
+    "render_period_csv",
+    "render_period_html",
     "report_sha256",
     "stored_report",
 ]

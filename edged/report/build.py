@@ -67,7 +67,7 @@ def build_report(
         **figure,
         "coverage_percent": watched,
         "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
-        "verdict": _verdict(config.report.target_percent, figure["interval"]) if masks else None,
+        "verdict": verdict(config.report.target_percent, figure["interval"]) if masks else None,
         "trend": build_trend(reader, day, figure),
         "by_hour": by_hour,
         "worst_hours": _worst(by_hour),
@@ -221,7 +221,7 @@ def _until_clock(utc_ms: int, reported: ReportedDay) -> str:
     return "24:00" if utc_ms == reported.whole.end else wall_clock(utc_ms, reported.zone)
 
 
-def _verdict(target: float | None, interval: Mapping[str, float] | None) -> str | None:
+def verdict(target: float | None, interval: Mapping[str, float] | None) -> str | None:
     """Against the site's own target by the interval as printed, so that nobody reads a contradiction; None without one."""
     if target is None:
         return None

@@ -12,6 +12,8 @@ from edged.errors import UsageError
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
+OFFSETS = 2020, 2045
+"""The years whose changes of the clocks the database knows: from the first of these to the last."""
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -123,6 +125,17 @@ def wall_clock(utc_ms: int, zone: ZoneInfo, seconds: bool = False) -> str:
     text = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
     twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
     return f"{text} {local.tzname()}" if twice else text
+
+
+def utc_offsets(zone: ZoneInfo) -> list[tuple[int, int]]:
+    """From which UTC millisecond on the zone is how many milliseconds ahead of UTC, over the years of OFFSETS."""
+    start, end = (day_span(date(year, 1, 1), zone).start for year in OFFSETS)
+    offsets = [(0, _offset_ms(start, zone))]
+    for day in range(start, end, 24 * HOUR_MS):
+        if _offset_ms(day + 24 * HOUR_MS, zone) != offsets[-1][1]:
+            change = _change_between(day, day + 24 * HOUR_MS, zone)
+            offsets.append((change, _offset_ms(change, zone)))
+    return offsets
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:

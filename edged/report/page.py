@@ -49,13 +49,24 @@ MONTHS = (
 )
 
 
+WORDS = {
+    "state": STATE_WORDS,
+    "reason": REASON_WORDS,
+    "withheld": WITHHELD_WORDS,
+    "distraction": DISTRACTION_WORDS,
+    "drowsiness": DROWSINESS_WORDS,
+    "level": LEVEL_WORDS,
+}
+
+
 def render_html(report: Mapping[str, Any]) -> str:
-    """The page for `report`: no script, nothing loaded from anywhere; every text is escaped."""
+    """The page for the report of a day: no script, nothing loaded from anywhere; every text is escaped."""
     return (
         _environment()
         .get_template("report.html")
         .render(
             report=report,
+            subject=_subject(report),
             day=_long_date(report["date"]),
             charts={
                 "hours": charts.hour_chart(report),
@@ -70,17 +81,25 @@ def render_html(report: Mapping[str, Any]) -> str:
                 "row_height": charts.ROW_HEIGHT,
                 "row_left": charts.ROW_LEFT,
             },
-            words={
-                "state": STATE_WORDS,
-                "reason": REASON_WORDS,
-                "withheld": WITHHELD_WORDS,
-                "distraction": DISTRACTION_WORDS,
-                "drowsiness": DROWSINESS_WORDS,
-                "level": LEVEL_WORDS,
-            },
+            words=WORDS,
             sha256=report_sha256(report),
         )
     )
+
+
+def render_period_html(report: Mapping[str, Any]) -> str:
+    """The page for the report of a week or month, as `render_html`."""
+    first, last = (_long_date(report[name]) for name in ("first_day", "last_day"))
+    page = _environment().get_template("period.html")
+    subject, sha256 = _subject(report), report_sha256(report)
+    return page.render(report=report, subject=subject, first=first, last=last, words=WORDS, sha256=sha256)
+
+
+def _subject(report: Mapping[str, Any]) -> str:
+    """What was followed: "mask", "attention and drowsiness", …; "" when that is nothing."""
+    masks = ["mask"] if report.get("masks_followed", True) else []
+    *most, last = [*masks, *(name for name in ("attention", "drowsiness") if name in report)] or [""]
+    return " and ".join(filter(None, (", ".join(most), last)))
 
 
 @cache

@@ -72,6 +72,25 @@ def render_csv(
     return buffer.getvalue()
 
 
+def render_period_csv(report: Mapping[str, Any]) -> str:
+    """The same columns, with a row for the week or month, one for each of its days, and one for each camera."""
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, COLUMNS, restval="")
+    table.writeheader()
+    whole = _day({**report, "utc_start": ""}) | {"record": report["period"], "date": report["first_day"]}
+    days = [
+        {"record": "day", "date": day["date"], "coverage_percent": day["coverage_percent"]} | _counts(day)
+        for day in report["by_day"]
+    ]
+    cameras = [{"record": "camera", "camera": row["camera"]} | _counts(row) for row in report["by_camera"]]
+    table.writerows(_guarded(row) for row in (whole, *days, *cameras))
+    return buffer.getvalue()
+
+
+def _counts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in COUNTS}
+
+
 def _attention(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The site's row, then each camera's."""
     if (section := report.get("attention")) is not None:
@@ -112,7 +131,7 @@ def _day(report: Mapping[str, Any]) -> dict[str, Any]:
         "record": "day",
         "utc": report["utc_start"],
         "site": report["site"],
-        **{name: report[name] for name in COUNTS},
+        **_counts(report),
         "interval_lower": interval["lower"],
         "interval_upper": interval["upper"],
         "coverage_percent": report["coverage_percent"],
@@ -124,7 +143,7 @@ def _hour(hour: Mapping[str, Any]) -> dict[str, Any]:
         "record": "hour",
         "local_time": hour["label"],
         "utc": hour["utc_start"],
-        **{name: hour[name] for name in COUNTS},
+        **_counts(hour),
         "coverage_percent": hour["watched_percent"],
     }
 

@@ -68,14 +68,14 @@ class Blocks:
         figure["uncertain_percent"] = percent(tally.uncertain, tally.encounters)
         figure["compliance_percent"] = percent(tally.correct, tally.judged)
         figure["interval"] = self._interval()
-        figure["bounds"] = _percents(bounds(tally.correct, tally.judged, tally.uncertain))
+        figure["bounds"] = percents(bounds(tally.correct, tally.judged, tally.uncertain))
         return figure
 
     def _interval(self) -> dict[str, Any]:
         effect = design_effect((block.correct, block.judged) for block in self._by_block.values())
         effective = self.whole.judged / effect.value
         return {
-            **_percents(wilson(self.whole.correct / self.whole.judged, effective)),
+            **percents(wilson(self.whole.correct / self.whole.judged, effective)),
             "level": 95,
             "blocks": effect.blocks,
             "design_effect": round(effect.value, 2),
@@ -89,7 +89,7 @@ def percent(part: float, whole: float) -> float | None:
     return round(100 * part / whole, 1) if whole else None
 
 
-def _percents(interval: Interval) -> dict[str, float]:
+def percents(interval: Interval) -> dict[str, float]:
     return {"lower": round(100 * interval.lower, 1), "upper": round(100 * interval.upper, 1)}
 
 

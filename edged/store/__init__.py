@@ -1,20 +1,19 @@
 """Keeps events in SQLite: one writing connection, everything of one moment in one transaction."""
 
-from edged.store.reader import StoreReader, lasted_ms
-from edged.store.rows import (
+from edged.records import (
     Acknowledged,
     Change,
     CoverageMinute,
     EncounterRemoved,
     EncounterRow,
-    EventEnded,
-    EventStarted,
-    EventUpdated,
+    EventRecord,
+    LocalTime,
+    Message,
     MetaRow,
-    OutboxMessageRow,
     ReportRow,
     ReportWithdrawn,
 )
+from edged.store.reader import StoreReader, lasted_ms
 from edged.store.writer import Store
 
 __all__ = [
@@ -23,11 +22,10 @@ __all__ = [
     "CoverageMinute",
     "EncounterRemoved",
     "EncounterRow",
-    "EventEnded",
-    "EventStarted",
-    "EventUpdated",
+    "EventRecord",
+    "LocalTime",
+    "Message",
     "MetaRow",
-    "OutboxMessageRow",
     "ReportRow",
     "ReportWithdrawn",
     "Store",

@@ -6,59 +6,62 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from edged.store.rows import (
+from edged.records import (
     Acknowledged,
     Change,
     CoverageMinute,
     EncounterRemoved,
     EncounterRow,
-    EventEnded,
-    EventStarted,
-    EventUpdated,
+    EventRecord,
+    LocalTime,
+    Message,
     MetaRow,
-    OutboxMessageRow,
     ReportRow,
     ReportWithdrawn,
 )
+
+OUTBOX_COLUMNS = ("topic", "payload", "qos", "retain", "created", "event_id", "event_seq")
 
 
 def apply(db: Database, change: Change) -> None:
     """Write one change, within the transaction that is open on `db`."""
     match change:
-        case EventStarted():
-            _start(db, change)
-        case EventUpdated() | EventEnded():
-            _update(db, change)
+        case EventRecord():
+            _write_event(db, change)
         case EncounterRow() | EncounterRemoved():
             _write_encounter(db, change)
-        case OutboxMessageRow():
+        case Message():
             # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
             if change.event_id is None or _is_known(db, change.event_id):
-                db.table("outbox").insert(_columns(change))
+                db.table("outbox").insert({name: getattr(change, name) for name in OUTBOX_COLUMNS})
         case CoverageMinute():
             add_coverage(db, change)
         case ReportRow() | ReportWithdrawn():
             _write_report(db, change)
         case MetaRow():
             db.table("meta").upsert(_columns(change), pk="key")
+        case LocalTime():
+            db.table("local_time").delete_where()
+            rows = [{"since": since, "offset_ms": ahead, "zone": change.zone} for since, ahead in change.offsets]
+            db.table("local_time").insert_all(rows)
         case Acknowledged():
             _acknowledge(db, change.seq)
 
 
-def _start(db: Database, change: EventStarted) -> None:
-    # It may be there already: a commit that ended in an I/O error can have reached the disk before it is tried again.
-    if not _is_known(db, change.event_id):
-        db.table("events").insert(_event_columns(change) | {"seq": 1, "acked_seq": 0})
-
-
-def _update(db: Database, change: EventUpdated | EventEnded) -> None:
-    columns = _event_columns(change)
-    if isinstance(change, EventEnded) and change.started_at is None:
-        del columns["started_at"], columns["clock_ok"], columns["began_at"]
-    if change.encounter_id is None:
-        del columns["encounter_id"]
-    assignments = ", ".join(f"{name} = :{name}" for name in columns)
-    db.conn.execute(f"UPDATE events SET {assignments} WHERE event_id = :event_id", columns)  # noqa: S608
+def _write_event(db: Database, event: EventRecord) -> None:
+    """Insert the event with its first step, which may be there already: a commit that ended in an I/O error can have
+    reached the disk before it is tried again. Later steps of an event that is not there are dropped.
+    """
+    columns = _columns(event) | {"votes": _text(event.votes), "details": _text(event.details)}
+    # A clock that was set since the start moves it at the end: until then `shift_untrusted` does.
+    kept = () if event.ended_at is not None else ("started_at", "began_at", "clock_ok")
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in kept)
+    db.conn.execute(
+        f"INSERT INTO events ({', '.join(columns)}) SELECT {', '.join(f':{name}' for name in columns)}"  # noqa: S608
+        " WHERE :seq = 1 OR EXISTS (SELECT 1 FROM events WHERE event_id = :event_id)"
+        f" ON CONFLICT (event_id) DO UPDATE SET {assignments}",
+        columns,
+    )
 
 
 def _write_encounter(db: Database, change: EncounterRow | EncounterRemoved) -> None:
@@ -109,11 +112,6 @@ def add_coverage(db: Database, row: CoverageMinute) -> None:
 
 def _columns(change: Change) -> dict[str, Any]:
     return {name: getattr(change, name) for name in change.__slots__}
-
-
-def _event_columns(change: EventStarted | EventUpdated | EventEnded) -> dict[str, Any]:
-    columns = _columns(change)
-    return columns | {"votes": _text(change.votes), "details": _text(change.details)}
 
 
 def _encounter_columns(change: EncounterRow) -> dict[str, Any]:

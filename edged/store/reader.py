@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
+from edged.records import Message
 from edged.store.ours import SQLITE_ERRORS, require_database
-from edged.types import OutboxMessage
 
 Row = dict[str, Any]
 
@@ -20,12 +20,10 @@ class StoreReader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+    def outbox_after(self, seq: int, limit: int) -> list[Message]:
         """The next messages to send, oldest first."""
-        rows = self._rows(
-            "SELECT seq, topic, payload, qos, retain FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
-        )
-        return [OutboxMessage(r["seq"], r["topic"], r["payload"], r["qos"], bool(r["retain"])) for r in rows]
+        rows = self._rows("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+        return [Message(**row | {"retain": bool(row["retain"])}) for row in rows]
 
     def outbox_depth(self) -> int:
         """How many messages wait."""

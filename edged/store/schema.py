@@ -2,6 +2,8 @@
 
 from sqlite_utils import Database, Migrations
 
+from edged.store.views import VIEWS
+
 MIGRATIONS = Migrations("edged")
 
 
@@ -42,6 +44,17 @@ def _beginnings_and_clocks(db: Database) -> None:
     # How often the report was made, and how many rows its day had when it was, as JSON; NULL in those from before.
     db.table("reports").add_column("revision", int, not_null_default=1)
     db.table("reports").add_column("counted", str)
+
+
+@MIGRATIONS(name="0005_views_in_local_time")
+def _views_in_local_time(db: Database) -> None:
+    # From which instant on the site's clocks were how far ahead of UTC: SQLite knows no time zones.
+    db.table("local_time").create(
+        {"since": int, "offset_ms": int, "zone": str}, pk="since", not_null={"offset_ms", "zone"}
+    )
+    db.table("events").create_index(["encounter_id"])
+    for view, sql in VIEWS.items():
+        db.execute(f"CREATE VIEW {view} AS {sql}")
 
 
 def _create_events(db: Database) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from edged.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
 from edged.config import StoreConfig
 from edged.messages import iso
-from edged.store.rows import MetaRow
+from edged.records import MetaRow
 from edged.store.writer import Store
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from edged.errors import StoreError
+from edged.records import Acknowledged, Change
 from edged.store.ballast import Ballast
 from edged.store.files import Loss
-from edged.store.rows import Acknowledged, Change
 from edged.store.writer import Store, StoreFull, StoreRefused
 from edged.worker import Worker
 

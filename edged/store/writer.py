@@ -13,13 +13,13 @@ from typing import Any
 from sqlite_utils import Database
 
 from edged.errors import StoreError
+from edged.records import Change, CoverageMinute, EventRecord
 from edged.store.apply import add_coverage, apply
 from edged.store.files import Loss, WatchedFiles
 from edged.store.lock import WriterLock
 from edged.store.ours import SQLITE_ERRORS, require_ours
 from edged.store.reader import StoreReader, parsed_json
 from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
-from edged.store.rows import Change, CoverageMinute
 from edged.store.schema import MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -197,12 +197,10 @@ class Store:
         rows = self._query("SELECT value FROM meta WHERE key = :key", {"key": key})
         return str(rows[0]["value"]) if rows else None
 
-    def open_events(self) -> list[dict[str, Any]]:
+    def open_events(self) -> list[EventRecord]:
         """Events that have not ended: at start, those that a crash left behind."""
         rows = self._query("SELECT * FROM events WHERE ended_at IS NULL ORDER BY started_at")
-        return [
-            {**row, "votes": parsed_json(row["votes"]), "details": parsed_json(row["details"]) or {}} for row in rows
-        ]
+        return [_event(row) for row in rows]
 
     def last_known(self) -> int:
         """The latest instant the record knows of, in UTC milliseconds; 0 when it is empty."""
@@ -354,6 +352,12 @@ class Store:
         if applied and MIGRATIONS.pending(self._db):
             back_up(self._connection, self.path, keep=None, stamp=f"before-{MIGRATIONS.pending(self._db)[0].name}")
         MIGRATIONS.apply(self._db)
+
+
+def _event(row: dict[str, Any]) -> EventRecord:
+    columns = {name: row[name] for name in EventRecord.__slots__}
+    parsed = {"votes": parsed_json(row["votes"]), "details": parsed_json(row["details"]) or {}}
+    return EventRecord(**columns | parsed | {"clock_ok": bool(row["clock_ok"])})
 
 
 def _store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:

@@ -32,7 +32,7 @@ from edged.analyse.pose.landmark_pose import solve
 from edged.analyse.ratios import eye_aspect_ratios, eye_widths, mouth_ratio
 from edged.pipeline import Outcome
 from edged.recorder import Recorder
-from edged.store import Change, EncounterRow, OutboxMessageRow
+from edged.store import Change, EncounterRow, Message
 from edged.types import Box, Detection, Event, Landmarks, Lens
 
 BLANK = np.zeros((*PICTURE_SIZE[::-1], 3), np.uint8)
@@ -102,7 +102,7 @@ class Books:
             if isinstance(row, EncounterRow):
                 json.dumps([row.score, row.votes, row.attention, row.drowsiness, row.smallest_face], allow_nan=False)
                 assert row.first_seen <= row.last_seen
-            elif isinstance(row, OutboxMessageRow):
+            elif isinstance(row, Message):
                 json.loads(row.payload, parse_constant=pytest.fail)
         check_lives(self.events)
 
@@ -188,7 +188,7 @@ def test_somebody_who_sleeps_or_looks_away_is_told_of():
     books.enter(20.0, camera.pipeline.finish(20.0, "stopped"))
     books.close()
     assert {(event.kind, event.state) for event in books.events} >= {("drowsiness", "sleep"), ("inattention", "long")}
-    assert len([row for row in books.rows if isinstance(row, OutboxMessageRow)]) >= 4
+    assert len([row for row in books.rows if isinstance(row, Message)]) >= 4
 
 
 def test_nonsense_is_no_head_and_a_head_is_one():

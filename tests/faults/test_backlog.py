@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
+from support.payloads import own
 
-from edged.store import OutboxMessageRow, Store
+from edged.store import Store
 
 pytestmark = needs_mosquitto
 EVENTS = "edged/dev1/events"
@@ -51,7 +52,7 @@ def fill(database: Path, messages: int) -> None:
     with Store(database) as store:
         for first in range(0, messages, 1000):
             rows = range(first, min(first + 1000, messages))
-            store.write(OutboxMessageRow("events", json.dumps({**MESSAGE, "n": n}), created=n) for n in rows)
+            store.write(own("events", json.dumps({**MESSAGE, "n": n}), created=n) for n in rows)
 
 
 def told_again(broker: Mosquitto, subscriber: Subscriber, messages: int) -> int:

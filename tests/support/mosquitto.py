@@ -17,6 +17,8 @@ from types import TracebackType
 
 import pytest
 
+from support.payloads import check_message
+
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 needs_mosquitto = pytest.mark.skipif(
     BROKER is None or shutil.which("mosquitto_sub") is None or shutil.which("mosquitto_passwd") is None,
@@ -247,6 +249,7 @@ class Subscriber:
                     self._subscribed.set()
                 elif line.startswith("="):
                     retained, qos, topic, payload = line[1:].rstrip("\n").split(" ", 3)
+                    check_message(topic, payload)
                     self.received.append(Received(topic, payload, int(qos), retained == "1"))
 
 

@@ -10,7 +10,8 @@ from edged.config import MqttConfig
 from edged.errors import StoreError
 from edged.publish import Publisher, Timing
 from edged.publish.parcels import Parcel
-from edged.types import OutboxMessage
+from edged.records import Message
+from support.payloads import own
 
 FAST = Timing(
     connect_s=2.0,
@@ -40,7 +41,7 @@ class MemoryOutbox:
     def __init__(self, count: int = 0, *, delete: bool = True) -> None:
         self._lock = threading.Lock()
         self._delete = delete
-        self.rows: dict[int, OutboxMessage] = {}
+        self.rows: dict[int, Message] = {}
         self.acknowledged: list[int] = []
         self.broken = False
         for _ in range(count):
@@ -49,7 +50,7 @@ class MemoryOutbox:
     def add(self, topic: str = "events", payload: str | None = None) -> int:
         with self._lock:
             seq = max([*self.rows, *self.acknowledged], default=0) + 1
-            self.rows[seq] = OutboxMessage(seq, topic, payload or f'{{"n":{seq}}}', 1, False)
+            self.rows[seq] = own(topic, payload or f'{{"n":{seq}}}', seq=seq)
             return seq
 
     def acknowledge(self, seq: int) -> None:
@@ -58,7 +59,7 @@ class MemoryOutbox:
             if self._delete:
                 self.rows.pop(seq, None)
 
-    def outbox_after(self, seq: int, limit: int) -> list[OutboxMessage]:
+    def outbox_after(self, seq: int, limit: int) -> list[Message]:
         if self.broken:
             raise StoreError("edged.db: cannot be read")
         with self._lock:
@@ -93,6 +94,6 @@ def publishing(port: int, outbox: MemoryOutbox | None = None, **keys: Any) -> It
         publisher.stop(1)
 
 
-def parcel(message: OutboxMessage) -> Parcel:
+def parcel(message: Message) -> Parcel:
     """What an outbox message is on its way to the broker."""
     return Parcel(message.seq, message.topic, len(message.payload), message.retain)

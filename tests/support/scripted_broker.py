@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
+from support.payloads import check_message
+
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 14
 
 
@@ -117,6 +119,7 @@ class Peer:
             mid, rest = struct.unpack("!H", rest[:2])[0], rest[2:]
         if self.version == 5:
             rest = rest[1 + rest[0] :]
+        check_message(topic, rest.decode())
         return Published(topic, rest.decode(), qos, mid, bool(flags & 1))
 
     @staticmethod

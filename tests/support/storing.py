@@ -1,15 +1,14 @@
 """What tests of the store share: changes as the recorder makes them, and a clock set by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edged.store import (
     Change,
     CoverageMinute,
-    EventEnded,
-    EventStarted,
-    OutboxMessageRow,
+    EventRecord,
+    Message,
     Store,
     StoreReader,
 )
@@ -42,29 +41,26 @@ class HandClock:
         self.utc += milliseconds
 
 
-def started(event_id: str, at: int = 1000, **values: Any) -> EventStarted:
+def started(event_id: str, at: int = 1000, **values: Any) -> EventRecord:
     keys = {
         "event_id": event_id, "kind": "mask", "camera": "door", "track": 1, "state": "none", "score": 0.9,
         "votes": {"none": 3}, "started_at": at, "clock_ok": True, "details": {},
     }  # fmt: skip
-    return EventStarted(**keys | values)
+    return EventRecord(**keys | values)
 
 
-def ended(event_id: str, at: int = 2000, **values: Any) -> EventEnded:
-    keys = {
-        "event_id": event_id, "seq": 2, "state": "none", "score": 0.9, "votes": {"none": 5}, "ended_at": at,
-        "end_reason": "left", "details": {},
-    }  # fmt: skip
-    return EventEnded(**keys | values)
+def ended(event_id: str, at: int = 2000, **values: Any) -> EventRecord:
+    """The end of an event that `started` with the same `values`."""
+    return replace(started(event_id, **values), seq=2, votes={"none": 5}, ended_at=at, end_reason="left")
 
 
-def message(event_id: str | None = None, seq: int | None = None, payload: str = '{"type":"start"}') -> OutboxMessageRow:
-    return OutboxMessageRow("events", payload, 1, event_id=event_id, event_seq=seq)
+def message(event_id: str | None = None, seq: int | None = None, payload: str = '{"type":"start"}') -> Message:
+    return Message("events", payload, created=1, event_id=event_id, event_seq=seq)
 
 
 def whole_event(event_id: str, at: int = 1000) -> list[Change]:
     """Start and end, each with its message."""
-    return [started(event_id, at), message(event_id, 1), ended(event_id, at + 500), message(event_id, 2)]
+    return [started(event_id, at), message(event_id, 1), ended(event_id, at + 500, started_at=at), message(event_id, 2)]
 
 
 def minute(camera: str = "door", at: int = 60_000, **values: Any) -> CoverageMinute:

@@ -1,28 +1,19 @@
-"""The changes the store can be asked to make, as frozen rows; instants are UTC milliseconds, JSON is text."""
+"""What is stored and told, as frozen records; instants are UTC milliseconds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from edged.types import EventPhase
 
-@dataclass(frozen=True, slots=True)
-class OutboxMessageRow:
-    """One message to deliver at least once. `topic` is relative: `<prefix>/<device>/` is put before it when sent.
-
-    `event_id` and `event_seq` are given for event messages: acknowledging the row then marks the event's step as delivered.
-    """
-
-    topic: str
-    payload: str
-    created: int
-    qos: int = 1
-    retain: bool = False
-    event_id: str | None = None
-    event_seq: int | None = None
+ALERTING = frozenset({"mask", "inattention", "drowsiness"})
+"""Kinds of events that alert people; the others are about the device."""
 
 
 @dataclass(frozen=True, slots=True)
-class EventStarted:
+class EventRecord:
+    """One event as it stands after its latest step: its row in the store, and what its messages are made of."""
+
     event_id: str
     kind: str
     camera: str
@@ -33,43 +24,49 @@ class EventStarted:
     started_at: int
     """When the behaviour was confirmed."""
     clock_ok: bool
-    details: Mapping[str, object]
+    details: Mapping[str, object] = field(default_factory=dict)
+    """What its steps have told, each key as it was told last."""
+    seq: int = 1
+    """The number of its latest step, from 1."""
+    ended_at: int | None = None
+    end_reason: str | None = None
     began_at: int | None = None
     """When the behaviour began, None where that is not known."""
     encounter_id: str | None = None
     """The passage it belongs to, None where there is none, or none yet."""
 
+    @property
+    def phase(self) -> EventPhase:
+        """Which step the latest one is."""
+        if self.ended_at is not None:
+            return "end"
+        return "start" if self.seq == 1 else "update"
+
+    @property
+    def has_alerted(self) -> bool:
+        """Whether people were alerted: by every event about people, unless `held_back` says why not."""
+        return self.kind in ALERTING and "held_back" not in self.details
+
 
 @dataclass(frozen=True, slots=True)
-class EventUpdated:
-    event_id: str
-    seq: int
-    state: str
-    score: float | None
-    votes: Mapping[str, int] | None
-    details: Mapping[str, object]
-    encounter_id: str | None = None
-    """None leaves it as it was."""
+class Message:
+    """One message for the broker. `topic` is relative: `<prefix>/<device>/` is put before it when it is sent.
 
-
-@dataclass(frozen=True, slots=True)
-class EventEnded:
-    event_id: str
-    seq: int
-    state: str
-    score: float | None
-    votes: Mapping[str, int] | None
-    ended_at: int
-    end_reason: str
-    details: Mapping[str, object]
-    started_at: int | None = None
-    """The start, as the clock knows it now: it may have been set meanwhile. None leaves it, `clock_ok` and `began_at` as
-    they were.
+    Those that must arrive wait in the store's outbox, where `created`, `event_id` and `event_seq` belong to them:
+    acknowledging a message with an `event_seq` marks that step of the event as delivered.
     """
-    clock_ok: bool | None = None
-    began_at: int | None = None
-    encounter_id: str | None = None
-    """None leaves it as it was."""
+
+    topic: str
+    payload: str
+    qos: int = 1
+    retain: bool = False
+    created: int = 0
+    event_id: str | None = None
+    event_seq: int | None = None
+    seq: int = 0
+    """Its number in the outbox; 0 of one that does not wait there."""
+    absolute: bool = False
+    """`topic` is whole: nothing is put before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +144,14 @@ class MetaRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalTime:
+    """The site's time zone, in place of the one before: from which UTC millisecond on its clocks are how far ahead of UTC."""
+
+    zone: str
+    offsets: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The broker has taken over responsibility for outbox message `seq`."""
 
@@ -154,15 +159,14 @@ class Acknowledged:
 
 
 Change: TypeAlias = (
-    EventStarted
-    | EventUpdated
-    | EventEnded
+    EventRecord
     | EncounterRow
     | EncounterRemoved
     | CoverageMinute
     | ReportRow
     | ReportWithdrawn
-    | OutboxMessageRow
+    | Message
     | MetaRow
+    | LocalTime
     | Acknowledged
 )

@@ -1,0 +1,417 @@
+"""The report of a local day, as `report/daily`, `cmd/report` and `edged report --format json` give it."""
+
+from typing import Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+from edged.payloads.basics import Count, Instant, Percent, Version, documented
+
+
+class Bounds(TypedDict):
+    """In percent."""
+
+    lower: Percent
+    upper: Percent
+
+
+@documented
+class Interval(Bounds):
+    """Wilson's score interval, in percent, widened by how much people who arrive together resemble each other."""
+
+    level: Literal[95]
+    blocks: Count
+    """Quarters of an hour with somebody in them."""
+    design_effect: float
+    design_effect_assumed: bool
+    effective_judged: float
+
+
+class Counts(TypedDict):
+    """Passages, and how many of them in each mask state; only `judged` ones are ever a denominator."""
+
+    encounters: Count
+    judged: Count
+    correct: Count
+    incorrect: Count
+    none: Count
+    uncertain: Count
+
+
+@documented
+class Figure(Counts):
+    """Counts, and the percentage that they support; null where too little was judged or watched."""
+
+    compliance_percent: Percent | None
+    interval: Interval | None
+    bounds: Bounds | None
+    """The percentage if every uncertain passage had been a violation, and if none had."""
+    uncertain_percent: Percent | None
+    few: bool
+    """So few were judged that the percentage is to be read with care."""
+    withheld: Literal["few", "coverage"] | None
+    """Why there is no percentage."""
+
+
+class Points(TypedDict):
+    """Percentage points, with a 95 % interval (Newcombe)."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+class Comparison(TypedDict):
+    """This day against earlier ones, taken together."""
+
+    days: Count
+    judged: Count
+    compliance_percent: Percent | None
+    difference_points: Points
+    direction: Literal["better", "worse", "no clear change"]
+
+
+class HistoryDay(TypedDict):
+    """An earlier day's percentage, where it had one."""
+
+    date: str
+    compliance_percent: Percent | None
+
+
+class Trend(TypedDict):
+    """Against the same weekday of last week, and the four weeks before."""
+
+    last_week: Comparison | None
+    four_weeks: Comparison | None
+    history: list[HistoryDay]
+
+
+@documented
+class HourRow(Counts):
+    """One local hour."""
+
+    label: str
+    """The wall clock at its start, with the zone's abbreviation where that comes twice."""
+    utc_start: Instant
+    compliance_percent: Percent | None
+    open: bool
+    watched_percent: Percent | None
+
+
+class WorstHour(TypedDict):
+    """An hour with a low percentage."""
+
+    label: str
+    judged: Count
+    compliance_percent: Percent
+
+
+@documented
+class CameraRow(Figure):
+    """One camera."""
+
+    camera: str
+    masks_followed: NotRequired[bool]
+    """Not in reports of earlier versions."""
+    coverage_percent: Percent | None
+    gaps: Count
+    gap_minutes: Count
+
+
+@documented
+class ListedEvent(TypedDict):
+    """One event about a person."""
+
+    event_id: str
+    began: NotRequired[Instant]
+    """When the behaviour began; not in reports of earlier versions."""
+    began_local: NotRequired[str]
+    at: Instant
+    """When it was confirmed."""
+    local: str
+    camera: str
+    state: str
+    duration_s: float | None
+    score: float | None
+    held_back: str | None
+    """Why it alerted nobody."""
+
+
+class Violations(TypedDict):
+    """Mask events in open hours; the first ones in full."""
+
+    count: Count
+    incorrect: Count
+    none: Count
+    held_back: Count
+    static: NotRequired[Count]
+    first: list[ListedEvent]
+
+
+_From = TypedDict("_From", {"from": Instant})
+
+
+class Gap(_From):
+    """A time that was not watched."""
+
+    camera: str
+    to: Instant
+    from_local: str
+    to_local: str
+    minutes: Count
+    reason: str
+
+
+class Gaps(TypedDict):
+    """What was not watched of the open hours; the longest gaps are listed."""
+
+    count: Count
+    minutes: Count
+    unlisted_minutes: Count
+    listed: list[Gap]
+
+
+class IncidentHour(TypedDict):
+    """An hour in which something happened."""
+
+    label: str
+    utc_start: Instant
+    count: Count
+    by_reason: dict[str, Count]
+
+
+class Incidents(TypedDict):
+    """Events of one kind in open hours; the first ones in full."""
+
+    count: Count
+    by_reason: dict[str, Count]
+    by_hour: list[IncidentHour]
+    held_back: Count
+    outside_open_hours: Count
+    first: list[ListedEvent]
+
+
+@documented
+class AttentionFigure(TypedDict):
+    """Attention of passages, in seconds; no percentage where too little was known."""
+
+    passages: Count
+    known_s: float
+    unknown_s: float
+    known_percent: Percent | None
+    attentive_percent: Percent | None
+    bounds: Bounds | None
+    """The percentage if people had looked away all the time it was not known, and if they never had."""
+    withheld: Literal["few", "unknown"] | None
+
+
+class CameraAttention(AttentionFigure):
+    """One camera's."""
+
+    camera: str
+    distractions: Count
+
+
+class AttentionSection(AttentionFigure):
+    """Of all cameras that follow attention."""
+
+    distractions: Incidents
+    by_camera: list[CameraAttention]
+
+
+class Levels(TypedDict):
+    """Passages by their worst level of drowsiness."""
+
+    alarm: Count
+    warning: Count
+    notice: Count
+    alert: Count
+    unknown: Count
+
+
+@documented
+class DrowsinessFigure(TypedDict):
+    """What passages showed of drowsiness; null is "not measured", never zero."""
+
+    passages: Count
+    present_s: float
+    eyes_read_s: float
+    eyes_read_percent: Percent | None
+    worst_level: Levels
+    highest_perclos_percent: Percent | None
+    longest_closure_s: float | None
+    yawns: Count | None
+    nods: Count | None
+    not_measured: list[Literal["eyes", "perclos", "yawns", "nods"]]
+
+
+class CameraDrowsiness(DrowsinessFigure):
+    """One camera's."""
+
+    camera: str
+    events: Count
+
+
+class DrowsinessSection(DrowsinessFigure):
+    """Of all cameras that follow drowsiness."""
+
+    events: Incidents
+    by_camera: list[CameraDrowsiness]
+
+
+class OutsideOpenHours(Counts):
+    """What happened outside open hours, and is counted nowhere else."""
+
+    violations: Count
+
+
+class DeviceHealth(TypedDict):
+    """What happened to the device."""
+
+    starts: Count
+    database_recoveries: Count
+    system_events: dict[str, Count]
+    clock_unsynced_rows: Count
+    unsent_messages: Count
+
+
+class Origin(TypedDict):
+    """What made the report."""
+
+    edged: str
+    models: dict[str, str]
+    config_sha256: str | None
+
+
+@documented
+class ReportDocument(Figure):
+    """One local day; the last complete one is retained on `report/daily`."""
+
+    v: Version
+    site: str
+    device: str
+    date: str
+    """The local day, YYYY-MM-DD."""
+    tz: str
+    """The time zone's IANA name."""
+    utc_start: Instant
+    utc_end: Instant
+    hours_in_day: float
+    """23 or 25 when the clocks change."""
+    complete: bool
+    as_of: Instant
+    as_of_local: str
+    open_from: str
+    open_until: str
+    requirement: str
+    target_percent: Percent | None
+    revision: NotRequired[Count]
+    """How often the day's report has been made."""
+    masks_followed: NotRequired[bool]
+    coverage_percent: Percent | None
+    """How much of the open hours was watched."""
+    coverage_partial: bool
+    verdict: Literal["met", "not met", "cannot tell"] | None
+    trend: Trend
+    by_hour: list[HourRow]
+    worst_hours: list[WorstHour]
+    by_camera: list[CameraRow]
+    violations: Violations
+    gaps: Gaps
+    attention: NotRequired[AttentionSection]
+    """Where cameras follow attention, or did on that day."""
+    drowsiness: NotRequired[DrowsinessSection]
+    """Where cameras follow drowsiness, or did on that day."""
+    outside_open_hours: OutsideOpenHours
+    device_health: DeviceHealth
+    origin: Origin
+
+
+class PeriodDay(Counts):
+    """One day of a week or month."""
+
+    date: str
+    complete: bool
+    compliance_percent: Percent | None
+    coverage_percent: Percent | None
+    violations: Count
+    distractions: Count
+    drowsiness_events: Count
+
+
+class PeriodCamera(Counts):
+    """One camera over a week or month."""
+
+    camera: str
+    compliance_percent: Percent | None
+    gaps: Count
+    gap_minutes: Count
+
+
+class PeriodViolations(TypedDict):
+    """Mask events in open hours."""
+
+    count: Count
+    incorrect: Count
+    none: Count
+    held_back: Count
+
+
+class PeriodGaps(TypedDict):
+    """What was not watched of the open hours."""
+
+    count: Count
+    minutes: Count
+
+
+class PeriodEvents(TypedDict):
+    """Events of one kind in open hours."""
+
+    count: Count
+    by_reason: dict[str, Count]
+
+
+class PeriodAttention(TypedDict):
+    """Attention of passages, in seconds."""
+
+    passages: Count
+    known_s: float
+    unknown_s: float
+    events: PeriodEvents
+
+
+class PeriodDrowsiness(TypedDict):
+    """Drowsiness of passages, in seconds."""
+
+    passages: Count
+    present_s: float
+    eyes_read_s: float
+    events: PeriodEvents
+
+
+@documented
+class PeriodDocument(Figure):
+    """A week or month, summed up from the reports of its days: `edged report --week` or `--month`, with `--format json`."""
+
+    v: Version
+    period: Literal["week", "month"]
+    first_day: str
+    last_day: str
+    site: str
+    device: str
+    tz: str
+    requirement: str
+    target_percent: Percent | None
+    days: Count
+    days_reported: Count
+    """How many of the days there is a report of; the others have not begun, or are from before the record."""
+    complete: bool
+    masks_followed: bool
+    verdict: Literal["met", "not met", "cannot tell"] | None
+    coverage_percent: Percent | None
+    """How much of the open hours was watched; each day weighted by its open hours and cameras."""
+    by_day: list[PeriodDay]
+    by_camera: list[PeriodCamera]
+    violations: PeriodViolations
+    gaps: PeriodGaps
+    attention: NotRequired[PeriodAttention]
+    drowsiness: NotRequired[PeriodDrowsiness]

@@ -1,0 +1,151 @@
+"""The report of a week or month: the sums of its days' reports, with a title and sections that follow what they held."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from report_days import HOUR, config, encounter, new_store, span, store_reports, violation, watched
+from support.payloads import check_document
+from test_cli import edged
+
+from edged.config import Config
+from edged.payloads.report import PeriodDocument
+from edged.report import (
+    build_period,
+    build_report,
+    canonical_json,
+    days_of,
+    render_html,
+    render_period_csv,
+    render_period_html,
+)
+from edged.report.statistics import wilson
+from edged.store import StoreReader
+
+MONDAY = date(2026, 11, 16)
+WEEK = [MONDAY + timedelta(days=number) for number in range(7)]
+NEXT_MONDAY = span(MONDAY + timedelta(days=7))[0]
+
+
+def people(day: date, correct: int, none: int, **more: Any) -> list[Any]:
+    """Passages of a day, spread over its afternoon, and the minutes that were watched."""
+    noon, end = span(day)[0] + 12 * HOUR, span(day)[1]
+    number, changes = day.toordinal() * 1000, watched(span(day)[0], end)
+    for place in range(correct + none):
+        at, state = noon + place * 100_000, "correct" if place < correct else "none"
+        changes.append(encounter(number + place, at, state, **more))
+        changes += violation(number + place, at) if state == "none" else []
+    return changes
+
+
+def period(
+    folder: Path,
+    changes: list[Any],
+    settings: Config,
+    *,
+    stored: list[date],
+    now: int = NEXT_MONDAY,
+    name: str = "week",
+) -> Any:
+    """Of the one that holds Thursday."""
+    with new_store(folder, changes) as store:
+        store_reports(store, settings, stored)
+        report = build_period(StoreReader(store.path), settings, name, WEEK[3], now)
+    check_document(PeriodDocument, report, "period")
+    return report
+
+
+def stored_reports(folder: Path) -> list[Any]:
+    reader = StoreReader(folder / "edged.db")
+    return [json.loads(reader.report(row["day"])["report"]) for row in reader.reports()]
+
+
+def test_a_week_is_the_sum_of_its_days(tmp_path: Path) -> None:
+    changes = [change for number, day in enumerate(WEEK) for change in people(day, 40 + number, 10)]
+    report = period(tmp_path, changes, config(), stored=WEEK)
+    assert (report["first_day"], report["last_day"], report["complete"]) == ("2026-11-16", "2026-11-22", True)
+    correct = 7 * 40 + 21
+    assert (report["correct"], report["none"], report["judged"]) == (correct, 70, correct + 70)
+    assert report["compliance_percent"] == round(100 * correct / (correct + 70), 1)
+    effective = sum(day["interval"]["effective_judged"] for day in stored_reports(tmp_path))
+    low, high = wilson(correct / (correct + 70), effective)
+    assert (report["interval"]["lower"], report["interval"]["upper"]) == (round(100 * low, 1), round(100 * high, 1))
+    assert report["violations"]["count"] == sum(day["violations"] for day in report["by_day"]) == 70
+    assert report["coverage_percent"] == 100.0
+    (camera,) = report["by_camera"]
+    assert (camera["correct"], camera["gaps"]) == (correct, 0)
+
+
+def test_a_week_that_still_runs_counts_the_days_there_were_and_today(tmp_path: Path) -> None:
+    changes = [change for day in WEEK[2:4] for change in people(day, 20, 2)]
+    report = period(tmp_path, changes, config(), stored=[WEEK[2]], now=span(WEEK[3])[0] + 20 * HOUR)
+    assert [day["date"] for day in report["by_day"]] == ["2026-11-18", "2026-11-19"], "the record begins on Wednesday"
+    assert (report["days"], report["days_reported"], report["complete"]) == (7, 2, False)
+    assert report["interval"]["design_effect_assumed"] is True, "no day has enough for one of its own"
+    assert report["judged"] == 44
+    assert "Not whole" in render_period_html(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "first", "count"),
+    [
+        ("week", date(2026, 11, 16), date(2026, 11, 16), 7),
+        ("week", date(2026, 11, 22), date(2026, 11, 16), 7),
+        ("week", date(2027, 1, 1), date(2026, 12, 28), 7),
+        ("month", date(2028, 2, 29), date(2028, 2, 1), 29),
+        ("month", date(2026, 12, 31), date(2026, 12, 1), 31),
+    ],
+)
+def test_weeks_begin_on_monday_and_months_on_the_first(name: str, day: date, first: date, count: int) -> None:
+    days = days_of(name, day)
+    assert (days[0], len(days), day in days) == (first, count, True)
+
+
+@pytest.mark.parametrize(
+    ("profile", "distracted", "title", "heads"),
+    [
+        ("entrance", False, "mask", []),
+        ("entrance", True, "mask and attention", ["Attention"]),  # it happened, whatever the profile is now
+        ("classroom", True, "mask and attention", ["Attention"]),
+        ("driver", True, "attention and drowsiness", ["Attention", "Drowsiness"]),
+    ],
+)
+def test_title_and_sections_follow_what_was_there(
+    tmp_path: Path, profile: str, distracted: bool, title: str, heads: list[str]
+) -> None:
+    settings = config(profile=profile)
+    changes = people(WEEK[3], 40, 0, votes={})
+    changes += violation(1, span(WEEK[3])[0] + 13 * HOUR, "long", kind="inattention") if distracted else []
+    week = period(tmp_path, changes, settings, stored=[WEEK[3]])
+    day = build_report(StoreReader(tmp_path / "edged.db"), settings, WEEK[3], NEXT_MONDAY)
+    for page in (render_period_html(week), render_html(day)):
+        root = ElementTree.fromstring(page.partition("<!DOCTYPE html>")[2].strip())  # noqa: S314  (our own)
+        assert f" – {title} report 2026-11-1" in str(root.find("head/title").text)
+        found = [str(head.text).strip() for head in root.iter("h2")]
+        assert [head for head in found if head in ("Attention", "Drowsiness")] == heads
+
+
+def test_a_month_as_a_table_and_as_json(tmp_path: Path) -> None:
+    report = period(tmp_path, people(WEEK[3], 40, 10), config(), stored=[WEEK[3]], name="month")
+    lines = render_period_csv(report).splitlines()
+    assert [line.split(",")[0] for line in lines] == ["record", "month", *["day"] * len(report["by_day"]), "camera"]
+    assert json.loads(canonical_json(report)) == report
+
+
+def test_the_command_line_prints_weeks_and_months_in_every_form(tmp_path: Path) -> None:
+    with new_store(tmp_path, people(WEEK[3], 40, 10)) as store:
+        store_reports(store, config(), [WEEK[3]])
+    file = tmp_path / "edged.toml"
+    file.write_text(
+        '[camera.door]\nsource = "file:///none.mp4"\n[report]\ntimezone = "Europe/Madrid"\n'
+        f'[store]\npath = "{store.path}"\n'
+    )
+    asked = ("report", "2026-11-19", "--config", file)
+    week = json.loads(edged(*asked, "--week", "--format", "json").stdout)
+    assert (week["period"], week["judged"]) == ("week", 50)
+    assert edged(*asked, "--month", "--format", "csv").stdout.splitlines()[1].startswith("month,2026-11-01")
+    done = edged(*asked, "--week", "--out", tmp_path)
+    assert (tmp_path / "2026-11-16-week.html").read_text().startswith("<!DOCTYPE html>"), done.stderr
