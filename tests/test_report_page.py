@@ -166,7 +166,9 @@ def test_names_are_escaped_and_control_characters_dropped(tmp_path):
 
 @settings(max_examples=50)
 @given(
-    site=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40),  # the config has no NUL
+    site=st.text(
+        st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40
+    ),  # the config has no NUL
     state=st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), max_size=20),
 )
 def test_no_text_breaks_the_page_or_the_table(reports, site, state):
