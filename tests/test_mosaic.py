@@ -11,7 +11,7 @@ from edged.demo.scene import portrait_crowd
 from edged.detect import Wanted, make_detector
 from edged.detect.anchor_free import MOST_PARTS
 from edged.detect.boxes import iou
-from edged.detect.mosaic import FACE, MARGIN, STEP, UNIT, arrange, around, merged
+from edged.detect.mosaic import FACE, MARGIN, STEP, UNIT, around, arrange, merged
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.types import Box
 
