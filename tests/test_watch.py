@@ -82,7 +82,7 @@ def test_whatever_happens_everything_is_looked_at_in_good_time(steps: list[tuple
             assert world.everywhere or HERE.box in world.places
 
 
-@given(x=st.integers(0, 640 - 24), y=st.integers(0, 368 - 24), rested=st.integers(5, 14), followed=st.booleans())
+@given(x=st.integers(0, 640 - 24), y=st.integers(0, 368 - 24), rested=st.integers(5, 25), followed=st.booleans())
 def test_what_appears_where_nothing_moved_is_looked_at_in_that_very_picture(
     x: int, y: int, rested: int, followed: bool
 ):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edged.detect.boxes import iou, suppress
 from edged.detect.canvas import SMALL_FACES, Canvas, WorkingSize
-from edged.detect.mosaic import LONGEST, Part, arrange, around, merged
+from edged.detect.mosaic import LONGEST, Part, around, arrange, merged
 from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image, MaskScores
@@ -168,7 +168,7 @@ def without_parts(rows: Rows, coarser: Rows) -> Rows:
 
 
 def _within(rows: Rows, part: Part, width: int, height: int) -> Rows:
-    """The candidates on one part of a mosaic, in pixels of the picture of that size; those that its borders may cut are left out."""
+    """The candidates on one part of a mosaic, in pixels of the picture, without those that the part's borders may cut off."""
     centre = (rows[:, 1:3] + rows[:, 3:5]) / 2 - (part.x, part.y)
     rows = rows[((centre >= 0) & (centre < part.size)).all(axis=1)]
     shown = np.array([part.right - part.left, part.bottom - part.top], np.float32)

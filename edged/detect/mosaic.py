@@ -123,7 +123,7 @@ def _is_joined(a: Part, b: Part) -> bool:
 
 
 def arrange(parts: Sequence[Part]) -> Mosaic:
-    """Place `parts` (at least one) in rows, the highest first, on the smallest canvas among some widths, of equals the squarest."""
+    """Place `parts` (at least one) in rows, the highest first, on the smallest canvas of some widths; of equals the squarest."""
     ranked = sorted(parts, key=lambda part: -part.size[1])
     canvases = (_in_rows(ranked, width) for width in _widths(ranked))
     return min(canvases, key=lambda mosaic: (mosaic.area, mosaic.width + mosaic.height))
