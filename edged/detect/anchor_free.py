@@ -171,10 +171,8 @@ def _within(rows: Rows, part: Part, width: int, height: int) -> Rows:
     """The candidates on one part of a mosaic, in pixels of the picture, without those that the part's borders may cut off."""
     centre = (rows[:, 1:3] + rows[:, 3:5]) / 2 - (part.x, part.y)
     rows = rows[((centre >= 0) & (centre < part.size)).all(axis=1)]
-    shown = np.array([part.right - part.left, part.bottom - part.top], np.float32)
-    rows = rescaled(rows - _shift(part.x, part.y), shown / np.array(part.size, np.float32)) + _shift(
-        part.left, part.top
-    )
+    scale = np.array([(part.right - part.left) / part.size[0], (part.bottom - part.top) / part.size[1]], np.float32)
+    rows = rescaled(rows - _shift(part.x, part.y), scale) + _shift(part.left, part.top)
     room = CUT_OFF * _sides(rows)
     cut = (rows[:, 1] < part.left + room) & (part.left > 0) | (rows[:, 2] < part.top + room) & (part.top > 0)
     cut |= (rows[:, 3] > part.right - room) & (part.right < width)
