@@ -1,5 +1,6 @@
 """The config: every mistake is one line with file, key, value and remedy; the shipped files are right and complete."""
 
+import json
 import re
 import tracemalloc
 from pathlib import Path
@@ -480,6 +481,45 @@ def assert_complete(name: str, table: dict, model: type[BaseModel]):
         if not field.is_required() and default is not None and not isinstance(default, BaseModel):
             alone = {"source": "file:///a", key: table[key]} if model is CameraConfig else {key: table[key]}
             assert getattr(model.model_validate(alone), key) == default, f"{name}.{key}"
+
+
+def limits_of(table: str, model: type[BaseModel]) -> dict[str, object]:
+    """Default, and what bounds the value, of each key, in the words of JSON Schema."""
+    words = ("default", "minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "pattern", "enum", "items")
+    found: dict[str, object] = {}
+    for key, schema in model.model_json_schema()["properties"].items():
+        kinds = [schema, *schema.get("anyOf", ())]
+        told = {word: kind[word] for kind in kinds for word in words if word in kind}
+        found[f"{table}.{key}"] = {
+            word: sorted(v) if word == "default" and isinstance(v, list) else v for word, v in told.items()
+        }
+    return found
+
+
+def test_limits_and_defaults_are_those_that_people_rely_on():
+    """Whoever changes one changes what files are valid, or what devices do that never set it: the fixture says so too."""
+    models = {"camera": CameraConfig, **SECTIONS}
+    found = {key: limits for table, model in models.items() for key, limits in limits_of(table, model).items()}
+    for part in ("mask", "attention", "drowsiness"):
+        del found[f"camera.{part}"]
+    assert found == json.loads((Path(__file__).parent / "fixtures/config_limits.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("table", "key"), [("mask", "violations"), ("attention", "distractions"), ("drowsiness", "reasons")]
+)
+def test_sets_are_written_in_one_order_whatever_the_run(table, key):
+    """The hash of the settings must be the same on two devices that are set up alike."""
+    written = Config().model_dump(mode="json")[table][key]
+    assert written == sorted(written)
+
+
+@pytest.mark.parametrize(
+    ("fps", "untold"), [(5, []), (4.9, ["drowsiness"]), (2, ["drowsiness"]), (1.9, ["attention", "drowsiness"])]
+)
+def test_what_a_slow_camera_cannot_tell_is_named(fps, untold):
+    assert Wants(mask=True, attention=True, drowsiness=True).untold_at(fps) == untold
+    assert Wants(mask=True, attention=False, drowsiness=False).untold_at(fps) == []
 
 
 def test_every_key_has_a_line_for_a_person():

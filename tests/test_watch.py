@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.doubles import ConstantJudge, ScriptedDetector, analyser_settings, sighting, square
 
 from edged.analyse import Analyser
+from edged.config import EventsConfig
 from edged.detect.mosaic import MARGIN
 from edged.detect.watch import BUSY_S, LOOK_AGAIN_S, Watch
 from edged.encounters import Encounters
@@ -17,7 +18,7 @@ from edged.events.mask import MaskEvents
 from edged.pipeline import Pipeline
 from edged.ports import Detector
 from edged.signals import Smoother
-from edged.track import Tracker, TrackerSettings
+from edged.track import Tracker
 from edged.types import Box, Detection, Expected, Frame, Image
 
 HALL = np.random.default_rng(1).integers(40, 200, (23, 40, 3)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
@@ -210,7 +211,7 @@ def test_whoever_is_followed_is_looked_for_in_every_picture_also_out_of_sight():
         before = len(detector.pictures)
         line.step(Frame("door", number, number / 10, HALL if number < 2 else there))
         looked.append(len(detector.pictures) > before)
-    lost = 3 + round(TrackerSettings().lost_seconds * 10)
+    lost = 3 + round(EventsConfig().lost_seconds * 10)
     assert looked[0]
     assert not looked[1]
     assert all(looked[3:lost])
