@@ -79,7 +79,7 @@ def test_the_canvas_shows_each_part_at_its_place():
 @pytest.fixture(scope="module")
 def detector():
     manifest = load_manifest(default_engines_dir())
-    return make_detector("edged", lambda name: open_engine(manifest, name, 1), Wanted(24))
+    return make_detector("edged", lambda name: open_engine(manifest, name, 1), Wanted(24, 0.35))
 
 
 @pytest.mark.parametrize("scale", [1, 2])
