@@ -77,17 +77,21 @@ class Watch:
 
     def _is_due(self, time_s: float, glance: Glance, places: Sequence[Box]) -> bool:
         """Whether the whole picture is to be looked at."""
-        elapsed = time_s - self._looked_s
-        if self._seen is None or glance.shape != self._seen.shape or not 0 <= elapsed < LOOK_AGAIN_S:
+        elapsed_s, rested_s = time_s - self._looked_s, time_s - self._moved_s
+        known = self._seen is not None and self._seen.shape == glance.shape
+        moved = self._seen is None or not known or _differs(glance, self._seen, places)
+        if moved:
             self._moved_s = time_s
-            return True
-        cells = changed(glance, self._seen)
-        for box in places:
-            _clear(cells, box)
-        if not cells.any():
-            return False
-        rested_s, self._moved_s = time_s - self._moved_s, time_s
-        return elapsed >= BUSY_S or rested_s >= BUSY_S
+        overdue = not known or not 0 <= elapsed_s < LOOK_AGAIN_S
+        return overdue or (moved and max(elapsed_s, rested_s) >= BUSY_S)
+
+
+def _differs(glance: Glance, before: Glance, places: Sequence[Box]) -> bool:
+    """Whether anything has changed outside the neighbourhoods of `places`."""
+    cells = changed(glance, before)
+    for box in places:
+        _clear(cells, box)
+    return bool(cells.any())
 
 
 def _clear(cells: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", box: Box) -> None:

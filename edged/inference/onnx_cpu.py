@@ -44,6 +44,8 @@ class OnnxEngine:
         # The arena keeps its peak, which the working size bounds, and saves an eighth of the time of a frame: without it
         # the C library gives the same memory back, and takes it again, in every run.
         options.enable_cpu_mem_arena = True
+        # Or one plan of memory would be kept for each shape of input that ever came, and the detector gets many.
+        options.enable_mem_pattern = False
         # Spinning workers burn a core between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A model is one file. One that names others would have them read from the working directory.
