@@ -30,6 +30,8 @@ class AnalyserSettings:
     """Which faces are judged and read, and how often."""
 
     smallest_face: float = 24
+    least_score: float = 0.5
+    """Of a weaker sighting nobody can say what it shows: a hand, a nape, half a face. Its mask is not judged."""
     looks_until_settled: int = 8
     settled_interval_s: float = 0.5
     """From one look at the mask to the next once the verdict stands."""
@@ -179,6 +181,8 @@ class Analyser:
             return "out of sight"
         if track.box.side < self.settings.smallest_face:
             return "small"
+        if track.detection.score < self.settings.least_score:
+            return "unsure"
         known = self._known[track.id]
         if known.looks < self.settings.looks_until_settled:
             return None
