@@ -37,6 +37,7 @@ def models() -> list[dict[str, Any]]:
             "properties": [{"name": "edged:file", "value": entry.file}],
         }
         for name, entry in sorted(manifest.entries.items())
+        if not entry.trained_locally
     ]
 
 

@@ -33,8 +33,9 @@ from edged.errors import ConfigError, EdgedError, SourceLost
 from edged.golden import golden_pictures
 from edged.inference import default_engines_dir, load_manifest
 from edged.pipeline import Outcome, Pipeline
+from edged.records import Message
 from edged.report import build_report
-from edged.store import OutboxMessageRow, Store, StoreReader
+from edged.store import Store, StoreReader
 from edged.store.upkeep import Upkeep
 from edged.types import Detection, EyeLook, Face, Frame, Image, MaskScores, Track
 from support.doubles import (
@@ -260,7 +261,7 @@ def store(config: Config, folder: Path) -> Facts:
     clock = HandClock()
     with Store(folder / "edged.db") as kept:
         kept.write([encounter(day, clock.utc - day * 86_400_000, "none") for day in range(100)])
-        kept.write([OutboxMessageRow("events", "{}", clock.utc)] * 300)
+        kept.write([Message("events", "{}", created=clock.utc)] * 300)
         upkeep = Upkeep(WatchedClock(clock), config.store, tell=lambda *_: None)
         for _ in range(20):
             clock.pass_s(6 * 3600)
