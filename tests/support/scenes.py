@@ -332,7 +332,7 @@ def daemon(config: Config, folder: Path) -> Facts:
             if publisher is None:
                 return {"files": files, "asked": None}
             publisher.start()
-            publisher.retain("marker", "1")
+            publisher.retain(Message("marker", "1", retain=True))
             until(lambda: heard.get("tls") or any(one.topic.endswith("marker") for one in broker.published))
             publisher.stop(1.0)
     except ConfigError as error:
