@@ -537,6 +537,21 @@ def test_a_file_of_ten_thousand_wrong_keys_tells_the_first_twenty(mistakes, tabl
     assert lines[-1] == "and more; correct these first"
 
 
+@pytest.mark.parametrize(("length", "told"), [(80, "a" * 80), (81, "a" * 77 + "…")])
+def test_a_long_key_is_cut(mistakes, length, told):
+    assert mistakes(f"{'a' * length} = 1")[0].startswith(f"key {told}: unknown")
+
+
+@pytest.mark.parametrize(("length", "told"), [(78, "'" + "x" * 78 + "'"), (79, "'" + "x" * 76 + "…")])
+def test_a_long_value_is_cut(mistakes, length, told):
+    assert mistakes(f'[models]\ndetector = "{"x" * length}"')[0].startswith(f"key models.detector = {told}: ")
+
+
+def test_a_shared_key_is_told_where_it_stands_although_the_camera_has_another_of_the_table(mistakes):
+    (line,) = mistakes("[mask]\nenter_score = 2\n" + CAMERA + "[camera.door.mask]\nleast_votes = 5")
+    assert line.startswith("key mask.enter_score = 2: ")
+
+
 def test_a_key_of_odd_characters_is_told_on_one_line(mistakes):
     (line,) = mistakes('"a\\nb\\u001b" = 1')
     assert line.startswith("key 'a\\nb\\x1b': unknown; ")

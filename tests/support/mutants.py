@@ -16,7 +16,7 @@ TESTS = {
     "config/load.py": "tests/test_config.py",
     "config/source.py": "tests/test_source_uri.py tests/test_config.py",
     "signals/mask.py": "tests/test_signals_mask.py tests/test_beginnings.py",
-    "signals/attention.py": "tests/test_signals_attention.py",
+    "signals/attention.py": "tests/test_signals_attention.py tests/test_beginnings.py",
     "signals/nods.py": "tests/test_signals_drowsiness.py",
     "signals/levels.py": "tests/test_signals_drowsiness.py",
     "events/life.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_beginnings.py",
