@@ -51,6 +51,7 @@ from support.doubles import (
     square,
 )
 from support.mosquitto import until
+from support.payloads import own
 from support.scripted_broker import Peer, ScriptedBroker
 from support.storing import HandClock
 from support.traces import Camera, Script
@@ -332,7 +333,7 @@ def daemon(config: Config, folder: Path) -> Facts:
             if publisher is None:
                 return {"files": files, "asked": None}
             publisher.start()
-            publisher.retain(Message("marker", "1", retain=True))
+            publisher.retain(own("marker", "marked", retain=True))
             until(lambda: heard.get("tls") or any(one.topic.endswith("marker") for one in broker.published))
             publisher.stop(1.0)
     except ConfigError as error:
