@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
+from edged.cuts import SceneCuts
 from edged.detect.watch import Watch
 from edged.encounters import Encounters
 from edged.events import Events
@@ -70,6 +71,7 @@ class Pipeline:
     """None where every face is to be taken for a person."""
     watch: Watch | None = None
     """Looks with the detector where it pays; None where every picture is to be looked at everywhere."""
+    cuts: SceneCuts = field(default_factory=SceneCuts)
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
@@ -82,6 +84,8 @@ class Pipeline:
         if self._last is not None and self._last[0] == frame.time_s:
             return replace(self._last[1], events=[], encounters=[])
         start = self.timer()
+        if self.cuts.is_cut(frame.image):
+            self._follow_nobody()
         detections = self._detect(frame)
         detected = self.timer()
         tracks = self.tracker.update(frame.time_s, detections)
@@ -107,8 +111,13 @@ class Pipeline:
 
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
+        self._follow_nobody()
+        self.cuts.forget()
+        self._last = None
+        return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())
+
+    def _follow_nobody(self) -> None:
+        """Whoever the next picture shows is new."""
         self.tracker.forget()
         if self.watch is not None:
             self.watch.forget()
-        self._last = None
-        return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())
