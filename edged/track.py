@@ -53,6 +53,8 @@ class TrackerSettings:
     least_similarity_low: float = 0.3
     """Smallest widened IoU of a pair in the second pass, for detections under `high_score`."""
     widening: float = 1.4
+    leap: float = 1.8
+    """A box more than so many times as large or as small as a face was, by its side, is not that face: a body, a hand."""
     reach: float = 1.0
     """Detections that no widened box meets pair with a track at most this many face sizes from its predicted place."""
     first_reach: float = 2.0
@@ -210,7 +212,11 @@ class Tracker:
         predicted = np.array([m.predict(time_s, settings.coast_seconds) for m in motions], np.float64).reshape(-1, 4)
         reach = np.array([self._reach(c, time_s) for c in self._candidates], np.float64)
         return (
-            lambda rows, seen: widened_iou(predicted[rows], seen, settings.widening),
+            lambda rows, seen: np.where(
+                alike(predicted[rows], seen, 1 / settings.leap, settings.leap),
+                widened_iou(predicted[rows], seen, settings.widening),
+                0.0,
+            ),
             lambda rows, seen: closeness(predicted[rows], seen, reach[rows]),
         )
 
@@ -348,9 +354,15 @@ def closeness(a: Boxes, b: Boxes, reach: NDArray[np.float64]) -> Boxes:
     size_a, size_b = (a[:, 2:] - a[:, :2])[:, None], (b[:, 2:] - b[:, :2])[None]
     centre_a, centre_b = ((a[:, :2] + a[:, 2:]) / 2)[:, None], ((b[:, :2] + b[:, 2:]) / 2)[None]
     distance = np.linalg.norm((centre_a - centre_b) / ((size_a + size_b) / 2), axis=-1)
-    ratio = np.sqrt(size_a.prod(axis=-1) / size_b.prod(axis=-1))
     close = np.clip(1.0 - distance / reach[:, None], 0.0, None)
-    return np.asarray(np.where((ratio >= 0.6) & (ratio <= 1.6), close, 0.0))
+    return np.asarray(np.where(alike(a, b, 0.6, 1.6), close, 0.0))
+
+
+def alike(a: Boxes, b: Boxes, smallest: float, largest: float) -> NDArray[np.bool_]:
+    """Which of `a` are `smallest` to `largest` times as large as which of `b`, by the side of a square as large, as N x M."""
+    side_a, side_b = (np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)) for boxes in (a, b))
+    ratio = side_a[:, None] / np.maximum(side_b[None], 1e-9)
+    return np.asarray((ratio >= smallest) & (ratio <= largest))
 
 
 def _widened(boxes: Boxes, widening: float) -> Boxes:

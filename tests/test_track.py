@@ -325,3 +325,23 @@ def test_the_weakest_detections_keep_no_track_alive():
     for step in range(3, 12):
         tracks = tracker.update(step * 0.1, [Detection(Box(10, 10, 50, 50), 0.1)])
     assert tracks == []
+
+
+@pytest.mark.parametrize("score", [0.58, 0.4], ids=["as sure as a face", "weak"])
+@pytest.mark.parametrize("side", [100.0, 15.0], ids=["a body", "a hand"])
+def test_what_is_much_larger_or_smaller_is_not_the_face_that_was_there(side, score):
+    tracker = Tracker()
+    follow(tracker, every(0.1, 1.0), lambda _: (100, 100), side=40)
+    told = tracker.update(1.1, [sighting(100, side=side, score=score)])
+    assert [(track.box.width, track.detection) for track in told] == [(40, None)]
+    (back,) = tracker.update(1.2, [sighting(100, side=side, score=score), sighting(100, score=0.53)])
+    assert back.id == told[0].id
+    assert back.box.width == 40
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.4])
+def test_a_face_that_is_half_hidden_or_seen_with_its_hair_is_the_same(factor):
+    tracker = Tracker()
+    follow(tracker, every(0.1, 1.0), lambda _: (100, 100), side=40)
+    (track,) = tracker.update(1.1, [sighting(100, side=40 * factor)])
+    assert track.detection is not None
