@@ -256,3 +256,12 @@ def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():
     later = watch(analyser, [2 + k / 10 for k in range(10)], track(1))
     first = next(k for k, (face,) in enumerate(later) if face.mask)
     assert [face.mask for (face,) in later[first : first + 3]] == [BARE] * 3
+
+
+def test_what_hardly_looks_like_a_face_is_not_judged():
+    weak = replace(track(1), detection=Detection(track(1).box, 0.45))
+    analyser = Analyser(ConstantJudge())
+    (face,) = analyser.analyse(0.0, BLACK, [weak])
+    assert (face.mask, face.unjudged) == (None, "unsure")
+    (face,) = analyser.analyse(0.1, BLACK, [track(1)])
+    assert face.mask == BARE

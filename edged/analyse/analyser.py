@@ -33,6 +33,8 @@ class AnalyserSettings:
     """Masks of faces with a shorter side, in pixels, are not judged; see `[mask]` in the config."""
     smallest_landmarks: float
     """Faces with a shorter side are not read; see `[attention]` and `[drowsiness]`."""
+    least_score: float = 0.5
+    """Of a weaker sighting nobody can say what it shows: a hand, a nape, half a face. Its mask is not judged."""
     looks_until_settled: int = 8
     settled_interval_s: float = 0.5
     """From one look at the mask to the next once the verdict stands."""
@@ -180,6 +182,8 @@ class Analyser:
             return "out of sight"
         if track.box.side < self.settings.smallest_face:
             return "small"
+        if track.detection.score < self.settings.least_score:
+            return "unsure"
         known = self._known[track.id]
         if known.looks < self.settings.looks_until_settled:
             return None
