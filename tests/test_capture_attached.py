@@ -139,8 +139,8 @@ def test_the_command_prints_what_to_copy(monkeypatch):
     assert 'source = "v4l2:///dev/v4l/by-id/x"    # HD Webcam, /dev/video0' in said
     assert "MJPG: 1920x1080 at 30, 15; 640x480 at 30" in said
     told = json.loads(CliRunner().invoke(cameras, ["--json"]).output)
-    assert told[0]["uri"] == "v4l2:///dev/v4l/by-id/x"
-    assert told[0]["modes"][0] == {"format": "MJPG", "width": 640, "height": 480, "fps": [30.0]}
+    assert told["uri"] == "v4l2:///dev/v4l/by-id/x"
+    assert told["modes"][0] == {"format": "MJPG", "width": 640, "height": 480, "fps": [30.0]}
 
 
 def test_without_cameras_the_other_kinds_are_named(monkeypatch):

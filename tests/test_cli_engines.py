@@ -46,7 +46,7 @@ class Device:
         return done
 
     def listed(self, name: str) -> dict:
-        entries = json.loads(self.engines("list", "--json").stdout)
+        entries = map(json.loads, self.engines("list", "--json").stdout.splitlines())
         return next(entry for entry in entries if entry["name"] == name)
 
     @property

@@ -1,6 +1,5 @@
 """`edged analyze`: pictures, folders and recordings, offline."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, wanted
 from edged.capture.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_content, kind_of
 from edged.capture.video_writer import VideoWriter
 from edged.cli.annotated import copy_names, write_picture
-from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.config import DETECTORS, Config, Wants
 from edged.config.people import PROFILES, Profile
 from edged.detect import Wanted, make_detector
@@ -32,7 +31,7 @@ MOST_SHOWN = 5
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @config_option
-@json_option
+@json_lines_option
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write annotated copies into this folder."
 )
@@ -197,7 +196,7 @@ def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iter
 
 def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
     if as_json:
-        click.echo(json.dumps(analysed.record(), separators=(",", ":")))
+        print_json(analysed.record())
         return
     faces = analysed.shown()
     states = Counter(face.state.value for face in faces if asked.mask)

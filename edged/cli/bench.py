@@ -1,7 +1,6 @@
 """`edged bench`: the performance table of this machine."""
 
 import functools
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from edged.capture.sources import read_picture
 from edged.capture.video import VideoFile
 from edged.cli.bench_clip import STAGES, over_all, play, print_clip, print_total, settings_for
 from edged.cli.bench_stack import compare, named_files, print_stacks
-from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.cli.options import config_option, json_object_option, print_json, read_config_if_any
 from edged.config import Config
 from edged.config.people import PROFILES, Profile
 from edged.config.source import parse_source
@@ -42,7 +41,7 @@ MOST_READINGS = 30
 
 @click.command()
 @config_option
-@json_option
+@json_object_option
 @click.option(
     "--source",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -236,7 +235,7 @@ def _print_clips(result: dict[str, Any]) -> None:
 
 def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
-        click.echo(json.dumps(result))
+        print_json(result)
     else:
         show(result)
 

@@ -1,23 +1,23 @@
 """`edged cameras`: what is attached, with the URI to put in the config, and what each can give."""
 
-import json
 from itertools import groupby
 
 import click
 
 from edged.capture.attached import Attached, attached
-from edged.cli.options import json_option
+from edged.cli.options import json_lines_option, print_json
 
 NONE_THERE = "no camera is attached; plug one in, or use rtsp://…, file:///… or images:///… as source"
 
 
 @click.command()
-@json_option
+@json_lines_option
 def cameras(as_json: bool) -> None:
     """List attached cameras. Names under by-id and by-path stay the same when cables and boots change."""
     found = attached()
     if as_json:
-        click.echo(json.dumps([camera.as_dict() for camera in found]))
+        for camera in found:
+            print_json(camera.as_dict())
     elif not found:
         click.echo(NONE_THERE)
     for camera in [] if as_json else found:

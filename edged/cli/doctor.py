@@ -1,11 +1,10 @@
 """`edged doctor`: camera, models, broker, disk, clock, permissions: one line each, with the remedy."""
 
-import json
 from pathlib import Path
 
 import click
 
-from edged.cli.options import config_option, json_option
+from edged.cli.options import config_option, json_lines_option, print_json
 from edged.config import config_path, load_config
 from edged.doctor import examine
 from edged.errors import Failed
@@ -16,7 +15,7 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", 
 
 @click.command()
 @config_option
-@json_option
+@json_lines_option
 def doctor(config_file: Path | None, as_json: bool) -> None:
     """Examine this machine. Exit code 1 when something must be mended."""
     problems, path = 0, config_path(config_file)
@@ -25,7 +24,7 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         for finding in examine(config, path):
             problems += finding.verdict == "problem"
             if as_json:
-                click.echo(json.dumps({"what": finding.what, "verdict": finding.verdict, "line": finding.line}))
+                print_json({"what": finding.what, "verdict": finding.verdict, "line": finding.line})
             else:
                 mark, colour = MARKS[finding.verdict]
                 click.secho(f"{mark} {finding.what}: {finding.line}", fg=colour)

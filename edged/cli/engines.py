@@ -1,6 +1,5 @@
 """`edged engines`: which models there are, what runs them, and whether their files are the ones that were checked."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from edged.backends.inventory import EngineState, engine_states
 from edged.backends.verdict import existing_cache
 from edged.cli.engines_bench import bench
 from edged.cli.engines_build import build
-from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.errors import Failed, ModelError
 from edged.inference import Manifest, default_engines_dir, load_manifest
 
@@ -28,13 +27,14 @@ engines.add_command(bench)
 
 @engines.command("list")
 @config_option
-@json_option
+@json_lines_option
 def list_engines(config_file: Path | None, as_json: bool) -> None:
     """Every model of the manifest, the backend that runs it, and its TensorRT engine: none, built, stale or refused."""
     config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
     states = engine_states(manifest, config)
     if as_json:
-        click.echo(json.dumps([_record(manifest, name, states) for name in manifest.entries]))
+        for name in manifest.entries:
+            print_json(_record(manifest, name, states))
         return
     for name, entry in manifest.entries.items():
         state = states[name]

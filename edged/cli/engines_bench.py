@@ -1,6 +1,5 @@
 """`edged engines bench`: each model on each backend that is there, with what the golden pictures give it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ import click
 
 from edged.backends.measure import run_times
 from edged.backends.verdict import existing_cache, plan_key, store_verdict, stored_verdict
-from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.cli.options import config_option, json_object_option, print_json, read_config_if_any
 from edged.config import Config
 from edged.errors import ModelError
 from edged.golden import golden_inputs
@@ -47,7 +46,7 @@ class Gpu:
 @click.command()
 @click.argument("models", nargs=-1)
 @config_option
-@json_option
+@json_object_option
 def bench(models: tuple[str, ...], config_file: Path | None, as_json: bool) -> None:
     """Time MODELS, or all that are there, on each backend present.
 
@@ -126,7 +125,7 @@ def _print_json(timings: Timings, takes: Mapping[str, str], absent: str | None) 
         name: {"backends": {backend: asdict(timing) for backend, timing in its.items()}, "auto": takes[name]}
         for name, its in timings.items()
     }
-    click.echo(json.dumps({"models": models, "tensorrt": absent}))
+    print_json({"models": models, "tensorrt": absent})
 
 
 def _print(timings: Timings, takes: Mapping[str, str], absent: str | None) -> None:

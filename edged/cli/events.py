@@ -1,6 +1,5 @@
 """`edged events`: what was recorded, now or as it happens."""
 
-import json
 import re
 import time
 from datetime import datetime, timezone
@@ -9,7 +8,7 @@ from typing import Any
 
 import click
 
-from edged.cli.options import config_option, json_option, read_config
+from edged.cli.options import config_option, json_lines_option, print_json, read_config
 from edged.errors import UsageError
 from edged.messages import iso
 from edged.store import StoreReader, lasted_ms
@@ -21,7 +20,7 @@ LEAST_TOLD_MS = 50
 
 @click.command()
 @config_option
-@json_option
+@json_lines_option
 @click.option(
     "--since",
     default="24h",
@@ -75,7 +74,7 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
     if as_json:
         instants = {name: iso(row.get(name)) for name in ("began_at", "started_at", "ended_at")}
         row = {**row, **instants, "lasted_s": None if lasted is None else lasted / 1000}
-        click.echo(json.dumps(row))
+        print_json(row)
         return
     ended = "still going" if lasted is None else f"lasted {lasted / 1000:.1f} s, {row['end_reason']}"
     began = row.get("began_at")

@@ -1,6 +1,19 @@
-"""Options and arguments that several verbs share."""
+"""Options and arguments that several verbs share, and the one form of their JSON.
 
+With `--json` standard output holds JSON and nothing else, UTF-8, one object a line, whichever verb it is:
+
+* a verb that tells of many things, or of things as they come, prints **JSON Lines**: an object for each, as soon as it is
+  known, and nothing where there is none (`json_lines_option`);
+* a verb that answers one question prints **one object** (`json_object_option`).
+
+No verb prints an array: a reader takes a line, and needs to know nothing about the next. What went wrong is told on standard
+error and by the exit code, as without `--json`.
+"""
+
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +25,13 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The config file; EDGED_CONFIG, else /etc/edged/edged.toml, when left out.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+json_object_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: an object for each.")
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Print one object on a line of its own."""
+    click.echo(json.dumps(record, separators=(",", ":")))
 
 
 def read_config(given: Path | None) -> Config:

@@ -1,6 +1,5 @@
 """`edged selftest`: golden pictures through every model, on every backend present."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -9,7 +8,7 @@ from pathlib import Path
 import click
 
 from edged.assembly import model_names, wanted
-from edged.cli.options import config_option, json_option, read_config_if_any
+from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.config import Config
 from edged.errors import Failed, ModelError, Unavailable
 from edged.inference import Manifest, default_engines_dir, load_manifest
@@ -33,7 +32,7 @@ ALL_MODELS = "every model"
 
 @click.command()
 @config_option
-@json_option
+@json_lines_option
 @click.option(
     "--backend",
     "asked",
@@ -52,7 +51,7 @@ def selftest(config_file: Path | None, as_json: bool, asked: str | None) -> None
         raise Unavailable(missing)
     machine = describe_machine()
     if as_json:
-        click.echo(json.dumps({"machine": machine}))
+        print_json({"machine": machine})
     else:
         click.echo("\n".join(f"{name:<13} {value}" for name, value in machine.items()))
     results = []
@@ -91,7 +90,7 @@ def _results(config: Config, manifest: Manifest, needed: tuple[str, ...], asked:
 
 def _print(result: Result, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(asdict(result)))
+        print_json(asdict(result))
         return
     mark, colour = MARKS[result.status]
     click.secho(f"{mark} {result.model:<15} {result.backend:<11} {result.line}", fg=colour)

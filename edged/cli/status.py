@@ -1,23 +1,22 @@
 """`edged status`: what the running daemon is doing."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edged.cli.options import config_option, json_option, read_config
+from edged.cli.options import config_option, json_object_option, print_json, read_config
 from edged.daemon.status import ask, socket_path
 
 
 @click.command()
 @config_option
-@json_option
+@json_object_option
 def status(config_file: Path | None, as_json: bool) -> None:
     """Ask the running daemon how it is."""
     answer = ask(socket_path(read_config(config_file).store.path))
     if as_json:
-        click.echo(json.dumps(answer))
+        print_json(answer)
         return
     broker = answer["broker"]
     connection = "connected" if broker["connected"] else "not connected" if broker["configured"] else "not configured"
