@@ -86,9 +86,10 @@ class Found:
         return self.told(EVERYTHING)
 
     def told(self, asked: Wants) -> tuple[str, ...]:
-        """A line for each thing `asked` that is known."""
+        """A line for each thing `asked` that is known. Whose eyes are shut is not called attentive, wherever the head points."""
+        shut = asked.drowsiness and self.eyes is not None and self.eyes.closed
         lines = (
-            _attention_words(self.attention) if asked.attention else "",
+            _attention_words(self.attention, shut=shut) if asked.attention else "",
             _eye_words(self.eyes, self.drowsiness) if asked.drowsiness else "",
             _level_words(self.drowsiness) if asked.drowsiness else "",
         )
@@ -338,12 +339,14 @@ def _eyes(drowsiness: Drowsiness | None, look: EyeLook | None) -> Eyes | None:
     return Eyes(look.open_probability, look.open_probability < 0.5)
 
 
-def _attention_words(attention: Attention | None) -> str:
-    """Nothing of what is not known."""
+def _attention_words(attention: Attention | None, *, shut: bool) -> str:
+    """Nothing of what is not known; `shut` are the eyes."""
     if attention is None or attention.attentive is None:
         return ""
     distracted = ", distracted" if attention.distraction else ""
-    return "attentive" if attention.attentive else f"away {attention.away_s:.1f} s{distracted}"
+    if attention.attentive:
+        return "" if shut else "attentive"
+    return f"away {attention.away_s:.1f} s{distracted}"
 
 
 def _eye_words(eyes: Eyes | None, drowsiness: Drowsiness | None) -> str:

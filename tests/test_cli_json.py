@@ -60,7 +60,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     portrait = tmp_path / "portrait.png"
     cv2.imwrite(str(portrait), skimage.data.astronaut()[:300, :400, ::-1])
     config = tmp_path / "edged.toml"
-    config.write_text(f'[device]\nid = "test"\n[store]\npath = "{tmp_path}/edged.db"\n[models]\nbackend = "onnxruntime"\n')
+    config.write_text(
+        f'[device]\nid = "test"\n[store]\npath = "{tmp_path}/edged.db"\n[models]\nbackend = "onnxruntime"\n'
+    )
     with Store(tmp_path / "edged.db") as store:
         store.write([started("E000001", 1), started("E000002", 2), ended("E000001", 3)])
     found = [Attached("v4l2:///dev/v4l/by-id/a", "/dev/video0", "A"), Attached("picamera://0", "/base/imx708", "B")]

@@ -338,6 +338,8 @@ def test_a_drivers_picture_tells_level_eyes_and_perclos(tmp_path):
     assert told[-1].level == "alarm"
     assert any(line.startswith("eyes closed 3.") and "PERCLOS" in line for line in told[-1].lines)
     assert any(line.startswith("alarm: ") for line in told[-1].lines)
+    assert "attentive" in told[1150].lines
+    assert not [one for one in told if one.eyes_shut and "attentive" in one.lines]
 
 
 # --- recordings

@@ -56,6 +56,8 @@ WEEKEND = 0.3
 BETTER_EACH_WEEK = 0.012
 DOORS = {"main-door": 0.7, "side-door": 0.3}
 """Which share of the groups comes in where."""
+VOTE_MS = 1100
+"""From when a face is seen without a mask to when that is confirmed."""
 LARGEST_GROUP, LIKE_THE_FIRST = 3, 0.6
 """People who come together resemble each other."""
 UNCERTAIN, INCORRECT_OF_WRONG, HELD_BACK = 0.05, 0.4, 0.08
@@ -151,7 +153,9 @@ class _Maker:
     ) -> Iterator[Change]:
         event_id = f"EXAMPLE{self._number:019d}"
         details = {"held_back": "cooldown"} if self._chance.random() < HELD_BACK else {}
-        first = EventRecord(event_id, "mask", door, self._number, state, score, looks, start, True, details)
+        first = EventRecord(
+            event_id, "mask", door, self._number, state, score, looks, start, True, details, began_at=start - VOTE_MS
+        )
         yield first
         yield replace(first, seq=2, ended_at=end, end_reason="left")
 
