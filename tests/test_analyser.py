@@ -260,7 +260,7 @@ def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():
 
 def test_what_hardly_looks_like_a_face_is_not_judged():
     weak = replace(track(1), detection=Detection(track(1).box, 0.45))
-    analyser = Analyser(ConstantJudge())
+    analyser = Analyser(ConstantJudge(), analyser_settings())
     (face,) = analyser.analyse(0.0, BLACK, [weak])
     assert (face.mask, face.unjudged) == (None, "unsure")
     (face,) = analyser.analyse(0.1, BLACK, [track(1)])
