@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak mutate-settings mutate measure-capture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels faults soak mutate-settings mutate measure-capture readme-picture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ mutate: setup ## Try SAMPLE (8) mutants of each of some modules, and list those 
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)
+
+readme-picture: setup ## Make README's picture anew from the demo (needs chromium)
+	@PYTHONPATH=tests $(BIN)/python -m support.readme_picture .readme/edged.png
 
 setup-train: ## Make .venv-train with PyTorch, for the trainings
 	$(PYTHON) -m venv .venv-train

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, sighting
+from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyser_settings, sighting
 
 from edged.analyse import Analyser
 from edged.cuts import SceneCuts
@@ -82,7 +82,7 @@ def play(*scenes: Image) -> list[Encounter]:
         "door",
         ScriptedDetector([[sighting(160)]] * 100),
         Tracker(TrackerSettings(birth_evidence=0)),
-        Analyser(judge),
+        Analyser(judge, analyser_settings()),
         Smoother(),
         Events(MaskEvents("door")),
         Encounters("door"),

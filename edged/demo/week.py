@@ -153,9 +153,8 @@ class _Maker:
     ) -> Iterator[Change]:
         event_id = f"EXAMPLE{self._number:019d}"
         details = {"held_back": "cooldown"} if self._chance.random() < HELD_BACK else {}
-        began = start - VOTE_MS
         first = EventRecord(
-            event_id, "mask", door, self._number, state, score, looks, start, True, details, began_at=began
+            event_id, "mask", door, self._number, state, score, looks, start, True, details, began_at=start - VOTE_MS
         )
         yield first
         yield replace(first, seq=2, ended_at=end, end_reason="left")
