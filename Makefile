@@ -119,3 +119,8 @@ lock-debian:
 	$(LOCK_DEBIAN) --python-version 3.12 --constraint requirements/run.txt --output-file requirements/debian/noble.txt
 	$(LOCK_DEBIAN) --python-version 3.13 --no-emit-package numpy --output-file requirements/debian/trixie.txt \
 		--constraint <(echo numpy==2.2.4; sed -n '/^numpy==/d; s/^\([a-z].*==.*\) \\$$/\1/p' requirements/run.txt)
+
+SCENARIO ?=
+.PHONY: vm
+vm: setup ## Try the package under a real systemd in QEMU: every scenario of tests/vm, or SCENARIO=install (needs qemu-system-x86 and mmdebstrap)
+	@nice -n 10 $(BIN)/python -m tests.vm $(SCENARIO)
