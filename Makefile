@@ -119,6 +119,7 @@ lock: ## Write the locked requirements anew
 	$(LOCK) --constraint requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 	$(LOCK) --constraint requirements/dev.txt --extra jetson pyproject.toml --output-file requirements/jetson.txt
 	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
+	@$(MAKE) --no-print-directory lock-debian
 
 .venv-docs/.ready: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs
@@ -131,3 +132,24 @@ docs: setup .venv-docs/.ready ## Build the documentation into build/site; a dead
 
 clean: ## Remove what setup and the tests made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis engines/mtcnn-*.onnx
+
+CODENAME ?= bookworm
+ARCH ?= amd64
+.PHONY: deb lock-debian
+deb: setup ## Build the Debian package for CODENAME (bookworm, trixie, noble, jammy) and ARCH (amd64, arm64) into build/deb
+	@$(BIN)/python systemd/debian/build.py $(CODENAME) $(ARCH) build/deb
+
+# What run.txt locks, for each release's Python. Debian 13's own numpy is left out: picamera2 is built against it.
+LOCK_DEBIAN = uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-package pip --no-emit-package tzdata pyproject.toml
+lock-debian:
+	$(LOCK_DEBIAN) --python-version 3.10 --constraint requirements/run.txt --output-file requirements/debian/jammy.txt
+	$(LOCK_DEBIAN) --python-version 3.11 --constraint requirements/run.txt --output-file requirements/debian/bookworm.txt
+	$(LOCK_DEBIAN) --python-version 3.12 --constraint requirements/run.txt --output-file requirements/debian/noble.txt
+	$(LOCK_DEBIAN) --python-version 3.13 --no-emit-package numpy --output-file requirements/debian/trixie.txt \
+		--constraint <(echo numpy==2.2.4; sed -n '/^numpy==/d; s/^\([a-z].*==.*\) \\$$/\1/p' requirements/run.txt)
+
+SCENARIO ?=
+.PHONY: vm
+vm: setup ## Try the package under a real systemd in QEMU: every scenario of tests/vm, or SCENARIO=install (needs qemu-system-x86 and mmdebstrap)
+	@nice -n 10 $(BIN)/python -m tests.vm $(SCENARIO)

@@ -24,11 +24,15 @@ _TOO_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MOST_KEY_PARTS}}}
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """Parse `path`. Raise OSError when unreadable, ValueError when too large, not UTF-8, nested too deep or not TOML.
+    """Parse `path`. Raise OSError when unreadable, ValueError when too large, or as `parse_toml`."""
+    return parse_toml(read_regular(path, MAX_TOML_BYTES))
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """The tables of a file's bytes. Raise ValueError when they are not UTF-8, nested too deep or not TOML.
 
     A byte order mark, which some editors put first, and either kind of line ending are accepted.
     """
-    data = read_regular(path, MAX_TOML_BYTES)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,7 @@
-"""Writes the bill of materials (CycloneDX JSON): `python requirements/sbom.py OUT [PYTHON]`.
+"""Writes the bill of materials (CycloneDX JSON): `python requirements/sbom.py OUT [WHAT]`.
 
-What is locked in requirements/run.txt, or, with PYTHON (as /opt/edged/bin/python), what is installed there; and the models.
+What is locked in requirements/run.txt, or in the file WHAT.txt, or what is installed for the Python WHAT (as
+/opt/edged/bin/python); and the models.
 """
 
 import json
@@ -14,9 +15,10 @@ from edged.inference import default_engines_dir, load_manifest
 ROOT = Path(__file__).parents[1]
 
 
-def packages(python: str | None) -> dict[str, Any]:
+def packages(given: str | None) -> dict[str, Any]:
     """The bill of the Python packages, by CycloneDX's own program. It asks no network."""
-    what = ["environment", python] if python else ["requirements", str(ROOT / "requirements" / "run.txt")]
+    of = given or str(ROOT / "requirements" / "run.txt")
+    what = ["requirements" if of.endswith(".txt") else "environment", of]
     command = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", *what, "--pyproject", str(ROOT / "pyproject.toml")]
     done = subprocess.run([*command, "--output-reproducible"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -42,8 +44,8 @@ def models() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    out, python = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
-    bill = packages(python)
+    out, given = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
+    bill = packages(given)
     bill["components"] += models()
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(bill, indent=1, sort_keys=True) + "\n")

@@ -10,6 +10,7 @@ from edged.toml import tomllib
 
 UNITS = Path(__file__).parent.parent / "systemd"
 PROGRAM = "/opt/edged/bin/edged"
+PYTHON = "/opt/edged/bin/python"
 ANALYZE = shutil.which("systemd-analyze")
 needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
 
@@ -35,19 +36,23 @@ def installed(tmp_path):
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]:
-        (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, str(program)))
+        (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, str(program)).replace(PYTHON, str(program)))
     return tmp_path
 
 
 @needs_analyze
-@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service", "edged-report.timer"])
+@pytest.mark.parametrize(
+    "unit", ["edged.service", "edged-report.service", "edged-report.timer", "edged-import.service"]
+)
 def test_systemd_accepts_the_unit_without_a_word(installed, unit):
     done = run(ANALYZE, "verify", "--man=no", str(installed / unit))
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @needs_analyze
-@pytest.mark.parametrize(("unit", "threshold"), [("edged.service", 20), ("edged-report.service", 15)])
+@pytest.mark.parametrize(
+    ("unit", "threshold"), [("edged.service", 20), ("edged-report.service", 15), ("edged-import.service", 40)]
+)
 def test_the_unit_is_exposed_to_little(unit, threshold):
     done = run(ANALYZE, "security", "--offline=true", f"--threshold={threshold}", str(UNITS / unit))
     assert done.returncode == 0, done.stdout[-200:]

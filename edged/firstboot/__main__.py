@@ -1,0 +1,78 @@
+"""What edged-import.service runs: finds the partitions, imports, and says whether the daemon must be told."""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from edged.firstboot.run import import_settings, introduce
+
+log = logging.getLogger(__name__)
+
+LABELS = Path("/dev/disk/by-label")
+STICK, SEED = "EDGED", "CIDATA"
+BOOT = (Path("/boot/firmware"), Path("/boot/efi"))
+SECONDS = 30
+
+
+@contextmanager
+def mounted(label: str) -> Iterator[Path | None]:
+    """The partition of that label, where nothing of it can be run; read-only where it takes no writing. None without one."""
+    device = LABELS / label
+    if not device.exists():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="edged-") as place:
+        for way in ("rw", "ro"):
+            options = f"{way},nosuid,nodev,noexec,umask=0077"
+            command = ["mount", "-t", "vfat,exfat", "-o", options, "--", str(device), place]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+            if done.returncode == 0:
+                break
+        else:
+            log.warning("the partition %s cannot be read: %s", label, done.stderr.strip())
+            yield None
+            return
+        try:
+            yield Path(place)
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(["umount", "--", place], timeout=SECONDS, check=False)
+
+
+def main() -> None:
+    """Exit code 0 whatever lies on a stick: the box must come up as before."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    os.umask(0o022)
+    root = Path("/")
+    with ExitStack() as mounts:
+        stick, seed = (mounts.enter_context(mounted(label)) for label in (STICK, SEED))
+        boot = [path for path in BOOT if path.is_mount()]
+        folders = [path for path in (stick, *boot, seed) if path is not None]
+        introduce(boot, root, "")
+        applied = import_settings(folders, root)
+    if applied:
+        tell_the_running()
+
+
+def tell_the_running() -> None:
+    """At boot they come up afterwards by themselves; a stick that is plugged in later finds them up, or idle."""
+    for command in ("nmcli connection reload", "systemctl try-restart --no-block edged.service"):
+        _ask(command)
+    if _ask("systemctl --quiet is-enabled edged.service"):
+        _ask("systemctl start --no-block edged.service")
+
+
+def _ask(command: str) -> bool:
+    """Whether a program of the system did what it was asked; not every box has each."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command.split(), capture_output=True, timeout=SECONDS, check=False).returncode == 0
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""One partition on which an edged.toml may lie: reads it, and leaves word of what came of it. Trusts nothing that lies there."""
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.toml import MAX_TOML_BYTES
+
+NAMES = ("edged.toml", "edged.toml.txt")
+"""Windows hides endings, and its editor adds one."""
+APPLIED = "edged.toml.applied"
+ERROR = "edged-ERROR.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file called edged.toml, as bytes, or why it cannot be read."""
+
+    folder: Path
+    name: str
+    data: bytes
+    problem: str | None = None
+
+
+def find(folder: Path) -> Found | None:
+    """The file in `folder`; None where there is none."""
+    for name in NAMES:
+        try:
+            return Found(folder, name, _read(folder / name))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return Found(folder, name, b"", f"cannot be read ({error.strerror})")
+        except ValueError as error:
+            return Found(folder, name, b"", str(error))
+    return None
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a plain file: links lead elsewhere, and pipes and devices have no end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError("is a link; put the file itself there") from None
+        raise
+    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor has no path
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("is no plain file")
+        data = file.read(MAX_TOML_BYTES + 1)
+    if len(data) > MAX_TOML_BYTES:
+        raise ValueError(f"is larger than {MAX_TOML_BYTES // 1024} KB")
+    return data
+
+
+def leave(folder: Path, name: str, text: str) -> None:
+    """Write a small file, with the ends of lines that every editor shows. Raise OSError where the partition takes none."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="\r\n") as file:  # noqa: PTH123
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def set_aside(found: Found, text: str) -> None:
+    """Put `text` in the file's place under the name of what was applied; zeros take the place of its bytes first."""
+    leave(found.folder, APPLIED, text)
+    path = found.folder / found.name
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123
+        file.write(bytes(len(found.data)))
+        os.fsync(descriptor)
+    path.unlink()
+    with suppress(OSError):
+        (found.folder / ERROR).unlink()

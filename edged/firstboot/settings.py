@@ -1,0 +1,147 @@
+"""What the file on a stick may hold beside the config: the network, the broker's password, keys for SSH."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from edged.config import Config
+from edged.config.load import parse_config
+from edged.config.section import Section
+from edged.errors import ConfigError
+
+MOST_KEYS = 16
+
+
+class NetworkConfig(Section):
+    """How the box reaches its network, where a cable and DHCP are not enough."""
+
+    wifi: str | None = Field(None, description="Name of the wireless network; none: the cable")
+    password: Annotated[str, Field(min_length=8, max_length=63, pattern=r"^[ -~]+$")] | None = Field(
+        None, description="Password of the wireless network"
+    )
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="Two letters, as ES: which channels are allowed"
+    )
+    address: str | None = Field(None, description="Fixed address with its network's length, as 192.168.1.20/24")
+    gateway: str | None = Field(None, description="The router's address")
+    dns: tuple[str, ...] = Field((), max_length=3, description="Name servers")
+
+    @field_validator("wifi")
+    @classmethod
+    def _a_name(cls, value: str | None) -> str | None:
+        if value is not None and not (1 <= len(value.encode()) <= 32 and value.isprintable()):
+            raise ValueError("must be 1 to 32 bytes that can be printed")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _an_interface(cls, value: str | None) -> str | None:
+        if value is not None and "/" not in value:
+            raise ValueError("needs the network's length, as in 192.168.1.20/24")
+        return None if value is None else str(ipaddress.ip_interface(value))
+
+    @field_validator("gateway")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        return None if value is None else str(ipaddress.ip_address(value))
+
+    @field_validator("dns")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_address(one)) for one in value)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "NetworkConfig":
+        if self.wifi is None and (self.password or self.country):
+            raise ValueError("password and country need wifi, the network's name")
+        if self.wifi is not None and self.country is None:
+            raise ValueError('wifi needs country = "ES", or the two letters of yours: without it nothing may be sent')
+        if self.address is None and self.gateway:
+            raise ValueError("gateway needs address")
+        return self
+
+
+class SshKey(Section):
+    """Who may log in as root: there is no password."""
+
+    key: Annotated[
+        str,
+        Field(
+            max_length=8192,
+            pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [ -~]*)?$",
+        ),
+    ] = Field(description="One line of a .pub file")
+
+
+class OnlyHere(Section):
+    """The tables that /etc/edged/edged.toml does not know."""
+
+    network: NetworkConfig | None = None
+    ssh: Annotated[tuple[SshKey, ...], Field(max_length=MOST_KEYS)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One file, validated whole."""
+
+    tables: dict[str, Any]
+    """What goes into the config: without what stands only on sticks."""
+    config: Config
+    network: NetworkConfig | None
+    ssh_keys: tuple[str, ...]
+    mqtt_password: str | None
+
+
+def settings_of(raw: Mapping[str, Any], path: Path, password_file: Path) -> Settings:
+    """Validate all of the file `path`. Raise ConfigError with one line for each mistake, in whichever part it is.
+
+    The broker's password goes into `password_file`, which the config then names.
+    """
+    tables = {key: value for key, value in raw.items() if key not in OnlyHere.model_fields}
+    mistakes: list[str] = []
+    password = _password(tables, password_file, mistakes)
+    extra, config = OnlyHere(), None
+    try:
+        extra = OnlyHere.model_validate({key: raw[key] for key in OnlyHere.model_fields if key in raw})
+    except ValidationError as error:
+        mistakes += [_line(detail) for detail in error.errors(include_url=False, include_input=False)]
+    try:
+        config = parse_config(tables, path)
+    except ConfigError as error:
+        mistakes += [line.removeprefix(f"{path}: ") for line in str(error).splitlines()]
+    if mistakes or config is None:
+        raise ConfigError("\n".join(mistakes))
+    return Settings(tables, config, extra.network, tuple(key.key for key in extra.ssh), password)
+
+
+def _password(tables: dict[str, Any], password_file: Path, mistakes: list[str]) -> str | None:
+    """Take the broker's password out of `tables`, and name its file there."""
+    mqtt = tables.get("mqtt")
+    if not isinstance(mqtt, dict) or "password" not in mqtt:
+        return None
+    password = mqtt["password"]
+    if not isinstance(password, str) or not 1 <= len(password) <= 512 or not password.isprintable():
+        mistakes.append("key mqtt.password: must be 1 to 512 characters in quotes that can be printed")
+        return None
+    if "password_file" in mqtt:
+        mistakes.append("key mqtt.password: password_file is given too; take one of them out")
+    tables["mqtt"] = {key: value for key, value in mqtt.items() if key != "password"}
+    tables["mqtt"]["password_file"] = str(password_file)
+    return password
+
+
+def _line(detail: Mapping[str, Any]) -> str:
+    """One mistake. Values are not shown: they may be passwords."""
+    parts = [str(part) for part in detail["loc"]]
+    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    if detail["type"] == "extra_forbidden":
+        message = "unknown here"
+    if detail["type"] == "string_pattern_mismatch":
+        message = {"country": 'must be two capital letters, as "ES"', "key": "must be one line of a .pub file"}.get(
+            parts[-1], "holds characters that it cannot hold"
+        )
+    return f"key {'.'.join(parts)}: {message[0].lower()}{message[1:]}"

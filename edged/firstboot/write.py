@@ -1,0 +1,124 @@
+"""Puts validated settings where the system reads them: every file is whole on the disk before the first takes its name."""
+
+import grp
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.firstboot.dump import dump_toml
+from edged.firstboot.settings import NetworkConfig, Settings
+
+CONFIG = Path("etc/edged/edged.toml")
+PASSWORD = Path("etc/edged/mqtt-password")
+ZONES = Path("usr/share/zoneinfo")
+LOCALTIME = Path("etc/localtime")
+CONNECTION = Path("etc/NetworkManager/system-connections/edged.nmconnection")
+WIRELESS = Path("etc/modprobe.d/edged-wireless.conf")
+SSH_KEYS = Path("root/.ssh/authorized_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file to be written below the root."""
+
+    path: Path
+    data: bytes
+    mode: int
+    edged_reads: bool = False
+    """Belongs to edged's group, which may read it."""
+
+
+def entries(settings: Settings, root: Path) -> Iterator[Entry]:
+    """What `settings` come to. Keys for SSH are added to those that are there."""
+    head = "# Written from the edged.toml of a stick or the boot partition; its keys: /opt/edged/share/edged/config/edged.toml\n"
+    yield Entry(CONFIG, (head + dump_toml(settings.tables)).encode(), 0o640, edged_reads=True)
+    if settings.mqtt_password is not None:
+        yield Entry(PASSWORD, settings.mqtt_password.encode() + b"\n", 0o640, edged_reads=True)
+    if settings.network is not None:
+        yield Entry(CONNECTION, keyfile(settings.network).encode(), 0o600)
+        if settings.network.country:
+            text = f"options cfg80211 ieee80211_regdom={settings.network.country}\n"
+            yield Entry(WIRELESS, text.encode(), 0o644)
+    if settings.ssh_keys:
+        with suppress(FileNotFoundError):
+            known = (root / SSH_KEYS).read_text(errors="surrogateescape").splitlines()
+            settings_keys = [*known, *(key for key in settings.ssh_keys if key not in known)]
+            yield Entry(SSH_KEYS, ("\n".join(settings_keys) + "\n").encode(errors="surrogateescape"), 0o600)
+            return
+        yield Entry(SSH_KEYS, ("\n".join(settings.ssh_keys) + "\n").encode(), 0o600)
+
+
+def keyfile(network: NetworkConfig) -> str:
+    """A NetworkManager connection. The name of a wireless network is told in bytes: nothing in it can be taken for a setting."""
+    lines = ["[connection]", "id=edged", f"type={'wifi' if network.wifi else 'ethernet'}", "autoconnect-priority=10"]
+    if network.wifi is not None:
+        lines += ["", "[wifi]", "mode=infrastructure", "ssid=" + "".join(f"{byte};" for byte in network.wifi.encode())]
+        if network.password:
+            spaces = len(network.password) - len(network.password.lstrip(" "))
+            escaped = "\\s" * spaces + network.password[spaces:].replace("\\", "\\\\")
+            lines += ["", "[wifi-security]", "key-mgmt=wpa-psk", f"psk={escaped}"]
+    for family, version in (("ipv4", "."), ("ipv6", ":")):
+        lines += ["", f"[{family}]"]
+        if network.address is None or version not in network.address:
+            lines.append("method=auto")
+        else:
+            lines += [
+                "method=manual",
+                f"address1={network.address}" + (f",{network.gateway}" if network.gateway else ""),
+            ]
+        servers = [server for server in network.dns if version in server]
+        lines += [f"dns={''.join(f'{server};' for server in servers)}"] if servers else []
+    return "\n".join(lines) + "\n"
+
+
+def apply(settings: Settings, root: Path) -> None:
+    """Write everything, or raise OSError with everything as it was."""
+    zone = settings.config.report.timezone
+    prepared: list[tuple[Path, Path]] = []
+    try:
+        for entry in entries(settings, root):
+            target = root / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if entry.mode == 0o600 else 0o755)
+            prepared.append((_written(target, entry), target))
+        if "timezone" in settings.tables.get("report", {}):
+            link = root / LOCALTIME.parent / f".edged-{secrets.token_hex(6)}"
+            link.symlink_to(f"/{ZONES / zone}")
+            prepared.append((link, root / LOCALTIME))
+        # The config is the first of them, and the last to take its name: with it, the rest is there too.
+        for partial, target in reversed(prepared):
+            partial.replace(target)
+    finally:
+        for partial, _ in prepared:
+            partial.unlink(missing_ok=True)
+    for folder in {target.parent for _, target in prepared}:
+        _sync(folder)
+
+
+def _written(target: Path, entry: Entry) -> Path:
+    """A file beside `target` with all of the entry's bytes on the disk."""
+    partial = target.parent / f".edged-{secrets.token_hex(6)}.partial"
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
+            file.write(entry.data)
+            file.flush()
+            if entry.edged_reads and os.geteuid() == 0:
+                with suppress(KeyError):
+                    os.fchown(file.fileno(), 0, grp.getgrnam("edged").gr_gid)
+            os.fchmod(file.fileno(), entry.mode)
+            os.fsync(file.fileno())
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

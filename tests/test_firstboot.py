@@ -1,0 +1,271 @@
+"""First boot: one file on a partition sets up a box, whole or not at all, and nothing on a stick can harm it."""
+
+import os
+import stat
+
+import pytest
+
+from edged.config import load_config
+from edged.firstboot.place import APPLIED, ERROR
+from edged.firstboot.run import import_settings, introduce
+from edged.firstboot.write import CONFIG, CONNECTION, LOCALTIME, PASSWORD, SSH_KEYS, WIRELESS
+from edged.toml import load_toml
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHhK3vNuP0Wq0CkFq4yq8dVjz5Rk7Jb0wq2fX6mZ1abc me@laptop"
+GOOD = f"""
+[device]
+name = "Front door"
+
+[camera.door]
+source = "rtsp://192.168.1.20:554/stream1"
+
+[mqtt]
+host = "192.168.1.10"
+username = "edged"
+password = "br0ker-s3cret"
+
+[report]
+timezone = "Europe/Madrid"
+
+[network]
+wifi = "Café; psk=stolen"
+password = " w1fi\\\\s3cret"
+country = "ES"
+address = "192.168.1.30/24"
+gateway = "192.168.1.1"
+dns = ["192.168.1.1"]
+
+[[ssh]]
+key = "{KEY}"
+"""
+SHIPPED = "# the shipped config\n"
+MISTAKE_IN_LINE_7 = GOOD.replace('source = "rtsp:', 'sorce = "rtsp:')
+
+
+@pytest.fixture
+def root(tmp_path):
+    """What a fresh box has."""
+    root = tmp_path / "root"
+    for folder in ("etc/edged", "root"):
+        (root / folder).mkdir(parents=True)
+    (root / CONFIG).write_text(SHIPPED)
+    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (root / "etc/hostname").write_text("edged\n")
+    return root
+
+
+@pytest.fixture
+def stick(tmp_path):
+    (tmp_path / "stick").mkdir()
+    return tmp_path / "stick"
+
+
+def files(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_good_file_sets_up_everything(root, stick):
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    config = load_config(root / CONFIG)
+    assert (config.device.name, list(config.camera), config.report.timezone) == (
+        "Front door",
+        ["door"],
+        "Europe/Madrid",
+    )
+    assert str(config.mqtt.password_file) == "/etc/edged/mqtt-password"
+    assert (root / PASSWORD).read_text() == "br0ker-s3cret\n"
+    assert (root / SSH_KEYS).read_text() == f"{KEY}\n"
+    assert str((root / LOCALTIME).readlink()) == "/usr/share/zoneinfo/Europe/Madrid"
+    assert "ieee80211_regdom=ES" in (root / WIRELESS).read_text()
+    assert {path: mode(root / path) for path in (CONFIG, PASSWORD, CONNECTION, SSH_KEYS)} == {
+        CONFIG: 0o640,
+        PASSWORD: 0o640,
+        CONNECTION: 0o600,
+        SSH_KEYS: 0o600,
+    }
+
+
+def test_a_network_s_name_is_no_setting_and_its_password_stays_whole(root, stick):
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    lines = (root / CONNECTION).read_text().splitlines()
+    assert "ssid=" + "".join(f"{byte};" for byte in "Café; psk=stolen".encode()) in lines
+    assert [line for line in lines if line.startswith("psk")] == ["psk=\\sw1fi\\\\s3cret"]
+    assert {"method=manual", "address1=192.168.1.30/24,192.168.1.1", "dns=192.168.1.1;"} <= set(lines)
+
+
+def test_what_was_applied_stays_without_its_secrets(root, stick):
+    (stick / "edged.toml").write_text(GOOD.replace("rtsp://", "rtsp://me:c4m-s3cret@"))
+    (stick / ERROR).write_text("of the time before")
+    assert import_settings([stick], root)
+    assert sorted(path.name for path in stick.iterdir()) == [APPLIED]
+    told = (stick / APPLIED).read_text()
+    assert "s3cret" not in told
+    assert "192.168.1.10" in told
+    assert load_toml(stick / APPLIED)["mqtt"]["password"] == "***"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("edged.toml", GOOD.replace("\n", "\r\n").encode("utf-8-sig")),
+        ("edged.toml.txt", GOOD.encode()),
+        ("edged.toml.txt", GOOD.replace("\n", "\r\n").encode("utf-8-sig")),
+    ],
+)
+def test_editors_of_other_systems_do_no_harm(root, stick, name, data):
+    (stick / name).write_bytes(data)
+    assert import_settings([stick], root)
+    assert load_config(root / CONFIG).camera
+    assert (stick / APPLIED).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        (MISTAKE_IN_LINE_7[1:], "line 5: ", "source"),
+        (GOOD[1:].replace('name = "Front door"', 'name = "Front door'), "line 2: ", "Illegal"),
+        (GOOD[1:].replace('country = "ES"', 'country = "Spain"'), "line 18: ", "ES"),
+        (GOOD[1:].replace('country = "ES"', ""), "line 15: ", "country"),
+        (GOOD[1:].replace("/24", ""), "line 19: ", "192.168.1.20/24"),
+        (GOOD[1:].replace("br0ker-s3cret", ""), "line 10: ", "password"),
+        (GOOD[1:] + "[network.run]\ncommand = 'reboot'\n", "line 25: ", "unknown"),
+        (GOOD[1:].replace("ssh-ed25519 ", 'command=\\"reboot\\" ssh-ed25519 '), "line 24: ", ".pub"),
+        (GOOD[1:] + "[run]\ncommand = 'reboot'\n", "line 25: ", "unknown"),
+        (GOOD[1:].replace("Europe/Madrid", "../../etc/shadow"), "line 13: ", "zone"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_nothing_is_taken(root, stick, text, line, word):
+    (stick / "edged.toml").write_text(text)
+    before = files(root)
+    assert not import_settings([stick], root)
+    assert files(root) == before
+    told = (stick / ERROR).read_text()
+    assert line in told
+    assert word in told
+    assert "s3cret" not in told
+    assert (stick / "edged.toml").read_text() == text
+
+
+def test_two_mistakes_are_told_at_once(root, stick):
+    (stick / "edged.toml").write_text(MISTAKE_IN_LINE_7.replace('"ES"', '"Spain"'))
+    assert not import_settings([stick], root)
+    told = (stick / ERROR).read_text()
+    assert "sorce" in told
+    assert "network.country" in told
+
+
+def test_a_mended_file_is_taken(root, stick):
+    (stick / "edged.toml").write_text(MISTAKE_IN_LINE_7)
+    assert not import_settings([stick], root)
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    assert not (stick / ERROR).exists()
+
+
+def huge(path, tmp_path):
+    path.write_bytes(b"#" * 3_000_000)
+
+
+def binary(path, tmp_path):
+    path.write_bytes(bytes(range(256)))
+
+
+def link(path, tmp_path):
+    (tmp_path / "elsewhere").write_text(GOOD)
+    path.symlink_to(tmp_path / "elsewhere")
+
+
+def link_upwards(path, tmp_path):
+    path.symlink_to("../../../etc/shadow")
+
+
+def pipe(path, tmp_path):
+    os.mkfifo(path)
+
+
+def folder(path, tmp_path):
+    path.mkdir()
+
+
+def deep(path, tmp_path):
+    path.write_text("a = " + "[" * 100_000)
+
+
+@pytest.mark.parametrize("lay", [huge, binary, link, link_upwards, pipe, folder, deep], ids=lambda lay: lay.__name__)
+def test_what_is_no_file_of_settings_is_told_in_one_line(root, stick, tmp_path, lay):
+    lay(stick / "edged.toml", tmp_path)
+    before = files(root)
+    assert not import_settings([stick], root)
+    assert files(root) == before
+    assert len((stick / ERROR).read_text().splitlines()) == 2
+
+
+def test_a_link_in_the_place_of_what_is_left_is_not_followed(root, stick, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (stick / ERROR).symlink_to(victim)
+    (stick / APPLIED).symlink_to(victim)
+    (stick / "edged.toml").write_text(MISTAKE_IN_LINE_7)
+    assert not import_settings([stick], root)
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    assert victim.read_text() == "precious"
+
+
+def test_the_stick_goes_before_the_boot_partition_and_the_second_boot_does_nothing(root, stick, tmp_path):
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    (boot / "edged.toml").write_text(GOOD.replace("Front door", "Of the card"))
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick, boot], root)
+    before = files(root)
+    assert not import_settings([stick, boot], root)
+    assert files(root) == before
+    assert load_config(root / CONFIG).device.name == "Front door"
+
+
+def test_a_partition_that_takes_no_writing_is_read_once(root, stick, monkeypatch):
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("edged.firstboot.run.set_aside", refuse)
+    monkeypatch.setattr("edged.firstboot.run.leave", refuse)
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    (root / CONFIG).write_text(SHIPPED)
+    assert not import_settings([stick], root)
+    (stick / "edged.toml").write_text(MISTAKE_IN_LINE_7)
+    assert not import_settings([stick], root)
+
+
+def test_a_box_that_cannot_write_stays_as_it_was(root, stick):
+    (root / "etc/NetworkManager").write_text("in the way of a folder")
+    (stick / "edged.toml").write_text(GOOD)
+    before = files(root)
+    assert not import_settings([stick], root)
+    assert files(root) == before
+    assert "nothing was changed" in (stick / ERROR).read_text()
+
+
+def test_keys_are_added_to_those_that_are_there(root, stick):
+    (root / SSH_KEYS).parent.mkdir()
+    (root / SSH_KEYS).write_text("ssh-rsa AAAA before\n")
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    assert (root / SSH_KEYS).read_text() == f"ssh-rsa AAAA before\n{KEY}\n"
+
+
+def test_a_box_says_who_it_is_and_keeps_a_name_that_a_person_gave(root, stick):
+    name = introduce([stick], root, "")
+    assert name.startswith("edged-")
+    assert len(name) == len("edged-") + 4
+    [card] = stick.glob("EDGED-*.txt")
+    assert f"{name}.local" in card.read_text()
+    (root / "etc/hostname").write_text("hall\n")
+    assert introduce([stick], root, "") == "hall"

@@ -1,0 +1,2 @@
+systemctl restart edged.service
+active active || fail "not active"

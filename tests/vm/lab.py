@@ -1,0 +1,58 @@
+"""What a scenario is given: a machine with the package and the clip at hand, and its own small scripts."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .clip import make_clip
+from .image import ROOT
+from .machine import Machine
+
+CONFIG = """
+[camera.door]
+source = "file:///var/lib/edged/entrance.mp4?loop=1&realtime=1"
+smallest_face = 60
+fps = 5
+
+[mqtt]
+host = "127.0.0.1"
+"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One scenario's machine and scripts."""
+
+    machine: Machine
+    scripts: Path
+
+    def prepare(self, package: Path) -> None:
+        """Lay the package, the clip and the config on the parcel disk."""
+        parcel = self.machine.folder / "parcel"
+        shutil.rmtree(parcel, ignore_errors=True)
+        parcel.mkdir()
+        shutil.copyfile(package, parcel / "edged.deb")
+        make_clip(parcel / "entrance.mp4")
+        (parcel / "edged.toml").write_text(CONFIG)
+        self.machine.lay(parcel)
+
+    def ready(self) -> None:
+        """Installed, configured, heard, and active: where most scenarios begin. The machine is on."""
+        self.guest("install.sh", 900)
+        self.guest("configure.sh")
+        self.guest("listen.sh")
+        self.guest("start.sh", 300)
+
+    def guest(self, name: str, seconds: float = 300, **values: object) -> str:
+        """Run one of the scenario's scripts in the guest, with `values` as its variables."""
+        head = "".join(f"{key}='{value}'\n" for key, value in values.items())
+        common = (Path(__file__).parent / "guest" / "common.sh").read_text()
+        path = next(p for p in (self.scripts / name, Path(__file__).parent / "guest" / name) if p.exists())
+        return self.machine.ask(head + common + path.read_text(), seconds)
+
+
+def newest_package(codename: str = "bookworm", arch: str = "amd64") -> Path:
+    found = sorted((ROOT / "build" / "deb").glob(f"edged_*+{codename}*_{arch}.deb"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise SystemExit(f"vm: no package; `make deb CODENAME={codename} ARCH={arch}` builds it")
+    return found[-1]

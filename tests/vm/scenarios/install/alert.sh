@@ -1,0 +1,12 @@
+# From start to the first alert; then nothing of the sandbox may have been in the way.
+began=$(cut -d. -f1 /proc/uptime)
+systemctl restart edged.service
+active active || fail "not active"
+ready=$(cut -d. -f1 /proc/uptime)
+wait_for 60 grep -q '/violation ' /run/heard
+heard=$(cut -d. -f1 /proc/uptime)
+echo "READY after $((ready - began)) s, an alert after $((heard - began)) s"
+journalctl -b -u edged -p warning --no-pager -o cat | grep . && fail "warnings" || true
+journalctl -b --no-pager -o cat | grep -iE 'audit.*(seccomp|denied)|operation not permitted' && fail "denied" || true
+edged status --json >/tmp/status && echo "status answers"
+edged selftest | tail -n 1
