@@ -125,3 +125,12 @@ def test_no_password_at_all_is_shown(password):
 )
 def test_any_file_name_survives(name):
     assert parse_source((Path("/srv") / name).as_uri()).path == f"/srv/{name}"
+
+
+@pytest.mark.parametrize(
+    "sink", ["fakesink", "autovideosink sync=false", "xvimagesink", "appsink", "filesink location=x"]
+)
+def test_a_pipeline_that_ends_in_a_sink_is_refused(sink):
+    with pytest.raises(ValueError, match=f"must not end in a sink .{sink.split()[0]}"):
+        check_source(f"gst:v4l2src ! jpegdec ! {sink}")
+    assert check_source("gst:fakesrc ! jpegdec") == "gst:fakesrc ! jpegdec"
