@@ -126,6 +126,20 @@ def test_after_the_cooldown_the_same_face_alerts_again():
     assert len(alerts(events.update(30.1, [vote(1, 30.1, NONE)]))) == 1
 
 
+def test_a_clock_set_back_makes_no_cooldown_longer():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
+    show(events, [NONE, CORRECT], start=1000.0)
+    assert not alerts(show(events, [NONE, CORRECT], start=0.0))
+    assert alerts(show(events, [NONE], start=31.0))
+
+
+def test_a_clock_set_back_holds_no_alerts_back_for_longer_than_a_minute():
+    events = MaskEvents("door", MaskConfig(most_alerts_per_minute=1))
+    assert alerts(show(events, [NONE], start=1000.0))
+    assert not alerts(show(events, [NONE], start=0.0, number=2, x=500.0))
+    assert alerts(show(events, [NONE], start=61.0, number=3, x=900.0))
+
+
 def test_one_cameras_alerts_a_minute_are_capped_and_the_rest_held_back():
     events = MaskEvents("door", MaskConfig(most_alerts_per_minute=3))
     told = events.update(0.0, [vote(k, 0.0, NONE, x=200.0 * k) for k in range(1, 6)])

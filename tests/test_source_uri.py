@@ -125,3 +125,35 @@ def test_no_password_at_all_is_shown(password):
 )
 def test_any_file_name_survives(name):
     assert parse_source((Path("/srv") / name).as_uri()).path == f"/srv/{name}"
+
+
+@pytest.mark.parametrize(
+    "sink", ["fakesink", "autovideosink sync=false", "xvimagesink", "appsink", "filesink location=x"]
+)
+def test_a_pipeline_that_ends_in_a_sink_is_refused(sink):
+    with pytest.raises(ValueError, match=f"must not end in a sink .{sink.split()[0]}"):
+        check_source(f"gst:v4l2src ! jpegdec ! {sink}")
+    assert check_source("gst:fakesrc ! jpegdec") == "gst:fakesrc ! jpegdec"
+
+
+@pytest.mark.parametrize(
+    ("option", "least", "most"),
+    [("fps", 1, 240), ("width", 16, 16_384), ("height", 16, 16_384), ("exposure", 10, 1_000_000), ("mjpeg", 0, 1)],
+)
+def test_an_option_has_its_limits(option, least, most):
+    for value in (least, most):
+        assert parse_source(f"v4l2:///dev/video0?{option}={value}").options == {option: value}
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=option):
+            check_source(f"v4l2:///dev/video0?{option}={value}")
+
+
+@pytest.mark.parametrize("uri", ["csi://0", "csi://0/", "picamera://1?fps=30"])
+def test_a_numbered_camera_needs_no_size(uri):
+    assert parse_source(uri).path in ("0", "1")
+
+
+@pytest.mark.parametrize("uri", ["csi://0/front", "csi://0#front", "csi://front", "csi:///0"])
+def test_a_numbered_camera_has_nothing_but_its_number(uri):
+    with pytest.raises(ValueError, match="named by its number"):
+        check_source(uri)

@@ -25,7 +25,7 @@ TESTS = {
     "events/drowsiness.py": "tests/test_events_drowsiness.py",
     "report/statistics.py": "tests/test_report_statistics.py",
     "report/coverage.py": "tests/test_report_day.py tests/test_report_build.py",
-    "report/tally.py": "tests/test_report_day.py tests/test_report_build.py",
+    "report/tally.py": "tests/test_report_statistics.py tests/test_report_day.py tests/test_report_build.py",
 }
 """The tests that must notice a change of each module."""
 
