@@ -204,7 +204,7 @@ def _options(scheme: str, query: str) -> dict[str, int]:
             known = ", ".join(sorted(OPTIONS[scheme]))
             raise ValueError(f"unknown option {key!r} for {scheme}; it takes {known}")
         low, high = LIMITS[key]
-        if not re.fullmatch(r"\d{1,6}", value) or not low <= int(value) <= high:
+        if not re.fullmatch(r"\d{1,7}", value) or not low <= int(value) <= high:
             raise ValueError(f"option {key}={value!r} must be a whole number from {low} to {high}")
         options[key] = int(value)
     return options
