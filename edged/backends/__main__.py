@@ -29,7 +29,7 @@ FIRST_TO_BE_KILLED = "1000"
 def stand_back() -> None:
     """Let everything else go first: processor, disk, and when memory runs out, survival. A crash leaves no memory image."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(LOWEST)
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST)
     number = IOPRIO_SET.get(platform.machine())
     if number is None or ctypes.CDLL(None).syscall(number, OF_A_PROCESS, 0, IDLE_CLASS):
         log.debug("the disk's priority stays as it is")
