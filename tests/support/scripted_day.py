@@ -17,7 +17,7 @@ from edged import recorder as recorder_module
 from edged.backends.preparing import Preparing
 from edged.capture import CameraState
 from edged.clock import SETTLED_S, WatchedClock
-from edged.config import Config
+from edged.config import Config, StoreConfig
 from edged.daemon import reporter, supervision
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.reporter import Reporter
@@ -77,7 +77,7 @@ class Day:
         self.recorder = Recorder(self.watched, self.submit, publishing=True)
         self.recorder.end_left_open(left_open, last)
         self.recorder.system_event("started", {"version": "1", "left_open": len(left_open)})
-        self.upkeep = Upkeep(self.watched, 90, 0, outbox_limit=100_000, tell=self.recorder.system_event)
+        self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), tell=self.recorder.system_event)
         self.reporter = Reporter(
             self.config,
             StoreReader(self.store.path),
