@@ -8,7 +8,8 @@ from edged import __version__
 from edged.messages import COMMANDS, TOPICS
 from edged.payloads.lines import AnalysedLine, EventLine
 from edged.payloads.mqtt import Command
-from edged.payloads.report import PeriodDocument, ReportDocument
+from edged.payloads.period import PeriodDocument
+from edged.payloads.report import ReportDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 LINES: dict[str, Any] = {"events": EventLine, "report": ReportDocument | PeriodDocument, "analyze": AnalysedLine}

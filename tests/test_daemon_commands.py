@@ -17,6 +17,7 @@ from edged.daemon.parts import Telling
 from edged.daemon.reporter import Answer
 from edged.publish import Command
 from edged.publish.commands import parse_command
+from edged.records import Message
 
 
 @dataclass
@@ -31,8 +32,8 @@ class Line:
         received, self.received = self.received, []
         return received
 
-    def send(self, topic: str, payload: str) -> None:
-        self.sent.append((topic, json.loads(payload)))
+    def send(self, message: Message) -> None:
+        self.sent.append((message.topic, json.loads(message.payload)))
 
 
 @dataclass

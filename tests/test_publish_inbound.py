@@ -233,7 +233,7 @@ VERB = st.sampled_from(["report", "reload", "restart", "selftest", "dance"])
 
 
 def told(answer: Command | Refusal) -> str:
-    return result({"ok": False, "error": getattr(answer, "error", None)}, answer)
+    return result({"ok": False, "error": getattr(answer, "error", None)}, answer).payload
 
 
 @given(VERB, st.binary(max_size=300) | ALMOST)

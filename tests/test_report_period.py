@@ -12,7 +12,7 @@ from support.payloads import check_document
 from test_cli import edged
 
 from edged.config import Config
-from edged.payloads.report import PeriodDocument
+from edged.payloads.period import PeriodDocument
 from edged.report import (
     build_period,
     build_report,

@@ -14,6 +14,7 @@ from edged.config import Config
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.supervision import CameraWatch, attention_counts, mask_counts
 from edged.recorder import Recorder
+from edged.records import Message
 
 PROFILES = {"door": "entrance", "room": "classroom", "cab": "driver"}
 CONFIG = Config.model_validate(
@@ -39,8 +40,8 @@ class Told:
         self.activity = activity
         self._watch.look(self._watching)
 
-    def _keep(self, topic: str, payload: str, qos: int) -> None:
-        self.retained.append((topic, json.loads(payload), qos))
+    def _keep(self, message: Message) -> None:
+        self.retained.append((message.topic, json.loads(message.payload), message.qos))
 
 
 def test_each_profile_tells_what_it_follows():

@@ -148,8 +148,8 @@ class StatePayload(TypedDict):
 class Command(TypedDict, total=False):
     """What may be sent to `cmd/<verb>`; every key may be left out."""
 
-    request_id: str | int | float | None
-    date: str | int | float | None
+    request_id: str | int | float | bool | None
+    date: str | int | float | bool | None
 
 
 @documented
@@ -167,7 +167,7 @@ class CommandResult(TypedDict):
     """The answer to a command."""
 
     v: Version
-    request_id: NotRequired[str | int | float | None]
+    request_id: NotRequired[str | int | float | bool | None]
     """The command's own, where it had one."""
     ok: bool
     error: NotRequired[str | None]

@@ -22,7 +22,7 @@ PROBLEMS: list[str] = []
 
 _OWN: set[str] = set()
 _TOPICS = [(re.compile(re.sub(r"{\w+}", "[^/]+", topic.name) + "$"), topic) for topic in messages.TOPICS]
-_NOT_OURS = re.compile(r"cmd/[^/]+$|(^|/)homeassistant/|\$SYS/")
+_NOT_OURS = re.compile(r"cmd/[^/]+$|(^|/)homeassistant/|/device/[^/]+/config$|\$SYS/")
 """Commands come from people; Home Assistant's documents are held against its own rules in test_publish_discovery.py."""
 
 
