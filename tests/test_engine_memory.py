@@ -16,10 +16,10 @@ detectors = [open_engine(manifest, "detector", 1) for _ in range(int(sys.argv[2]
 for detector in detectors:
     detector.run({"image": np.zeros((1, 736, 1280, 3), np.uint8)})
 before = resident_mb()
-for height in range(32, 520, 32):
-    for width in range(32, 520, 96):
-        for detector in detectors * 2:  # a plan of memory is made for what has come once
-            detector.run({"image": np.zeros((1, height, width, 3), np.uint8)})
+sizes = [(736, 1280), *((height, width) for height in range(32, 520, 32) for width in range(32, 520, 96)), (736, 1280)]
+for height, width in sizes:
+    for detector in detectors * 2:  # a plan of memory is made for what has come once
+        detector.run({"image": np.zeros((1, height, width, 3), np.uint8)})
 print(before, resident_mb() - before)
 """
 
