@@ -16,6 +16,7 @@ from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.analyse.pose import make_pose_reader
 from edged.analyse.static import StaticFaces
 from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
+from edged.cuts import SceneCuts
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.detect.watch import Watch
@@ -147,6 +148,8 @@ def build_pipeline(
         encounters=Encounters(camera, events),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
         watch=None if every_frame else Watch(detector),
+        # In a cab headlights and tunnels change the whole picture, and a driver who sleeps must not become somebody new.
+        cuts=None if settings.wants.drowsiness else SceneCuts(),
     )
 
 

@@ -71,7 +71,8 @@ class Pipeline:
     """None where every face is to be taken for a person."""
     watch: Watch | None = None
     """Looks with the detector where it pays; None where every picture is to be looked at everywhere."""
-    cuts: SceneCuts = field(default_factory=SceneCuts)
+    cuts: SceneCuts | None = None
+    """Ends all tracks when another scene begins; None where that cannot be, and lights that sweep by would look like it."""
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
@@ -84,7 +85,7 @@ class Pipeline:
         if self._last is not None and self._last[0] == frame.time_s:
             return replace(self._last[1], events=[], encounters=[])
         start = self.timer()
-        if self.cuts.is_cut(frame.image):
+        if self.cuts is not None and self.cuts.is_cut(frame.image):
             self._follow_nobody()
         detections = self._detect(frame)
         detected = self.timer()
@@ -112,7 +113,8 @@ class Pipeline:
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
         self._follow_nobody()
-        self.cuts.forget()
+        if self.cuts is not None:
+            self.cuts.forget()
         self._last = None
         return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())
 

@@ -6,6 +6,8 @@ import pytest
 from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyser_settings, sighting
 
 from edged.analyse import Analyser
+from edged.assembly import Models, build_pipeline
+from edged.config import CameraConfig, Config
 from edged.cuts import SceneCuts
 from edged.encounters import Encounters
 from edged.events import Events
@@ -86,6 +88,7 @@ def play(*scenes: Image) -> list[Encounter]:
         Smoother(),
         Events(MaskEvents("door")),
         Encounters("door"),
+        cuts=SceneCuts(),
     )
     told: list[Encounter] = []
     for index in range(10 * len(scenes)):
@@ -103,3 +106,11 @@ def test_who_stands_where_somebody_stood_before_a_cut_is_somebody_else():
 
 def test_within_a_scene_it_is_one_person():
     assert len(play(scene(1), scene(1, 90, 30))) == 1
+
+
+@pytest.mark.parametrize(("profile", "looked_for"), [("entrance", True), ("classroom", True), ("driver", False)])
+def test_a_driver_goes_on_whatever_light_sweeps_by(profile, looked_for):
+    config = Config()
+    models = Models(ScriptedDetector([]), ConstantJudge(BARE), {}, {}, *[None] * 3)
+    camera = CameraConfig(source="images:///cab", profile=profile)
+    assert (build_pipeline("cab", camera, config, models, every_frame=True).cuts is not None) is looked_for

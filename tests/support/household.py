@@ -56,6 +56,7 @@ def verbs(folder: Path, picture: Path, clip: Path, config: Path) -> list[list[st
         ["events", *named],
         ["report", "today", "--format", "json", *named],
         ["report", "today", "--out", str(out / "report.html"), *named],
+        ["schema", "mqtt"],
         ["selftest", *named],
         ["status", "--json", *named],
         ["wear-mask", str(picture), "--mask", "1", "--out", str(out / "masked.png"), *named],
