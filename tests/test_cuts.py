@@ -6,7 +6,7 @@ import pytest
 from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyser_settings, sighting
 
 from edged.analyse import Analyser
-from edged.cuts import SceneCuts
+from edged.detect.cuts import SceneCuts
 from edged.encounters import Encounters
 from edged.events import Events
 from edged.events.mask import MaskEvents
