@@ -16,9 +16,9 @@ from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.analyse.pose import make_pose_reader
 from edged.analyse.static import StaticFaces
 from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
-from edged.cuts import SceneCuts
 from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
+from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
 from edged.encounters import Encounters
 from edged.events import Events

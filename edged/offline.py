@@ -10,7 +10,7 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 
-from edged.analyse.analyser import Reading, is_masked, read_faces
+from edged.analyse.analyser import Reading, is_cut_below, is_masked, read_faces
 from edged.assembly import EVERYTHING, Models, build_pipeline
 from edged.capture.sources import read_picture
 from edged.capture.video import VideoFile
@@ -180,7 +180,7 @@ def analyse_picture(
     worth = sum(detection.score >= LEAST_SCORE_READ for detection in detections)
     readings = _readings(models, padded, detections[:worth], scores[:worth], lens)
     rows = zip(detections, scores, [*readings, *([None] * (len(detections) - worth))], strict=True)
-    faces = [_found(*row, config, border) for row in rows]
+    faces = [_found(*row, config, border, image.shape[0]) for row in rows]
     return Analysed(path, 0, 0.0, image, faces, SURE_SCORES[config.models.detector])
 
 
@@ -210,14 +210,19 @@ def _readings(
     return read_faces(readers, image, detections, [is_masked(score) for score in scores], lens)
 
 
-def _found(detection: Detection, scores: MaskScores, reading: Reading | None, config: Config, border: int) -> Found:
-    """A single look's verdict: certain only when the face is large enough and the score high enough."""
-    sure = detection.box.side >= config.mask.smallest_face and max(scores) >= config.mask.leave_score
-    state = scores.state if sure else MaskState.UNCERTAIN
+def _found(
+    detection: Detection, scores: MaskScores, reading: Reading | None, config: Config, border: int, height: int
+) -> Found:
+    """A single look's verdict on a face in a picture `height` pixels high without its border: certain only when the face is
+    large enough, all of it is there, and the score is high enough.
+    """
+    box = Box(*(value - border for value in detection.box))
+    seen = detection.box.side >= config.mask.smallest_face and not is_cut_below(box, height)
+    state = scores.state if seen and max(scores) >= config.mask.leave_score else MaskState.UNCERTAIN
     eyes = None if reading is None else _eyes(None, reading.eyes)
     return Found(
         track=None,
-        box=Box(*(value - border for value in detection.box)),
+        box=box,
         score=detection.score,
         state=state,
         scores=scores,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
-from edged.cuts import SceneCuts
+from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
 from edged.encounters import Encounters
 from edged.events import Events

@@ -190,7 +190,7 @@ class Face:
     """What one frame's pixels tell about one track.
 
     `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight", "bowed",
-    "unsure").
+    "unsure", "cut off" below).
     `landmarks`, `pose`, `eyes` and `mouth_ratio` are None when they were not read in this frame; `unread` then says why
     ("small", "not due", "out of sight", "not wanted", or what the reader said; "cut off" by the picture's border or
     "covered" by another face: the pose is a guess, and the mouth not known). `mouth_ratio` is the inner lips' distance over

@@ -24,7 +24,7 @@ from support.doubles import (
 )
 
 from edged.analyse.analyser import Analyser, AnalyserSettings, Readers, is_masked
-from edged.types import Detection, Face, HeadPose, Lens, MaskScores, MaskState, Track
+from edged.types import Box, Detection, Face, HeadPose, Lens, MaskScores, MaskState, Track
 
 
 def looks(frames: list[list[Face]], number: int = 1) -> int:
@@ -265,3 +265,17 @@ def test_what_hardly_looks_like_a_face_is_not_judged():
     assert (face.mask, face.unjudged) == (None, "unsure")
     (face,) = analyser.analyse(0.1, BLACK, [track(1)])
     assert face.mask == BARE
+
+
+@pytest.mark.parametrize(
+    ("height", "bottom", "judged"),
+    [(30, 480, False), (30, 479, False), (30, 400, True), (75, 480, True)],
+    ids=["a forehead", "nearly at the border", "in the middle", "a whole face at the border"],
+)
+def test_a_face_whose_lower_half_is_below_the_picture_is_not_judged(height, bottom, judged):
+    box = Box(100, bottom - height, 160, bottom)
+    (face,) = Analyser(ConstantJudge(), analyser_settings()).analyse(
+        0.0, BLACK, [replace(track(1), box=box, detection=Detection(box, 0.9))]
+    )
+    assert (face.mask is not None) == judged
+    assert face.unjudged == (None if judged else "cut off")

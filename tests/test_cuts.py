@@ -8,7 +8,7 @@ from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyse
 from edged.analyse import Analyser
 from edged.assembly import Models, build_pipeline
 from edged.config import CameraConfig, Config
-from edged.cuts import SceneCuts
+from edged.detect.cuts import SceneCuts
 from edged.encounters import Encounters
 from edged.events import Events
 from edged.events.mask import MaskEvents

@@ -105,6 +105,13 @@ def test_a_single_look_is_certain_only_on_a_large_and_clear_face(picture, side, 
     assert face.scores == scores
 
 
+def test_of_a_face_that_goes_on_below_the_picture_nothing_is_certain(picture):
+    height = cv2.imread(str(picture)).shape[0]
+    forehead = Detection(Box(40, height - 30, 100, height), 0.9)
+    (face,) = analyse_picture(picture, Config(), models([[forehead]])).faces
+    assert face.state is MaskState.UNCERTAIN
+
+
 def test_a_picture_without_faces_has_a_record_and_does_not_trouble_the_judge(picture):
     parts = models([[]])
     assert analyse_picture(picture, Config(), parts).record()["faces"] == []

@@ -93,6 +93,13 @@ def read_faces(
     return [Reading(*row) for row in zip(landmarks, poses, eyes, mouths, strict=True)]
 
 
+def is_cut_below(box: Box, image_height: int) -> bool:
+    """Whether a face goes on below the picture, so that mouth or nose are not in it: its box ends there, and is wider than high,
+    as no whole face's is. What is left looks like a bare face.
+    """
+    return box.height < box.width and box.y2 >= image_height - AT_THE_BORDER * max(box.width, box.height)
+
+
 def is_masked(scores: MaskScores) -> bool:
     """Whether a mask is in the face, wherever in it: more probable than none at all."""
     return scores.correct + scores.incorrect > scores.none
@@ -121,7 +128,7 @@ class Analyser:
     def analyse(self, time_s: float, image: Image, tracks: Sequence[Track]) -> list[Face]:
         """One Face for each track, in order; those not looked at say why. The mask comes first: it hides what is read next."""
         self._known = {track.id: self._known.get(track.id) or _Known() for track in tracks}
-        unjudged = [self._reason_not_to_judge(time_s, track) for track in tracks]
+        unjudged = [self._reason_not_to_judge(time_s, track, image.shape[0]) for track in tracks]
         judged = self._judge(time_s, image, _without_reason(tracks, unjudged))
         unread = [self._reason_not_to_read(track) for track in tracks]
         read = self._read(time_s, image, _without_reason(tracks, unread))
@@ -177,13 +184,15 @@ class Analyser:
         scores = self._known[track.id].scores or (track.detection and track.detection.mask)
         return is_masked(scores) if scores else True
 
-    def _reason_not_to_judge(self, time_s: float, track: Track) -> str | None:
+    def _reason_not_to_judge(self, time_s: float, track: Track, image_height: int) -> str | None:
         if track.detection is None:
             return "out of sight"
         if track.box.side < self.settings.smallest_face:
             return "small"
         if track.detection.score < self.settings.least_score:
             return "unsure"
+        if is_cut_below(track.box, image_height):
+            return "cut off"
         known = self._known[track.id]
         if known.looks < self.settings.looks_until_settled:
             return None
