@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "systemd" / "debian"
@@ -66,7 +67,7 @@ RELEASES = {
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def stop(line: str) -> None:
+def stop(line: str) -> NoReturn:
     sys.exit(f"deb: {line}")
 
 
@@ -126,17 +127,18 @@ def own_wheel(folder: Path) -> Path:
 
 def interpreter(release: Release) -> Path:
     """A Python of the release's minor version on this machine, to compile modules ahead: a device must not at each start."""
-    found = shutil.which(f"python{release.python}", path=os.defpath)
-    if found is None:
-        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-        asked = [uv, "python", "find", "--no-project", release.python] if uv else ["false"]
-        done = subprocess.run(asked, capture_output=True, text=True, cwd="/")
-        found = done.stdout.strip() if done.returncode == 0 else None
-    if found is None:
-        stop(
-            f"Python {release.python} is not here to compile modules; `pip install uv; uv python install {release.python}`"
-        )
-    return Path(str(found))
+    for folder in f"{os.defpath}:{os.environ.get('PATH', '')}".split(":"):
+        found = Path(folder) / f"python{release.python}"
+        if found.is_file() and _answers(found):
+            return found
+    return stop(
+        f"python{release.python} compiles the modules, and is not on the PATH; `uv python install {release.python}`"
+    )
+
+
+def _answers(python: Path) -> bool:
+    """Some version managers put programs on the PATH that only say that there is nothing behind them."""
+    return subprocess.run([python, "-I", "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def environment(place: Path, prefix: str, codename: str, arch: str) -> None:
@@ -255,18 +257,13 @@ def recipe(folder: Path, codename: str, arch: str, version: str, date: str) -> N
         for mark, value in replaced.items():
             text = text.replace(mark, value)
         (folder / name).write_text(text)
-    control = (folder / "control").read_text().replace("Architecture: amd64 arm64", f"Architecture: {arch}")
-    (folder / "control").write_text(control)
     depends = (
-        f"python3 (>= {release.python})",
-        f"python3 (<< 3.{release.minor + 1})",
-        "libc6 (>= 2.28)",
-        "libstdc++6",
-        "systemd",
-        "tzdata",
+        f"python3 (>= {release.python}), python3 (<< 3.{release.minor + 1})",
+        "libc6 (>= 2.28), libstdc++6, systemd, tzdata",
         *release.depends,
     )
-    (folder / "edged.substvars").write_text(f"edged:Depends={', '.join(depends)}\n")
+    control = (folder / "control").read_text().replace("@DEPENDS@", ", ".join(depends)).replace("@ARCH@", arch)
+    (folder / "control").write_text(control)
     (folder / "changelog").write_text(
         f"edged ({version}) {codename}; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- edged <edged@localhost>  {date}\n"
     )
