@@ -268,7 +268,9 @@ def write_cards(sections: Sequence[Section], manifest: Manifest, part: str) -> l
     written = []
     for card in cards:
         hashes = ", ".join(
-            f"`{entry.name}` {entry.sha256[:12]}…" for entry in manifest.entries.values() if entry.card == card
+            f"`{entry.name}` {entry.sha256[:12]}…"
+            for entry in manifest.entries.values()
+            if entry.card == card and entry.sha256
         )
         mine = [section for section in sections if card in section.cards]
         intro = f"`python -m convert evaluate`, {part}; 95 % intervals by resampling pictures. Measured on {hashes}."
