@@ -154,7 +154,7 @@ def command_line() -> str:
         "an object a line, and no line where there is nothing. No verb prints an array.\n",
     ]
     for path, command in _commands(cli, "edged"):
-        context = click.Context(command, info_name=path)
+        context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])
         parts.append(f"## `{path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
     return "\n".join(parts)
 
