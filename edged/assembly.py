@@ -20,9 +20,9 @@ from edged.detect import MODELS as DETECTOR_MODELS
 from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
-from edged.encounters import Encounters
 from edged.events import Events
 from edged.events.drowsiness import DrowsinessEvents
+from edged.events.encounters import Encounters
 from edged.events.inattention import InattentionEvents
 from edged.events.mask import MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine

@@ -17,8 +17,8 @@ from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config, Wants
 from edged.config.source import parse_source
 from edged.detect import SURE_SCORES
-from edged.draw import Portrait, annotate
 from edged.pipeline import Outcome
+from edged.render.annotate import Portrait, annotate
 from edged.signals.drowsiness import LOOKING_DOWN
 from edged.types import (
     Attention,

@@ -9,8 +9,8 @@ from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
 from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
-from edged.encounters import Encounters
 from edged.events import Events
+from edged.events.encounters import Encounters
 from edged.ports import Detector
 from edged.signals import Smoother
 from edged.track import Tracker

@@ -18,7 +18,6 @@ from edged.events import Events
 from edged.events.drowsiness import DrowsinessEvents
 from edged.events.inattention import InattentionEvents
 from edged.events.mask import MaskEvents
-from edged.recorder import Recorder
 from edged.report import build_report, list_violations, render_csv, render_html
 from edged.report.day import day_of
 from edged.signals import Smoother
@@ -26,6 +25,7 @@ from edged.signals.attention import AttentionMonitor
 from edged.signals.drowsiness import DrowsinessMonitor
 from edged.signals.mask import MaskVoter
 from edged.store import Change, Message, Store, StoreReader
+from edged.store.recorder import Recorder
 from edged.store.views import VIEWS
 from edged.types import Encounter, Event, Face, MaskScores, MaskState, Votes
 

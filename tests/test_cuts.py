@@ -9,8 +9,8 @@ from edged.analyse import Analyser
 from edged.assembly import Models, build_pipeline
 from edged.config import CameraConfig, Config
 from edged.detect.cuts import SceneCuts
-from edged.encounters import Encounters
 from edged.events import Events
+from edged.events.encounters import Encounters
 from edged.events.mask import MaskEvents
 from edged.pipeline import Pipeline
 from edged.signals import Smoother

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.draw import BAR, COLOURS, CROWD, LEVELS, NOSE, OPEN, POINT, SHUT, Portrait, annotate
-from edged.labels import Places
+from edged.render.annotate import BAR, COLOURS, CROWD, LEVELS, NOSE, OPEN, POINT, SHUT, Portrait, annotate
+from edged.render.labels import Places
 from edged.types import Box, HeadPose, Image, MaskState
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState

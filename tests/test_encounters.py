@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.doubles import square, vote
 
 from edged.config import EventsConfig
-from edged.encounters import Encounters
+from edged.events.encounters import Encounters
 from edged.types import (
     Attention,
     AttentionSummary,

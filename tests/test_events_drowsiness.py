@@ -8,9 +8,9 @@ from support.lives import check_lives
 from support.traces import Camera, Move, Script, every
 
 from edged.config import AttentionConfig, DrowsinessConfig, EventsConfig
-from edged.encounters import Encounters
 from edged.events import Events
 from edged.events.drowsiness import DrowsinessEvents
+from edged.events.encounters import Encounters
 from edged.events.inattention import InattentionEvents
 from edged.events.mask import MaskEvents
 from edged.signals import Smoother

@@ -24,9 +24,9 @@ from support.recordings import shaded, write_video
 from edged.assembly import Models
 from edged.config import Config
 from edged.config.people import PROFILES
-from edged.draw import COLOURS
 from edged.errors import SourceLost
 from edged.offline import TIGHT_CROP_BELOW, Recording, analyse_picture
+from edged.render.annotate import COLOURS
 from edged.types import Box, Detection, EyeLook, HeadPose, Image, Lens, MaskScores, MaskState
 
 TURNED = HeadPose(-3.123456, 4.0, 0.5, 0.0, 0.0, 2.0)

@@ -6,8 +6,8 @@ import numpy as np
 from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyser_settings, sighting, track
 
 from edged.analyse import Analyser
-from edged.encounters import Encounters
 from edged.events import Events
+from edged.events.encounters import Encounters
 from edged.events.mask import MaskEvents
 from edged.pipeline import Outcome, Pipeline
 from edged.signals import Smoother

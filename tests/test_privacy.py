@@ -23,10 +23,10 @@ from support.storing import HandClock
 from edged.assembly import build_pipeline, load_models, wanted
 from edged.cli import VERBS, cli
 from edged.config.load import parse_config
-from edged.recorder import Recorder
 from edged.report import build_report
 from edged.report.page import render_html
 from edged.store import Store, StoreReader
+from edged.store.recorder import Recorder
 from edged.types import Frame, Image
 
 ROOT = Path(__file__).parents[1]

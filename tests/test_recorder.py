@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from support.storing import HandClock, minute, started
 
-from edged.recorder import Recorder
 from edged.store import (
     Change,
     CoverageMinute,
@@ -19,6 +18,7 @@ from edged.store import (
     Store,
     StoreReader,
 )
+from edged.store.recorder import Recorder
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, MaskState, Votes
 
 TEN_YEARS_MS = 3652 * 86_400_000

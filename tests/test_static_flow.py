@@ -18,15 +18,15 @@ from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
 from edged.assembly import build_pipeline
 from edged.config import CameraConfig, Config
-from edged.encounters import Encounters
 from edged.events import Events
+from edged.events.encounters import Encounters
 from edged.events.inattention import InattentionEvents
 from edged.events.mask import MaskEvents
 from edged.pipeline import Outcome, Pipeline
-from edged.recorder import Recorder
 from edged.report import build_report, list_violations
 from edged.signals import Smoother
 from edged.store import Store, StoreReader
+from edged.store.recorder import Recorder
 from edged.track import Tracker
 from edged.types import Detection, Frame, Image
 

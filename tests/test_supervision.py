@@ -13,8 +13,8 @@ from support.storing import HandClock
 from edged.config import Config
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.supervision import CameraWatch, attention_counts, mask_counts
-from edged.recorder import Recorder
 from edged.records import Message
+from edged.store.recorder import Recorder
 
 PROFILES = {"door": "entrance", "room": "classroom", "cab": "driver"}
 CONFIG = Config.model_validate(

@@ -9,8 +9,8 @@ from support.storing import HandClock
 from edged.clock import WatchedClock
 from edged.config import StoreConfig
 from edged.errors import StoreError
-from edged.recorder import Recorder
 from edged.store import Store, StoreReader
+from edged.store.recorder import Recorder
 from edged.store.upkeep import Upkeep
 from edged.types import Encounter, Event, MaskState, Votes
 

@@ -14,9 +14,9 @@ from support.storing import HandClock
 
 from edged.clock import WatchedClock
 from edged.daemon.reporter import Reporter
-from edged.recorder import Recorder
 from edged.report.day import OFFSETS, utc_offsets
 from edged.store import Change, LocalTime, Store, StoreReader
+from edged.store.recorder import Recorder
 from edged.types import Encounter, Event, MaskState, Votes
 
 WRITTEN_BEFORE = Path(__file__).parent / "fixtures" / "database_0004.sql"

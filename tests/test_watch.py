@@ -12,8 +12,8 @@ from edged.analyse import Analyser
 from edged.config import EventsConfig
 from edged.detect.mosaic import MARGIN
 from edged.detect.watch import BUSY_S, LOOK_AGAIN_S, Watch
-from edged.encounters import Encounters
 from edged.events import Events
+from edged.events.encounters import Encounters
 from edged.events.mask import MaskEvents
 from edged.pipeline import Pipeline
 from edged.ports import Detector

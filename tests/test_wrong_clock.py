@@ -16,8 +16,8 @@ from test_cli import edged, one_line
 from edged.clock import DAY_MS, SETTLED_S, Reckoning, WatchedClock
 from edged.config import StoreConfig
 from edged.daemon.reporter import MOST_DAYS_MADE_UP, RECOUNT_INTERVAL_S, Reporter
-from edged.recorder import Recorder
 from edged.store import Change, ReportRow, Store, StoreReader
+from edged.store.recorder import Recorder
 from edged.store.upkeep import MOST_DAYS_PRUNED, RECKONING, Upkeep, known_reckoning
 from edged.types import Event
 

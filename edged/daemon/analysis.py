@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from edged.capture import FrameInbox
 from edged.errors import EdgedError
 from edged.pipeline import Pipeline, StageTimes
-from edged.recorder import Recorder
+from edged.store.recorder import Recorder
 from edged.types import Frame
 from edged.worker import Worker
 

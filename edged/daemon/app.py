@@ -27,10 +27,10 @@ from edged.errors import ConfigError, EdgedError
 from edged.payloads.mqtt import StatePayload
 from edged.ports import Clock
 from edged.publish import Publisher, check_mqtt, read_password
-from edged.recorder import Recorder
 from edged.records import Message
 from edged.store import Store, StoreReader
 from edged.store.files import Loss
+from edged.store.recorder import Recorder
 from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 from edged.worker import Worker

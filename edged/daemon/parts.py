@@ -16,7 +16,7 @@ from edged.daemon.analysis import AnalysisWorker
 from edged.daemon.reporter import Reporter
 from edged.ports import Engine
 from edged.publish import Publisher
-from edged.recorder import Recorder
+from edged.store.recorder import Recorder
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from edged.daemon.parts import Watching
 from edged.memory import resident_mb
 from edged.payloads.mqtt import Preparation, StatePayload
 from edged.ports import Clock
-from edged.recorder import Recorder
 from edged.records import Message
+from edged.store.recorder import Recorder
 from edged.store.worker import StoreWorker
 from edged.thermal import Heat
 

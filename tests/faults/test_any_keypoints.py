@@ -31,8 +31,8 @@ from edged.analyse.pose import FusedPose, HeatmapPose, SixPointPose
 from edged.analyse.pose.landmark_pose import solve
 from edged.analyse.ratios import eye_aspect_ratios, eye_widths, mouth_ratio
 from edged.pipeline import Outcome
-from edged.recorder import Recorder
 from edged.store import Change, EncounterRow, Message
+from edged.store.recorder import Recorder
 from edged.types import Box, Detection, Event, Landmarks, Lens
 
 BLANK = np.zeros((*PICTURE_SIZE[::-1], 3), np.uint8)

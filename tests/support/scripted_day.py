@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from report_days import config, span
 
-from edged import recorder as recorder_module
 from edged.backends.preparing import Preparing
 from edged.capture import CameraState
 from edged.clock import SETTLED_S, WatchedClock
@@ -22,9 +21,10 @@ from edged.daemon import reporter, supervision
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.reporter import Reporter
 from edged.daemon.supervision import CameraWatch, Health
-from edged.recorder import Recorder
 from edged.report import build
 from edged.store import Change, Store, StoreReader
+from edged.store import recorder as recorder_module
+from edged.store.recorder import Recorder
 from edged.store.upkeep import Upkeep, known_reckoning
 from edged.thermal import Heat
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, MaskState, Votes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from edged.labels import Places, Spot
+from edged.render.labels import Places, Spot
 from edged.types import Box, DrowsinessLevel, HeadPose, Image, MaskState, Points
 
 Colour = tuple[int, int, int]
