@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,8 @@ from convert.fp16 import rounded
 from convert.model_file import NamedModel
 from convert.plan import make_plan, shown_progress
 from edged.analyse.analyser import is_masked, read_faces
-from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
-from edged.analyse.mask import MODELS as MASK_MODELS
-from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.assembly import EVERYTHING, load_models
 from edged.config import ModelsConfig
-from edged.detect import MODELS as DETECTOR_MODELS
 from edged.errors import ModelError, UsageError
 from edged.golden import MOST_BATCHES, RecordingEngine, golden_inputs
 from edged.inference import OnnxEngine
@@ -34,6 +30,7 @@ from edged.inference.tensorrt.parity import (
     compare_engines,
 )
 from edged.ports import Arrays, Engine
+from edged.readers import DETECTORS, LANDMARK_READERS, MASK_CLASSIFIERS, POSE_READERS, Choice, using
 from edged.types import Lens
 
 ALLOWED = {
@@ -230,9 +227,11 @@ def picture_inputs(name: str, pictures: Sequence[Path]) -> list[Arrays]:
 
 def _config_with(name: str) -> ModelsConfig:
     """Settings by which the product runs the model called `name`."""
-    detector = next((own for own, models in DETECTOR_MODELS.items() if name in models), "edged")
-    pose = next((own for own, models in POSE_MODELS.items() if name in models), "edged")
-    mask = next((own for own, model in MASK_MODELS.items() if name == model), "edged")
-    landmarks = next((own for own, model in LANDMARK_MODELS.items() if name == model), "edged")
-    chosen = {"detector": detector, "mask": mask, "landmarks": landmarks, "pose": pose, "threads": 1}
-    return ModelsConfig.model_validate(chosen)
+    tables: dict[str, Mapping[str, Choice[Any]]] = {
+        "detector": DETECTORS,
+        "mask": MASK_CLASSIFIERS,
+        "landmarks": LANDMARK_READERS,
+        "pose": POSE_READERS,
+    }
+    chosen = {key: found[0] for key, table in tables.items() if (found := using(table, [name]))}
+    return ModelsConfig.model_validate(chosen | {"threads": 1})

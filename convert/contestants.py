@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.peers import UltraLight, YuNet
-from edged.detect import CLEAR_FACE, MODELS, Wanted, make_detector
 from edged.errors import UsageError
 from edged.inference import Manifest, OnnxEngine, default_engines_dir, load_manifest, open_engine
 from edged.ports import Detector
+from edged.readers import CLEAR_FACE, DETECTORS, DetectionLimits, make_detector
 
 LOWEST_SCORE = 0.02
 """Accuracy counts finds down to this, as usual for AP (MTCNN gives none below 0.3)."""
@@ -59,12 +59,13 @@ def contestants(data: Path, choice: Choice, manifest: Manifest | None = None) ->
 def _own(manifest: Manifest, choice: Choice) -> Iterator[Contestant]:
     """The detectors that edged knows by name and whose models are built."""
     open_model = functools.cache(lambda model: open_engine(manifest, model, choice.threads))
-    for name, models in MODELS.items():
+    for name, detector in DETECTORS.items():
+        models = detector.models
         files = [manifest.directory / manifest.entry(model).file for model in models if model in manifest.entries]
         if not choice.takes(name) or len(files) < len(models) or not all(file.is_file() for file in files):
             continue
         low, served = (
-            make_detector(name, open_model, Wanted(choice.smallest_face, least))
+            make_detector(name, open_model, DetectionLimits(choice.smallest_face, least))
             for least in (LOWEST_SCORE, SERVED_SCORE)
         )
         yield Contestant(name, low, served, sum(file.stat().st_size for file in files))
@@ -77,11 +78,11 @@ def own_at(enlargements: Sequence[float], threads: int = 1, manifest: Manifest |
     """
     manifest = manifest or load_manifest(default_engines_dir())
     open_model = functools.cache(lambda model: open_engine(manifest, model, threads))
-    size = sum((manifest.directory / manifest.entry(model).file).stat().st_size for model in MODELS["edged"])
+    size = sum((manifest.directory / manifest.entry(model).file).stat().st_size for model in DETECTORS["edged"].models)
     rows = []
     for enlarge in enlargements:
         low, served = (
-            make_detector("edged", open_model, Wanted(CLEAR_FACE / enlarge, least))
+            make_detector("edged", open_model, DetectionLimits(CLEAR_FACE / enlarge, least))
             for least in (LOWEST_SCORE, SERVED_SCORE)
         )
         rows.append(Contestant(f"edged, {enlarge:.3g}x", low, served, size))

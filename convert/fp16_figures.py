@@ -135,9 +135,9 @@ def _detection(data: Path, name: str, open_model: OpenModel) -> dict[str, float]
     from convert.classification import macro_f1
     from convert.compare import LOWEST_SCORE, pictures_of
     from convert.detector.evaluate import score
-    from edged.detect import Wanted, make_detector
+    from edged.readers import DetectionLimits, make_detector
 
-    figures = score(make_detector(name, open_model, Wanted(15, LOWEST_SCORE)), pictures_of(data, False, None))
+    figures = score(make_detector(name, open_model, DetectionLimits(15, LOWEST_SCORE)), pictures_of(data, False, None))
     branch = {"mask branch, macro-F1": macro_f1(figures.masks)} if figures.masks.sum() else {}
     return {"AP at IoU 0.4": figures.ap, **branch}
 
@@ -178,7 +178,7 @@ def _landmarks(data: Path, open_model: OpenModel) -> dict[str, float]:
 def _pose(data: Path, full: OpenModel, open_model: OpenModel) -> dict[str, float]:
     """The default reader and its learned half; the detector and the landmarks are in FP32 both times."""
     from convert.pose.evaluate import LearnedAlone
-    from edged.analyse.pose import FusedPose
+    from edged.analyse.pose.fused import FusedPose
 
     engine = open_model("pose")
     return _pose_errors("fused", FusedPose(engine), data, full) | _pose_errors(
@@ -188,7 +188,7 @@ def _pose(data: Path, full: OpenModel, open_model: OpenModel) -> dict[str, float
 
 def _heatmap(data: Path, full: OpenModel, open_model: OpenModel) -> dict[str, float]:
     """Likewise."""
-    from edged.analyse.pose import HeatmapPose
+    from edged.baselines.heatmap_pose import HeatmapPose
 
     return _pose_errors("heatmap", HeatmapPose(open_model("pose-heatmap")), data, full)
 
@@ -233,9 +233,9 @@ def _landmark_faces(data: Path) -> dict[str, Any]:
 def _posed_heads(data: Path, full: OpenModel) -> dict[str, Any]:
     from convert.pose.evaluate import SMALLEST_FACE, Service, read_all
     from convert.pose.heads import LEAST_SCORE, read_heads, split
-    from edged.detect import Wanted, make_detector
+    from edged.readers import DetectionLimits, make_detector
 
-    service = Service(full, make_detector("edged", full, Wanted(SMALLEST_FACE, LEAST_SCORE)))
+    service = Service(full, make_detector("edged", full, DetectionLimits(SMALLEST_FACE, LEAST_SCORE)))
     _, kept = split(read_heads(data / "headpose_biwi"))
     return {
         kind: list(read_all(kept, service.detector, service.landmarks, 0, hidden=kind == "masked"))

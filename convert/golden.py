@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.analyse.analyser import Reading, read_faces
-from edged.analyse.pose import make_pose_reader
 from edged.assembly import EVERYTHING, Models, load_models
 from edged.capture.sources import decode_picture
 from edged.config import ModelsConfig
 from edged.demo.scene import POINTS, make_portrait, portrait_crowd
-from edged.detect import SURE_SCORES
 from edged.errors import Failed
 from edged.golden import TABLE, eye_state
 from edged.inference import default_engines_dir, load_manifest, open_engine
+from edged.readers import SURE_SCORES, make_pose_reader
 from edged.render import STYLES, Wear, wear_mask
 from edged.types import Box, Detection, HeadPose, Image, Lens, MaskScores, MaskState
 

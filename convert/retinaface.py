@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from convert.onnx_graph import Graph, write_model
 from convert.torch_file import read_state_dict
-from edged.detect.retinaface import ANCHORS, CHANNELS, MEAN_BGR, VALUES
+from edged.baselines.retinaface import ANCHORS, CHANNELS, MEAN_BGR, VALUES
 from edged.errors import UsageError
 from edged.inference import Manifest
 
@@ -62,7 +62,7 @@ def build(weights: Weights, source: str = "weights") -> bytes:
     """The graph's bytes. Raise UsageError, naming `source`, when an array is missing, of another shape, or too many.
 
     Input `image` uint8 [batch, H, W, 3], BGR, H and W multiples of 32. For each stride an output of raw values,
-    float32 [batch, 30, H/s, W/s]: see `edged.detect.retinaface`, which decodes them.
+    float32 [batch, 30, H/s, W/s]: see `edged.baselines.retinaface`, which decodes them.
     """
     network = _Network(_Arrays(weights, source))
     levels = network.pyramid(network.backbone(network.normalised("image")))

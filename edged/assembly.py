@@ -8,16 +8,8 @@ from edged.analyse import Analyser
 from edged.analyse.analyser import AnalyserSettings, LensMaker, Readers
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
-from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
-from edged.analyse.landmarks import make_landmark_reader
-from edged.analyse.mask import MODELS as MASK_MODELS
-from edged.analyse.mask import make_mask_judge
-from edged.analyse.pose import MODELS as POSE_MODELS
-from edged.analyse.pose import make_pose_reader
 from edged.analyse.static import StaticFaces
 from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
-from edged.detect import MODELS as DETECTOR_MODELS
-from edged.detect import SURE_SCORES, Wanted, make_detector
 from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
 from edged.events import Events
@@ -28,6 +20,18 @@ from edged.events.mask import MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
 from edged.ports import Detector, Engine, EyeReader, LandmarkReader, MaskJudge, PoseReader
+from edged.readers import (
+    DETECTORS,
+    LANDMARK_READERS,
+    MASK_CLASSIFIERS,
+    POSE_READERS,
+    SURE_SCORES,
+    DetectionLimits,
+    make_detector,
+    make_landmark_reader,
+    make_mask_judge,
+    make_pose_reader,
+)
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor
 from edged.signals.driver import DriverFinder
@@ -80,9 +84,9 @@ def wanted(config: Config) -> Wants:
 
 def model_names(config: ModelsConfig, wants: Wants = MASK_ONLY) -> tuple[str, ...]:
     """The manifest's names of the models that are needed for what is wanted."""
-    names = (*DETECTOR_MODELS[config.detector], MASK_MODELS[config.mask])
+    names = (*DETECTORS[config.detector].models, *MASK_CLASSIFIERS[config.mask].models)
     if wants.landmarks:
-        names = (*names, LANDMARK_MODELS[config.landmarks], *POSE_MODELS[config.pose])
+        names += (*LANDMARK_READERS[config.landmarks].models, *POSE_READERS[config.pose].models)
     return (*names, EYE_MODEL) if wants.drowsiness else names
 
 
@@ -99,7 +103,7 @@ def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY, wrap: Wrap | Non
         engines[name] = wrap(engine) if wrap else engine
         return engines[name]
 
-    detector = make_detector(config.detector, open_model, Wanted(config.smallest_face, config.least_score))
+    detector = make_detector(config.detector, open_model, DetectionLimits(config.smallest_face, config.least_score))
     judge = make_mask_judge(config.mask, open_model)
     landmarks = make_landmark_reader(config.landmarks, open_model) if wants.landmarks else None
     pose = make_pose_reader(config.pose, open_model) if wants.landmarks else None
@@ -164,7 +168,7 @@ def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> D
     if settings.smallest_face is None:
         return models.detector
     return make_detector(
-        config.detector, models.engines.__getitem__, Wanted(settings.smallest_face, config.least_score)
+        config.detector, models.engines.__getitem__, DetectionLimits(settings.smallest_face, config.least_score)
     )
 
 

@@ -4,7 +4,7 @@ They stand in `engines/golden/`, each with its hash in `golden.toml` beside it; 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +15,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
-from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
-from edged.analyse.landmarks import make_landmark_reader
-from edged.analyse.mask import MODELS as MASK_MODELS
-from edged.analyse.mask import make_mask_judge
-from edged.analyse.pose import MODELS as POSE_MODELS
-from edged.analyse.pose import make_pose_reader
 from edged.capture.sources import decode_picture
 from edged.config import ModelsConfig
-from edged.detect import MODELS as DETECTOR_MODELS
-from edged.detect import Wanted, make_detector
 from edged.errors import EdgedError, ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.ports import Arrays, Engine
+from edged.readers import (
+    DETECTORS,
+    LANDMARK_READERS,
+    MASK_CLASSIFIERS,
+    POSE_READERS,
+    DetectionLimits,
+    OpenModel,
+    make_detector,
+    make_landmark_reader,
+    make_mask_judge,
+    make_pose_reader,
+    using,
+)
 from edged.toml import load_toml
 from edged.types import Box, Detection, EyeLook, HeadPose, Image, Landmarks, Lens, MaskScores, MaskState
 
@@ -40,9 +45,6 @@ MOST_BATCHES = 16
 
 SURE_OPEN = 0.5
 """From this probability on, eyes are open."""
-
-OpenModel = Callable[[str], Engine]
-"""Opens the model of that name in the manifest."""
 
 EyeState = Literal["open", "closed", "small", "turned away", "hidden"]
 
@@ -199,7 +201,7 @@ def find_faces(
     name: str, open_model: OpenModel, models: ModelsConfig, pictures: Sequence[GoldenPicture]
 ) -> list[list[Detection]]:
     """What the detector called `name` finds in each picture."""
-    detector = make_detector(name, open_model, Wanted(models.smallest_face, models.least_score))
+    detector = make_detector(name, open_model, DetectionLimits(models.smallest_face, models.least_score))
     return [detector.detect(picture.image) for picture in pictures]
 
 
@@ -264,18 +266,14 @@ def _run_stages(
     names: frozenset[str], open_model: OpenModel, models: ModelsConfig, pictures: Sequence[GoldenPicture]
 ) -> None:
     """Run every stage that one of the models belongs to."""
-    for detector, its in DETECTOR_MODELS.items():
-        if names.intersection(its):
-            find_faces(detector, open_model, models, pictures)
-    for pose, its in POSE_MODELS.items():
-        if names.intersection(its):
-            read_poses(pose, open_model, pictures)
-    for judge, its_model in MASK_MODELS.items():
-        if its_model in names:
-            judge_masks(judge, open_model, pictures)
-    for regressor, its_model in LANDMARK_MODELS.items():
-        if its_model in names:
-            read_landmarks(regressor, open_model, pictures)
+    for detector in using(DETECTORS, names):
+        find_faces(detector, open_model, models, pictures)
+    for pose in using(POSE_READERS, names):
+        read_poses(pose, open_model, pictures)
+    for judge in using(MASK_CLASSIFIERS, names):
+        judge_masks(judge, open_model, pictures)
+    for regressor in using(LANDMARK_READERS, names):
+        read_landmarks(regressor, open_model, pictures)
     if EYE_MODEL in names:
         read_eyes(open_model, pictures)
 

@@ -16,8 +16,8 @@ from edged.capture.sources import read_picture
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config, Wants
 from edged.config.source import parse_source
-from edged.detect import SURE_SCORES
 from edged.pipeline import Outcome
+from edged.readers import SURE_SCORES
 from edged.render.annotate import Portrait, annotate
 from edged.signals.drowsiness import LOOKING_DOWN
 from edged.types import (

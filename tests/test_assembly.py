@@ -6,7 +6,7 @@ from support.doubles import BARE, BoxLandmarks, ConstantEyes, ConstantJudge, Con
 
 from edged.assembly import EVERYTHING, MASK_ONLY, Models, build_pipeline, lens_maker, model_names, wanted
 from edged.config import CameraConfig, Config, ModelsConfig, Wants
-from edged.detect import AnchorFreeDetector
+from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.errors import ModelError
 from edged.types import Lens

@@ -10,16 +10,13 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
-from edged.analyse.landmarks import make_landmark_reader
-from edged.analyse.mask import MODELS as MASK_MODELS
-from edged.analyse.mask import make_mask_judge
 from edged.assembly import EVERYTHING, load_models, model_names
 from edged.config import ModelsConfig
 from edged.config.model import LandmarksName, MaskName
 from edged.errors import ConfigError, ModelError, UsageError
 from edged.golden import golden_inputs, golden_pictures
 from edged.inference import load_manifest
+from edged.readers import LANDMARK_READERS, MASK_CLASSIFIERS, make_landmark_reader, make_mask_judge
 from edged.selftest import OnnxBackend, self_test
 from tests.support.gpu_engines import copy_of_engines, trained_here, untrained
 
@@ -58,8 +55,8 @@ def edged(*words):
 
 
 def test_the_config_knows_the_models_that_there_are():
-    assert get_args(MaskName) == tuple(MASK_MODELS)
-    assert get_args(LandmarksName) == tuple(LANDMARK_MODELS)
+    assert get_args(MaskName) == tuple(MASK_CLASSIFIERS)
+    assert get_args(LandmarksName) == tuple(LANDMARK_READERS)
 
 
 @choices
@@ -83,7 +80,11 @@ def test_what_was_trained_here_runs_and_is_named_with_its_hash(key, value, model
 
 def test_efficientnet_looks_once_and_ours_twice(engines):
     trained_here(engines, "landmarks-efficientnet", "landmarks")
-    runs = {name: len(golden_inputs([name], ModelsConfig())[name]) for name in LANDMARK_MODELS.values()}
+    runs = {
+        name: len(golden_inputs([name], ModelsConfig())[name])
+        for one in LANDMARK_READERS.values()
+        for name in one.models
+    }
     assert runs["landmarks"] == 2 * runs["landmarks-efficientnet"] > 0
 
 

@@ -18,8 +18,8 @@ from support.payloads import check_lines
 from edged.assembly import Models
 from edged.cli import VERBS, cli
 from edged.config import ModelsConfig
-from edged.detect import Wanted
 from edged.messages import TOPICS
+from edged.readers import DetectionLimits
 from edged.schemas import LINES, NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -222,7 +222,7 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, float]
         found["recordings"] = (models.smallest_face, models.least_score)
         return Models(ScriptedDetector([]), ConstantJudge(BARE), {}, {})
 
-    def detector(_: str, __: object, wanted: Wanted) -> ScriptedDetector:
+    def detector(_: str, __: object, wanted: DetectionLimits) -> ScriptedDetector:
         found["pictures"] = (wanted.smallest_face, wanted.least_score)
         return ScriptedDetector([])
 

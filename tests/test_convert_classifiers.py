@@ -25,9 +25,10 @@ from convert.classifiers.network import Calibrated, FaceNetwork, Pixels
 from convert.classifiers.simplify import simplify
 from convert.mask.evaluate import Examples
 from convert.mask.store import CropStore
-from edged.analyse.mask import CROP_SIZE, MaskClassifier, make_mask_judge
+from edged.analyse.mask import CROP_SIZE, MaskClassifier
 from edged.errors import Failed, ModelError, UsageError
 from edged.inference import OnnxEngine, default_engines_dir, load_manifest, open_engine
+from edged.readers import make_mask_judge
 from edged.types import Box
 
 EVEN = Pixels(32, 32, True, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))

@@ -210,10 +210,10 @@ def test_a_right_answer_scores_zero_and_a_shifted_one_its_shift():
     box = Box(40, 40, 160, 180)
     faces = Faces([noise_picture()], [points], [Detection(box, 0.9)], 0)
     square = Square(100, 110, 140 * 1.3, 0.0)
-    right = score(LandmarkRegressor(TruthEngine(square, points), looks=1), faces)
+    right = score(LandmarkRegressor(TruthEngine(square, points), passes=1), faces)
     assert right.mean == pytest.approx(0, abs=1e-3)
     unit = float(np.linalg.norm(points[45] - points[36]))
-    shifted = score(LandmarkRegressor(TruthEngine(square, points + np.array([0.2 * unit, 0])), looks=1), faces)
+    shifted = score(LandmarkRegressor(TruthEngine(square, points + np.array([0.2 * unit, 0])), passes=1), faces)
     assert shifted.mean == pytest.approx(20, abs=1e-3)
     assert shifted.failures == 1
 

@@ -21,7 +21,7 @@ def test_both_tables_come_from_one_command(shared, tmp_path):
     assert result.exception is None, result.output
     landmarks, _, poses = result.output.partition("Head pose")
     rows = [line.split("  ")[0] for line in landmarks.splitlines() if "%  " in line]
-    assert rows == ["edged, 2 looks", "edged, 1 look", "efficientnet-b0"]
+    assert rows == ["edged, 2 passes", "edged, 1 pass", "efficientnet-b0"]
     assert "HELEN (2)" in landmarks
     assert "YouTube (2)" in landmarks
     cells = [[cell.strip() for cell in line.split("|")] for line in poses.splitlines() if line.startswith("| ")]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from convert.golden_people import CAP, draw
-from edged.detect import SURE_SCORES
 from edged.detect.boxes import iou
+from edged.readers import SURE_SCORES
 from edged.toml import load_toml
 
 FOLDER = Path(__file__).parent / "golden_people"

@@ -64,7 +64,7 @@ def detection(x=150.0, y=120.0, side=80.0, turn=0.0):
 
 def test_points_and_deviations_come_back_in_pixels_of_the_picture():
     engine = FixedEngine(logs=np.log(np.full(68, 2.0)))
-    face = LandmarkRegressor(engine, looks=1).read(picture(), [detection(side=80)])[0]
+    face = LandmarkRegressor(engine, passes=1).read(picture(), [detection(side=80)])[0]
     side = 80 * CROP_MARGIN
     np.testing.assert_allclose(face.points, FACE * side + (150, 120), atol=1e-3)
     np.testing.assert_allclose(face.deviations, 2.0 * side / CROP_SIZE, rtol=1e-5)
@@ -73,16 +73,16 @@ def test_points_and_deviations_come_back_in_pixels_of_the_picture():
 
 
 def test_a_tilted_face_is_read_level_and_answered_tilted():
-    face = LandmarkRegressor(FixedEngine(), looks=1).read(picture(), [detection(turn=0.5)])[0]
+    face = LandmarkRegressor(FixedEngine(), passes=1).read(picture(), [detection(turn=0.5)])[0]
     line = five_points(face.points)[1] - five_points(face.points)[0]
     assert math.atan2(line[1], line[0]) == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_second_look_follows_the_points_of_the_first():
+def test_the_second_pass_follows_the_points_of_the_first():
     engine = FixedEngine()
     image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
-    LandmarkRegressor(engine, looks=1).read(image, [detection()])
-    LandmarkRegressor(engine, looks=2).read(image, [detection()])
+    LandmarkRegressor(engine, passes=1).read(image, [detection()])
+    LandmarkRegressor(engine, passes=2).read(image, [detection()])
     assert len(engine.asked) == 3
     np.testing.assert_array_equal(engine.asked[0], engine.asked[1])
     assert not np.array_equal(engine.asked[1], engine.asked[2])
@@ -103,7 +103,7 @@ def test_no_face_needs_no_run():
 
 def test_a_crowd_is_read_in_bounded_batches():
     engine = FixedEngine()
-    faces = LandmarkRegressor(engine, looks=1).read(picture(), [detection()] * (2 * MAX_BATCH + 1))
+    faces = LandmarkRegressor(engine, passes=1).read(picture(), [detection()] * (2 * MAX_BATCH + 1))
     assert [len(asked) for asked in engine.asked] == [MAX_BATCH, MAX_BATCH, 1]
     assert len(faces) == 2 * MAX_BATCH + 1
 

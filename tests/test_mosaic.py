@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.demo.scene import portrait_crowd
-from edged.detect import Wanted, make_detector
 from edged.detect.anchor_free import MOST_PARTS
 from edged.detect.boxes import iou
 from edged.detect.mosaic import FACE, MARGIN, STEP, UNIT, around, arrange, merged
 from edged.inference import default_engines_dir, load_manifest, open_engine
+from edged.readers import DetectionLimits, make_detector
 from edged.types import Box
 
 WIDTH, HEIGHT = 640, 480
@@ -79,7 +79,7 @@ def test_the_canvas_shows_each_part_at_its_place():
 @pytest.fixture(scope="module")
 def detector():
     manifest = load_manifest(default_engines_dir())
-    return make_detector("edged", lambda name: open_engine(manifest, name, 1), Wanted(24, 0.35))
+    return make_detector("edged", lambda name: open_engine(manifest, name, 1), DetectionLimits(24, 0.35))
 
 
 @pytest.mark.parametrize("scale", [1, 2])

@@ -11,10 +11,11 @@ from fixtures.record_mtcnn_reference import RECORD, portraits, shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.detect import Wanted, make_detector, mtcnn
-from edged.detect.mtcnn import Mtcnn, MtcnnSettings
+from edged.baselines import mtcnn
+from edged.baselines.mtcnn import Mtcnn, MtcnnSettings
 from edged.errors import ConfigError, UsageError
 from edged.inference import default_engines_dir, load_manifest, open_engine
+from edged.readers import DetectionLimits, make_detector
 
 REFERENCE = json.loads(RECORD.read_text())
 PHOTOGRAPH_PX = 1.0
@@ -242,11 +243,11 @@ def test_senseless_settings_are_refused_by_name(wrong):
 
 
 def test_the_detector_by_name_also_finds_weak_faces(manifest, detector, pictures):
-    by_name = make_detector("mtcnn", lambda name: open_engine(manifest, name, threads=1), Wanted(20, 0.35))
+    by_name = make_detector("mtcnn", lambda name: open_engine(manifest, name, threads=1), DetectionLimits(20, 0.35))
     for picture in pictures.values():
         assert len(by_name.detect(picture)) >= len(detector.detect(picture)) > 0
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'haar' is not known; known are: .*mtcnn"):
-        make_detector("haar", lambda name: pytest.fail(name), Wanted(20, 0.35))
+        make_detector("haar", lambda name: pytest.fail(name), DetectionLimits(20, 0.35))

@@ -11,9 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from convert.pose.evaluate import mean_errors, open_service, read_all, score
 from convert.pose.heads import read_heads, split
-from edged.analyse.pose import MODELS, FusedPose, HeatmapPose, SixPointPose, make_pose_reader
-from edged.analyse.pose.fused import LEARNED_SHARES, SOLVED_SHARES, fuse
-from edged.analyse.pose.heatmap import five_of, to_square
+from edged.analyse.pose.fused import LEARNED_SHARES, SOLVED_SHARES, FusedPose, fuse
 from edged.analyse.pose.landmark_pose import UNMASKED_POINTS, LandmarkPoses, solve
 from edged.analyse.pose.learned import CROP_SIZE, MAX_BATCH, LearnedPose, LearnedPoses
 from edged.analyse.pose.rotation import (
@@ -27,8 +25,10 @@ from edged.analyse.pose.rotation import (
     vector_of,
 )
 from edged.analyse.pose.shape import HEAD_SHAPE, SHAPE_DEVIATIONS
-from edged.analyse.pose.six_point import SIX_POINT_HEAD, SIX_POINTS
+from edged.baselines.heatmap_pose import HeatmapPose, five_of, to_square
+from edged.baselines.six_point_pose import SIX_POINT_HEAD, SIX_POINTS, SixPointPose
 from edged.errors import ConfigError, ModelError
+from edged.readers import POSE_READERS, make_pose_reader
 from edged.render.mean_face import MIRROR_68
 from edged.types import Box, Detection, Landmarks, Lens
 
@@ -386,7 +386,7 @@ def test_readers_are_made_by_name():
         opened.append(name)
         return network_that_says((0, 0, 0))
 
-    assert [type(make_pose_reader(name, open_model)) for name in MODELS] == [FusedPose, HeatmapPose, SixPointPose]
+    assert [type(make_pose_reader(name, open_model)) for name in POSE_READERS] == [FusedPose, HeatmapPose, SixPointPose]
     assert opened == ["pose", "pose-heatmap"]
     with pytest.raises(ConfigError, match="edged, heatmap, pnp6"):
         make_pose_reader("deepgaze", open_model)

@@ -7,12 +7,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from edged.baselines.retinaface import ANCHORS, CHANNELS, MEAN_BGR, VALUES, RetinaFace, RetinaFaceSettings, decode
 from edged.config.model import DetectorName
-from edged.detect import MODELS, RetinaFace, RetinaFaceSettings, Wanted, make_detector
 from edged.detect.canvas import WorkingSize
-from edged.detect.retinaface import ANCHORS, CHANNELS, MEAN_BGR, VALUES, decode
 from edged.errors import ConfigError, ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine
+from edged.readers import DETECTORS, DetectionLimits, make_detector
 
 NOTHING = -9.0
 
@@ -164,13 +164,15 @@ def test_senseless_settings_are_refused_by_name(wrong):
 
 
 def test_the_config_knows_the_detectors_that_there_are():
-    assert set(get_args(DetectorName)) == set(MODELS)
+    assert set(get_args(DetectorName)) == set(DETECTORS)
 
 
 def test_the_config_makes_it_by_name_with_the_least_score():
     engine = PlantedEngine((8, 0, 1, 1, values(0.5)), (8, 0, 1, 6, values(0.35)))
     opened = []
-    found = make_detector("retinaface", lambda name: opened.append(name) or engine, Wanted(40, least_score=0.4))
+    found = make_detector(
+        "retinaface", lambda name: opened.append(name) or engine, DetectionLimits(40, least_score=0.4)
+    )
     assert opened == ["retinaface"]
     assert len(found.detect(np.zeros((64, 64, 3), np.uint8))) == 1
 

@@ -20,8 +20,9 @@ from convert.mask.samples import prior_offset
 from convert.onnx_file import require_parity, write_onnx
 from convert.record import deliver_locally
 from convert.training.progress import load_trained
-from edged.analyse.mask import CROP_SIZE, MODELS
+from edged.analyse.mask import CROP_SIZE
 from edged.errors import Failed
+from edged.readers import MASK_CLASSIFIERS
 
 BATCHES = (1, 7, 32)
 EXAMPLE = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
@@ -135,7 +136,7 @@ def deliver_run(run: Path, data: Path, engines: Path) -> tuple[ExportedRun, Path
     """Export `run`, and put its file into the folder `engines` under its architecture's name; returns where it is there."""
     with load_keras().device("cpu"):
         exported = export_run(run, together(held_out_examples(data), web_examples(data)))
-    return exported, deliver_locally(exported.path, engines, MODELS[exported.name])
+    return exported, deliver_locally(exported.path, engines, MASK_CLASSIFIERS[exported.name].models[0])
 
 
 def count_parameters(network: FaceNetwork) -> int:

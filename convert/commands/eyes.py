@@ -39,11 +39,11 @@ def measure_eyes(data: Path) -> None:
     from convert.eyes.measure import size_table
     from edged.analyse.eyes import EyeClassifier
     from edged.analyse.landmarks import LandmarkRegressor
-    from edged.detect import Wanted, make_detector
     from edged.inference import default_engines_dir, load_manifest, open_engine
+    from edged.readers import DetectionLimits, make_detector
 
     manifest = load_manifest(default_engines_dir())
-    detector = make_detector("edged", lambda name: open_engine(manifest, name, 1), Wanted(15, 0.3))
+    detector = make_detector("edged", lambda name: open_engine(manifest, name, 1), DetectionLimits(15, 0.3))
     landmarks = LandmarkRegressor(open_engine(manifest, "landmarks", 1))
     eyes = EyeClassifier(open_engine(manifest, "eyes", 1), smallest_eye=1.0)
     click.echo(size_table(data, detector, landmarks, eyes))

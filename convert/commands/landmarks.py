@@ -14,7 +14,7 @@ from convert.commands.options import (
     training_options,
 )
 from convert.record import deliver_locally, record_export
-from edged.analyse.landmarks import MODELS
+from edged.readers import LANDMARK_READERS
 
 architecture_option = click.option(
     "--architecture", type=click.Choice(["edged", "efficientnet-b0"]), default="edged", show_default=True
@@ -51,7 +51,7 @@ def export_landmarks(data: Path, run: Path, engines: Path, architecture: str) ->
     if ours:
         record_export(engines, "landmarks", written.sha256, export.report(data, target))
     else:
-        click.echo(f"wrote {deliver_locally(target, engines, MODELS['efficientnet'])}")
+        click.echo(f"wrote {deliver_locally(target, engines, LANDMARK_READERS['efficientnet'].models[0])}")
 
 
 @click.command("compare-landmarks")

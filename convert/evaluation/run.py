@@ -18,8 +18,8 @@ from convert.evaluation.sources import BARE, CROWDS, PEOPLE, PORTRAITS, UNTOLD, 
 from edged.analyse.landmarks import LandmarkRegressor
 from edged.analyse.mask import MaskClassifier
 from edged.config import ModelsConfig
-from edged.detect import CLEAR_FACE
 from edged.inference import Manifest, open_engine
+from edged.readers import CLEAR_FACE
 from edged.types import Box, Detection, Image
 
 OWN = (1.0, 1.25, 1.5, 2.0)

@@ -25,8 +25,8 @@ class Architecture:
     shares: Mapping[tuple[str, str], float]
     """How often each set is drawn, by what was done to its faces."""
     peak_rate: float
-    looks: int
-    """How many looks at each face it is made for."""
+    passes: int
+    """How many passes over each face it is made for."""
 
 
 ARCHITECTURES = {

@@ -28,22 +28,23 @@ class Contestant:
 
 
 def contestants(engines: Path, efficientnet: Path | None) -> list[Contestant]:
-    """Ours, at one look and at two, and EfficientNet-B0 when its file is given. Raise UsageError when one is missing."""
+    """Ours, with one pass and with two, and EfficientNet-B0 when its file is given. Raise UsageError when one is missing."""
     ours = engines / "landmarks.onnx"
     rows = [
-        _contestant(f"{OURS}, {looks} look{'s' * (looks > 1)}", ours, looks) for looks in (ARCHITECTURES[OURS].looks, 1)
+        _contestant(f"{OURS}, {passes} pass{'es' * (passes > 1)}", ours, passes)
+        for passes in (ARCHITECTURES[OURS].passes, 1)
     ]
     if efficientnet is not None:
-        rows.append(_contestant(EFFICIENTNET, efficientnet, ARCHITECTURES[EFFICIENTNET].looks))
+        rows.append(_contestant(EFFICIENTNET, efficientnet, ARCHITECTURES[EFFICIENTNET].passes))
     return rows
 
 
-def _contestant(name: str, model: Path, looks: int) -> Contestant:
+def _contestant(name: str, model: Path, passes: int) -> Contestant:
     try:
         data = model.read_bytes()
     except OSError as error:
         raise UsageError(f"{model}: cannot be read ({error.strerror}); write it with export-landmarks") from None
-    return Contestant(name, LandmarkRegressor(OnnxEngine(name, data, threads=1), looks), len(data))
+    return Contestant(name, LandmarkRegressor(OnnxEngine(name, data, threads=1), passes), len(data))
 
 
 def compared_sets(data: Path, most: int | None) -> dict[str, Faces]:

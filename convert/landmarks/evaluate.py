@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from convert.data.coco import read_picture
 from convert.data.landmarks import PointedFace, face_box
 from convert.landmarks.store import HELEN, WEARS, YOUTUBE, split_faces
-from edged.analyse.landmarks import LOOKS, LandmarkRegressor
+from edged.analyse.landmarks import PASSES, LandmarkRegressor
 from edged.assembly import load_models
 from edged.config import ModelsConfig
 from edged.ports import Detector
@@ -112,10 +112,10 @@ def score(regressor: LandmarkRegressor, faces: Faces) -> Score:
     return Score(np.array(errors), np.array(deviations))
 
 
-def nme_of_network(network: "nn.Module", faces: Faces, looks: int = LOOKS) -> float:
+def nme_of_network(network: "nn.Module", faces: Faces, passes: int = PASSES) -> float:
     """The mean NME of a PyTorch network, read as in service."""
     from convert.landmarks.network import LandmarkModel
     from convert.training.engine import TorchEngine
 
     engine = TorchEngine(LandmarkModel(network), ("points", "log_deviations"))
-    return score(LandmarkRegressor(engine, looks), faces).mean
+    return score(LandmarkRegressor(engine, passes), faces).mean

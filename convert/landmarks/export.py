@@ -67,7 +67,7 @@ def report(data: Path, model: Path) -> Report:
     engine = OnnxEngine("landmarks", model.read_bytes(), threads=1)
     detector = our_detector()
     sets = scored_sets(data, detector)
-    twice, once = LandmarkRegressor(engine), LandmarkRegressor(engine, looks=1)
+    twice, once = LandmarkRegressor(engine), LandmarkRegressor(engine, passes=1)
     scores = {name: score(twice, faces) for name, faces in sets.items()}
     lines = [
         "| faces | n | not found | NME % | one look | > 10 % | median | within 1 deviation | within 2 |",

@@ -101,5 +101,5 @@ class _Task:
 
     def figures(self, network: nn.Module) -> Mapping[str, float]:
         """The NME on the held-out faces."""
-        looks = self.choice.kind.looks
-        return {name: round(nme_of_network(network, faces, looks), 3) for name, faces in self.held_out.items()}
+        passes = self.choice.kind.passes
+        return {name: round(nme_of_network(network, faces, passes), 3) for name, faces in self.held_out.items()}

@@ -21,14 +21,16 @@ from convert.pose.heads import (
     split,
 )
 from edged.analyse.landmarks import LandmarkRegressor
-from edged.analyse.pose import FusedPose, HeatmapPose, SixPointPose
+from edged.analyse.pose.fused import FusedPose
 from edged.analyse.pose.landmark_pose import solve
 from edged.analyse.pose.learned import LearnedPose
 from edged.analyse.pose.rotation import angles_of, head_poses, ray_rotation
-from edged.detect import Wanted, make_detector
+from edged.baselines.heatmap_pose import HeatmapPose
+from edged.baselines.six_point_pose import SixPointPose
 from edged.inference import load_manifest, open_engine
 from edged.offline import tight_crop_lens
 from edged.ports import Detector, Engine, LandmarkReader, PoseReader
+from edged.readers import DetectionLimits, make_detector
 from edged.render import Wear, random_style
 from edged.types import Detection, HeadPose, Image, Landmarks, Lens
 
@@ -221,7 +223,7 @@ def open_service(folder: Path) -> Service:
     def open_model(name: str) -> Engine:
         return open_engine(manifest, name, threads=1)
 
-    return Service(open_model, make_detector("edged", open_model, Wanted(SMALLEST_FACE, LEAST_SCORE)))
+    return Service(open_model, make_detector("edged", open_model, DetectionLimits(SMALLEST_FACE, LEAST_SCORE)))
 
 
 def report(data: Path, engines: Path, most: int | None = None) -> tuple[str, dict[tuple[str, str], Score]]:

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 
 from convert.training.batches import Batches
-from edged.analyse.pose.heatmap import five_of, to_square
 from edged.analyse.pose.rotation import matrix_of, ray_rotation
 from edged.analyse.pose.shape import HEAD_SHAPE
+from edged.baselines.heatmap_pose import five_of, to_square
 from edged.types import Lens
 
 Array = NDArray[np.float64]

@@ -1,17 +1,14 @@
 """Finds 68 facial landmarks, with a regressor behind an `Engine`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.analyse.align import AlignedCrops, Square, aligned_crops, apply, square_around, square_around_landmarks
-from edged.errors import ConfigError, ModelError
+from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Detection, Image, Landmarks
-
-MODELS: dict[str, str] = {"edged": "landmarks", "efficientnet": "landmarks-efficientnet"}
-"""The manifest's name of the model behind each regressor."""
 
 CROP_SIZE = 112
 """Side of the regressor's input, in pixels."""
@@ -22,11 +19,8 @@ CROP_MARGIN = 1.3
 MAX_BATCH = 16
 """More faces than this are read in several runs, so that a crowd cannot grow the memory."""
 
-LOOKS = 2
-"""The second look's crop follows the points of the first: a detector's box and five points are only roughly right."""
-
-ONE_LOOK = ("efficientnet",)
-"""Regressors that learned from crops around the box alone: a second look would frame faces in a way that is new to them."""
+PASSES = 2
+"""The second pass's crop follows the points of the first: a detector's box and five points are only roughly right."""
 
 _LARGEST_OFFSET = 4.0
 """Points further than this from the crop's centre, in sides of the crop, are no answer."""
@@ -42,9 +36,9 @@ class LandmarkRegressor:
     natural logarithms of pixels of the crop; normalisation is inside the graph.
     """
 
-    def __init__(self, engine: Engine, looks: int = LOOKS) -> None:
+    def __init__(self, engine: Engine, passes: int = PASSES) -> None:
         self._engine = engine
-        self._looks = looks
+        self._passes = passes
         self._pixels = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
     def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
@@ -53,14 +47,14 @@ class LandmarkRegressor:
         for start in range(0, len(detections), MAX_BATCH):
             batch = detections[start : start + MAX_BATCH]
             squares = [square_around(detection.box, detection.points, CROP_MARGIN) for detection in batch]
-            landmarks = self._look(image, squares)
-            for _ in range(self._looks - 1):
+            landmarks = self._run(image, squares)
+            for _ in range(self._passes - 1):
                 squares = [square_around_landmarks(face.points, CROP_MARGIN) for face in landmarks]
-                landmarks = self._look(image, squares)
+                landmarks = self._run(image, squares)
             found.extend(landmarks)
         return found
 
-    def _look(self, image: Image, squares: Sequence[Square]) -> list[Landmarks]:
+    def _run(self, image: Image, squares: Sequence[Square]) -> list[Landmarks]:
         """One run on at most MAX_BATCH squares."""
         crops = aligned_crops(image, squares, CROP_SIZE, self._pixels)
         answer = self._engine.run({"faces": crops.pixels})
@@ -75,16 +69,6 @@ class LandmarkRegressor:
         assert points is not None  # noqa: S101 - for the type checker: checked just now
         assert logs is not None  # noqa: S101
         return _in_picture(crops, squares, points, logs)
-
-
-def make_landmark_reader(name: str, open_model: Callable[[str], Engine]) -> LandmarkRegressor:
-    """The regressor called `name`, its model opened by `open_model` under the name that `MODELS` lists.
-
-    Raise ConfigError for a name that is not known, and whatever `open_model` raises.
-    """
-    if name not in MODELS:
-        raise ConfigError(f"landmark regressor {name!r} is not known; known are: {', '.join(MODELS)}")
-    return LandmarkRegressor(open_model(MODELS[name]), 1 if name in ONE_LOOK else LOOKS)
 
 
 def _is_answer(values: NDArray[np.float32] | None, shape: tuple[int, ...], largest: float) -> bool:

@@ -1,21 +1,13 @@
 """Tells how masks are worn, with a crop classifier behind an `Engine`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from edged.analyse.crop import square_crops
-from edged.errors import ConfigError, ModelError
+from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Box, Image, MaskScores
-
-MODELS: dict[str, str] = {
-    "edged": "mask",
-    "resnet50": "mask-resnet50",
-    "xception": "mask-xception",
-    "mobilenet": "mask-mobilenet",
-}
-"""The manifest's name of the model behind each classifier."""
 
 CROP_SIZE = 112
 """Side of the classifier's input, in pixels."""
@@ -52,13 +44,3 @@ class MaskClassifier:
                 )
             scores.extend(MaskScores(*row) for row in answer.tolist())
         return scores
-
-
-def make_mask_judge(name: str, open_model: Callable[[str], Engine]) -> MaskClassifier:
-    """The classifier called `name`, its model opened by `open_model` under the name that `MODELS` lists.
-
-    Raise ConfigError for a name that is not known, and whatever `open_model` raises.
-    """
-    if name not in MODELS:
-        raise ConfigError(f"mask classifier {name!r} is not known; known are: {', '.join(MODELS)}")
-    return MaskClassifier(open_model(MODELS[name]))

@@ -16,10 +16,10 @@ from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.config import DETECTORS, Config, Wants
 from edged.config.people import PROFILES, Profile
-from edged.detect import Wanted, make_detector
 from edged.errors import Failed, SourceLost, UsageError
 from edged.files import writing
 from edged.offline import Analysed, Recording, analyse_picture
+from edged.readers import DetectionLimits, make_detector
 
 # In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
 # score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
@@ -101,7 +101,7 @@ def analyze(
         detector=make_detector(
             config.models.detector,
             models.engines.__getitem__,
-            Wanted(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE),
+            DetectionLimits(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE),
         ),
     )
     for analysed in _progress(

@@ -16,9 +16,9 @@ from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.people import Profile
 from edged.config.source import parse_source
-from edged.detect import MODELS as DETECTOR_MODELS
 from edged.pipeline import Outcome, Pipeline
 from edged.ports import Arrays, Engine
+from edged.readers import DETECTORS
 from edged.types import Encounter, Event, Frame
 
 STAGES = ("detect", "track", "analyse", "decide")
@@ -152,7 +152,7 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
     Raise SourceLost when it is not a video, or breaks off.
     """
     detector = config.models.detector
-    looks = Looks(DETECTOR_MODELS[detector])
+    looks = Looks(DETECTORS[detector].models)
     models = load(looks.wrap)
     pipeline = build_pipeline("clip", settings, config, models)
     video, pace, costs, told = VideoFile(parse_source(clip.absolute().as_uri())), Pace(FPS), _Costs(), Told()

@@ -11,18 +11,19 @@ from typing import Any
 import click
 import numpy as np
 
-from edged.analyse.mask import MODELS, MaskClassifier
+from edged.analyse.mask import MaskClassifier
 from edged.assembly import MASK_ONLY, Models, Wrap, build_pipeline, load_models
 from edged.cli.bench_clip import STAGES, play, settings_for
 from edged.config import Config
 from edged.errors import EdgedError, Unavailable, UsageError
 from edged.inference import OnnxEngine, default_engines_dir, load_manifest
 from edged.inference.manifest import MAX_MODEL_BYTES
+from edged.readers import MASK_CLASSIFIERS
 from edged.types import Frame, Image
 
 DETECTORS = ("mtcnn", "retinaface")
 OURS = "edged"
-CLASSIFIERS = tuple(name for name in MODELS if name != OURS)
+CLASSIFIERS = tuple(name for name in MASK_CLASSIFIERS if name != OURS)
 WARM_UP = 3
 """Frames that are not timed."""
 
@@ -72,7 +73,9 @@ def stacks(files: Mapping[str, Path]) -> tuple[list[Stack], list[str]]:
             detectors.append(name)
     for name in CLASSIFIERS:
         try:
-            classifiers[name] = _read(files[name]) if name in files else manifest.verified_bytes(MODELS[name])
+            classifiers[name] = (
+                _read(files[name]) if name in files else manifest.verified_bytes(MASK_CLASSIFIERS[name].models[0])
+            )
         except EdgedError as error:
             missing.append(f"{name}: {error}")
     older = [Stack(detector, name, model) for detector, (name, model) in product(detectors, classifiers.items())]

@@ -3,25 +3,19 @@
 Each stage is given the golden values of the stages before it, so that a model answers for itself only.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edged.analyse.eyes import MODEL as EYE_MODEL
-from edged.analyse.landmarks import MODELS as LANDMARK_MODELS
-from edged.analyse.mask import MODELS as MASK_MODELS
-from edged.analyse.pose import MODELS as POSE_MODELS
 from edged.config import ModelsConfig
-from edged.detect import MODELS as DETECTOR_MODELS
-from edged.detect import SURE_SCORES
 from edged.detect.boxes import iou
 from edged.golden import (
     GoldenFace,
     GoldenPicture,
-    OpenModel,
     eye_state,
     find_faces,
     judge_masks,
@@ -29,6 +23,7 @@ from edged.golden import (
     read_landmarks,
     read_poses,
 )
+from edged.readers import DETECTORS, LANDMARK_READERS, MASK_CLASSIFIERS, POSE_READERS, SURE_SCORES, Choice, OpenModel
 from edged.types import Detection, EyeLook, HeadPose, Landmarks, MaskScores, MaskState
 
 SAME_BOX, SAME_FACE = 0.8, 0.5
@@ -59,17 +54,14 @@ class Stage:
 
 def all_stages() -> tuple[Stage, ...]:
     """Every stage that has a model, in the order in which a picture passes them."""
-    detectors = [Stage(models, partial(_check_detector, name)) for name, models in DETECTOR_MODELS.items()]
-    judges = [Stage((model,), partial(_check_masks, name)) for name, model in MASK_MODELS.items()]
-    regressors = [Stage((model,), partial(_check_landmarks, name)) for name, model in LANDMARK_MODELS.items()]
-    poses = [Stage(models, partial(_check_poses, name)) for name, models in POSE_MODELS.items() if models]
-    return (
-        *detectors,
-        *judges,
-        *regressors,
-        *poses,
-        Stage((EYE_MODEL,), _check_eyes),
-    )
+    tables: dict[Callable[..., list[str]], Mapping[str, Choice[Any]]] = {
+        _check_detector: DETECTORS,
+        _check_masks: MASK_CLASSIFIERS,
+        _check_landmarks: LANDMARK_READERS,
+        _check_poses: POSE_READERS,
+    }
+    stages = (Stage(one.models, partial(check, name)) for check, table in tables.items() for name, one in table.items())
+    return (*(stage for stage in stages if stage.models), Stage((EYE_MODEL,), _check_eyes))
 
 
 def _check_detector(name: str, open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[str]:

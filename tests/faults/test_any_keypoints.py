@@ -27,9 +27,11 @@ from support.storing import HandClock
 
 from edged.analyse.align import square_around_landmarks
 from edged.analyse.eyes import EyeClassifier
-from edged.analyse.pose import FusedPose, HeatmapPose, SixPointPose
+from edged.analyse.pose.fused import FusedPose
 from edged.analyse.pose.landmark_pose import solve
 from edged.analyse.ratios import eye_aspect_ratios, eye_widths, mouth_ratio
+from edged.baselines.heatmap_pose import HeatmapPose
+from edged.baselines.six_point_pose import SixPointPose
 from edged.pipeline import Outcome
 from edged.store import Change, EncounterRow, Message
 from edged.store.recorder import Recorder

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edged.analyse.eyes import EyeClassifier
-from edged.analyse.pose import FusedPose
+from edged.analyse.pose.fused import FusedPose
 from edged.analyse.pose.rotation import matrix_of
 from edged.analyse.pose.shape import HEAD_SHAPE
 from edged.assembly import Models, build_pipeline
