@@ -66,6 +66,8 @@ def loaded(tmp_path):
         ('[mqtt]\npassword = "x"', "key mqtt.password: unknown; did you mean password_file?"),
         ('[report]\ntime_zone = "UTC"', "key report.time_zone: unknown; did you mean timezone?"),
         ("[defaults]\nfsp = 5", "key defaults.fsp: unknown; did you mean fps?"),
+        ('[defaults]\nname = "Door"', "key defaults.name: unknown; known here: credentials_file, field_of_view, flip, fps, "
+         "profile, region, reset, rotation, smallest_face, stall_seconds, transport"),
         (CAMERA + "rotate = 90", "key camera.door.rotate: unknown; did you mean rotation?"),
         (CAMERA + "[camera.door.mask]\nleast_vote = 9", "key camera.door.mask.least_vote: unknown; did you mean least_votes?"),
         ('[camera.mask]\nsource = "file:///a"\nfpss = 1', "key camera.mask.fpss: unknown; did you mean fps?"),
@@ -251,6 +253,25 @@ def test_what_cameras_share_is_told_once_where_it_stands(mistakes, shared, line)
 def test_a_camera_whose_own_key_breaks_what_it_shares_is_named(mistakes):
     lines = mistakes(f"{CAMERA}[camera.door.mask]\nenter_score = 0.5\n[defaults]\nfps = 10")
     assert lines[0].startswith("table [camera.door.mask]: leave_score = 0.55")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wiki/hall",
+        "ftp://wiki/",
+        "http://",
+        "http:///hall",
+        "http://a b/",
+        "http://wiki:0/",
+        "http://wiki:x/",
+        "http://w/\\n",
+    ],
+)
+def test_a_link_that_a_browser_cannot_open_is_refused(mistakes, url):
+    (line,) = mistakes(f'[mqtt]\nconfiguration_url = "{url}"')
+    assert line.startswith("key mqtt.configuration_url = ")
+    assert line.endswith(': must be the whole address of a page, as in "http://door.example.org:8080/"')
 
 
 def test_seventeen_cameras_are_too_many(mistakes):

@@ -9,7 +9,8 @@ import pytest
 
 from edged import messages
 from edged.config import CameraConfig, Config, DeviceConfig, MqttConfig
-from edged.publish import device_discovery, platforms
+from edged.publish import Command, device_discovery, platforms
+from edged.publish.commands import parse_command
 from edged.publish.discovery import MOST_REMEMBERED, discovery_topic
 from edged.records import EventRecord
 from edged.types import Distraction, DrowsinessReason
@@ -47,6 +48,7 @@ def published() -> set[str]:
         relative |= {messages.CAMERA_STATUS.at(camera), messages.CAMERA_VIOLATION.at(camera)}
         relative |= {messages.CAMERA_COUNTS.at(camera)} if settings.wants.mask else set()
         relative |= {messages.CAMERA_ATTENTION.at(camera)} if settings.wants.attention else set()
+    relative |= {f"{messages.COMMANDS}/{verb}" for verb in ("report", "restart", "selftest")}
     return {f"{ROOT}/{topic}" for topic in relative}
 
 
@@ -64,7 +66,7 @@ def rendered(name: str, payload: dict[str, Any]) -> str:
 
 def test_every_unique_id_is_unique_and_fit_for_home_assistant() -> None:
     identities = [component["unique_id"] for component in components().values()]
-    assert len(set(identities)) == len(identities) == 7 + 8 * 2 + (8 + 3) + (3 + 1 + 4)
+    assert len(set(identities)) == len(identities) == 7 + 4 + 3 + 8 * 2 + (8 + 3) + (3 + 1 + 4)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]+", identity) for identity in [*identities, *components()])
 
 
@@ -74,9 +76,9 @@ def test_every_topic_is_one_we_publish_and_all_are_used() -> None:
 
 def test_every_component_has_a_platform_a_name_and_a_topic() -> None:
     for component in components().values():
-        assert component["p"] in {"sensor", "binary_sensor", "event"}
+        assert component["p"] in {"sensor", "binary_sensor", "event", "button"}
         assert component["name"]
-        assert component["state_topic"]
+        assert component["command_topic" if component["p"] == "button" else "state_topic"]
 
 
 def test_the_device_is_named_and_available() -> None:
@@ -130,6 +132,35 @@ def test_cameras_are_announced_with_what_their_profile_follows_and_no_more() -> 
     assert types["side-gate"] == [*types["door"], "inattention_long", "inattention_repeated"]
     assert types["cab"][:2] == ["inattention_long", "inattention_repeated"]
     assert "drowsiness_microsleep" in types["cab"]
+
+
+def test_counters_of_the_day_begin_anew_with_each_report() -> None:
+    report = {"encounters": 12, "correct": 7, "incorrect": 2, "none": 1, "utc_start": "2026-11-27T23:00:00.000Z"}
+    for name, value in (("passages", "12"), ("correct", "7"), ("incorrect", "2"), ("none", "1")):
+        sensor = components()[name]
+        assert rendered(name, report) == value
+        assert sensor["state_class"] == "total"
+        assert sensor["last_reset_value_template"] == "{{ value_json.utc_start }}"
+    assert components()["compliance"]["state_class"] == "measurement"
+
+
+@pytest.mark.parametrize("verb", ["report", "restart", "selftest"])
+def test_what_a_button_sends_is_a_command(verb: str) -> None:
+    button = components()[verb]
+    relative = button["command_topic"].removeprefix(f"{ROOT}/")
+    command = parse_command(relative, button["payload_press"].encode(), retained=False)
+    assert command == Command(verb, {"request_id": "home-assistant"})
+
+
+def test_cameras_go_by_their_names_for_people_and_the_device_has_a_link_where_the_config_names_them() -> None:
+    assert "configuration_url" not in device_discovery(CONFIG, "dev-1")["dev"]
+    assert components()["door_2_status"]["name"] == "door 2 camera"
+    door = CONFIG.camera["door"].model_copy(update={"name": "Main door"})
+    mqtt = CONFIG.mqtt.model_copy(update={"configuration_url": "http://wiki/hall"})
+    payload = device_discovery(CONFIG.model_copy(update={"camera": {"door": door}, "mqtt": mqtt}), "dev-1")
+    assert payload["dev"]["configuration_url"] == "http://wiki/hall"
+    assert payload["cmps"]["door_status"]["name"] == "Main door camera"
+    assert payload["cmps"]["door_status"]["unique_id"] == "edged_dev-1_door_status", "which no name changes"
 
 
 def test_a_site_that_asks_nobody_for_masks_announces_no_compliance() -> None:

@@ -92,6 +92,17 @@ def test_every_mark_that_is_referred_to_is_there_and_inside_the_drawing(reports,
             assert float(node.get("width")) >= 0
 
 
+def test_the_page_calls_a_camera_by_its_name_for_people_and_the_document_by_its_id(tmp_path):
+    made = config()
+    cameras = {"door": made.camera["door"].model_copy(update={"name": "Main <door>"})}
+    changes = [*full(), *violation(1, START + HOUR), *watched(START, END - 2 * HOUR)]
+    report = report_of(tmp_path, changes, made.model_copy(update={"camera": cameras}))
+    text = text_of(render_html(report))
+    assert text.count("Main <door>") >= 3, "in the cameras, the violations and the gaps"
+    assert not re.search(r"\bdoor\b(?!>)", text)
+    assert [row["camera"] for row in report["by_camera"]] == ["door"]
+
+
 def test_a_good_day_answers_with_percentage_interval_coverage_and_verdict(reports):
     report = reports["good"]
     text = text_of(render_html(report))

@@ -28,7 +28,8 @@ def status(config_file: Path | None, as_json: bool) -> None:
     if preparing := answer["preparing"]:
         click.echo(f"preparing {preparing['model']} for TensorRT: {preparing['step']}, {preparing['percent']} %")
     for name, camera in answer["cameras"].items():
-        click.echo(f"camera {name}: {_camera_line(camera)}")
+        called = f" ({camera['name']})" if camera.get("name") else ""
+        click.echo(f"camera {name}{called}: {_camera_line(camera)}")
     for error in answer["errors"]:
         click.secho(f"problem: {error}", fg="red")
 

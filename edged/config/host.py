@@ -32,6 +32,18 @@ def check_host(value: str) -> str:
     raise ValueError(f"must be the broker's name or address alone; write {', '.join(keys)}{hint}")
 
 
+def check_url(value: str) -> str:
+    """The address of a web page. Raise ValueError when it is none that Home Assistant, or a browser, could open."""
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or not value.isprintable() or " " in value:
+        raise ValueError('must be the whole address of a page, as in "http://door.example.org:8080/"')
+    return value
+
+
 def _is_host(value: str) -> bool:
     """Whether it is an address, or a name that the network's name service can be asked for."""
     try:

@@ -79,7 +79,7 @@ def _structural_mistakes(raw: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(table, dict):
             yield f"key {name} = {_show(table)}: must be a table, [{name}]"
     if isinstance(tables["defaults"], dict):
-        allowed = set(CameraConfig.model_fields) - {"source", *OVERRIDABLE}
+        allowed = set(CameraConfig.model_fields) - {"source", "name", *OVERRIDABLE}
         yield from (_unknown(("defaults", key), allowed) for key in tables["defaults"] if key not in allowed)
     if isinstance(tables["camera"], dict):
         for camera, table in tables["camera"].items():

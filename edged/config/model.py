@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import check_host
+from edged.config.host import check_host, check_url
 from edged.config.people import (
     LEAST_FPS_FOR_ATTENTION,
     LEAST_FPS_FOR_DROWSINESS,
@@ -35,6 +35,9 @@ class CameraConfig(Section):
     """One camera; `[defaults]` gives the keys a camera leaves out."""
 
     source: str = Field(description="URI of the camera; `edged cameras` prints those that are attached")
+    name: str | None = Field(
+        None, min_length=1, max_length=64, description="Name for people, in Home Assistant and on the report"
+    )
     rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise to turn each picture")
     flip: Literal["none", "horizontal", "vertical"] = Field(
         "none", description="Mirror each picture, once it is turned: left and right, or top and bottom"
@@ -246,6 +249,15 @@ class MqttConfig(Section):
     discovery_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
         "homeassistant", description="Home Assistant's discovery prefix"
     )
+
+    configuration_url: str | None = Field(
+        None, max_length=500, description="Address of a page about this device, to which Home Assistant links"
+    )
+
+    @field_validator("configuration_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        return None if value is None else check_url(value)
 
     @field_validator("host")
     @classmethod

@@ -216,6 +216,7 @@ class Health:
     def _camera(config: CameraConfig, state: CameraState, activity: CameraActivity) -> dict[str, Any]:
         times = activity.times
         return {
+            "name": config.name,
             "profile": config.profile,
             "status": state.status,
             "reason": state.reason,

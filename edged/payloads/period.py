@@ -80,6 +80,8 @@ class PeriodDocument(Figure):
     last_day: str
     site: str
     device: str
+    camera_names: NotRequired[dict[str, str]]
+    """The names for people of the cameras that have one."""
     tz: str
     requirement: str
     target_percent: Percent | None

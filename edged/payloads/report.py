@@ -289,6 +289,8 @@ class ReportDocument(Figure):
     v: Version
     site: str
     device: str
+    camera_names: NotRequired[dict[str, str]]
+    """The names for people of the cameras that have one."""
     date: str
     """The local day, YYYY-MM-DD."""
     tz: str

@@ -27,6 +27,20 @@ DROWSINESS = {"drowsy": "drowsy"}
 STATIC = {"static": "pictures of faces"}
 """Nobody, so apart from the people: diagnostic."""
 
+DAILY = {
+    "passages": ("encounters", "Passages"),
+    "correct": ("correct", "Masks worn correctly"),
+    "incorrect": ("incorrect", "Masks worn incorrectly"),
+    "none": ("none", "Without a mask"),
+}
+"""The counters of a day: the report's key for each, and its name for people."""
+
+BUTTONS: dict[str, tuple[str, dict[str, str]]] = {
+    "report": ("Make the report of yesterday", {}),
+    "restart": ("Restart edged", {"device_class": "restart", "entity_category": "config"}),
+    "selftest": ("Self-test", {"entity_category": "diagnostic"}),
+}
+
 BOARD_PROBLEMS = {"throttled": "Slowed down by heat", "under_voltage": "Power supply too weak"}
 
 MOST_REMEMBERED = 500
@@ -64,6 +78,7 @@ def device_discovery(config: Config, device_id: str, formerly: Mapping[str, str]
             "mf": "edged",
             "mdl": "edged",
             "sw": __version__,
+            **({"configuration_url": url} if (url := config.mqtt.configuration_url) else {}),
         },
         "o": {"name": "edged", "sw": __version__},
         "availability_topic": f"{root}/{messages.AVAILABILITY.at()}",
@@ -83,18 +98,10 @@ def _identity(device_id: str) -> str:
 
 def _device(root: str, config: Config) -> list[tuple[str, Component]]:
     state = {"state_topic": f"{root}/{messages.STATE.at()}", "entity_category": "diagnostic"}
-    compliance = {
-        "p": "sensor",
-        "name": "Compliance, last full day",
-        "state_topic": f"{root}/{messages.REPORT_DAILY.at()}",
-        # A day with too few people has no figure; Home Assistant reads "None" as unknown.
-        "value_template": "{{ value_json.compliance_percent }}",
-        "unit_of_measurement": "%",
-        "suggested_display_precision": 1,
-    }
     masks = any(camera.wants.mask for camera in config.camera.values())
     return [
-        *([("compliance", compliance)] if masks else []),
+        *(_daily(root) if masks else []),
+        *((verb, _button(root, verb)) for verb in BUTTONS),
         ("mode", {"p": "sensor", "name": "Mode", **state, "value_template": "{{ value_json.mode }}"}),
         (
             "outbox",
@@ -118,6 +125,48 @@ def _device(root: str, config: Config) -> list[tuple[str, Component]]:
         ),
         *_board(state),
     ]
+
+
+def _daily(root: str) -> list[tuple[str, Component]]:
+    """The figures of the last full day, from its report."""
+    report = {"p": "sensor", "state_topic": f"{root}/{messages.REPORT_DAILY.at()}"}
+    compliance = {
+        **report,
+        "name": "Compliance, last full day",
+        # A day with too few people has no figure; Home Assistant reads "None" as unknown.
+        "value_template": "{{ value_json.compliance_percent }}",
+        "unit_of_measurement": "%",
+        "state_class": "measurement",
+        "suggested_display_precision": 1,
+    }
+    counters = [
+        (
+            name,
+            {
+                **report,
+                "name": f"{label}, last full day",
+                "value_template": f"{{{{ value_json['{key}'] }}}}",
+                # Each day counts from zero, and a day that is counted again may have less: "total_increasing" would take
+                # a day with more for an increase of the day before, and the other for a new day.
+                "state_class": "total",
+                "last_reset_value_template": "{{ value_json.utc_start }}",
+            },
+        )
+        for name, (key, label) in DAILY.items()
+    ]
+    return [("compliance", compliance), *counters]
+
+
+def _button(root: str, verb: str) -> Component:
+    """A button that sends a command; the answer comes on `cmd/<verb>/result`."""
+    name, more = BUTTONS[verb]
+    return {
+        "p": "button",
+        "name": name,
+        "command_topic": f"{root}/{messages.COMMANDS}/{verb}",
+        "payload_press": '{"request_id":"home-assistant"}',
+        **more,
+    }
 
 
 def _board(state: Component) -> list[tuple[str, Component]]:
@@ -149,7 +198,7 @@ def _board(state: Component) -> list[tuple[str, Component]]:
 
 
 def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Component]]:
-    label, wants = camera.replace("_", " ").replace("-", " "), config.wants
+    label, wants = config.name or camera.replace("_", " ").replace("-", " "), config.wants
     status = {
         "p": "binary_sensor",
         "name": f"{label} camera",

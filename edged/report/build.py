@@ -83,10 +83,12 @@ def build_report(
 
 def _head(config: Config, reported: ReportedDay) -> Report:
     hours = reported.whole.length / 3_600_000
+    names = {camera: _printable(settings.name) for camera, settings in config.camera.items() if settings.name}
     return {
         "v": 1,
         "site": _printable(config.report.site or config.device.name),
         "device": device_id(config.device.id),
+        **({"camera_names": names} if names else {}),
         "date": reported.day.isoformat(),
         "tz": reported.zone.key,
         "utc_start": iso(reported.whole.start),

@@ -65,7 +65,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         _environment()
         .get_template("report.html")
         .render(
-            report=report,
+            report=_with_names(report, report.get("camera_names", {})),
             subject=_subject(report),
             day=_long_date(report["date"]),
             charts={
@@ -92,7 +92,16 @@ def render_period_html(report: Mapping[str, Any]) -> str:
     first, last = (_long_date(report[name]) for name in ("first_day", "last_day"))
     page = _environment().get_template("period.html")
     subject, sha256 = _subject(report), report_sha256(report)
-    return page.render(report=report, subject=subject, first=first, last=last, words=WORDS, sha256=sha256)
+    named = _with_names(report, report.get("camera_names", {}))
+    return page.render(report=named, subject=subject, first=first, last=last, words=WORDS, sha256=sha256)
+
+
+def _with_names(part: Any, names: Mapping[str, str]) -> Any:
+    """A copy of `part` of a report in which cameras go by their names for people."""
+    if isinstance(part, Mapping):
+        named = {key: _with_names(value, names) for key, value in part.items()}
+        return named | {"camera": names.get(part["camera"], part["camera"])} if "camera" in part else named
+    return [_with_names(value, names) for value in part] if isinstance(part, list) else part
 
 
 def _subject(report: Mapping[str, Any]) -> str:

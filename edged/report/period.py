@@ -16,7 +16,7 @@ from edged.store import StoreReader
 Period = Literal["week", "month"]
 Report = dict[str, Any]
 
-KEPT = ("site", "device", "tz", "requirement", "target_percent")
+KEPT = ("site", "device", "camera_names", "tz", "requirement", "target_percent")
 """What stands in the newest day's report, and holds for all."""
 
 SECTIONS = {
@@ -60,7 +60,7 @@ def _summed(period: Period, days: Sequence[date], reports: Sequence[Report]) -> 
         "period": period,
         "first_day": days[0].isoformat(),
         "last_day": days[-1].isoformat(),
-        **{name: reports[-1][name] for name in KEPT},
+        **{name: reports[-1][name] for name in KEPT if name in reports[-1]},
         "days": len(days),
         "days_reported": len(reports),
         "complete": len(reports) == len(days) and all(report["complete"] for report in reports),

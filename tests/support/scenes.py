@@ -1,5 +1,6 @@
 """Short scenes played through the product as a config builds it, each told as a few facts that can be compared."""
 
+import json
 import signal
 import socket
 import time
@@ -339,7 +340,10 @@ def daemon(config: Config, folder: Path) -> Facts:
     except ConfigError as error:
         return {"error": _where(error)}
     topics = [one.topic for one in broker.published]
+    introduced = next((json.loads(one.payload) for one in broker.published if one.topic.endswith("/config")), None)
     return {
+        "link": introduced and introduced["dev"].get("configuration_url"),
+        "entity": introduced and introduced["cmps"]["door_violation"]["name"],
         **heard,
         "files": files,
         "prefix": {topic.partition("/")[0] for topic in topics if topic.endswith("/marker")},
