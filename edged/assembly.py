@@ -13,10 +13,8 @@ from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
 from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
 from edged.events import Events
-from edged.events.drowsiness import DrowsinessEvents
 from edged.events.encounters import Encounters
-from edged.events.inattention import InattentionEvents
-from edged.events.mask import MaskEvents
+from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.pipeline import Pipeline
 from edged.ports import Detector, Engine, EyeReader, LandmarkReader, MaskJudge, PoseReader

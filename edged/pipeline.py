@@ -9,14 +9,11 @@ from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
 from edged.detect.cuts import SceneCuts
 from edged.detect.watch import Watch
-from edged.events import Events
-from edged.events.encounters import Encounters
+from edged.events import Encounters, Events
 from edged.ports import Detector
 from edged.signals import Smoother
 from edged.track import Tracker
-from edged.types import Detection, DrowsinessLevel, Encounter, Event, Face, Frame, Signals
-
-DROWSY_LEVELS: tuple[DrowsinessLevel, ...] = ("warning", "alarm")
+from edged.types import DROWSY_LEVELS, Detection, Encounter, Event, Face, Frame, Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,6 +235,9 @@ class MaskVote:
 Distraction = Literal["long", "repeated"]
 DrowsinessLevel = Literal["unknown", "alert", "notice", "warning", "alarm"]
 """From "not enough seen" up; see `[drowsiness]` in the config."""
+DROWSINESS_LEVELS: tuple[DrowsinessLevel, ...] = get_args(DrowsinessLevel)
+DROWSY_LEVELS = DROWSINESS_LEVELS[-2:]
+"""Those of people who are called drowsy: warning and alarm."""
 DrowsinessReason = Literal["microsleep", "sleep", "perclos", "yawning", "nodding"]
 
 

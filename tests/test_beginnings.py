@@ -15,9 +15,7 @@ from test_cli import edged
 
 from edged.config import AttentionConfig, EventsConfig
 from edged.events import Events
-from edged.events.drowsiness import DrowsinessEvents
-from edged.events.inattention import InattentionEvents
-from edged.events.mask import MaskEvents
+from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
 from edged.report import build_report, list_violations, render_csv, render_html
 from edged.report.day import day_of
 from edged.signals import Smoother

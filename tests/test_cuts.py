@@ -11,7 +11,7 @@ from edged.config import CameraConfig, Config
 from edged.detect.cuts import SceneCuts
 from edged.events import Events
 from edged.events.encounters import Encounters
-from edged.events.mask import MaskEvents
+from edged.events.kinds import MaskEvents
 from edged.pipeline import Pipeline
 from edged.signals import Smoother
 from edged.track import Tracker, TrackerSettings

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.render.annotate import BAR, COLOURS, CROWD, LEVELS, NOSE, OPEN, POINT, SHUT, Portrait, annotate
+from edged.render.annotate import BAR, COLOURS, CROWD, LEVEL_COLOURS, NOSE, OPEN, POINT, SHUT, Portrait, annotate
 from edged.render.labels import Places
 from edged.types import Box, HeadPose, Image, MaskState
 
@@ -140,19 +140,19 @@ def test_every_line_of_words_is_in_the_picture(top):
 def test_where_nobody_asked_for_masks_no_state_is_drawn():
     drawn = annotate(grey(400, 400), [Portrait(FACE, None, "#1", LINES)])
     assert all(len(where(drawn, colour)) == 0 for colour in (COLOURS[CORRECT], COLOURS[INCORRECT], COLOURS[NONE]))
-    assert tuple(drawn[200, 100]) == LEVELS["unknown"]
+    assert tuple(drawn[200, 100]) == LEVEL_COLOURS["unknown"]
     assert white(annotate(grey(400, 400), [Portrait(FACE, None)])) == 0
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", LEVEL_COLOURS)
 def test_the_level_colours_the_frame_of_a_face_without_a_mask_state(level):
-    assert tuple(annotate(grey(400, 400), [Portrait(FACE, None, level=level)])[200, 100]) == LEVELS[level]
+    assert tuple(annotate(grey(400, 400), [Portrait(FACE, None, level=level)])[200, 100]) == LEVEL_COLOURS[level]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", LEVEL_COLOURS)
 def test_what_is_grave_colours_the_words_below_a_face(level):
     drawn = annotate(grey(400, 400), [Portrait(FACE, CORRECT, lines=LINES, level=level)])
-    colour = LEVELS[level] if level in ("warning", "alarm") else BAR
+    colour = LEVEL_COLOURS[level] if level in ("warning", "alarm") else BAR
     assert (drawn[304:] == colour).all(axis=-1).sum() > 100
     assert tuple(drawn[200, 100]) == COLOURS[CORRECT]
 

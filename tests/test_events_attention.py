@@ -7,7 +7,7 @@ from support.traces import Camera, Move, Script
 
 from edged.config import AttentionConfig, EventsConfig
 from edged.events import Events
-from edged.events.inattention import InattentionEvents
+from edged.events.kinds import InattentionEvents
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor
 from edged.types import Attention, Event, MaskState

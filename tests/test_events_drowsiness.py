@@ -9,10 +9,8 @@ from support.traces import Camera, Move, Script, every
 
 from edged.config import AttentionConfig, DrowsinessConfig, EventsConfig
 from edged.events import Events
-from edged.events.drowsiness import DrowsinessEvents
 from edged.events.encounters import Encounters
-from edged.events.inattention import InattentionEvents
-from edged.events.mask import MaskEvents
+from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor
 from edged.signals.drowsiness import DrowsinessMonitor

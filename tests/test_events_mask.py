@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.doubles import vote
 
 from edged.config import EventsConfig, MaskConfig
-from edged.events.mask import MaskEvents
+from edged.events.kinds import MaskEvents
 from edged.types import Event, MaskState
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
@@ -220,9 +220,8 @@ def test_what_is_remembered_of_those_who_are_gone_is_bounded():
     events = MaskEvents("door", MaskConfig(cooldown_seconds=0, most_alerts_per_minute=600))
     for number in range(500):
         events.update(number / 5, [vote(number, number / 5, NONE, since=number / 5)])
-    lives = events.lives
-    assert (len(lives._known), len(lives._open), len(lives._gone)) == (1, 1, 64)
-    assert len(lives._recent_alerts_s) <= 600
+    assert (len(events._seen), len(events._open), len(events._gone)) == (1, 1, 64)
+    assert len(events._recent_alerts_s) <= 600
 
 
 # --- any life at all

@@ -8,7 +8,7 @@ from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyse
 from edged.analyse import Analyser
 from edged.events import Events
 from edged.events.encounters import Encounters
-from edged.events.mask import MaskEvents
+from edged.events.kinds import MaskEvents
 from edged.pipeline import Outcome, Pipeline
 from edged.signals import Smoother
 from edged.track import Tracker, TrackerSettings

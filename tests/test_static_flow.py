@@ -20,8 +20,7 @@ from edged.assembly import build_pipeline
 from edged.config import CameraConfig, Config
 from edged.events import Events
 from edged.events.encounters import Encounters
-from edged.events.inattention import InattentionEvents
-from edged.events.mask import MaskEvents
+from edged.events.kinds import InattentionEvents, MaskEvents
 from edged.pipeline import Outcome, Pipeline
 from edged.report import build_report, list_violations
 from edged.signals import Smoother

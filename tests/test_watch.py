@@ -14,7 +14,7 @@ from edged.detect.mosaic import MARGIN
 from edged.detect.watch import BUSY_S, LOOK_AGAIN_S, Watch
 from edged.events import Events
 from edged.events.encounters import Encounters
-from edged.events.mask import MaskEvents
+from edged.events.kinds import MaskEvents
 from edged.pipeline import Pipeline
 from edged.ports import Detector
 from edged.signals import Smoother

@@ -2,24 +2,23 @@
 
 from dataclasses import dataclass
 
-from edged.events.drowsiness import DrowsinessEvents
-from edged.events.inattention import InattentionEvents
-from edged.events.mask import MaskEvents
+from edged.events.encounters import Encounters
+from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
 from edged.types import Event, Signals
 
 
 @dataclass(slots=True)
 class Events:
-    """One camera's events of every kind; those its profile does not want are None."""
+    """One camera's events of every kind; those that its profile does not ask for are None."""
 
     mask: MaskEvents | None = None
     inattention: InattentionEvents | None = None
     drowsiness: DrowsinessEvents | None = None
 
     def update(self, time_s: float, signals: Signals) -> list[Event]:
-        """The events this frame causes, in the order they are to be told."""
+        """The events this frame causes, in the order they are to be published."""
         never_people = [face.track for face in signals.static if face.always]
-        events = [event for kind in self._kinds for event in kind.lives.dismiss(never_people, time_s)]
+        events = [event for kind in self._kinds for event in kind.end_static(never_people, time_s)]
         if self.mask:
             events += self.mask.update(time_s, signals.masks)
         if self.inattention:
@@ -37,4 +36,4 @@ class Events:
         return [kind for kind in (self.mask, self.inattention, self.drowsiness) if kind]
 
 
-__all__ = ["Events"]
+__all__ = ["DrowsinessEvents", "Encounters", "Events", "InattentionEvents", "MaskEvents"]

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
 
 from edged.config import EventsConfig
 from edged.types import (
+    DROWSINESS_LEVELS,
     Attention,
     AttentionSummary,
     Drowsiness,
@@ -16,9 +16,6 @@ from edged.types import (
     MaskVote,
     Signals,
 )
-
-LEVELS: tuple[DrowsinessLevel, ...] = get_args(DrowsinessLevel)
-"""From "not enough seen" up."""
 
 LONGEST_GAP_S = 1.0
 """Time between two frames counts up to this: what was in a longer gap is not known."""
@@ -78,7 +75,7 @@ class _Wakefulness:
         if self.last is not None and self.last.openness is not None:
             self.valid_s += max(0.0, min(drowsiness.time_s - self.last.time_s, LONGEST_GAP_S))
         self.last = drowsiness
-        self.worst_level = max(self.worst_level, drowsiness.level, key=LEVELS.index)
+        self.worst_level = max(self.worst_level, drowsiness.level, key=DROWSINESS_LEVELS.index)
         if drowsiness.perclos is not None:
             self.highest_perclos = max(self.highest_perclos or 0.0, drowsiness.perclos)
         self.longest_closure_s = max(self.longest_closure_s, drowsiness.closure_s)

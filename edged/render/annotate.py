@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edged.render.labels import Places, Spot
-from edged.types import Box, DrowsinessLevel, HeadPose, Image, MaskState, Points
+from edged.types import DROWSY_LEVELS, Box, DrowsinessLevel, HeadPose, Image, MaskState, Points
 
 Colour = tuple[int, int, int]
 """BGR."""
@@ -33,15 +33,14 @@ NOSE, SIDE, DOWN = (0, 220, 255), (120, 120, 255), (120, 230, 120)
 """The head's axes: the way the nose points, the way to the image's right, and the way down."""
 BAR, WHITE = (50, 50, 50), (255, 255, 255)
 """Behind words that are not about the mask, and the words themselves."""
-LEVELS: dict[DrowsinessLevel, Colour] = {
+LEVEL_COLOURS: dict[DrowsinessLevel, Colour] = {
     "unknown": (150, 130, 90),
     "alert": (60, 170, 40),
     "notice": (20, 150, 200),
     "warning": (20, 105, 235),
     "alarm": (40, 40, 220),
 }
-"""From "nothing known" and "well" up; they frame faces whose masks nobody asked for."""
-GRAVE: tuple[DrowsinessLevel, ...] = ("warning", "alarm")
+"""They frame faces on cameras whose profile does not ask for masks."""
 
 LEAST_SIDE_FOR_POINTS, LEAST_SIDE_FOR_AXES, LEAST_SIDE_FOR_BADGE = 40, 28, 14
 """Pixels. On smaller faces they would hide the face."""
@@ -75,7 +74,7 @@ class Portrait:
 
     @property
     def colour(self) -> Colour:
-        return LEVELS[self.level or "unknown"] if self.state is None else COLOURS[self.state]
+        return LEVEL_COLOURS[self.level or "unknown"] if self.state is None else COLOURS[self.state]
 
     @property
     def headline(self) -> str:
@@ -107,7 +106,7 @@ def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
     for face in ordered:
         _badge_beside(drawn, places, face)
     for face in ordered:
-        if face.level in GRAVE:
+        if face.level in DROWSY_LEVELS:
             _write_lines(drawn, places, face)
     return drawn
 
@@ -165,7 +164,7 @@ def _tell(drawn: Image, places: Places, face: Portrait) -> None:
 
 def _write_lines(drawn: Image, places: Places, face: Portrait) -> None:
     """As many of the face's lines, from the first, as there is room for, in the colour of what is grave."""
-    colour = LEVELS[face.level] if face.level in GRAVE else BAR
+    colour = LEVEL_COLOURS[face.level] if face.level in DROWSY_LEVELS else BAR
     for count in range(len(face.lines), 0, -1):
         if _write(drawn, places, face, face.lines[:count], colour, below=True):
             return

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged.config import Config
-from edged.events.life import STATIC
+from edged.events.lifecycle import STATIC
 from edged.messages import iso
 from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
 from edged.report.tally import Blocks, Tally

@@ -9,6 +9,7 @@ from edged.messages import iso
 from edged.report.day import Hour
 from edged.report.statistics import Interval
 from edged.report.tally import percent
+from edged.types import DROWSINESS_LEVELS
 
 Row = dict[str, Any]
 
@@ -24,7 +25,6 @@ STATES = {
 }
 """What each kind of event tells apart, in the order of the page."""
 
-LEVELS = ("alarm", "warning", "notice", "alert", "unknown")
 MOST_LISTED = 40
 """Events on the page; the CSV has every one."""
 
@@ -82,7 +82,7 @@ class DrowsinessTally:
         self.present_s += present_s
         self.eyes_read_s += min(float(summary.get("valid_s") or 0.0), present_s)
         level = summary.get("worst_level")
-        self.worst[level if level in LEVELS else "unknown"] += 1
+        self.worst[level if level in DROWSINESS_LEVELS else "unknown"] += 1
         perclos = [value for value in (self.highest_perclos, summary.get("highest_perclos")) if value is not None]
         self.highest_perclos = max(perclos, default=None)
         self.longest_closure_s = max(self.longest_closure_s, float(summary.get("longest_closure_s") or 0.0))
@@ -104,7 +104,7 @@ class DrowsinessTally:
             "present_s": round(self.present_s, 1),
             "eyes_read_s": round(self.eyes_read_s, 1),
             "eyes_read_percent": percent(self.eyes_read_s, self.present_s),
-            "worst_level": {level: self.worst[level] for level in LEVELS},
+            "worst_level": {level: self.worst[level] for level in reversed(DROWSINESS_LEVELS)},
             "highest_perclos_percent": None if perclos is None else round(100 * perclos, 1),
             "longest_closure_s": round(self.longest_closure_s, 1) if measured["eyes"] else None,
             "yawns": self.yawns,

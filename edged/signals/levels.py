@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edged.config import DrowsinessConfig
-from edged.types import DrowsinessLevel, DrowsinessReason
+from edged.types import DROWSINESS_LEVELS, DrowsinessLevel, DrowsinessReason
 
-LEVELS: tuple[DrowsinessLevel, ...] = ("alert", "notice", "warning", "alarm")
-"""The known levels, from 0 up. Evidence of 1 is enough for a notice, of 2 for a warning, of 3 for an alarm."""
+KNOWN_LEVELS = DROWSINESS_LEVELS[1:]
+"""Evidence of 1 is enough for a notice, of 2 for a warning, of 3 for an alarm."""
 
 HYSTERESIS = 0.75
 """A level is left this far below where it is reached: 0.03 of PERCLOS."""
@@ -120,7 +120,7 @@ class Judge:
         reasons += ["perclos"] if standing else []
         reasons += ["nodding"] if nodding else []
         reasons += ["yawning"] if yawning else []
-        return Judgement(round(1 / (1 + math.exp(2 - weight)), 4), LEVELS[level], tuple(reasons))
+        return Judgement(round(1 / (1 + math.exp(2 - weight)), 4), KNOWN_LEVELS[level], tuple(reasons))
 
     def _supporting(self, evidence: Evidence) -> float:
         """What is no reason of its own: closures between a blink and a microsleep, and blinks that got slower."""

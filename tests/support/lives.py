@@ -1,6 +1,5 @@
 """Books on events of any kind: each starts once and ends once, in order, and what leaves as JSON is JSON."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ def check_lives(told: Iterable[Event], *, ended: bool = True) -> dict[str, list[
     for event in told:
         lives[event.key].append(event)
         assert math.isfinite(event.time_s)
-        assert json.loads(encode(dict(event.details)))
+        encode(dict(event.details))  # refuses what is no number
         assert event.score is None or 0 <= event.score <= 1
     for steps in lives.values():
         phases = [step.phase for step in steps]

@@ -19,10 +19,9 @@ TESTS = {
     "signals/attention.py": "tests/test_signals_attention.py tests/test_beginnings.py",
     "signals/nods.py": "tests/test_signals_drowsiness.py",
     "signals/levels.py": "tests/test_signals_drowsiness.py",
-    "events/life.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_beginnings.py",
-    "events/mask.py": "tests/test_events_mask.py tests/test_beginnings.py",
-    "events/inattention.py": "tests/test_events_attention.py tests/test_beginnings.py",
-    "events/drowsiness.py": "tests/test_events_drowsiness.py",
+    "events/lifecycle.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_beginnings.py",
+    "events/kinds.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_events_drowsiness.py"
+    " tests/test_beginnings.py",
     "report/statistics.py": "tests/test_report_statistics.py",
     "report/coverage.py": "tests/test_report_day.py tests/test_report_build.py",
     "report/tally.py": "tests/test_report_statistics.py tests/test_report_day.py tests/test_report_build.py",
