@@ -1,4 +1,4 @@
-"""How hot the board is and whether it holds itself back; and by how much to slow down before it does."""
+"""The board's temperature, whether it throttles itself, and by how much to slow down before it does."""
 
 import subprocess
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ PI_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 VCGENCMD = ("vcgencmd", "get_throttled")
 ANSWER_S = 2.0
 UNDER_VOLTAGE, FREQUENCY_CAPPED, THROTTLED, SOFT_LIMIT = 0x1, 0x2, 0x4, 0x8
-"""Bits of the Pi firmware's `get_throttled` that tell of now; those 16 places up tell of some time since the start."""
+"""Bits of the Pi firmware's `get_throttled` that hold now; those 16 places up say the same of any time since the start."""
 IMPLAUSIBLE_BELOW_C, IMPLAUSIBLE_ABOVE_C = -30.0, 130.0
 
 WARM_C, HOT_C, VERY_HOT_C = 76.0, 80.0, 84.0
@@ -24,53 +24,53 @@ HOLD_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
-    """One reading. `temperature_c` is of the hottest zone, None where the board does not tell."""
+class ThermalState:
+    """One reading. `temperature_c` is of the hottest zone, None where the board does not report it."""
 
     temperature_c: float | None
     throttled: bool = False
-    """The board holds itself back now, for its heat."""
+    """The board lowers its own clock rate now, because it is hot."""
     under_voltage: bool = False
     """The power supply is too weak now."""
 
 
-def read_heat(zones: Path = ZONES, firmware: Path = PI_THROTTLED) -> Heat:
-    """What the board tells at this moment; takes two seconds at most, a few microseconds on most boards."""
+def read_thermal_state(zones: Path = ZONES, firmware: Path = PI_THROTTLED) -> ThermalState:
+    """What the board reports now; takes two seconds at most, a few microseconds on most boards."""
     flags = _pi_flags(firmware)
-    return Heat(
+    return ThermalState(
         _hottest(zones),
         throttled=bool(flags & (FREQUENCY_CAPPED | THROTTLED | SOFT_LIMIT)),
         under_voltage=bool(flags & UNDER_VOLTAGE),
     )
 
 
-class SlowDown:
+class Throttle:
     """What share of the usual rate to work at; pure: time and readings come in. Down at once, up slowly."""
 
     def __init__(self) -> None:
         self.share = 1.0
         self._changed_s = float("-inf")
 
-    def after(self, time_s: float, heat: Heat) -> float:
+    def after(self, time_s: float, state: ThermalState) -> float:
         """The share after this reading; call every few seconds."""
-        wanted = self._wanted(heat)
-        if wanted < self.share or (wanted > self.share and time_s - self._changed_s >= HOLD_S):
-            self.share, self._changed_s = wanted, time_s
+        target = self._target(state)
+        if target < self.share or (target > self.share and time_s - self._changed_s >= HOLD_S):
+            self.share, self._changed_s = target, time_s
         return self.share
 
-    def _wanted(self, heat: Heat) -> float:
-        temperature = heat.temperature_c
+    def _target(self, state: ThermalState) -> float:
+        temperature = state.temperature_c
         share = 1.0
         for limit, step in STEPS:
             # Where a step is already taken, its limit is lower: no flicker at the edge.
             edge = limit - COOLER_BY_C if self.share <= step else limit
             if temperature is not None and temperature >= edge:
                 share = step
-        return min(share, STEPS[1][1]) if heat.throttled else share
+        return min(share, STEPS[1][1]) if state.throttled else share
 
 
 def _hottest(zones: Path) -> float | None:
-    """Of all zones that can be read: a Jetson's switched off parts answer with an error."""
+    """Of all zones that can be read: a Jetson's switched off parts report an error."""
     found = []
     for file in zones.glob("thermal_zone*/temp"):
         try:

@@ -21,6 +21,9 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
+        """Begin; does nothing when it was begun before."""
+        if self._thread.ident is not None:
+            return
         self._beat_s = time.monotonic()
         self._thread.start()
 

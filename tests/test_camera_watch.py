@@ -21,24 +21,22 @@ class Site:
         self.clock, self.steps, self.told = HandClock(), [], []
         self.frames = self.seen = 0
         recorder = SimpleNamespace(camera_event=self._record, utc_ms=lambda s: 0, seen=self._count)
-        self._watch = CameraWatch(
-            CONFIG, recorder, self.clock, lambda message: self.told.append(json.loads(message.payload))
-        )
+        self.watch = CameraWatch(recorder, self.clock, lambda message: self.told.append(json.loads(message.payload)))
         self._state = None
         camera = SimpleNamespace(state=lambda: self._state, ended=False)
         analysis = SimpleNamespace(activity=dict, problem=None)
-        self.watching = SimpleNamespace(
-            cameras={"door": camera}, inbox=SimpleNamespace(take_dropped=lambda _: 0), analysis=analysis
+        self.cameras = SimpleNamespace(
+            workers={"door": camera}, inbox=SimpleNamespace(take_dropped=lambda _: 0), analysis=analysis
         )
 
     def look(self, status="online", trouble=None, reason=None):
         self._state = CameraState(status, self.clock.monotonic, 0, reason, self.frames, trouble)
-        self._watch.look(self.watching)
+        self.watch.look(CONFIG, self.cameras)
         return self.steps
 
-    def finish(self):
+    def finish(self, successor=None):
         self._state = replace(self._state, frames=self.frames)
-        self._watch.finish(self.watching, "stopped")
+        self.watch.finish(self.cameras, "stopped", successor)
         return self.steps
 
     def _count(self, camera, frames, dropped, status):
@@ -82,6 +80,17 @@ def test_at_the_end_the_event_ends_and_the_frames_since_the_last_look_are_counte
     assert site.seen == 25
 
 
+def test_the_event_of_a_camera_that_a_reload_keeps_goes_on_and_no_frame_is_counted_twice():
+    site = Site()
+    site.frames = 10
+    site.look(trouble="frozen", reason="the same again and again")
+    assert site.finish(successor=site.cameras) == [("start", "frozen", "the same again and again")]
+    site.look(trouble="frozen", reason="the same again and again")
+    site.look()
+    assert [step[:2] for step in site.steps] == [("start", "frozen"), ("end", "frozen")]
+    assert site.seen == 10
+
+
 def test_a_camera_that_is_lost_for_a_moment_is_no_event():
     site = Site()
     site.look("reconnecting", reason="no luck")
@@ -92,18 +101,18 @@ def test_a_camera_that_is_lost_for_a_moment_is_no_event():
 def test_bad_pictures_are_an_error_of_the_device():
     site = Site()
     site.look(trouble="black", reason="its pictures are black")
-    health = Health("dev1", 0.0, site.clock, SimpleNamespace(problem=None, dropped=0), dict)
-    assert health.errors(site.watching, None, None) == ["camera door is black: its pictures are black"]
+    health = Health("dev1", 0.0, site.clock, SimpleNamespace(problem=None, dropped=0))
+    assert health.errors(site.cameras, None, None) == ["camera door is black: its pictures are black"]
     site.look()
-    assert health.errors(site.watching, None, None) == []
+    assert health.errors(site.cameras, None, None) == []
 
 
 def test_a_lost_camera_was_in_trouble_before_its_event_was_told():
     site = Site()
     since_s = site.clock.monotonic
     site._state = CameraState("reconnecting", since_s, 0, "no luck", 0, None)
-    site._watch.look(site.watching)
+    site.watch.look(CONFIG, site.cameras)
     assert site.steps == []
     site.clock.pass_s(6)
-    site._watch.look(site.watching)
+    site.watch.look(CONFIG, site.cameras)
     assert (site.steps, site.began_s) == ([("start", "lost", "no luck")], since_s)

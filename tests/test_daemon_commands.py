@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from support.mosquitto import until
 
 from edged.config import Config
 from edged.daemon.commands import ANSWER_WAIT_S, Commands
-from edged.daemon.parts import Telling
 from edged.daemon.reporter import Answer
 from edged.publish import Command
 from edged.publish.commands import parse_command
@@ -69,24 +69,29 @@ class Desk:
         self.clock, self.reloads, self.problem = StillClock(), 0, None
         self.replaces = False
         self.line, self.reports = Line(), Reports()
-        self.telling = Telling(self.line, self.reports)  # type: ignore[arg-type]
         file = tmp_path / "edged.toml"
         file.write_text("[store]\n")
-        self.commands = Commands(self.clock, file, lambda: (Config(), self.telling), self.reload)
+        self.commands = Commands(self.clock, file)
 
-    def reload(self) -> str | None:
-        self.reloads += 1
-        if self.replaces:
-            self.line, self.reports = Line(connected=False), Reports()
-            self.telling = Telling(self.line, self.reports)  # type: ignore[arg-type]
-        return self.problem
+    @property
+    def runtime(self) -> Any:
+        return SimpleNamespace(config=Config(), publisher=self.line, reporter=self.reports)
 
-    def ask(self, verb: str, **payload: Any) -> None:
-        self.line.received.append(Command(verb, payload))
+    def step(self) -> None:
+        """What the main thread does each time."""
+        self.commands.handle(self.runtime)
+        if self.commands.reload_asked:
+            self.reloads += 1
+            if self.replaces:
+                self.line, self.reports = Line(connected=False), Reports()
+            self.commands.reloaded(self.problem)
 
     def obey_all(self) -> None:
         for _ in range(40):
-            self.commands.obey()
+            self.step()
+
+    def ask(self, verb: str, **payload: Any) -> None:
+        self.line.received.append(Command(verb, payload))
 
     def answers(self, verb: str) -> list[dict[str, Any]]:
         return [payload for topic, payload in self.line.sent if topic == f"cmd/{verb}/result"]
@@ -102,13 +107,13 @@ def test_sixteen_reloads_and_a_lost_broker_read_the_file_once_wait_for_nothing_a
     for number in range(16):
         desk.ask("reload", request_id=number)
     first = desk.line
-    desk.commands.obey()
+    desk.step()
     assert desk.reloads == 1
     desk.obey_all()
     assert desk.reloads == 1
     assert first.sent == desk.line.sent == []
     desk.line.connected = True
-    desk.commands.obey()
+    desk.step()
     assert [answer["request_id"] for answer in desk.answers("reload")] == list(range(16))
     assert desk.clock.now == 0.0, "nothing has waited for the clock either"
 
@@ -116,7 +121,7 @@ def test_sixteen_reloads_and_a_lost_broker_read_the_file_once_wait_for_nothing_a
 def test_one_command_is_carried_out_at_a_time_so_that_the_supervision_has_its_turn(desk: Desk) -> None:
     for _ in range(3):
         desk.ask("report")
-    desk.commands.obey()
+    desk.step()
     assert len(desk.reports.asked) == 1
     desk.obey_all()
     assert len(desk.reports.asked) == 3
@@ -125,19 +130,19 @@ def test_one_command_is_carried_out_at_a_time_so_that_the_supervision_has_its_tu
 def test_an_answer_without_a_connection_is_dropped_after_a_while(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.line.connected = False
     desk.ask("reload")
-    desk.commands.obey()
+    desk.step()
     desk.clock.now = ANSWER_WAIT_S + 1
-    desk.commands.obey()
+    desk.step()
     desk.line.connected = True
-    desk.commands.obey()
+    desk.step()
     assert desk.line.sent == []
-    assert "nobody hears cmd/reload/result" in caplog.text
+    assert "cmd/reload/result was not sent" in caplog.text
 
 
 def test_a_reload_that_is_refused_says_why(desk: Desk) -> None:
     desk.problem = "the config was not reloaded: key x: wrong"
     desk.ask("reload", request_id="7")
-    desk.commands.obey()
+    desk.obey_all()
     assert desk.answers("reload") == [{"v": 1, "request_id": "7", "ok": False, "error": desk.problem}]
 
 
@@ -147,10 +152,10 @@ def test_a_self_test_overtaken_by_a_restart_is_answered_and_so_is_everything_els
     desk.ask("restart", request_id="x")
     desk.ask("reload", request_id="l")
     for _ in range(3):
-        desk.commands.obey()
+        desk.step()
     assert desk.commands.restart_asked
     assert desk.answers("restart") == [{"v": 1, "request_id": "x", "ok": True, "error": None}]
-    desk.commands.stop()
+    desk.commands.stop(desk.runtime)
     for verb, request in (("selftest", "s"), ("report", "r"), ("reload", "l")):
         (answer,) = desk.answers(verb)
         assert (answer["request_id"], answer["ok"]) == (request, False)
@@ -161,26 +166,26 @@ def test_a_self_test_overtaken_by_a_restart_is_answered_and_so_is_everything_els
 
 def test_a_report_whose_reporter_a_reload_replaces_is_answered(desk: Desk) -> None:
     desk.ask("report", request_id="r")
-    desk.commands.obey()
+    desk.step()
     desk.replaces = True
     desk.ask("reload")
-    desk.commands.obey()
+    desk.step()
     desk.line.connected = True
-    desk.commands.obey()
+    desk.step()
     assert "reloaded meanwhile" in desk.answers("report")[0]["error"]
 
 
 def test_a_busy_reporter_says_so(desk: Desk) -> None:
     desk.reports.busy = True
     desk.ask("report")
-    desk.commands.obey()
+    desk.step()
     assert "busy" in desk.answers("report")[0]["error"]
 
 
 def test_a_self_test_that_ends_is_answered_by_what_it_found(desk: Desk) -> None:
     desk.commands._self_test._command = ("false",)
     desk.ask("selftest", request_id="s")
-    assert until(lambda: desk.commands.obey() or desk.answers("selftest"))
+    assert until(lambda: desk.step() or desk.answers("selftest"))
     (answer,) = desk.answers("selftest")
     assert (answer["request_id"], answer["ok"]) == ("s", False)
 
@@ -208,5 +213,5 @@ def test_whatever_passes_as_a_command_is_carried_out_without_an_exception(
     if isinstance(command, Command):
         desk = Desk(tmp_path_factory.getbasetemp())
         desk.line.received.append(command)
-        desk.commands.obey()
+        desk.obey_all()
         assert desk.reports.asked or desk.line.sent

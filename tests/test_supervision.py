@@ -32,13 +32,13 @@ class Told:
         clock = HandClock()
         self.retained: list[tuple[str, dict[str, Any], int]] = []
         self.activity: dict[str, CameraActivity] = {}
-        self._watch = CameraWatch(CONFIG, Recorder(clock, lambda _: None, publishing=True), clock, retain or self._keep)
+        self._watch = CameraWatch(Recorder(clock, lambda _: None, publishing=True), clock, retain or self._keep)
         analysis = SimpleNamespace(activity=lambda: self.activity)
-        self._watching = SimpleNamespace(cameras={}, analysis=analysis)
+        self._cameras = SimpleNamespace(workers={}, analysis=analysis)
 
     def look(self, **activity: CameraActivity) -> None:
         self.activity = activity
-        self._watch.look(self._watching)
+        self._watch.look(CONFIG, self._cameras)
 
     def _keep(self, message: Message) -> None:
         self.retained.append((message.topic, json.loads(message.payload), message.qos))
@@ -69,10 +69,14 @@ def test_nothing_is_told_before_the_first_frame_and_nothing_twice():
     assert [payload["attentive"] for _, payload, _ in told.retained] == [1, 2]
 
 
-def test_a_camera_that_a_reload_has_just_removed_is_passed_over():
+def test_another_connection_to_the_broker_is_told_everything_again():
     told = Told()
-    told.look(gone=SEEN)
-    assert told.retained == []
+    told.look(cab=SEEN)
+    told.look(cab=SEEN)
+    assert len(told.retained) == 1
+    told._watch.publish_again()
+    told.look(cab=SEEN)
+    assert len(told.retained) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.thermal import Heat, SlowDown, read_heat
+from edged.thermal import ThermalState, Throttle, read_thermal_state
 
 
 def board(tmp_path, *temperatures, flags=None):
@@ -12,7 +12,7 @@ def board(tmp_path, *temperatures, flags=None):
         (zone / "temp").write_text(text)
     if flags is not None:
         (tmp_path / "get_throttled").write_text(flags)
-    return read_heat(tmp_path, tmp_path / "get_throttled")
+    return read_thermal_state(tmp_path, tmp_path / "get_throttled")
 
 
 def test_the_hottest_zone_counts_and_broken_ones_do_not(tmp_path):
@@ -21,8 +21,8 @@ def test_the_hottest_zone_counts_and_broken_ones_do_not(tmp_path):
 
 def test_a_board_that_tells_nothing_is_not_hot(tmp_path):
     heat = board(tmp_path)
-    assert heat == Heat(None)
-    assert SlowDown().after(0, heat) == 1.0
+    assert heat == ThermalState(None)
+    assert Throttle().after(0, heat) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,19 @@ def test_a_pis_flags_of_now_count_and_those_of_the_past_do_not(tmp_path, flags, 
 
 
 def test_the_rate_falls_with_the_heat_at_once():
-    slow = SlowDown()
-    assert [slow.after(k, Heat(celsius)) for k, celsius in enumerate([60, 75.9, 76, 80, 84])] == [1, 1, 0.67, 0.5, 0.25]
+    slow = Throttle()
+    assert [slow.after(k, ThermalState(celsius)) for k, celsius in enumerate([60, 75.9, 76, 80, 84])] == [
+        1,
+        1,
+        0.67,
+        0.5,
+        0.25,
+    ]
 
 
 def test_the_rate_comes_back_step_by_step_when_it_is_clearly_cooler():
-    slow = SlowDown()
-    told = [slow.after(second, Heat(85 - second / 10)) for second in range(0, 400, 10)]
+    slow = Throttle()
+    told = [slow.after(second, ThermalState(85 - second / 10)) for second in range(0, 400, 10)]
     assert sorted(set(told)) == [0.25, 0.5, 0.67, 1.0]
     assert told == sorted(told)
     at_full_rate = 85 - told.index(1.0)
@@ -49,13 +55,13 @@ def test_the_rate_comes_back_step_by_step_when_it_is_clearly_cooler():
 
 
 def test_at_the_edge_the_rate_does_not_flicker():
-    slow = SlowDown()
-    slow.after(0, Heat(76))
-    assert {slow.after(k * 40, Heat(75.5 + k % 2)) for k in range(1, 50)} == {0.67}
+    slow = Throttle()
+    slow.after(0, ThermalState(76))
+    assert {slow.after(k * 40, ThermalState(75.5 + k % 2)) for k in range(1, 50)} == {0.67}
 
 
 def test_a_board_that_throttles_all_the_same_is_slowed():
-    slow = SlowDown()
-    assert slow.after(0, Heat(60, throttled=True)) == 0.5
-    assert slow.after(10, Heat(60)) == 0.5
-    assert slow.after(40, Heat(60)) == 1.0
+    slow = Throttle()
+    assert slow.after(0, ThermalState(60, throttled=True)) == 0.5
+    assert slow.after(10, ThermalState(60)) == 0.5
+    assert slow.after(40, ThermalState(60)) == 1.0

@@ -99,7 +99,7 @@ def test_the_daemon_writes_the_zone_of_its_config_in_place_of_another(tmp_path: 
     path = site(tmp_path, [encounter(1, NOON, "none")], ZoneInfo("Asia/Tokyo"))
     with Store(path) as store:
         keeper = type("Keeper", (), {"submit": staticmethod(store.write)})()
-        reporter = Reporter(config(), StoreReader(path), keeper, WatchedClock(HandClock()), lambda _: None, dict)
+        reporter = Reporter(config(), StoreReader(path), keeper, WatchedClock(HandClock()), lambda _: None, {})
         reporter.stopping.set()
         reporter.work()
     assert query(path, "SELECT DISTINCT zone FROM local_time") == [{"zone": "Europe/Madrid"}]

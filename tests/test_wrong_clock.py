@@ -43,7 +43,7 @@ class Site:
         self.recorder = Recorder(self.watched, self.store.write, publishing=False)
         self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), tell=self.recorder.system_event)
         self.reader = StoreReader(self.path)
-        self.reporter = Reporter(config(), self.reader, self, self.watched, self.published.append, dict)
+        self.reporter = Reporter(config(), self.reader, self, self.watched, self.published.append, {})
         return self
 
     def submit(self, changes: Sequence[Change]) -> None:

@@ -59,8 +59,9 @@ class CameraWorker(Worker):
         self.camera = camera
         self.ended = False
         """True once a recording that does not loop has played to its end."""
+        self.inbox = inbox
+        """Where the pictures go; a reload sets another, whose owner takes them from then on."""
         self._config = config
-        self._inbox = inbox
         self._open_live = open_live
         self._keeper = StateKeeper(camera, redact(config.source), config.stall_seconds)
         self._hung: list[Feed] = []
@@ -201,7 +202,7 @@ class CameraWorker(Worker):
         time_s = self._last_time_s = max(time_s, self._last_time_s)
         extra_pace = self._extra_pace  # another thread may lift it
         if extra_pace is None or extra_pace.due(time_s):
-            self._inbox.offer(Frame(self.camera, self._index, time_s, self._cut(image)))
+            self.inbox.offer(Frame(self.camera, self._index, time_s, self._cut(image)))
             self._index += 1
 
     # --- recordings
@@ -250,9 +251,9 @@ class CameraWorker(Worker):
         frame = Frame(self.camera, self._index, time_s, self._cut(orientation.apply(picture)))
         self._index += 1
         if source.live:
-            self._inbox.offer(frame)
+            self.inbox.offer(frame)
         else:
-            while not self._inbox.offer_patiently(frame, 0.5) and not self.stopping.is_set():
+            while not self.inbox.offer_patiently(frame, 0.5) and not self.stopping.is_set():
                 self._keeper.seen(0)
 
     def _cut(self, image: Image) -> Image:

@@ -44,12 +44,12 @@ class Reporter(Worker):
         store: StoreWorker,
         clock: WatchedClock,
         publish: Callable[[str], None],
-        models: Callable[[], Mapping[str, str]],
+        models: Mapping[str, str],
     ) -> None:
         """`publish` gets the canonical JSON of the last finished day, at start and whenever there is another; "" when what
         was told is to be forgotten.
 
-        `models()` maps the name of each model in use to its SHA-256, for the report's footnotes.
+        `models` maps the name of each model in use to its SHA-256, for the report's footnotes.
         """
         super().__init__("reporter")
         self._config = config
@@ -104,7 +104,7 @@ class Reporter(Worker):
             self._config,
             day,
             self._clock.utc_ms(),
-            models=self._models(),
+            models=self._models,
             config_sha256=self._config_sha256,
             revision=revision,
         )

@@ -1,4 +1,16 @@
-"""What the running daemon is doing, asked and answered over a Unix socket beside the database."""
+"""The status socket: what the running daemon is doing, over a Unix socket beside the database.
+
+Today there is one answer and no request: a client connects, reads one JSON document until end of file, and says nothing.
+To add requests (for a console, or a command that changes something) without breaking such clients:
+
+* The client sends one line of JSON, `{"verb": …}`, and then reads until end of file; `StatusServer._answer` waits for that line
+  for a moment (0.1 s, `MOST_REQUEST_BYTES` at most) and takes an empty or missing one for `{"verb": "status"}`.
+* Verbs that only read are answered here, in this thread, from an immutable `Runtime`, as `App._status_answer` does.
+* Verbs that change something are not carried out in this thread: they go, with a bound, to the main thread, the way commands
+  from MQTT do (`Commands.handle`), which answers through a queue of size one that this thread waits for with a time limit.
+* The socket's mode is 0660: whoever may connect is the service's user or group. A verb that reveals more than the status, such
+  as pictures, needs a socket of its own.
+"""
 
 import json
 import logging
@@ -68,7 +80,7 @@ class StatusServer(Worker):
         try:
             connection.sendall(json.dumps(self._snapshot()).encode())
         except OSError as error:
-            log.debug("a status question went unanswered: %s", error)
+            log.debug("a client of the status socket got no answer: %s", error)
 
 
 def ask(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the supervisor makes of the workers it looks after: camera events, counts, the state document, the status answer."""
+"""What the supervisor derives from the threads it watches: camera events, counts, the state document, the status answer."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,93 +10,102 @@ from edged.backends.preparing import Preparing
 from edged.capture import CameraState
 from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
-from edged.daemon.parts import Watching
+from edged.daemon.cameras import Cameras
 from edged.memory import resident_mb
 from edged.payloads.mqtt import Preparation, StatePayload
 from edged.ports import Clock
 from edged.records import Message
 from edged.store.recorder import Recorder
 from edged.store.worker import StoreWorker
-from edged.thermal import Heat
+from edged.thermal import ThermalState
 
 Retain = Callable[[Message], None]
 
 
 @dataclass(slots=True)
 class CameraWatch:
-    """Follows the cameras' states: tells the broker, the record, and the coverage."""
+    """Follows the cameras' states through all reloads: publishes them, and records trouble and coverage."""
 
-    config: Config
     recorder: Recorder
     clock: Clock
     retain: Retain
-    _told: dict[str, str] = field(default_factory=dict)
+    _published: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By camera and kind of document: what was published last."""
     _events: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By camera: key and state of its open event."""
     _frames: dict[str, int] = field(default_factory=dict)
     _number: int = 0
 
-    def look(self, watching: Watching) -> None:
+    def look(self, config: Config, cameras: Cameras) -> None:
         """Take in every camera's present state; call about once a second."""
-        for camera, worker in watching.cameras.items():
+        for camera, worker in cameras.workers.items():
             state = worker.state()
-            self._tell_status(camera, state)
+            self._publish_status(camera, state)
             if not worker.ended:
-                self._follow_event(camera, state)
-        self._count_frames(watching)
-        for camera, activity in watching.analysis.activity().items():
-            if camera in self.config.camera:
-                self._tell_people(camera, activity)
+                self._follow_event(camera, state, config.camera[camera].stall_seconds)
+        self._count_frames(cameras)
+        for camera, activity in cameras.analysis.activity().items():
+            self._publish_people(camera, config.camera[camera].wants, activity)
 
-    def finish(self, watching: Watching, reason: str) -> None:
-        """Nobody looks after these cameras any more: count the frames since the last look, end the events of those in trouble."""
-        self._count_frames(watching)
-        for camera in list(self._events):
-            self._end_event(camera, reason)
+    def finish(self, cameras: Cameras, reason: str, successor: Cameras | None = None) -> None:
+        """These cameras have stopped, but for those that `successor` keeps: count the frames since the last look, end the
+        events of those in trouble.
+        """
+        self._count_frames(cameras)
+        for camera, worker in cameras.workers.items():
+            if successor is not None and successor.workers.get(camera) is worker:
+                continue
+            if camera in self._events:
+                self._end_event(camera, reason)
+            self._frames.pop(camera, None)
+            self._published.pop(camera, None)
 
-    def _count_frames(self, watching: Watching) -> None:
-        """Tell the record how many frames each camera gave since the last time."""
-        for camera, worker in watching.cameras.items():
+    def publish_again(self) -> None:
+        """There is another connection to the broker, which has been told nothing yet."""
+        self._published.clear()
+
+    def _count_frames(self, cameras: Cameras) -> None:
+        """Record how many frames each camera gave since the last time."""
+        for camera, worker in cameras.workers.items():
             state = worker.state()
             frames = state.frames - self._frames.get(camera, 0)
             self._frames[camera] = state.frames
-            self.recorder.seen(camera, max(0, frames), watching.inbox.take_dropped(camera), state.status)
+            self.recorder.seen(camera, max(0, frames), cameras.inbox.take_dropped(camera), state.status)
 
-    def _tell_status(self, camera: str, state: CameraState) -> None:
+    def _publish_status(self, camera: str, state: CameraState) -> None:
         """Publish on a change of status or reason, not of the seconds in it."""
         key = f"{state.status}/{state.reconnects}/{state.reason if state.status != 'stalled' else ''}"
-        if self._told.get(camera) == key:
-            return
-        self._told[camera] = key
-        payload = messages.status_payload(
-            state.status, self.recorder.utc_ms(state.since_s), self.clock.utc_ms(), state.reconnects, state.reason
-        )
-        self.retain(messages.CAMERA_STATUS.message(payload, camera))
+        if self._is_news(camera, "status", key):
+            payload = messages.status_payload(
+                state.status, self.recorder.utc_ms(state.since_s), self.clock.utc_ms(), state.reconnects, state.reason
+            )
+            self.retain(messages.CAMERA_STATUS.message(payload, camera))
 
-    def _tell_people(self, camera: str, activity: CameraActivity) -> None:
+    def _publish_people(self, camera: str, wants: Wants, activity: CameraActivity) -> None:
         """Publish how many are present, by what the camera's profile follows, when that has changed."""
-        wants, now = self.config.camera[camera].wants, self.clock.utc_ms()
+        now, static = self.clock.utc_ms(), activity.static
         masks, attention = mask_counts(wants, activity), attention_counts(wants, activity)
-        static = activity.static
-        if masks is not None and self._is_news(f"{camera} counts", {**masks, "static": static}):
+        if masks is not None and self._is_news(camera, "counts", f"{masks} {static}"):
             self.retain(messages.CAMERA_COUNTS.message(messages.counts_payload(masks, now, static), camera))
-        if attention is not None and self._is_news(f"{camera} attention", {**attention, "static": static}):
+        if attention is not None and self._is_news(camera, "attention", f"{attention} {static}"):
             self.retain(messages.CAMERA_ATTENTION.message(messages.attention_payload(attention, now, static), camera))
 
-    def _is_news(self, key: str, counts: Mapping[str, int | None]) -> bool:
-        if self._told.get(key) == str(counts):
+    def _is_news(self, camera: str, document: str, content: str) -> bool:
+        """Whether this differs from what was published last; takes note of it."""
+        published = self._published.setdefault(camera, {})
+        if published.get(document) == content:
             return False
-        self._told[key] = str(counts)
+        published[document] = content
         return True
 
-    def _follow_event(self, camera: str, state: CameraState) -> None:
+    def _follow_event(self, camera: str, state: CameraState, stall_seconds: float) -> None:
         """A camera lost for `stall_seconds`, silent for as long, or with bad pictures is an event until it is well."""
         opened, trouble = self._events.get(camera), trouble_of(state)
         if trouble is None:
             if opened is not None:
                 self._end_event(camera, "back")
         elif opened is None:
-            patience = self.config.camera[camera].stall_seconds
-            if trouble != "lost" or self.clock.monotonic_s() - state.since_s >= patience:
+            if trouble != "lost" or self.clock.monotonic_s() - state.since_s >= stall_seconds:
                 self._number += 1
                 key = f"{camera}-camera-{self._number}"
                 self._events[camera] = (key, trouble)
@@ -129,12 +138,12 @@ def kept_topics(camera: str, wants: Wants) -> list[str]:
 
 
 def mask_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int] | None:
-    """People present by mask state; None before the first frame, and where nobody asks for masks."""
+    """People present by mask state; None before the first frame, and where the profile follows no masks."""
     return activity.counts if wants.mask else None
 
 
 def attention_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int | None] | None:
-    """People present by attention, each count None that nobody asks for; None as a whole where nobody asks for any."""
+    """People present by attention, each count None that the profile does not follow; None as a whole where it follows none."""
     if activity.attention is None or not wants.landmarks:
         return None
     asked = {"present": True, "drowsy": wants.drowsiness}
@@ -148,7 +157,7 @@ def backend_of(models: Mapping[str, str]) -> str:
 
 
 def preparing_of(preparing: Preparing) -> Preparation:
-    """As people are told; in steps of ten percent, as each is published."""
+    """As it is published; in steps of ten percent, since each step is a message."""
     return {"model": preparing.model, "step": preparing.step, "percent": int(preparing.part * 10) * 10}
 
 
@@ -160,23 +169,29 @@ class Health:
     started_s: float
     clock: Clock
     store: StoreWorker
-    models: Callable[[], Mapping[str, str]]
-    """Gives the name of each loaded model, and what runs it now."""
 
-    def errors(self, watching: Watching, publisher_problem: str | None, reload_problem: str | None) -> list[str]:
+    def errors(self, cameras: Cameras, publisher_problem: str | None, reload_problem: str | None) -> list[str]:
         """What is wrong now, one line each, the remedy in it."""
-        problems = [self.store.problem, watching.analysis.problem, publisher_problem, reload_problem]
+        problems = [self.store.problem, cameras.analysis.problem, publisher_problem, reload_problem]
         if self.store.dropped:
             problems.append(f"{self.store.dropped} rows were lost while nothing could be stored")
-        for camera, worker in watching.cameras.items():
+        for camera, worker in cameras.workers.items():
             state = worker.state()
             if trouble_of(state) and not (worker.ended or state.is_opening):
                 problems.append(f"camera {camera} is {state.trouble or state.status}: {state.reason}")
         return [problem for problem in problems if problem]
 
-    def state(self, errors: list[str], outbox: int | None, heat: Heat, preparing: Preparing | None) -> StatePayload:
-        """The `state` topic's document; `preparing` is the model whose engine is being made, and how far that is."""
-        models = self.models()
+    def state(
+        self,
+        models: Mapping[str, str],
+        errors: list[str],
+        outbox: int | None,
+        thermal: ThermalState,
+        preparing: Preparing | None,
+    ) -> StatePayload:
+        """The `state` topic's document. `models` maps the name of each loaded model to what runs it; `preparing` is the
+        model whose engine is being built, and how far that is.
+        """
         return messages.state_payload(
             version=__version__,
             uptime_s=self.clock.monotonic_s() - self.started_s,
@@ -186,30 +201,28 @@ class Health:
             outbox=outbox,
             errors=errors,
             at=self.clock.utc_ms(),
-            temperature_c=heat.temperature_c,
-            throttled=heat.throttled,
-            under_voltage=heat.under_voltage,
+            temperature_c=thermal.temperature_c,
+            throttled=thermal.throttled,
+            under_voltage=thermal.under_voltage,
             preparing=None if preparing is None else preparing_of(preparing),
         )
 
     def status(
-        self, config: Config, watching: Watching, state: Mapping[str, Any], broker: Mapping[str, Any]
+        self, config: Config, cameras: Cameras, state: Mapping[str, Any], broker: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The whole answer to `edged status --json`."""
-        activity = watching.analysis.activity()
-        cameras = {
-            camera: self._camera(config.camera[camera], worker.state(), activity[camera])
-            for camera, worker in watching.cameras.items()
-            if camera in config.camera  # a reload replaces the one a moment before the other
-        }
-        first = watching.analysis.first_frame_s
+        activity = cameras.analysis.activity()
+        first = cameras.analysis.first_frame_s
         return {
             "device": self.device,
             "first_frame_s": None if first is None else round(first - self.started_s, 2),
             "resident_mb": round(resident_mb(), 1),
             **{key: value for key, value in state.items() if key != "v"},
             "broker": dict(broker),
-            "cameras": cameras,
+            "cameras": {
+                camera: self._camera(config.camera[camera], worker.state(), activity[camera])
+                for camera, worker in cameras.workers.items()
+            },
         }
 
     @staticmethod

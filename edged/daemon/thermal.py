@@ -1,4 +1,4 @@
-"""The thread that reads how hot the board is, and slows the cameras down before the board slows itself."""
+"""The thread that reads the board's temperature, and decides by how much cameras slow down before the board slows itself."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -6,31 +6,25 @@ from collections.abc import Callable, Mapping
 from edged.capture import CameraWorker
 from edged.config import CameraConfig, Config
 from edged.ports import Clock
-from edged.thermal import LAST_SHARE, Heat, SlowDown, read_heat
+from edged.thermal import LAST_SHARE, ThermalState, Throttle, read_thermal_state
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
 READ_EVERY_S = 5.0
 
-Watched = Callable[[], tuple[Config, Mapping[str, CameraWorker]]]
 
+class ThermalMonitor(Worker):
+    """Reads the thermal state every few seconds; a reading may take two. It knows no camera: see `limit_rates`."""
 
-class Cooling(Worker):
-    """Reads the heat every few seconds; a reading may take two."""
-
-    def __init__(self, clock: Clock, watched: Watched, read: Callable[[], Heat] = read_heat) -> None:
-        """`watched()` gives the cameras of this moment, and their config."""
-        super().__init__("cooling")
-        self.heat = Heat(None)
+    def __init__(self, clock: Clock, read: Callable[[], ThermalState] = read_thermal_state) -> None:
+        super().__init__("thermal")
+        self.state = ThermalState(None)
         self.share = 1.0
-        """Of the cameras' usual rates, at which they work now."""
+        """Of the cameras' usual rates, at which they should work now."""
         self._clock = clock
-        self._watched = watched
         self._read = read
-        self._slow_down = SlowDown()
-        self._blind: list[str] = []
-        """What cannot be told at the present rates, in words."""
+        self._throttle = Throttle()
 
     def work(self) -> None:
         while not self.stopping.wait(READ_EVERY_S):
@@ -38,43 +32,43 @@ class Cooling(Worker):
             self.look()
 
     def look(self) -> None:
-        """Read the heat once, and set the cameras' rates by it."""
-        self.heat = heat = self._read()
-        share = self._slow_down.after(self._clock.monotonic_s(), heat)
+        """Read the thermal state once, and set the share by it."""
+        self.state = state = self._read()
+        share = self._throttle.after(self._clock.monotonic_s(), state)
         if share != self.share:
             log.warning(
-                "the board has %s degrees: cameras run at %.0f %% of their rate", heat.temperature_c, 100 * share
+                "the board has %s degrees: cameras run at %.0f %% of their rate", state.temperature_c, 100 * share
             )
             self.share = share
-        config, cameras = self._watched()
-        blind = []
-        for camera, worker in cameras.items():
-            if camera in config.camera:  # a reload replaces the one a moment before the other
-                settings = config.camera[camera]
-                fps = slowed(settings, share)
-                worker.limit_rate(fps if share < 1 else None)
-                blind += [f"{name} of camera {camera}" for name in settings.wants.untold_at(fps)]
-        self._blind = blind
 
     def problems(self) -> list[str]:
         """What the board suffers from now, one line each, the remedy in it."""
         found = []
-        if self.share < 1 or self.heat.throttled:
+        if self.share < 1 or self.state.throttled:
             found.append(
-                f"the board is hot ({self.heat.temperature_c or '?'} degrees): cameras run at {self.share:.0%} of their rate; "
+                f"the board is hot ({self.state.temperature_c or '?'} degrees): cameras run at {self.share:.0%} of their rate; "
                 "give it air, a heat sink or a fan"
             )
-        if self._blind:
-            found.append(
-                f"too hot to tell {', '.join(self._blind)}: too few pictures a second until the board has cooled"
-            )
-        if self.heat.under_voltage:
+        if self.state.under_voltage:
             found.append("the board gets too little power; use its own power supply and a short cable")
         return found
 
 
+def limit_rates(config: Config, workers: Mapping[str, CameraWorker], share: float) -> list[str]:
+    """Set every camera's rate to `share` of its usual one; return as problems what cannot be followed at those rates."""
+    lost = []
+    for camera, worker in workers.items():
+        settings = config.camera[camera]
+        fps = slowed(settings, share)
+        worker.limit_rate(fps if share < 1 else None)
+        lost += [f"{name} of camera {camera}" for name in settings.wants.untold_at(fps)]
+    if not lost:
+        return []
+    return [f"too hot to follow {', '.join(lost)}: too few pictures a second until the board has cooled"]
+
+
 def slowed(camera: CameraConfig, share: float) -> float:
-    """A camera's rate at this share of its usual one: not less than what it follows needs, but for a board's last resort."""
+    """A camera's rate at this share of its usual one: not below what its profile needs, except at the last step."""
     if share <= LAST_SHARE:
         return camera.fps * share
     return max(camera.fps * share, camera.wants.least_fps)

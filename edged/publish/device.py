@@ -13,13 +13,14 @@ PACKET_OVERHEAD_BYTES = 10
 """Of a PUBLISH, besides topic and payload: kind, length, the topic's length, the number, no properties."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Device:
     """Who speaks: the part of every topic that is the device's own, and how it introduces itself to Home Assistant."""
 
     config: MqttConfig
     id: str
     discovery: Mapping[str, Any] | None
+    """What Home Assistant is told; None where discovery is off. The one thing here that may change: see `Publisher.introduce`."""
 
     @property
     def client_id(self) -> str:

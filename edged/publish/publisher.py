@@ -73,6 +73,7 @@ class Publisher:
         self._last_loss: LinkDown | None = None
         self._waker = Waker()
         self._stopping = threading.Event()
+        self._introduction_due = threading.Event()
         self._stop_by = 0.0
         self._thread: threading.Thread | None = None
         self._beat = time.monotonic()
@@ -107,6 +108,13 @@ class Publisher:
         """Publish once; dropped when not connected."""
         if self._connected:
             self._outgoing.send(message)
+            self._waker.wake()
+
+    def introduce(self, discovery: Mapping[str, Any]) -> None:
+        """What Home Assistant is told of the device from now on; sent when it changed, and again on every connect."""
+        if discovery != self._device.discovery:
+            self._device.discovery = discovery
+            self._introduction_due.set()
             self._waker.wake()
 
     def wake(self) -> None:
@@ -198,9 +206,13 @@ class Publisher:
         began = time.monotonic()
         ended_by: LinkDown | None = None
         try:
+            self._introduction_due.clear()
             session.begin()
             while not self._stopping.is_set():
                 self._beat = time.monotonic()
+                if self._introduction_due.is_set():
+                    self._introduction_due.clear()
+                    session.introduce()
                 steady = self._backoff.steady(self._beat - began)
                 lesser = self._will.complaint(self._device.config.prefix)
                 self._tell(session.complaint or (None if steady else self._flapping()) or lesser)

@@ -98,7 +98,7 @@ class Session:
         self._errands.append(self._availability(ONLINE))
         wildcards = limits.wildcards and not self._suspicion.blocks(Subscription(self._device.command_filter).parcel)
         self._errands += [Subscription(topic) for topic in self._subscriptions(wildcards)]
-        self._introduce()
+        self.introduce()
         self._fill()
 
     def step(self, timeout_s: float) -> None:
@@ -110,6 +110,13 @@ class Session:
         self._listen()
         self._fill()
         self._check_answered()
+
+    def introduce(self) -> None:
+        """Have the discovery payload sent when nothing else is to be."""
+        if self._device.discovery is not None:
+            topic = discovery_topic(self._device.config, self._device.id)
+            payload = messages.encode(self._device.discovery)
+            self._introduction = Message(topic, payload, retain=True, absolute=True)
 
     def leave(self) -> None:
         """Take no more from the outbox; say what is retained and due, and that the device is gone."""
@@ -159,13 +166,6 @@ class Session:
             *([self._device.command_filter] if wildcards else commands),
             *([self._device.birth_topic] if self._device.discovery is not None else []),
         ]
-
-    def _introduce(self) -> None:
-        """Have the discovery payload sent when nothing else is to be."""
-        if self._device.discovery is not None:
-            topic = discovery_topic(self._device.config, self._device.id)
-            payload = messages.encode(self._device.discovery)
-            self._introduction = Message(topic, payload, retain=True, absolute=True)
 
     def _fill(self) -> None:
         """Send as much as the windows and the network take."""
@@ -276,7 +276,7 @@ class Session:
             case "retention":
                 return self._availability(ONLINE)
             case "discovery":
-                self._introduce()
+                self.introduce()
                 message, self._introduction = self._introduction, None
                 return message
             case "message":
@@ -298,7 +298,7 @@ class Session:
                 self._errands.append(errand)
         if self._suspicion.retains and not self._retains:
             self._outgoing.all_again()
-            self._introduce()
+            self.introduce()
         self._retains = self._suspicion.retains
 
     def _parcel(self, errand: _Errand) -> Parcel:
@@ -357,7 +357,7 @@ class Session:
             topic, payload, retained = self._connection.messages.popleft()
             if topic == self._device.birth_topic:
                 if payload == ONLINE.encode() and not retained:
-                    self._introduce()
+                    self.introduce()
                 continue
             own = self._device.topic("")
             command = parse_command(topic.removeprefix(own), payload, retained=retained)

@@ -15,7 +15,7 @@ from support.daemon import Daemon, looped, needs_models, write_clip
 from support.mosquitto import Mosquitto, needs_mosquitto, until
 
 TESTS = Path(__file__).parents[1]
-WORKERS = ["store", "status", "cooling", "reporter", "analysis", "publisher"]
+WORKERS = ["store", "status", "thermal", "reporter", "analysis", "publisher"]
 UNIT_WATCHDOG_S, UNIT_RESTART_S = 30.0, 5.0
 """What the unit says."""
 KILLED_WITHIN_S = 32.0

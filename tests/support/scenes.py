@@ -28,7 +28,7 @@ from edged.capture.state import NOT_OPENED
 from edged.clock import SystemClock, WatchedClock
 from edged.config import Config
 from edged.daemon.app import App
-from edged.daemon.parts import Inference
+from edged.daemon.runtime import Inference
 from edged.doctor import _clock
 from edged.errors import ConfigError, EdgedError, SourceLost
 from edged.golden import golden_pictures
@@ -299,7 +299,7 @@ def _app(config: Config) -> Iterator[App]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     nothing = Inference(_models(), BackendWorker(config, []))
     try:
-        with patch("edged.daemon.app.load_inference", return_value=nothing):
+        with patch("edged.daemon.runtime.load_inference", return_value=nothing):
             app = App(Path("edged.toml"), config, SystemClock(True))
         try:
             yield app
@@ -330,9 +330,10 @@ def daemon(config: Config, folder: Path) -> Facts:
     try:
         with ScriptedBroker(listen) as broker, _app(config) as app, patch.object(Client, "connect", redirected):
             files = " ".join(file.name for file in folder.glob("*.db"))
-            publisher = app._telling.publisher
+            publisher = app._runtime.publisher
             if publisher is None:
                 return {"files": files, "asked": None}
+            app._runtime._announce(app._core, publisher)
             publisher.start()
             publisher.retain(own("marker", "marked", retain=True))
             until(lambda: heard.get("tls") or any(one.topic.endswith("marker") for one in broker.published))

@@ -26,7 +26,7 @@ from edged.store import Change, Store, StoreReader
 from edged.store import recorder as recorder_module
 from edged.store.recorder import Recorder
 from edged.store.upkeep import Upkeep, known_reckoning
-from edged.thermal import Heat
+from edged.thermal import ThermalState
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, MaskState, Votes
 from support.storing import HandClock
 
@@ -84,12 +84,10 @@ class Day:
             self,
             self.watched,
             self._tell_report,
-            lambda: {"mask": "ab" * 32},
+            {"mask": "ab" * 32},
         )
-        self.watch = CameraWatch(self.config, self.recorder, self.watched, self._tell)
-        self.health = Health(
-            "dev1", 0.0, self.watched, SimpleNamespace(problem=None, dropped=0), lambda: {"mask": "onnx"}
-        )
+        self.watch = CameraWatch(self.recorder, self.watched, self._tell)
+        self.health = Health("dev1", 0.0, self.watched, SimpleNamespace(problem=None, dropped=0))
 
     def submit(self, changes: Sequence[Change]) -> None:
         self.store.write(changes)
@@ -139,15 +137,15 @@ class Day:
         counts = {"correct": chance.randint(0, 3), "incorrect": 1, "none": 0, "uncertain": 2}
         people = {"present": 3, "attentive": chance.randint(0, 3), "away": 0, "drowsy": 0, "unknown": 0}
         activity = CameraActivity(counts=counts, attention=people, static=1)
-        watching = SimpleNamespace(
-            cameras={"cab": worker},
+        cameras = SimpleNamespace(
+            workers={"cab": worker},
             inbox=SimpleNamespace(take_dropped=lambda _: 2),
             analysis=SimpleNamespace(activity=lambda: {"cab": activity}),
         )
-        self.watch.look(watching)
+        self.watch.look(self.config, cameras)
         preparing = chance.choice([None, Preparing("mask", "building", 0.37)])
-        heat = Heat(chance.choice([None, 51.26]), throttled=True)
-        state = self.health.state(["a é problem"], chance.choice([None, 7]), heat, preparing)
+        thermal = ThermalState(chance.choice([None, 51.26]), throttled=True)
+        state = self.health.state({"mask": "onnx"}, ["a é problem"], chance.choice([None, 7]), thermal, preparing)
         self.told.append(("state", json.dumps({key: state[key] for key in state if key != "v"}, ensure_ascii=False)))
 
     def _person(self) -> None:

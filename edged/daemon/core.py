@@ -1,0 +1,91 @@
+"""What lives as long as the process and no reload replaces: the record, the clock, and what is known of the cameras' states."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edged import __version__
+from edged.clock import WatchedClock
+from edged.config import Config
+from edged.daemon.announced import Announced
+from edged.daemon.outbound import Outbound
+from edged.daemon.supervision import CameraWatch
+from edged.device import device_id
+from edged.ports import Clock
+from edged.store import Store, StoreReader
+from edged.store.files import Loss
+from edged.store.recorder import Recorder
+from edged.store.upkeep import Upkeep, known_reckoning
+from edged.store.worker import StoreWorker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that every runtime of one process shares. Sections of the config that shape them need a restart."""
+
+    device: str
+    clock: WatchedClock
+    store: StoreWorker
+    reader: StoreReader
+    recorder: Recorder
+    """The main thread's."""
+    outbound: Outbound
+    announced: Announced
+    watch: CameraWatch
+
+
+def open_core(config: Config, clock: Clock) -> Core:
+    """Open the store, put the record in order after the last run, whatever its end, and note that this one began.
+
+    No thread runs yet. Raise StoreError when the database cannot be used.
+    """
+    store = Store(config.store.path)
+    watched = WatchedClock(clock, known_reckoning(store))
+    outbound = Outbound()
+
+    def system_event(state: str, details: Mapping[str, object]) -> None:
+        """Record what happened to the device; each call has a recorder of its own, since the store's thread comes here."""
+        Recorder(watched, worker.submit, publishing=outbound.publisher is not None).system_event(state, details)
+
+    def lost(loss: Loss, gap_from: int | None) -> None:
+        system_event("recovered", {"reason": str(loss), "gap_from": gap_from})
+
+    def reopen() -> Store:
+        opened = Store(config.store.path)
+        _record_restored(opened, system_event)
+        return opened
+
+    worker = StoreWorker(
+        store,
+        committed=outbound.wake,
+        upkeep=Upkeep(watched, config.store, system_event),
+        reopen=reopen,
+        lost=lost,
+    )
+    recorder = Recorder(watched, worker.submit, publishing=config.mqtt.host is not None)
+    left_open, last_known = store.open_events(), store.last_known()
+    store.close_encounters()
+    recorder.end_left_open(left_open, last_known)
+    _record_restored(store, recorder.system_event)
+    recorder.system_event("started", {"version": __version__, "left_open": len(left_open)})
+    reader = StoreReader(config.store.path)
+    watch = CameraWatch(recorder, watched, outbound.retain)
+    return Core(
+        device_id(config.device.id), watched, worker, reader, recorder, outbound, Announced(reader, worker), watch
+    )
+
+
+def _record_restored(store: Store, system_event: Callable[[str, Mapping[str, object]], None]) -> None:
+    """Record the gap when a damaged database was replaced."""
+    if store.restored is None:
+        return
+    lost = store.restored
+    log.error("%s was damaged; it is kept at %s", store.path, lost.quarantined)
+    details = {
+        "quarantined": str(lost.quarantined),
+        "backup": lost.backup and str(lost.backup),
+        "gap_from": lost.gap_from,
+    }
+    system_event("recovered", details)

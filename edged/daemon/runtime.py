@@ -1,0 +1,184 @@
+"""All parts that the config shapes, in one object: a reload builds it anew and swaps it whole.
+
+`Core` is what survives every reload (store, clock, recorder, device id). `Runtime` is the rest. `build_runtime` is the one
+place that wires; it starts nothing and changes nothing outside, so that a config which cannot be used leaves the running
+daemon as it was. It takes over from the runtime before it, explicitly, what the change does not concern:
+
+* the loaded models, and the engines found for them, while `[models]` and what the cameras ask of them stay;
+* the broker's connection, while `[mqtt]` stays: a camera that comes or goes is announced on it;
+* cameras and analysis together, while nothing changes that either acts on (`ANALYSED`);
+* else the capture of each camera whose own settings stay: its process goes on, and the new analysis gets its pictures.
+
+To add a part (a console, a local output):
+
+1. Give it a field of `Runtime`, and build it in `build_runtime` from `core`, `config` and the parts above it. A part that must
+   survive every reload belongs to `Core` instead, and its config section not into `RELOADABLE` (`app.py`).
+2. Decide when the part of `before` serves on, and return that very object then: identity says what was handed over.
+3. If it is a `Worker` of which the daemon's life depends, name it in `threads`: it is started, watched (failure, standstill)
+   and told to systemd. Start it in `start`; stop it in `close`, unless `successor` holds the same object.
+4. What it reports once a second (problems, a document to publish) is asked for in `App._supervise`; what a client may ask of
+   it is a request on the status socket (see `status.py`) or a verb of `cmd/<verb>` (see `commands.py`).
+"""
+
+import logging
+from dataclasses import dataclass
+
+from edged import messages
+from edged.assembly import Models, build_pipeline, load_models, model_names, wanted
+from edged.backends.choice import BackendWorker
+from edged.backends.switch import SwitchingEngine
+from edged.capture import CameraWorker, FrameInbox
+from edged.config import Config
+from edged.daemon.analysis import AnalysisWorker
+from edged.daemon.cameras import Cameras
+from edged.daemon.core import Core
+from edged.daemon.reporter import Reporter
+from edged.ports import Engine
+from edged.publish import Publisher, read_password
+from edged.records import Message
+from edged.store.recorder import Recorder
+from edged.worker import Worker
+
+log = logging.getLogger(__name__)
+
+ANALYSED = {"camera", "mask", "attention", "drowsiness", "events", "models"}
+"""Sections whose change needs new pipelines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The loaded models, each on the CPU, and what finds them a faster backend."""
+
+    models: Models
+    backends: BackendWorker
+
+    def stop(self) -> None:
+        """Stop preparing engines, and give the GPU back; call when analysis has ended. Takes at most two seconds."""
+        if not self.backends.stop(2.0):
+            log.warning("the GPU does not answer; its thread is abandoned")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One config in force. Used by the main thread; other threads read its fields."""
+
+    config: Config
+    inference: Inference
+    publisher: Publisher | None
+    """None where no broker is configured."""
+    cameras: Cameras
+    reporter: Reporter
+
+    @property
+    def threads(self) -> list[Worker]:
+        """Whose failure ends the daemon, and whose standstill systemd is told of."""
+        return [self.reporter, *self.cameras.threads]
+
+    def start(self, core: Core) -> None:
+        """Start every part that does not run yet."""
+        if core.outbound.publisher is not self.publisher:
+            core.watch.publish_again()
+        core.outbound.publisher = self.publisher
+        core.recorder.publishing = self.publisher is not None
+        if self.publisher:
+            self._announce(core, self.publisher)
+            self.publisher.start()
+        self.reporter.start()
+        self.cameras.start()
+        self.inference.backends.start()
+
+    def end_capture(self, core: Core, reason: str, successor: "Runtime | None" = None) -> None:
+        """Stop the cameras that `successor` does not keep; end what is open of them, for `reason`, and have it recorded."""
+        self.reporter.stopping.set()
+        if successor is not None and successor.cameras is self.cameras:
+            return
+        cameras = successor.cameras if successor else None
+        self.cameras.stop(cameras)
+        core.watch.finish(self.cameras, reason, cameras)
+
+    def close(self, successor: "Runtime | None" = None) -> None:
+        """After `end_capture`: stop what is left and `successor` does not keep."""
+        if successor is None or successor.inference is not self.inference:
+            self.inference.backends.stopping.set()  # not before analysis has ended, which uses the GPU that this gives back
+        self.reporter.stop(1.0)
+        if self.publisher and (successor is None or successor.publisher is not self.publisher):
+            self.publisher.stop(1.5)
+        if successor is None or successor.inference is not self.inference:
+            self.inference.stop()
+
+    def _announce(self, core: Core, publisher: Publisher) -> None:
+        """Introduce the device to Home Assistant, and take back what the broker keeps of cameras that are gone."""
+        if self.config.mqtt.discovery:
+            publisher.introduce(core.announced.discovery(self.config, core.device))
+        for topic in core.announced.gone(self.config):
+            publisher.retain(Message(topic, "", retain=True))  # an empty retained value makes a broker forget a topic
+
+
+def build_runtime(core: Core, config: Config, before: Runtime | None = None) -> Runtime:
+    """Every part for `config`, what can be kept taken from `before`. Nothing is started, and `before` runs on.
+
+    Raise ConfigError or ModelError, naming the remedy, when the config cannot be served.
+    """
+    changed = set(Config.model_fields) if before is None else changed_sections(before.config, config)
+    inference = before.inference if before and _needs(before.config) == _needs(config) else load_inference(config)
+    publisher = before.publisher if before and "mqtt" not in changed else _build_publisher(core, config)
+    stays = before is not None and not changed & {
+        *ANALYSED,
+        "mqtt",
+    }  # [mqtt] says whether events are queued for a broker
+    cameras = before.cameras if before and stays else build_cameras(core, config, inference, before)
+    publish_report = lambda report: core.outbound.retain(messages.REPORT_DAILY.text(report))  # noqa: E731
+    reporter = Reporter(config, core.reader, core.store, core.clock, publish_report, inference.models.hashes)
+    return Runtime(config, inference, publisher, cameras, reporter)
+
+
+def changed_sections(old: Config, new: Config) -> set[str]:
+    """The names of the sections in which two configs differ."""
+    return {name for name in Config.model_fields if getattr(new, name) != getattr(old, name)}
+
+
+def load_inference(config: Config) -> Inference:
+    """The models that the config's cameras need. Raise ModelError, naming the remedy, when one cannot be used."""
+    engines: list[SwitchingEngine] = []
+
+    def switching(engine: Engine) -> Engine:
+        engines.append(SwitchingEngine(engine))
+        return engines[-1]
+
+    models = load_models(config.models, wanted(config), switching)
+    return Inference(models, BackendWorker(config, engines))
+
+
+def build_cameras(core: Core, config: Config, inference: Inference, before: Runtime | None) -> Cameras:
+    """Cameras, inbox and analysis; the capture of a camera whose settings `before` had too is taken from there."""
+    inbox = FrameInbox(list(config.camera))
+    pipelines = {
+        camera: build_pipeline(camera, settings, config, inference.models) for camera, settings in config.camera.items()
+    }
+    workers = {
+        camera: before.cameras.workers[camera]
+        if before and before.config.camera.get(camera) == settings
+        else CameraWorker(camera, settings, inbox)
+        for camera, settings in config.camera.items()
+    }
+    recorder = Recorder(core.clock, core.store.submit, publishing=config.mqtt.host is not None)
+    return Cameras(inbox, workers, AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch))
+
+
+def _build_publisher(core: Core, config: Config) -> Publisher | None:
+    """Not connected yet, and nothing announced."""
+    if config.mqtt.host is None:
+        return None
+    return Publisher(
+        config.mqtt,
+        core.device,
+        core.reader,
+        core.store.acknowledge,
+        discovery=None,
+        password=read_password(config.mqtt),
+    )
+
+
+def _needs(config: Config) -> object:
+    """What decides which models are loaded, and how they are run."""
+    return config.models, model_names(config.models, wanted(config))
