@@ -11,13 +11,13 @@ from typing import Any, Literal
 from edged.assembly import model_names, wanted
 from edged.backends.inventory import EngineState, engine_states
 from edged.capture.examine import look_at
-from edged.clock import SystemClock
 from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, exposures
 from edged.config.source import parse_source, redact
 from edged.daemon.status import ask as ask_daemon
 from edged.daemon.status import socket_path
-from edged.device import device_id, device_model, usable_processors
 from edged.errors import EdgedError, SourceLost, StoreError, Unavailable
+from edged.host.clock import SystemClock
+from edged.host.device import device_id, device_model, usable_processors
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
 from edged.inference.tensorrt.binding import jetson_release

@@ -11,8 +11,8 @@ import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, publish, until
 
-from edged.clock import SystemClock
 from edged.daemon.selftest import SelfTest
+from edged.host.clock import SystemClock
 from edged.inference import default_engines_dir
 
 pytestmark = needs_models

@@ -8,7 +8,7 @@ from support.storing import HandClock
 from edged.config import Config
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
-from edged.thermal import ThermalState
+from edged.host.thermal import ThermalState
 
 
 class Board:

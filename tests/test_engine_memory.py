@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from edged.inference import load_manifest, open_engine
-from edged.memory import resident_mb
+from edged.host.device import resident_mb
 manifest = load_manifest(Path(sys.argv[1]))
 detectors = [open_engine(manifest, "detector", 1) for _ in range(int(sys.argv[2]))]
 for detector in detectors:

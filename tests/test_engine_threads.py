@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.device import usable_processors
+from edged.host.device import usable_processors
 
 ENGINES = Path(__file__).parents[1] / "engines"
 OPEN_ALL = """

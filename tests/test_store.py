@@ -12,9 +12,9 @@ import pytest
 from sqlite_utils import Database
 from support.storing import HandClock, ended, event_ids, fill, message, minute, started, whole_event
 
-from edged.clock import WatchedClock
 from edged.config import StoreConfig
 from edged.errors import StoreError
+from edged.host.clock import WatchedClock
 from edged.store import Acknowledged, EncounterRow, Message, Store, StoreReader
 from edged.store.schema import MIGRATIONS
 from edged.store.upkeep import MOST_PRUNED, Upkeep

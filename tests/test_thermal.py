@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.thermal import ThermalState, Throttle, read_thermal_state
+from edged.host.thermal import ThermalState, Throttle, read_thermal_state
 
 
 def board(tmp_path, *temperatures, flags=None):

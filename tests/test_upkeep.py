@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from support.storing import HandClock
 
-from edged.clock import WatchedClock
 from edged.config import StoreConfig
 from edged.errors import StoreError
+from edged.host.clock import WatchedClock
 from edged.store import Store, StoreReader
 from edged.store.recorder import Recorder
 from edged.store.upkeep import Upkeep

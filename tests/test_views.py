@@ -12,8 +12,8 @@ import pytest
 from report_days import HOUR, MINUTE, config, encounter, new_store, span, violation, watched
 from support.storing import HandClock
 
-from edged.clock import WatchedClock
 from edged.daemon.reporter import Reporter
+from edged.host.clock import WatchedClock
 from edged.report.day import OFFSETS, utc_offsets
 from edged.store import Change, LocalTime, Store, StoreReader
 from edged.store.recorder import Recorder

@@ -13,9 +13,9 @@ from report_days import HOUR, MINUTE, config, span, violation, watched
 from support.storing import HandClock, ended, message, minute, started
 from test_cli import edged, one_line
 
-from edged.clock import DAY_MS, SETTLED_S, Reckoning, WatchedClock
 from edged.config import StoreConfig
 from edged.daemon.reporter import MOST_DAYS_MADE_UP, RECOUNT_INTERVAL_S, Reporter
+from edged.host.clock import DAY_MS, SETTLED_S, Reckoning, WatchedClock
 from edged.store import Change, ReportRow, Store, StoreReader
 from edged.store.recorder import Recorder
 from edged.store.upkeep import MOST_DAYS_PRUNED, RECKONING, Upkeep, known_reckoning

@@ -14,8 +14,8 @@ from edged.backends.verdict import Verdict, count_try, failed
 from edged.backends.wire import MOST_BYTES_OF_A_MESSAGE, Message, Order, Progress
 from edged.config import ModelsConfig
 from edged.errors import ModelError
+from edged.host.device import resident_mb
 from edged.inference.tensorrt import CacheBusyError, EngineCache, EngineKey
-from edged.memory import resident_mb
 from edged.processes.child import ChildProcess
 
 __all__ = ["MEMORY_LIMIT_MB", "PATIENCE_S", "Preparation", "Progress", "Verdict"]

@@ -25,7 +25,7 @@ from edged.config import Config
 from edged.config.people import PROFILES, Profile
 from edged.config.source import parse_source
 from edged.errors import Failed, UsageError
-from edged.memory import resident_mb
+from edged.host.device import resident_mb
 from edged.pipeline import Pipeline
 from edged.types import Frame, Image, Lens
 

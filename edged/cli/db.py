@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from edged.cli.options import config_option, read_config
-from edged.clock import SystemClock, WatchedClock
 from edged.config import config_path
 from edged.daemon.status import ask, socket_path
 from edged.errors import Failed, Unavailable
 from edged.files import is_stdout, scratch
+from edged.host.clock import SystemClock, WatchedClock
 from edged.store import Store
 from edged.store.ours import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound

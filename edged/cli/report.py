@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from edged.cli.options import config_option, read_config
-from edged.clock import SystemClock
 from edged.config import Config, config_path
 from edged.files import write
+from edged.host.clock import SystemClock
 from edged.report import (
     INCIDENTS,
     Period,

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from edged.cli.options import config_option
-from edged.clock import SystemClock
 from edged.config import config_path, exposures, load_config
+from edged.host.clock import SystemClock
 from edged.logs import configure_logging
 from edged.processes.home import live_in
 

@@ -17,10 +17,10 @@ from edged.daemon.core import open_core
 from edged.daemon.runtime import build_runtime, changed_sections
 from edged.daemon.status import StatusServer, socket_path
 from edged.daemon.supervision import Health
-from edged.daemon.systemd import Notifier
 from edged.daemon.thermal import ThermalMonitor, limit_rates
-from edged.device import device_model
 from edged.errors import ConfigError, EdgedError
+from edged.host.device import device_model
+from edged.host.systemd import Notifier
 from edged.payloads.mqtt import StatePayload
 from edged.ports import Clock
 from edged.publish import check_mqtt

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edged import __version__
-from edged.clock import WatchedClock
 from edged.config import Config
 from edged.daemon.announced import Announced
 from edged.daemon.outbound import Outbound
 from edged.daemon.supervision import CameraWatch
-from edged.device import device_id
+from edged.host.clock import WatchedClock
+from edged.host.device import device_id
 from edged.ports import Clock
 from edged.store import Store, StoreReader
 from edged.store.files import Loss

@@ -7,9 +7,9 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from edged.clock import DAY_MS, WatchedClock
 from edged.config import Config, config_sha256
 from edged.errors import EdgedError
+from edged.host.clock import DAY_MS, WatchedClock
 from edged.report import build_report, canonical_json, day_span, report_sha256, stored_report
 from edged.report.day import finished_days, is_finished, utc_offsets
 from edged.store import LocalTime, ReportRow, ReportWithdrawn, StoreReader

@@ -11,13 +11,13 @@ from edged.capture import CameraState
 from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.cameras import Cameras
-from edged.memory import resident_mb
+from edged.host.device import resident_mb
+from edged.host.thermal import ThermalState
 from edged.payloads.mqtt import Preparation, StatePayload
 from edged.ports import Clock
 from edged.records import Message
 from edged.store.recorder import Recorder
 from edged.store.worker import StoreWorker
-from edged.thermal import ThermalState
 
 Retain = Callable[[Message], None]
 

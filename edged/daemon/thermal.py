@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 from edged.capture import CameraWorker
 from edged.config import CameraConfig, Config
+from edged.host.thermal import LAST_SHARE, ThermalState, Throttle, read_thermal_state
 from edged.ports import Clock
-from edged.thermal import LAST_SHARE, ThermalState, Throttle, read_thermal_state
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)

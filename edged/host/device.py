@@ -1,4 +1,4 @@
-"""Who this box is: its identity in topics, and what it runs on."""
+"""What this machine is: its identity in topics, board, processors, and the memory of its processes."""
 
 import hashlib
 import os
@@ -31,3 +31,12 @@ def device_model(model: Path = MODEL) -> str:
 def usable_processors() -> int:
     """How many processors this process may use: a CPU set (systemd's AllowedCPUs=, taskset) may leave fewer than there are."""
     return len(os.sched_getaffinity(0))
+
+
+def resident_mb(process: int | None = None) -> float:
+    """Resident set in megabytes (10^6 bytes) of the process with that number, or this one; 0 where the kernel does not say."""
+    try:
+        pages = int(Path(f"/proc/{process or 'self'}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edged.device import usable_processors
 from edged.errors import ConfigError, ModelError
+from edged.host.device import usable_processors
 from edged.inference.manifest import Manifest
 from edged.ports import Arrays
 

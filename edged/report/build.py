@@ -9,7 +9,7 @@ from typing import Any
 
 from edged import __version__
 from edged.config import Config
-from edged.device import device_id
+from edged.host.device import device_id
 from edged.messages import iso
 from edged.report.counts import Happenings, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms

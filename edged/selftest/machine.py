@@ -4,8 +4,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from edged import __version__
-from edged.device import device_model, usable_processors
 from edged.errors import ModelError
+from edged.host.device import device_model, usable_processors
 from edged.inference.tensorrt import find_toolkit, tensorrt_available
 
 PACKAGES = {

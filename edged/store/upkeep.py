@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from edged.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
 from edged.config import StoreConfig
+from edged.host.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
 from edged.messages import iso
 from edged.records import MetaRow
 from edged.store.writer import Store

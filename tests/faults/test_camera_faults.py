@@ -24,7 +24,7 @@ from support.daemon import Daemon, needs_models, write_pictures
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
 from edged.capture import CameraWorker
-from edged.memory import resident_mb
+from edged.host.device import resident_mb
 from edged.report.coverage import gaps, read_coverage
 from edged.report.day import MINUTE_MS, Span
 from edged.store import StoreReader

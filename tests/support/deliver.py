@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from edged.memory import resident_mb
+from edged.host.device import resident_mb
 from edged.publish import Publisher, Timing
 from edged.store import Store, StoreReader
 from edged.store.worker import StoreWorker

@@ -25,13 +25,13 @@ from edged.capture.camera import CameraWorker
 from edged.capture.feeds import order_of
 from edged.capture.inbox import FrameInbox
 from edged.capture.state import NOT_OPENED
-from edged.clock import SystemClock, WatchedClock
 from edged.config import Config
 from edged.daemon.app import App
 from edged.daemon.runtime import Inference
 from edged.doctor import _clock
 from edged.errors import ConfigError, EdgedError, SourceLost
 from edged.golden import golden_pictures
+from edged.host.clock import SystemClock, WatchedClock
 from edged.inference import default_engines_dir, load_manifest
 from edged.pipeline import Outcome, Pipeline
 from edged.records import Message

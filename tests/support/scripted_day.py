@@ -15,18 +15,18 @@ from report_days import config, span
 
 from edged.backends.preparing import Preparing
 from edged.capture import CameraState
-from edged.clock import SETTLED_S, WatchedClock
 from edged.config import Config, StoreConfig
 from edged.daemon import reporter, supervision
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.reporter import Reporter
 from edged.daemon.supervision import CameraWatch, Health
+from edged.host.clock import SETTLED_S, WatchedClock
+from edged.host.thermal import ThermalState
 from edged.report import build
 from edged.store import Change, Store, StoreReader
 from edged.store import recorder as recorder_module
 from edged.store.recorder import Recorder
 from edged.store.upkeep import Upkeep, known_reckoning
-from edged.thermal import ThermalState
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, MaskState, Votes
 from support.storing import HandClock
 

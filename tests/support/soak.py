@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edged.memory import resident_mb
+from edged.host.device import resident_mb
 from support.cameras import RtspServer, children
 from support.daemon import Daemon, looped, write_clip, write_pictures
 from support.ledger import check_all_was_heard, check_books, deliver_the_rest
