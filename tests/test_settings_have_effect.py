@@ -106,7 +106,7 @@ ROWS = [
     Row("camera.flip", "horizontal", recording, "corners", "red green black black", "green red black black", FILE),
     Row("camera.flip", "vertical", live_camera, "flip", "none", "vertical", RTSP),
     Row("camera.region", [0.5, 0, 1, 1], recording, "corners", "red green black black", "green green black black", FILE),
-    Row("camera.fps", 2, recording, "frames", 50, 10, FILE),
+    Row("camera.fps", 2, recording, "frames", 45, 9, FILE),
     Row("camera.fps", 2, live_camera, "fps", 15, 2.0, RTSP),
     Row("camera.smallest_face", 96, models, "longest side", 352, 96),
     Row("camera.stall_seconds", 9, live_camera, "status", "stalled", "online", RTSP),
