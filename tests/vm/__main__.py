@@ -1,6 +1,7 @@
 """Runs scenarios: `python -m tests.vm [NAME…]`. Each is a folder in scenarios/ with a `scenario.py` and scripts for the guest."""
 
 import importlib
+import signal
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ def play(name: str) -> bool:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("vm: stopped"))  # so that the machine is switched off, too
     names = sys.argv[1:] or sorted(path.parent.name for path in SCENARIOS.glob("*/scenario.py"))
     failed = [name for name in names if not play(name)]
     if failed:

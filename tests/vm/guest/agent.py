@@ -31,4 +31,6 @@ with PORT.open("r+b", buffering=0) as port:
         waiting += byte or b""
         while b"\n" in waiting:
             line, waiting = waiting.split(b"\n", 1)
-            port.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+            said = json.dumps(answer(json.loads(line))).encode() + b"\n"
+            while said:  # a port takes so much at a time
+                said = said[port.write(said) :]

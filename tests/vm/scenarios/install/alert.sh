@@ -7,6 +7,7 @@ wait_for 60 grep -q '/violation ' /run/heard
 heard=$(cut -d. -f1 /proc/uptime)
 echo "READY after $((ready - began)) s, an alert after $((heard - began)) s"
 journalctl -b -u edged -p warning --no-pager -o cat | grep . && fail "warnings" || true
-journalctl -b --no-pager -o cat | grep -iE 'audit.*(seccomp|denied)|operation not permitted' && fail "denied" || true
+journalctl -b _TRANSPORT=kernel _TRANSPORT=audit --no-pager -o cat | grep -E 'type=1326|apparmor="DENIED"' && fail "denied" || true
+journalctl -b -u edged --no-pager -o cat | grep -i 'not permitted' && fail "denied" || true
 edged status --json >/tmp/status && echo "status answers"
 edged selftest | tail -n 1
