@@ -208,7 +208,11 @@ def links(place: Path, prefix: str) -> None:
     opt = place / "opt" / "edged"
     (opt / "bin").mkdir()
     (opt / "share").mkdir()
-    relative = Path("..") / Path(prefix).relative_to("/opt/edged")
+    inside = Path(prefix).relative_to("/opt/edged")
+    relative = Path("..") / inside
+    # With these two the folder itself is the environment: its bin/python finds the libraries.
+    for name in ("lib", "pyvenv.cfg"):
+        (opt / name).symlink_to(inside / name)
     for name in ("edged", "python", "python3"):
         (opt / "bin" / name).symlink_to(relative / "bin" / name)
     (opt / "share" / "edged").symlink_to(relative / "share" / "edged")

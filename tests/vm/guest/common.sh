@@ -5,7 +5,7 @@ parcel=/mnt/parcel
 fail() {
     echo "FAILED: $*"
     systemctl status edged --no-pager -l 2>&1 | tail -n 20 || true
-    journalctl -b -u edged --no-pager 2>/dev/null | tail -n 20 || true
+    journalctl -b -u "edged*" --no-pager 2>/dev/null | tail -n 20 || true
     exit 1
 }
 
