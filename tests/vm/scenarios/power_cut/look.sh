@@ -1,7 +1,8 @@
 # After the power came back: the record is whole, and holds all that was heard.
 wait_for 300 active active
+began=$((($(date +%s) - $(cut -d. -f1 /proc/uptime)) * 1000)) # of this boot
 /opt/edged/bin/python - <<PY
-import json, re, sqlite3
+import json, sqlite3
 db = sqlite3.connect("file:/var/lib/edged/edged.db?mode=ro", uri=True)
 assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok", "the record is damaged"
 stored = {row[0] for row in db.execute("SELECT event_id FROM events")}

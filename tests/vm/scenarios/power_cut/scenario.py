@@ -32,7 +32,7 @@ def run(lab: Lab) -> Iterator[str]:
         machine.power_cut()
         heard = set(EVENT.findall(heard_log.read_text(errors="replace")))
         machine.boot()
-        seen = json.loads(lab.guest("look.sh", 400, began=0).splitlines()[-1])
+        seen = json.loads(lab.guest("look.sh", 400).splitlines()[-1])
         lost = heard - set(seen["stored"])
         assert not lost, f"cut {cut}, seed {seed}: heard and lost: {sorted(lost)}"
         assert not seen["open"], f"cut {cut}, seed {seed}: {seen['open']} events of before are open"
