@@ -20,8 +20,8 @@ BOOT_S = 600
 """A host whose processors are busy boots in minutes what takes 16 s."""
 
 
-BUSY_HOST = "no_timer_check panic=-1"
-"""The kernel finds a timer that does not work where the host gave QEMU no time; and a kernel that panics ends QEMU."""
+CLOCK = ("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=on", "-rtc", "clock=vm")
+"""The guest's clock counts instructions, 500 million a second: what is late in there does not depend on how busy the host is."""
 
 
 class Stopped(Exception):
@@ -72,9 +72,9 @@ class Machine:
         agent = self.folder / "agent.sock"
         agent.unlink(missing_ok=True)
         drives = [self.disk, *([self.parcel_disk] if self.parcel_disk.exists() else []), *self.extra_drives]
-        command = ["qemu-system-x86_64", "-machine", "pc", "-cpu", CPU, "-smp", "2", "-m", "1024"]
-        command += ["-accel", "tcg,thread=multi", "-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)]
-        command += ["-append", f"root=LABEL=edgedroot rw console=ttyS0 net.ifnames=0 quiet {BUSY_HOST}"]
+        command = ["qemu-system-x86_64", "-machine", "pc", "-cpu", CPU, "-smp", "1", "-m", "1024", *CLOCK]
+        command += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)]
+        command += ["-append", "root=LABEL=edgedroot rw console=ttyS0 net.ifnames=0 quiet panic=-1"]
         for drive in drives:
             read_only = "" if drive.stat().st_mode & 0o200 else ",readonly=on"
             command += ["-drive", f"file={drive},format=raw,if=virtio,cache=writeback{read_only}"]
@@ -85,7 +85,7 @@ class Machine:
         command += ["-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot"]
         command += ["-serial", f"file:{self.serial}", *options]
         with (self.folder / "qemu.log").open("ab") as log:
-            self._process = subprocess.Popen(["nice", "-n", "10", *command], stdout=log, stderr=log, process_group=0)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
         self._connect(agent, began + BOOT_S)
         self._read(began + BOOT_S)
         return time.monotonic() - began
