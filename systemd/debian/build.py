@@ -15,33 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import NoReturn
+
+from slim import slim, stop
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "systemd" / "debian"
 CACHE = ROOT / ".cache" / "wheels"
-INSTALLER_FILES = ("RECORD", "REQUESTED", "direct_url.json")
-"""What pip writes down of the building machine; dpkg knows the files itself."""
-
-TRIMMED = (
-    "bin",  # programs of libraries, with the building machine's Python in their first line
-    "numpy/**/tests",
-    "numpy/_core/include",
-    "numpy/_core/lib",
-    "numpy/f2py",
-    "numpy/random/lib",
-    "av/include",
-    "cv2/data",
-    "onnxruntime/transformers",
-    "onnxruntime/tools",
-    "onnxruntime/quantization",
-    "onnxruntime/datasets",
-    "onnxruntime/capi/libonnxruntime.so.*",  # the same code once more, for programs in C
-    "**/*.pyi",
-    "**/*.pxd",
-    "**/*.pyx",
-)
-"""What of the wheels no running edged reads: a quarter of their size."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +46,13 @@ RELEASES = {
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def stop(line: str) -> NoReturn:
-    sys.exit(f"deb: {line}")
-
-
 def run(*command: str | Path, **more: object) -> str:
     """The standard output of a program that must succeed; else the last of what it said, and the end."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **more)  # type: ignore[call-overload]
     if done.returncode:
         told = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        stop(f"{Path(command[0]).name} failed: " + "\n".join(told[-12:]))
+        errors = [line.partition(" ")[2] for line in told if line.startswith("ERROR: ")]
+        stop(f"{Path(command[0]).name} failed: " + " ".join(errors or told[-1:]))
     return str(done.stdout)
 
 
@@ -104,6 +80,12 @@ def wheels(lock: Path, codename: str, arch: str) -> Path:
             pip("download", "--require-hashes", *tags(RELEASES[codename], arch), "--dest", part, "-r", lock)
             part.rename(folder)
     return folder
+
+
+def install(lock: Path, fetched: Path, codename: str, arch: str, site: Path) -> None:
+    """Unpack what was fetched into `site`. Once more with hashes: a file that was cut short in the cache ends the build."""
+    known = ("--no-index", "--find-links", fetched, "--require-hashes", "-r", lock)
+    pip("install", *known, "--no-compile", *tags(RELEASES[codename], arch), "--target", site)
 
 
 def source_files() -> Iterator[Path]:
@@ -147,28 +129,14 @@ def environment(place: Path, prefix: str, codename: str, arch: str) -> None:
     lock = ROOT / "requirements" / "debian" / f"{codename}.txt"
     home = place / prefix.lstrip("/")
     site = home / "lib" / f"python{release.python}" / "site-packages"
-    # Once more with hashes: a file that was cut short in the cache ends the build here.
-    fetched = wheels(lock, codename, arch)
-    pip(
-        "install",
-        "--no-index",
-        "--find-links",
-        fetched,
-        "--require-hashes",
-        "--no-compile",
-        *tags(release, arch),
-        "--target",
-        site,
-        "-r",
-        lock,
-    )
+    install(lock, wheels(lock, codename, arch), codename, arch, site)
     with tempfile.TemporaryDirectory() as scratch:
         own = own_wheel(Path(scratch))
         pip("install", "--no-index", "--no-compile", "--target", Path(scratch) / "own", own)
         shutil.rmtree(Path(scratch) / "own" / "bin")
         shutil.move(Path(scratch) / "own" / "share", home / "share")
         shutil.copytree(Path(scratch) / "own", site, dirs_exist_ok=True)
-    trim(site)
+    slim(site, MACHINES[arch])
     (home / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = true\nversion = {release.python}\n"
     )
@@ -192,15 +160,6 @@ def environment(place: Path, prefix: str, codename: str, arch: str) -> None:
         "/",
         site,
     )
-
-
-def trim(site: Path) -> None:
-    for pattern in TRIMMED:
-        for found in list(site.glob(pattern)):
-            shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
-    for name in INSTALLER_FILES:
-        for found in site.glob(f"*.dist-info/{name}"):
-            found.unlink()
 
 
 def links(place: Path, prefix: str) -> None:
@@ -263,7 +222,7 @@ def recipe(folder: Path, codename: str, arch: str, version: str, date: str) -> N
         (folder / name).write_text(text)
     depends = (
         f"python3 (>= {release.python}), python3 (<< 3.{release.minor + 1})",
-        "libc6 (>= 2.28), libstdc++6, systemd, tzdata",
+        "libc6 (>= 2.28), libstdc++6, liblapack3, libblas3, systemd, tzdata",
         *release.depends,
     )
     control = (folder / "control").read_text().replace("@DEPENDS@", ", ".join(depends)).replace("@ARCH@", arch)
