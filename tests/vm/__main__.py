@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from .image import CACHE, image
-from .lab import Lab, newest_package
+from .lab import Lab, installed, newest_package
 from .machine import Stopped, machine
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -19,9 +19,11 @@ def play(name: str) -> bool:
     scenario = importlib.import_module(f"tests.vm.scenarios.{name}.scenario")
     CACHE.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=CACHE) as folder, machine(image(), Path(folder)) as made:
+    package = newest_package()
+    disks = image() if getattr(scenario, "PRISTINE", False) else installed(image(), package)
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=CACHE) as folder, machine(disks, Path(folder)) as made:
         lab = Lab(made, SCENARIOS / name)
-        lab.prepare(newest_package())
+        lab.prepare(package)
         try:
             for line in scenario.run(lab):
                 print(f"vm: {name}: {time.monotonic() - began:4.0f} s  {line}", flush=True)

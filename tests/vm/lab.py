@@ -1,12 +1,14 @@
 """What a scenario is given: a machine with the package and the clip at hand, and its own small scripts."""
 
+import hashlib
 import shutil
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .clip import make_clip
-from .image import ROOT
-from .machine import Machine
+from .image import CACHE, ROOT, Image, recipe
+from .machine import Machine, machine
 
 CONFIG = """
 [camera.door]
@@ -37,8 +39,7 @@ class Lab:
         self.machine.lay(parcel)
 
     def ready(self) -> None:
-        """Installed, configured, heard, and active: where most scenarios begin. The machine is on."""
-        self.guest("install.sh", 900)
+        """Configured, heard, and active: where most scenarios begin. The machine is on, the package installed."""
         self.guest("configure.sh")
         self.guest("listen.sh")
         self.guest("start.sh", 300)
@@ -56,3 +57,22 @@ def newest_package(codename: str = "bookworm", arch: str = "amd64") -> Path:
     if not found:
         raise SystemExit(f"vm: no package; `make deb CODENAME={codename} ARCH={arch}` builds it")
     return found[-1]
+
+
+def installed(image: Image, package: Path) -> Image:
+    """The image with the package installed; made once for each package, of which the last is kept."""
+    folder = CACHE / f"installed-{recipe()}-{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}"
+    if not folder.is_dir():
+        for old in CACHE.glob("installed-*"):
+            shutil.rmtree(old)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch, machine(image, Path(scratch) / "made") as made:
+            lab = Lab(made, Path(scratch))
+            lab.prepare(package)
+            made.boot()
+            lab.guest("install.sh", 900)
+            made.ask("sync")
+            made.power_off()
+            (Path(scratch) / "kept").mkdir()
+            made.disk.rename(Path(scratch) / "kept" / "disk.img")
+            (Path(scratch) / "kept").rename(folder)
+    return replace(image, disk=folder / "disk.img")

@@ -30,7 +30,6 @@ def stick(machine: Machine, files: dict[str, bytes], read_only: bool = False) ->
 def run(lab: Lab) -> Iterator[str]:
     machine = lab.machine
     machine.boot()
-    lab.guest("install.sh", 900)
     lab.guest("clip.sh")
     machine.power_off()
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from tests.vm.lab import Lab
 
+PRISTINE = True
+
 
 def run(lab: Lab) -> Iterator[str]:
     yield f"booted in {lab.machine.boot():.0f} s"
