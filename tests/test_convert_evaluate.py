@@ -267,7 +267,8 @@ def test_the_worst_group_is_told_over_the_best_and_small_groups_are_only_told():
 
 def test_foreheads_are_not_compared_with_cheeks():
     skins, bare = [Skin(30, 5.0), Skin(60, None), None], np.array([True, False, True])
-    groups = groups_of(skins, bare, np.array([25.0, 40, 90]), ["a", "b", "b"])
+    seen = [{"glasses": "dark", "age": "child"}, {}, {"glasses": "none", "head cover": "scarf", "beard": "beard"}]
+    groups = groups_of(skins, bare, np.array([25.0, 40, 90]), ["a", "b", "b"], seen)
     assert {kind: names.tolist() for kind, names in groups.items()} == {
         "brightness, L*, cheeks of bare faces": ["0–40", "", ""],
         "tone, cheeks of bare faces": ["dark", "", ""],
@@ -275,6 +276,10 @@ def test_foreheads_are_not_compared_with_cheeks():
         "tone, forehead of masked faces": ["", "", ""],
         "shorter side, px": ["20–32", "32–64", "from 64"],
         "source": ["a", "b", "b"],
+        "glasses": ["dark", "", "none"],
+        "head cover": ["", "", "scarf"],
+        "beard": ["", "", "beard"],
+        "age": ["child", "", ""],
     }
 
 

@@ -1,6 +1,7 @@
-"""Whether some people are seen worse than others: rates by brightness of skin, size and source, and the worst over the best.
+"""Whether some people are seen worse than others: rates by skin, size, source, and what was seen of a face; worst over best.
 
-Nobody is named or told apart. Skin is measured in the picture: light and camera are in the number too.
+Nobody is named or told apart. Skin is measured in the picture: light and camera are in the number too. Glasses, head cover,
+beard and age group are labels of `convert.data.attributes`, which says who gave them and how noisy they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.data.attributes import VALUES, Seen
 from convert.evaluation.bootstrap import Estimate, Numbers, Weights, estimate, ratio
 from edged.types import Image, Points
 
@@ -74,16 +76,25 @@ class Faces:
 
 
 def groups_of(
-    skins: Sequence[Skin | None], bare: NDArray[np.bool_], sides: NDArray[np.float64], sources: Sequence[str]
+    skins: Sequence[Skin | None],
+    bare: NDArray[np.bool_],
+    sides: NDArray[np.float64],
+    sources: Sequence[str],
+    seen: Sequence[Seen],
 ) -> dict[str, NDArray[np.str_]]:
-    """The groups of each face. A forehead, often in a cap's shade, is not compared with the cheeks of a `bare` face."""
+    """The groups of each face. A forehead, often in a cap's shade, is not compared with the cheeks of a `bare` face.
+
+    Of what was not `seen` of a face, which is everything where nobody looked, it is in no group.
+    """
     groups = {}
     for place, mine in (("cheeks of bare faces", bare), ("forehead of masked faces", ~bare)):
-        seen = [one if own else None for one, own in zip(skins, mine, strict=True)]
-        groups[f"brightness, L*, {place}"] = np.array([_band(one and one.lightness, BRIGHTNESS) for one in seen])
-        groups[f"tone, {place}"] = np.array([_tone(one and one.tone) for one in seen])
+        measured = [one if own else None for one, own in zip(skins, mine, strict=True)]
+        groups[f"brightness, L*, {place}"] = np.array([_band(one and one.lightness, BRIGHTNESS) for one in measured])
+        groups[f"tone, {place}"] = np.array([_tone(one and one.tone) for one in measured])
     groups["shorter side, px"] = np.array([_band(side, SIDES) for side in sides])
     groups["source"] = np.array(sources, np.str_)
+    for column in VALUES:
+        groups[column] = np.array([face.get(column, "") for face in seen], np.str_)
     return groups
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from convert.data.attributes import Attributes
 from convert.evaluation import detection, masks
 from convert.evaluation.detection import AT, CLEAR_SIDE, HEIGHTS, DetectionFigures, match_all
 from convert.evaluation.groups import FEWEST, Faces, Grouping, groups_of, rates
@@ -145,21 +147,30 @@ def _missed(run: Run) -> Section:
     """
     places = [place for group in SCENES for place in run.chosen(group)]
     truths, finds = run.of(run.live, places)
-    picture, sides, sources, skins, bare, missed = [], [], [], [], [], []
-    for number, (truth, outcome) in enumerate(zip(truths, match_all(truths, finds), strict=True)):
-        for face in np.flatnonzero(outcome.wanted & (truth.sides >= CLEAR_SIDE)):
-            picture.append(number)
-            sides.append(truth.sides[face])
-            sources.append(truth.source)
-            skins.append(run.skins[places[number]][face])
-            bare.append(truth.states[face] in (BARE, UNTOLD))
-            missed.append(outcome.found_at[face] < AT)
-    faces = Faces(
-        len(truths), np.array(picture, np.intp), groups_of(skins, np.array(bare, bool), np.array(sides), sources)
-    )
-    groupings = rates(faces, np.array(missed, bool))
+    rows = [
+        (number, face, outcome.found_at[face] < AT)
+        for number, (truth, outcome) in enumerate(zip(truths, match_all(truths, finds), strict=True))
+        for face in np.flatnonzero(outcome.wanted & (truth.sides >= CLEAR_SIDE))
+    ]
+    number, face, missed = np.array(rows, np.intp).reshape(-1, 3).T
+    groupings = rates(_faces(run, places, number, face), missed.astype(bool))
     title = f"Who is missed: faces of at least {CLEAR_SIDE} px that {run.live} does not find at {AT:g}"
     return _grouped("fairness: missed faces", title, "missed", groupings, ("detector.md",))
+
+
+def _faces(run: Run, places: Sequence[int], number: NDArray[np.intp], face: NDArray[np.intp]) -> Faces:
+    """The faces to compare: the places in `places` of the pictures that they are in, and which of its faces each is."""
+    attributes = Attributes()
+    mine = [(places[one], which) for one, which in zip(number, face, strict=True)]
+    known = [(run.truths[place], which) for place, which in mine]
+    groups = groups_of(
+        [run.skins[place][which] for place, which in mine],
+        np.array([truth.states[which] in (BARE, UNTOLD) for truth, which in known], bool),
+        np.array([truth.sides[which] for truth, which in known], np.float64),
+        [truth.source for truth, _ in known],
+        [attributes.of(truth.path, truth.boxes[which]) for truth, which in known],
+    )
+    return Faces(len(places), number, groups)
 
 
 def _grouped(key: str, title: str, badly: str, groupings: Sequence[Grouping], cards: tuple[str, ...]) -> Section:
@@ -170,7 +181,8 @@ def _grouped(key: str, title: str, badly: str, groupings: Sequence[Grouping], ca
             rows.append((one.kind, f"**{one.worst} over {one.best}**", "", one.apart))
     note = (
         f"Groups of fewer than {FEWEST} faces are neither the worst nor the best. "
-        "Skin is measured in the picture, its light included."
+        "Skin is measured in the picture, its light included. Glasses, head cover, beard (of bare faces) and age are one "
+        "viewer's labels of faces from 24 px on, with some errors: `convert/data/attributes.py`."
     )
     markdown = f"{table(('grouping', 'group', 'faces', badly), rows)}\n\n{note}"
     return Section(key, title, markdown, {one.kind: one.record() for one in groupings}, cards)
@@ -228,10 +240,7 @@ def _wronged(run: Run) -> list[Section]:
     """Wrong answers, by group: at all, good masks called a violation, and violations let pass."""
     judged = run.judged
     assert judged is not None  # noqa: S101 - asked only where masks were judged
-    truths = run.truths
-    skins = [run.skins[place][face] for place, face in zip(judged.picture, judged.face, strict=True)]
-    sources = [truths[place].source for place in judged.picture]
-    faces = Faces(len(truths), judged.picture, groups_of(skins, judged.states == BARE, judged.sides, sources))
+    faces = _faces(run, range(len(run.truths)), judged.picture, judged.face)
     worn = judged.states == CORRECT
     wrong, called_correct = judged.answers != judged.states, judged.answers == CORRECT
     return [
