@@ -12,7 +12,7 @@ SIZE = (480, 270)
 PASSAGES = (Passage(None, place=0.6), Passage(Wear.CORRECT, 1, 0.35))
 
 
-def make_clip(path: Path) -> None:
+def make_clip(path: Path) -> Path:
     whole = path.with_suffix(".whole.mp4")
     make_scene(whole, PASSAGES)
     reader = cv2.VideoCapture(str(whole))
@@ -27,3 +27,4 @@ def make_clip(path: Path) -> None:
         number += 1
     writer.release()
     whole.unlink()
+    return path
