@@ -61,13 +61,19 @@ class Machine:
         self.extra_drives.append(path)
         return path
 
+    def add_disk(self, label: str, megabytes: int, *options: str) -> None:
+        """An empty ext4 disk that the guest finds at its next boot."""
+        path = self.folder / f"{label}.img"
+        run("mke2fs", "-q", "-t", "ext4", "-L", label, *options, path, f"{megabytes}M")
+        self.extra_drives.append(path)
+
     @staticmethod
     def on_stick(path: Path) -> dict[str, str]:
         """The files at the top of a FAT disk, by name."""
         names = run("mdir", "-b", "-i", path, "::").split()
         return {name.removeprefix("::/"): run("mtype", "-i", path, name) for name in names if not name.endswith("/")}
 
-    def boot(self, *options: str) -> float:
+    def boot(self, *options: str, root: str = "rw") -> float:
         """Switch on, and wait for the agent. Gives the seconds that took."""
         began = time.monotonic()
         agent = self.folder / "agent.sock"
@@ -75,7 +81,7 @@ class Machine:
         drives = [self.disk, *([self.parcel_disk] if self.parcel_disk.exists() else []), *self.extra_drives]
         command = ["qemu-system-x86_64", "-machine", "pc", "-cpu", CPU, "-smp", "1", "-m", "1024", *CLOCK]
         command += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)]
-        command += ["-append", "root=LABEL=edgedroot rw console=ttyS0 net.ifnames=0 quiet panic=-1"]
+        command += ["-append", f"root=LABEL=edgedroot {root} console=ttyS0 net.ifnames=0 quiet panic=-1"]
         for drive in drives:
             read_only = "" if drive.stat().st_mode & 0o200 else ",readonly=on"
             command += ["-drive", f"file={drive},format=raw,if=virtio,cache=writeback{read_only}"]
