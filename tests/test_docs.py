@@ -16,7 +16,9 @@ from support.payloads import check_lines, check_message
 
 from edged.cli import cli
 from edged.config import load_config
+from edged.firstboot.settings import settings_of
 from edged.store import Store
+from edged.toml import load_toml
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -61,7 +63,10 @@ def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere():
 def test_configs_load(page, title, text, tmp_path):
     file = tmp_path / "edged.toml"
     file.write_text(text)
-    assert load_config(file).camera, page
+    if "on a stick" in title:
+        assert settings_of(load_toml(file), file, tmp_path / "password").network, page
+    else:
+        assert load_config(file).camera, page
 
 
 @pytest.mark.parametrize(("page", "title", "text"), blocks("json"))
