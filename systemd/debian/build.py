@@ -244,6 +244,7 @@ def build(codename: str, arch: str, out: Path) -> Path:
     os.umask(0o022)
     version, prefix = f"{__version__}+{codename}1", f"/opt/edged/releases/{__version__}"
     out.mkdir(parents=True, exist_ok=True)
+    interpreter(RELEASES[codename])  # a minute earlier than it is needed
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         tree = Path(scratch) / "edged"
         place = tree / "debian" / "payload"
