@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from edged.assembly import model_names, wanted
 from edged.backends.inventory import EngineState, engine_states
-from edged.capture.examine import look_at
+from edged.capture.examine import examine_camera
 from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, exposures
 from edged.config.source import parse_source, redact
 from edged.daemon.status import ask as ask_daemon
@@ -150,7 +150,7 @@ def _camera(name: str, config: CameraConfig, daemon: dict[str, Any] | None = Non
         return _camera_of_daemon(name, config, daemon["cameras"][name])
     shown = redact(config.source)
     try:
-        look = look_at(config)
+        look = examine_camera(config)
     except SourceLost as error:
         line = str(error)
         return Finding(f"camera {name}", "problem", line if line.startswith(shown) else f"{shown}: {line}")

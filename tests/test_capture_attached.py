@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from edged.capture import attached as listing
-from edged.capture import v4l2
 from edged.capture.attached import Attached, attached
 from edged.cli.cameras import cameras
 from edged.config.source import parse_source
@@ -20,7 +19,7 @@ SIZES = {b"MJPG": [(640, 480), (1920, 1080)], b"YUYV": [(640, 480)]}
 class Kernel:
     """Answers ioctl as linux/videodev2.h lays it out."""
 
-    def __init__(self, driver=b"uvcvideo", capabilities=v4l2.VIDEO_CAPTURE, sizes=SIZES, stepwise=False):
+    def __init__(self, driver=b"uvcvideo", capabilities=listing.VIDEO_CAPTURE, sizes=SIZES, stepwise=False):
         self.driver, self.capabilities, self.sizes, self.stepwise = driver, capabilities, sizes, stepwise
 
     def ioctl(self, descriptor, request, argument):
@@ -32,14 +31,14 @@ class Kernel:
 
     def answer(self, request, argument):
         index = struct.unpack_from("I", argument)[0]
-        if request == v4l2.QUERYCAP:
-            everything = v4l2.DEVICE_CAPS | v4l2.VIDEO_CAPTURE
+        if request == listing.QUERYCAP:
+            everything = listing.DEVICE_CAPS | listing.VIDEO_CAPTURE
             return struct.pack("16s32s32sIII12x", self.driver, b"HD Webcam", b"usb-1", 6, everything, self.capabilities)
-        if request == v4l2.ENUM_FMT:
+        if request == listing.ENUM_FMT:
             code = list(self.sizes)[index] if index < len(self.sizes) else None
             return code and struct.pack("III32s4s16x", index, 1, 0, b"name", code)
         code = struct.unpack_from("4s", argument, 4)[0]
-        if request == v4l2.ENUM_FRAMESIZES:
+        if request == listing.ENUM_FRAMESIZES:
             if self.stepwise:
                 return struct.pack("I4sI6I8x", index, code, 3, 32, 3280, 2, 32, 2464, 2)
             size = self.sizes[code][index] if index < len(self.sizes[code]) else None
@@ -54,7 +53,7 @@ def dev(tmp_path, monkeypatch):
     (tmp_path / "v4l/by-id").mkdir(parents=True)
     (tmp_path / "v4l/by-path").mkdir()
     (tmp_path / "video0").touch()
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", Kernel().ioctl)
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel().ioctl)
     return tmp_path
 
 
@@ -78,28 +77,28 @@ def test_formats_sizes_and_rates_are_told(dev):
 
 
 def test_of_a_range_of_sizes_the_largest_is_told(dev, monkeypatch):
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", Kernel(stepwise=True).ioctl)
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(stepwise=True).ioctl)
     assert {(mode.width, mode.height) for mode in attached(dev)[0].modes} == {(3280, 2464)}
 
 
 def test_nodes_that_are_no_cameras_are_left_out(dev, monkeypatch):
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", Kernel(capabilities=0x00800000).ioctl)  # metadata
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(capabilities=0x00800000).ioctl)  # metadata
     assert attached(dev) == []
 
 
 def test_a_jetsons_sensors_are_csi_cameras_by_their_order(dev, monkeypatch):
     (dev / "video1").touch()
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", Kernel(driver=b"tegra-video").ioctl)
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(driver=b"tegra-video").ioctl)
     assert [camera.uri for camera in attached(dev)] == ["csi://0", "csi://1"]
 
 
 def test_a_pis_image_processor_is_no_camera(dev, monkeypatch):
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", Kernel(driver=b"unicam").ioctl)
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(driver=b"unicam").ioctl)
     assert attached(dev) == []
 
 
 def test_a_camera_that_may_not_be_asked_says_which_group(dev, monkeypatch):
-    monkeypatch.setattr(v4l2.os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(listing.os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     assert "group `video`" in attached(dev)[0].problem
 
 
@@ -107,7 +106,7 @@ def test_a_driver_that_never_answers_holds_nobody_up(dev, monkeypatch):
     import threading
 
     monkeypatch.setattr(listing, "ANSWER_S", 0.1)
-    monkeypatch.setattr(v4l2, "query", lambda _: threading.Event().wait(30))
+    monkeypatch.setattr(listing, "query", lambda _: threading.Event().wait(30))
     assert "does not answer" in attached(dev)[0].problem
 
 
@@ -132,7 +131,7 @@ def test_pi_cameras_are_asked_of_picamera2_in_its_own_process(dev, monkeypatch, 
 
 
 def test_the_command_prints_what_to_copy(monkeypatch):
-    modes = (v4l2.Mode("MJPG", 640, 480, (30.0,)), v4l2.Mode("MJPG", 1920, 1080, (30.0, 15.0)))
+    modes = (listing.Mode("MJPG", 640, 480, (30.0,)), listing.Mode("MJPG", 1920, 1080, (30.0, 15.0)))
     camera = Attached("v4l2:///dev/v4l/by-id/x", "/dev/video0", "HD Webcam", modes)
     monkeypatch.setattr("edged.cli.cameras.attached", lambda: [camera])
     said = CliRunner().invoke(cameras).output

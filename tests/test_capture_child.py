@@ -15,9 +15,9 @@ SOURCE = "rtsp://127.0.0.1:9/door"
 FAULTS = {
     "die": "has ended",
     "unplug": "the cable is out",
-    "garbage": "nonsense",
-    "wrong_json": "nonsense",
-    "flood": "floods",
+    "garbage": "not valid",
+    "wrong_json": "not valid",
+    "flood": "messages in a second",
     "nothing": "0x0",
     "huge": "16000x16000",
     "half": "cannot be decoded",
@@ -162,7 +162,7 @@ def test_a_machine_out_of_descriptors_is_no_end_of_the_daemon():
 
 
 def test_the_very_same_picture_is_told_as_frozen(weather, monkeypatch):
-    monkeypatch.setattr("edged.capture.health.FROZEN_AFTER_S", 1.0)
+    monkeypatch.setattr("edged.capture.state.FROZEN_AFTER_S", 1.0)
     weather.becomes("still")
     with live_camera(SOURCE, weather.open) as (worker, _):
         assert until(lambda: worker.state().trouble == "frozen")

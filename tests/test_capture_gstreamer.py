@@ -11,9 +11,9 @@ from support.cameras import TEST_PICTURE, Traces, children, goes, live_camera, n
 from support.mosquitto import until
 
 from edged.capture import gstreamer
-from edged.capture.feeds import open_feed, order_of
-from edged.capture.pipe_feed import PipeFeed
-from edged.capture.remedies import GSTREAMER, advice
+from edged.capture.feeds import capture_settings, open_feed
+from edged.capture.gstreamer import PipeFeed
+from edged.capture.recovery import GSTREAMER, advice
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 
@@ -23,7 +23,7 @@ HERE = ("videotestsrc is-live=true", "", "videoconvert")
 
 def csi_like(config: CameraConfig) -> PipeFeed:
     """What `csi://` starts, with this machine's elements in the place of the Jetson's three."""
-    order, hide = order_of(config)
+    order, hide = capture_settings(config)
     elements = gstreamer.camera_elements(order)
     for theirs, ours in zip(JETSON, HERE, strict=True):
         assert theirs in elements
@@ -35,7 +35,7 @@ def shell(script: str):
     """Opens a feed out of a program that writes whatever `script` says into the pipe, in Python, as `out`."""
 
     def open_live(config: CameraConfig) -> PipeFeed:
-        order, hide = order_of(config)
+        order, hide = capture_settings(config)
         preface = "import os, sys, time\nout = os.fdopen(int(sys.argv[1]), 'wb', buffering=0)\n"
         return PipeFeed(order, lambda fd: [sys.executable, "-I", "-S", "-c", preface + script, str(fd)], hide)
 
@@ -109,7 +109,7 @@ def test_without_gstreamer_its_packages_are_named(monkeypatch):
 @needs_gstreamer
 @pytest.mark.parametrize(("pattern", "trouble"), [("black", "black"), ("white", "covered")])
 def test_a_picture_of_nothing_is_told_while_the_camera_is_online(pattern, trouble, monkeypatch):
-    monkeypatch.setattr("edged.capture.health.BAD_AFTER_S", 1.0)
+    monkeypatch.setattr("edged.capture.state.BAD_AFTER_S", 1.0)
     with live_camera(TEST_PICTURE.replace("is-live", f"pattern={pattern} is-live")) as (worker, _):
         assert until(lambda: worker.state().trouble == trouble)
         assert worker.state().status == "online"
@@ -196,7 +196,7 @@ def test_nothing_stays_of_a_process_that_is_killed_from_outside():
 
 
 def test_a_jetsons_pipeline_is_the_documented_one():
-    order, _ = order_of(CameraConfig(source="csi://1?width=1920&height=1080&fps=60&exposure=5000", fps=15))
+    order, _ = capture_settings(CameraConfig(source="csi://1?width=1920&height=1080&fps=60&exposure=5000", fps=15))
     elements = gstreamer.camera_elements(order)
     assert elements.split(" ! ") == [
         'nvarguscamerasrc sensor-id=1 exposuretimerange="5000000 5000000"',

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from edged.capture import gstreamer
-from edged.capture.feeds import order_of
+from edged.capture.feeds import capture_settings
 from edged.config import CameraConfig
 
 JETSON = {"nvarguscamerasrc", "nvvidconv"}
@@ -37,7 +37,7 @@ def parts(words: list[str]) -> list[list[str]]:
 
 
 def pipeline(source: str) -> list[list[str]]:
-    order, _ = order_of(CameraConfig(source=source))
+    order, _ = capture_settings(CameraConfig(source=source))
     elements = gstreamer.camera_elements if source.startswith("csi") else gstreamer.pipeline_elements
     return parts(gstreamer.command(elements(order), 7))
 

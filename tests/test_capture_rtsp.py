@@ -134,10 +134,10 @@ def test_a_wrong_credentials_file_is_told_by_its_name_and_not_its_content(tmp_pa
     path = tmp_path / "credentials"
     if content is not None:
         path.write_bytes(content)
-    from edged.capture.feeds import order_of
+    from edged.capture.feeds import capture_settings
 
     with pytest.raises(SourceLost, match=rf"credentials: .*{reason}") as caught:
-        order_of(CameraConfig(source="rtsp://h/door", credentials_file=path))
+        capture_settings(CameraConfig(source="rtsp://h/door", credentials_file=path))
     assert "justaname" not in str(caught.value)
 
 

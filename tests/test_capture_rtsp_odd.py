@@ -5,7 +5,7 @@ from support.cameras import goes, live_camera
 from support.mosquitto import until
 from support.plain_rtsp import PASSWORD, USER, PlainRtspServer, transport_stream
 
-from edged.capture.challenge import digest_algorithms, unspoken_algorithms
+from edged.capture.opencv import digest_algorithms, unsupported_algorithms
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_challenge_is_read_whatever_its_spelling():
 
 def test_where_nothing_listens_or_no_tls_is_spoken_nothing_is_offered(stream):
     with PlainRtspServer(stream, algorithms=["SHA-256"]) as server:
-        assert unspoken_algorithms(f"rtsp://u:p@{server.address}") == ["SHA-256"]
-        assert unspoken_algorithms(f"rtsps://{server.address}") == []
+        assert unsupported_algorithms(f"rtsp://u:p@{server.address}") == ["SHA-256"]
+        assert unsupported_algorithms(f"rtsps://{server.address}") == []
         gone = server.address
-    assert unspoken_algorithms(f"rtsp://{gone}") == []
+    assert unsupported_algorithms(f"rtsp://{gone}") == []

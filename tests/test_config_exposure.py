@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edged.capture.feeds import order_of
+from edged.capture.feeds import capture_settings
 from edged.cli import cli
 from edged.config import exposures, load_config
 from edged.publish import read_password
@@ -106,7 +106,7 @@ def test_what_a_windows_editor_adds_is_no_part_of_a_secret(files):
         files[name].write_bytes(b"\xef\xbb\xbfadmin:secret\r\n")
     config = load_config(files["edged.toml"])
     assert read_password(config.mqtt) == "admin:secret"
-    assert order_of(config.camera["door"])[0].uri == "rtsp://admin:secret@h/x"
+    assert capture_settings(config.camera["door"])[0].uri == "rtsp://admin:secret@h/x"
 
 
 def test_config_check_names_credentials_that_cannot_be_read(files):

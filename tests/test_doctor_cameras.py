@@ -10,7 +10,7 @@ from support.mosquitto import until
 from support.recordings import write_folder, write_video
 
 from edged.capture import examine
-from edged.capture.examine import Look, look_at
+from edged.capture.examine import Examination, examine_camera
 from edged.config import CameraConfig
 from edged.doctor import _camera
 from edged.errors import SourceLost
@@ -18,13 +18,13 @@ from edged.errors import SourceLost
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(examine, "LOOK_S", 1.5)
+    monkeypatch.setattr(examine, "WATCH_S", 1.5)
     monkeypatch.setattr(examine, "SETTLE_S", 0.5)
 
 
 @needs_gstreamer
 def test_a_camera_is_measured_while_it_runs():
-    look = look_at(CameraConfig(source=TEST_PICTURE.replace("30/1", "10/1"), fps=5))
+    look = examine_camera(CameraConfig(source=TEST_PICTURE.replace("30/1", "10/1"), fps=5))
     assert (look.width, look.height) == (320, 240)
     assert 8 < look.fps < 12
     assert 100 < look.brightness < 160
@@ -58,7 +58,7 @@ def test_a_bad_picture_is_told_with_what_to_do(pattern, advice):
 )
 def test_advice_follows_the_figures(figures, advice):
     good = {"width": 640, "height": 480, "fps": 15.0, "brightness": 120.0, "deviation": 50.0, "sharpness": 300.0}
-    told = Look(**{**good, "wanted_fps": 15.0, **figures}).advice()
+    told = Examination(**{**good, "requested_fps": 15.0, **figures}).advice()
     assert (advice in told[0]) if advice else told == []
 
 
@@ -99,7 +99,7 @@ def test_a_recording_on_a_dead_mount_holds_nobody_up(dead_mount, monkeypatch, so
     finding = _camera("door", CameraConfig(source=source.format(dead_mount)))
     assert time.monotonic() - began < 60
     assert finding.verdict == "problem"
-    assert "mount it anew" in finding.line
+    assert "mount it again" in finding.line
     assert until(lambda: not children(os.getpid()))
 
 
@@ -109,6 +109,6 @@ def test_a_recording_on_a_dead_mount_holds_nobody_up(dead_mount, monkeypatch, so
 def test_a_look_that_crashes_is_told(tmp_path, monkeypatch, words, reason):
     script = tmp_path / "script.py"
     script.write_text(f"import sys; print({words}); sys.exit(3)" if words else "")
-    monkeypatch.setattr(examine, "RECORDING", (examine.sys.executable, str(script)))
+    monkeypatch.setattr(examine, "EXAMINE", (examine.sys.executable, str(script)))
     with pytest.raises(SourceLost, match=reason):
-        look_at(CameraConfig(source="file:///a.mp4"))
+        examine_camera(CameraConfig(source="file:///a.mp4"))

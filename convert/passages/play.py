@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.assembly import Models, build_pipeline
-from edged.capture.pace import Pace
+from edged.capture.live import RateLimiter
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.people import Profile
@@ -49,7 +49,7 @@ def play(clip: Path, profile: Profile, config: Config, models: Models, watch: Wa
 def _run(
     video: VideoFile, pipeline: Pipeline, fps: float, take: Callable[[Outcome], None], watch: Watcher | None
 ) -> None:
-    pace, last_s, index = Pace(fps), 0.0, 0
+    pace, last_s, index = RateLimiter(fps), 0.0, 0
     try:
         while (time_s := video.skip()) is not None:
             if not pace.due(time_s):

@@ -1,10 +1,11 @@
-"""Takes pictures from cameras, streams and files by URI; the only rooms that know where pictures come from.
+"""Takes pictures from cameras, streams and files by URI; the only room that knows where pictures come from.
 
-`camera` keeps one camera going and `inbox` hands the newest frames over. Live cameras are taken in processes of their own:
-`feeds` starts the one that fits, `child_feed` and `pipe_feed` are the parent's ends, `child` is what runs in it (with
-`opencv` and `picamera`), `gstreamer` says what GStreamer is to run. `sources` plays recordings in the camera's own thread.
+`camera` keeps one camera going, `state` holds what is known of it, and `inbox` hands the newest frames over. Live cameras are
+taken in capture processes: `feeds` starts the one that fits, `child_feed` and `gstreamer` are the parent's ends, `child` is
+what runs in one (with `opencv` and `picamera`), and `live` and `ring` are shared by both ends. `sources` and `video` play
+recordings in the camera's own thread. `attached` and `examine` serve `edged cameras` and `edged doctor`.
 
-Names are imported when they are asked for: the capture process starts without the config's libraries.
+Names are imported on first use: the capture process starts without the config's libraries.
 """
 
 import importlib

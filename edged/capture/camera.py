@@ -1,24 +1,19 @@
-"""Keeps one camera going: opens it, watches over it, opens it anew with back-off, and says what state it is in.
+"""Keeps one camera going: opens it, supervises it, opens it again with backoff, and reports its state.
 
 A live camera is taken in a process of its own, which may hang and is then killed. A recording is played in this thread:
 a file cannot wedge a driver, and none of its pictures may be lost.
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable
 
-from edged.capture.feed import Feed, Shot
 from edged.capture.feeds import Absence, is_recording, open_feed
-from edged.capture.health import PictureWatch
 from edged.capture.inbox import FrameInbox
-from edged.capture.ladder import STEADY_S, Ladder
-from edged.capture.orientation import Orientation
-from edged.capture.pace import Pace
-from edged.capture.reset import try_reset
+from edged.capture.live import Feed, Orientation, RateLimiter, Shot
+from edged.capture.recovery import STEADY_S, ReopenPolicy, try_reset
 from edged.capture.sources import PictureSource, open_source
-from edged.capture.state import CameraState, CameraStatus, StateKeeper
+from edged.capture.state import CameraState, CameraStatus, PictureMonitor, StateKeeper
 from edged.config import CameraConfig
 from edged.config.source import has_password, parse_source, redact
 from edged.errors import SourceLost
@@ -30,10 +25,10 @@ log = logging.getLogger(__name__)
 MOST_BROKEN = 25
 """Pictures in a row that cannot be decoded before the source is opened anew: a cable's crackle is no loss."""
 LISTEN_S = 0.1
-"""Longest wait for a picture before the thread looks whether it should stop."""
+"""Longest wait for a picture before the thread checks whether it should stop."""
 FIRST_PICTURE_S = 15.0
 """A camera that is opened has this long for its first picture: drivers, exposure and handshakes take seconds."""
-KNOCK_EVERY_S = 1.0
+PROBE_EVERY_S = 1.0
 ENDED = "the recording has ended"
 MOST_HUNG = 3
 """Processes that cannot be killed, in uninterruptible sleep in a driver; with so many of them no new one is started."""
@@ -66,7 +61,7 @@ class CameraWorker(Worker):
         self._keeper = StateKeeper(camera, redact(config.source), config.stall_seconds)
         self._hung: list[Feed] = []
         self._limit_fps: float | None = None
-        self._extra_pace: Pace | None = None
+        self._extra_limit: RateLimiter | None = None
         self._last_time_s = float("-inf")
         self._frozen_again_s = float("-inf")
         self._index = 0
@@ -87,43 +82,43 @@ class CameraWorker(Worker):
         """Hand over at most so many pictures a second of a live camera from now on; None, or more than its rate, lifts that."""
         limit = None if fps is None or fps >= self._config.fps else fps
         if limit != self._limit_fps:
-            self._limit_fps, self._extra_pace = limit, None if limit is None else Pace(limit)
+            self._limit_fps, self._extra_limit = limit, None if limit is None else RateLimiter(limit)
 
     def work(self) -> None:
         """Open, play, and open again until stopped."""
-        ladder = Ladder(self.first_wait_s, self.longest_wait_s, lambda: random.uniform(0.8, 1.2))  # noqa: S311  jitter
+        policy = ReopenPolicy(self.first_wait_s, self.longest_wait_s)
         if is_recording(self._config):
-            self._work(ladder, self._play)
+            self._work(policy, self._play)
         else:
             self._warn()
-            self._work(ladder, self._watch)
+            self._work(policy, self._watch)
 
-    def _work(self, ladder: Ladder, take: Callable[[], None]) -> None:
+    def _work(self, policy: ReopenPolicy, take: Callable[[], None]) -> None:
         while not self.stopping.is_set() and not self.ended:
             self._opened, self._worked_s = False, 0.0
             try:
                 take()
             except SourceLost as error:
-                ladder.worked(self._worked_s)
+                policy.worked(self._worked_s)
                 lost: CameraStatus = "stalled" if isinstance(error, Silent) else "reconnecting"
-                self._keeper.became(lost if self._opened else "offline", _with_resets(str(error), ladder.resets))
-            if self.ended or self._waited(ladder.next_wait_s()):
+                self._keeper.became(lost if self._opened else "offline", _with_resets(str(error), policy.resets))
+            if self.ended or self._waited(policy.next_wait_s()):
                 break
-            self._reset_if_due(ladder)
+            self._reset_if_due(policy)
 
     def _waited(self, wait_s: float) -> bool:
         """Wait for the next try, less long when the camera comes back by itself; return whether to stop."""
         deadline = time.monotonic() + wait_s
-        absence = None if is_recording(self._config) or wait_s <= KNOCK_EVERY_S else Absence(self._config.source)
+        absence = None if is_recording(self._config) or wait_s <= PROBE_EVERY_S else Absence(self._config.source)
         while (left := deadline - time.monotonic()) > 0:
-            if self.stopping.wait(min(left, KNOCK_EVERY_S)):
+            if self.stopping.wait(min(left, PROBE_EVERY_S)):
                 return True
             if absence is not None and absence.is_over():
                 return False
         return self.stopping.is_set()
 
-    def _reset_if_due(self, ladder: Ladder) -> None:
-        if not self._config.reset or is_recording(self._config) or not ladder.reset_is_due(time.monotonic()):
+    def _reset_if_due(self, policy: ReopenPolicy) -> None:
+        if not self._config.reset or is_recording(self._config) or not policy.reset_is_due(time.monotonic()):
             return
         problem = try_reset(parse_source(self._config.source), self.stopping)
         said = f"it cannot be reset: {problem}" if problem else "it was reset, since opening it again did not help"
@@ -132,7 +127,7 @@ class CameraWorker(Worker):
     # --- live cameras
 
     def _warn(self) -> None:
-        """Say once what will hurt later."""
+        """Log once what will cause trouble later."""
         uri = self._config.source
         if uri.startswith("v4l2:///dev/video"):
             log.warning("camera %s: %s may be another camera after a reboot; see `edged cameras`", self.camera, uri)
@@ -143,7 +138,9 @@ class CameraWorker(Worker):
         """Take pictures until stopped. Raise SourceLost when there are no more."""
         self._hung = [feed for feed in self._hung if not feed.gone()]
         if len(self._hung) >= MOST_HUNG:
-            raise SourceLost(f"{len(self._hung)} processes hang in its driver and cannot be killed; restart the device")
+            raise SourceLost(
+                f"{len(self._hung)} capture processes hang in its driver and cannot be killed; restart the device"
+            )
         try:
             feed = self._open_live(self._config)
         except OSError as error:  # out of descriptors or memory: other cameras, and the record, go on
@@ -151,14 +148,17 @@ class CameraWorker(Worker):
         try:
             self._take_from(feed)
         except OSError as error:
-            raise SourceLost(f"its capture process cannot be heard ({error.strerror})") from None
+            raise SourceLost(f"the connection to its capture process broke ({error.strerror})") from None
         finally:
             if not feed.close():
                 self._hung.append(feed)
-                log.error("camera %s: its process hangs in the driver and cannot be killed", self.camera)
+                log.error(
+                    "camera %s: its capture process hangs in the driver and cannot be killed; restart the device",
+                    self.camera,
+                )
 
     def _take_from(self, feed: Feed) -> None:
-        watch = PictureWatch()
+        monitor = PictureMonitor()
         last_s = first_s = time.monotonic()
         patience_s = self.first_picture_s
         while not self.stopping.is_set():
@@ -176,7 +176,7 @@ class CameraWorker(Worker):
                 self._worked_s = last_s - first_s
                 self._keeper.seen()
             if shot.image is not None:
-                self._show(shot.image, shot.time_s, watch)
+                self._show(shot.image, shot.time_s, monitor)
 
     def _silence(self, patience_s: float) -> str:
         if self._opened:
@@ -186,22 +186,22 @@ class CameraWorker(Worker):
     def _is_broken(self, shot: Shot) -> bool:
         if shot.broken:
             self._broken += 1
-        elif shot.image is not None:  # one that was not wanted tells nothing
+        elif shot.image is not None:  # one over the rate was not decoded
             self._broken = 0
         if self._broken >= MOST_BROKEN:
             self._broken = 0
             raise SourceLost(f"{redact(self._config.source)}: sends pictures that cannot be decoded; check the cable")
         return shot.broken
 
-    def _show(self, image: Image, time_s: float, watch: PictureWatch) -> None:
-        trouble = watch.look(time_s, image)
+    def _show(self, image: Image, time_s: float, monitor: PictureMonitor) -> None:
+        trouble = monitor.check(time_s, image)
         self._keeper.troubled(trouble)
         if trouble == "frozen" and time_s >= self._frozen_again_s:
             self._frozen_again_s = time_s + REOPEN_FROZEN_EVERY_S
             raise SourceLost("the very same picture again and again; it is started again")
         time_s = self._last_time_s = max(time_s, self._last_time_s)
-        extra_pace = self._extra_pace  # another thread may lift it
-        if extra_pace is None or extra_pace.due(time_s):
+        extra_limit = self._extra_limit  # another thread may lift it
+        if extra_limit is None or extra_limit.due(time_s):
             self.inbox.offer(Frame(self.camera, self._index, time_s, self._cut(image)))
             self._index += 1
 
@@ -222,7 +222,7 @@ class CameraWorker(Worker):
 
     def _play_to_end(self, source: PictureSource) -> bool:
         start_s = max(time.monotonic(), self._last_time_s)  # a recording opened again may have been ahead of the clock
-        pace, orientation = Pace(self._config.fps), Orientation(self._config.rotation, self._config.flip)
+        limiter, orientation = RateLimiter(self._config.fps), Orientation(self._config.rotation, self._config.flip)
         while not self.stopping.is_set():
             at = source.skip()
             if at is None:
@@ -234,7 +234,7 @@ class CameraWorker(Worker):
                 self._keeper.became("online", None)
             self._keeper.seen()
             self._last_time_s, self._worked_s = time_s, STEADY_S
-            if pace.due(time_s):
+            if limiter.due(time_s):
                 self._hand_over(source, time_s, orientation)
         return False
 
@@ -268,4 +268,4 @@ class Silent(SourceLost):
 
 
 def _with_resets(reason: str, resets: int) -> str:
-    return f"{reason} (reset {resets} times to no avail: check ribbon, cable and power)" if resets else reason
+    return f"{reason} (reset {resets} times without success: check ribbon, cable and power)" if resets else reason

@@ -1,10 +1,10 @@
-"""The parent's end of a Python capture process: gives it its orders, hears of each picture, and lends the pictures on.
+"""The parent's end of a Python capture process: sends it its settings, and receives its pictures.
 
-Over one socket, a JSON object each. The child says `{"ring": [width, height]}` before its first picture and whenever the
+Over one socket, a JSON object each. The child sends `{"ring": [width, height]}` before its first picture and whenever the
 size changes, and gets `{"ring": number}` with the memory's descriptor; `{"shot": time, "slot": k, "ring": number}` of a
 picture in a slot, without `slot` of one that was only seen, with `"broken": true` of one that could not be decoded;
-`{"lost": reason}` before it ends. The parent says `{"free": [k, …], "ring": number}`. Nothing the child says is believed
-beyond these bounds.
+`{"lost": reason}` before it ends. The parent sends `{"free": [k, …], "ring": number}`. Whatever else the child sends
+ends it.
 """
 
 import json
@@ -19,29 +19,29 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edged.capture.feed import Shot
-from edged.capture.order import Order
-from edged.capture.remedies import STREAM, STREAM_TRANSPORT, advice
-from edged.capture.ring import make_ring, ring_fits
-from edged.capture.slots import MOST_LENT, Slots
+from edged.capture.live import CaptureSettings, Shot
+from edged.capture.recovery import STREAM, STREAM_TRANSPORT, advice
+from edged.capture.ring import MOST_LENT, BufferPool, make_ring, ring_fits
 from edged.errors import SourceLost
 from edged.processes.child import ChildProcess
 
 MOST_BYTES_OF_A_MESSAGE = 4096
 MOST_MESSAGES_A_SECOND = 1000
 OLDEST_S = 10.0
-"""A picture that claims to be older than this, or of the future, is of now."""
-GENTLE_S = 0.4
+"""A time stamp older than this, or in the future, is replaced by the present."""
+GRACE_S = 0.4
 CHILD = (sys.executable, "-m", "edged.capture.child")
 
 
 class ChildFeed:
-    """Implements `edged.capture.feed.Feed` with a process that speaks as this module says."""
+    """Implements `edged.capture.live.Feed` with a process that speaks the protocol above."""
 
-    def __init__(self, order: Order, command: Sequence[str] = CHILD, hide: Callable[[str], str] = str) -> None:
-        """Start the process; its first words may take a while. Raise SourceLost when it cannot be started."""
-        self._order = order
-        self._ring: Slots | None = None
+    def __init__(
+        self, settings: CaptureSettings, command: Sequence[str] = CHILD, hide: Callable[[str], str] = str
+    ) -> None:
+        """Start the process; its first message may take a while. Raise SourceLost when it cannot be started."""
+        self._settings = settings
+        self._ring: BufferPool | None = None
         self._ring_number = 0
         self._size = (0, 0)
         self._unsent: deque[int] = deque()
@@ -52,10 +52,10 @@ class ChildFeed:
         try:
             arguments = [str(theirs.fileno()), str(os.getpid())]
             self._process = ChildProcess([*command, *arguments], [theirs.fileno()], hide, signal.SIGTERM)
-            ours.send(order.to_json())
+            ours.send(settings.to_json())
         except OSError as error:
             ours.close()
-            raise SourceLost(f"{order.name}: no capture process can be started ({error.strerror})") from None
+            raise SourceLost(f"{settings.name}: no capture process can be started ({error.strerror})") from None
         finally:
             theirs.close()
         self._socket = ours
@@ -71,10 +71,10 @@ class ChildFeed:
             ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ready:
                 return None
-            heard = {descriptor for descriptor, _ in ready}
-            if self._process.fileno() in heard and not self._process.listen():
+            ready_now = {descriptor for descriptor, _ in ready}
+            if self._process.fileno() in ready_now and not self._process.listen():
                 self._poll.unregister(self._process)
-            if self._socket.fileno() in heard:
+            if self._socket.fileno() in ready_now:
                 shot = self._receive()
                 if shot is not None:
                     return shot
@@ -83,7 +83,7 @@ class ChildFeed:
         if self._ended is None:
             self._ring = None  # the memory goes with the last picture of it
             self._socket.close()
-            self._ended = self._process.end(GENTLE_S)
+            self._ended = self._process.end(GRACE_S)
         return self._ended
 
     def gone(self) -> bool:
@@ -97,14 +97,14 @@ class ChildFeed:
         except ConnectionError:
             data = b""
         if not data:
-            raise SourceLost(self._last_words())
+            raise SourceLost(self._why_it_ended())
         self._count()
         try:
             message = json.loads(data)
         except ValueError:  # also of bytes that are no text
-            raise self._nonsense() from None
+            raise self._invalid() from None
         if not isinstance(message, dict):
-            raise self._nonsense()
+            raise self._invalid()
         return self._understand(message)
 
     def _understand(self, message: dict[str, Any]) -> Shot | None:
@@ -115,7 +115,7 @@ class ChildFeed:
         elif isinstance(message.get("lost"), str):
             self._reason = message["lost"][:500]
         else:
-            raise self._nonsense()
+            raise self._invalid()
         return None
 
     def _shot(self, message: dict[str, Any]) -> Shot:
@@ -125,7 +125,7 @@ class ChildFeed:
             return Shot(time_s, None, broken=message.get("broken") is True)
         ring = self._ring
         if ring is None or type(slot) is not int or not 0 <= slot < ring.count or slot in ring.lent:
-            raise self._nonsense()
+            raise self._invalid()
         width, height = self._size
         if len(ring.lent) > MOST_LENT:
             copy = ring.view(slot, height, width).copy()
@@ -136,16 +136,16 @@ class ChildFeed:
     def _new_ring(self, size: object) -> None:
         """Make memory for pictures of the size the child asks for, and send it."""
         if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
-            raise self._nonsense()
+            raise self._invalid()
         width, height = size
         if not ring_fits(width, height):
             raise SourceLost(
-                f"{self._order.name}: gives pictures of {width}x{height}, which cannot be taken; set width and height"
+                f"{self._settings.name}: gives pictures of {width}x{height}, which cannot be taken; set width and height"
             )
         try:
             descriptor, self._ring = make_ring(width, height)
         except OSError as error:
-            raise SourceLost(f"{self._order.name}: no memory for {width}x{height} ({error.strerror})") from None
+            raise SourceLost(f"{self._settings.name}: no memory for {width}x{height} ({error.strerror})") from None
         self._size = (width, height)
         self._ring_number += 1
         self._unsent.clear()
@@ -154,10 +154,12 @@ class ChildFeed:
         finally:
             os.close(descriptor)
         if not heard:
-            raise SourceLost(f"{self._order.name}: the capture process does not listen")
+            raise SourceLost(
+                f"{self._settings.name}: the capture process does not read its messages; it is started again"
+            )
 
     def _give_back(self) -> None:
-        """Tell the child which places nobody looks at any more."""
+        """Tell the child which buffers are free again."""
         if self._ring is None:
             return
         self._unsent.extend(self._ring.take_returned())
@@ -165,7 +167,7 @@ class ChildFeed:
             self._unsent.clear()
 
     def _say(self, message: dict[str, Any], descriptor: int | None = None) -> bool:
-        """Send without waiting; False when the child does not listen."""
+        """Send without waiting; False when the child does not read."""
         try:
             socket.send_fds(self._socket, [json.dumps(message).encode()], [] if descriptor is None else [descriptor])
         except (BlockingIOError, ConnectionError):
@@ -173,26 +175,31 @@ class ChildFeed:
         return True
 
     def _count(self) -> None:
-        """Refuse a flood: messages cost the parent time."""
+        """Raise SourceLost when there are too many messages: each costs the parent time."""
         second = int(time.monotonic())
         self._messages = self._messages + 1 if second == self._second else 1
         self._second = second
         if self._messages > MOST_MESSAGES_A_SECOND:
-            raise SourceLost(f"{self._order.name}: the capture process floods its parent")
+            raise SourceLost(
+                f"{self._settings.name}: the capture process sent more than {MOST_MESSAGES_A_SECOND} messages in a second; "
+                "it is started again"
+            )
 
-    def _nonsense(self) -> SourceLost:
-        return SourceLost(f"{self._order.name}: the capture process talks nonsense")
+    def _invalid(self) -> SourceLost:
+        return SourceLost(
+            f"{self._settings.name}: the capture process sent a message that is not valid; it is started again"
+        )
 
-    def _last_words(self) -> str:
-        """Why it ended, as well as can be told."""
+    def _why_it_ended(self) -> str:
+        """Why it ended, as far as that is known."""
         self._process.has_ended()
         self._process.listen()
         said = self._process.said
-        remedies = STREAM + STREAM_TRANSPORT[self._order.transport]
-        remedy = advice(remedies, said) if self._order.scheme in ("rtsp", "rtsps") else None
+        remedies = STREAM + STREAM_TRANSPORT[self._settings.transport]
+        remedy = advice(remedies, said) if self._settings.scheme in ("rtsp", "rtsps") else None
         if remedy or self._reason is None:
-            ended = f"the capture process has ended ({said[-1] if said else 'without a word'})"
-            return f"{self._order.name}: {remedy or ended}"
+            ended = f"the capture process has ended ({said[-1] if said else 'no message'})"
+            return f"{self._settings.name}: {remedy or ended}"
         return self._reason
 
 

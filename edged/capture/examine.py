@@ -1,22 +1,29 @@
-"""Looks at one camera for a few seconds, the way the daemon would, and says how good its pictures are."""
+"""Looks at one camera for a few seconds, the way the daemon would, and says how good its pictures are.
 
+A recording is examined in a process of its own, `python -m edged.capture.examine PARENT_PID URI FPS`: whoever opens a file on a
+disk or mount that does not answer hangs; this process may. It prints one line of JSON: an `Examination`, or `{"lost": reason}`.
+"""
+
+import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 
 from edged.capture.camera import FIRST_PICTURE_S
-from edged.capture.feed import Feed
 from edged.capture.feeds import is_recording, open_feed
-from edged.capture.health import figures
+from edged.capture.live import Feed
+from edged.capture.sources import open_source
+from edged.capture.state import figures
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 from edged.processes.asking import ask
+from edged.processes.launch import die_with
 from edged.types import Image
 
-LOOK_S = 3.0
+WATCH_S = 3.0
 SETTLE_S = 1.0
 """Exposure and rate of the first second say nothing about the later ones."""
 LISTEN_S = 0.25
@@ -27,12 +34,12 @@ BLURRED = 20.0
 """Variance of the Laplacian at 320 pixels' width, under which a scene is out of focus; a wall without marks is, too."""
 FLAT_DEVIATION = 4.0
 SLOW = 0.8
-RECORDING = (sys.executable, "-m", "edged.capture.recording")
+EXAMINE = (sys.executable, "-m", "edged.capture.examine")
 RECORDING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Examination:
     """What a few seconds of one camera showed."""
 
     width: int
@@ -42,7 +49,7 @@ class Look:
     brightness: float
     deviation: float
     sharpness: float
-    wanted_fps: float
+    requested_fps: float
 
     def line(self) -> str:
         """For people."""
@@ -63,23 +70,23 @@ class Look:
             found.append("it is too bright: turn it from the light, or give it a shorter exposure")
         elif self.sharpness < BLURRED:
             found.append("it is blurred: clean and focus the lens")
-        if self.fps is not None and self.fps < SLOW * self.wanted_fps:
-            found.append(f"fewer pictures than fps = {self.wanted_fps:g}: give it light, a smaller size, or mjpeg=1")
+        if self.fps is not None and self.fps < SLOW * self.requested_fps:
+            found.append(f"fewer pictures than fps = {self.requested_fps:g}: give it light, a smaller size, or mjpeg=1")
         return found
 
 
-def look_at(config: CameraConfig) -> Look:
-    """Open the camera and look at it; takes about twenty seconds at most. Raise SourceLost, naming the remedy."""
+def examine_camera(config: CameraConfig) -> Examination:
+    """Open the camera and examine its pictures; takes about twenty seconds at most. Raise SourceLost, naming the remedy."""
     if is_recording(config):
-        return _look_at_recording(config)
+        return _examine_recording(config)
     feed = open_feed(config.model_copy(update={"fps": max(config.fps, 60.0)}))
     try:
-        return _look_at_feed(feed, config)
+        return _examine_feed(feed, config)
     finally:
         feed.close()
 
 
-def _look_at_feed(feed: Feed, config: CameraConfig) -> Look:
+def _examine_feed(feed: Feed, config: CameraConfig) -> Examination:
     began = first = time.monotonic()
     deadline = began + FIRST_PICTURE_S
     times: list[float] = []
@@ -90,7 +97,7 @@ def _look_at_feed(feed: Feed, config: CameraConfig) -> Look:
             continue
         if image is None and shot.image is not None:
             first = time.monotonic()
-            deadline = first + SETTLE_S + LOOK_S
+            deadline = first + SETTLE_S + WATCH_S
         image = shot.image if shot.image is not None else image
         if image is not None and time.monotonic() >= first + SETTLE_S:
             times.append(shot.time_s)
@@ -100,24 +107,24 @@ def _look_at_feed(feed: Feed, config: CameraConfig) -> Look:
     return judged(image, rate, config.fps)
 
 
-def _look_at_recording(config: CameraConfig) -> Look:
+def _examine_recording(config: CameraConfig) -> Examination:
     """In a process of its own: a file on a mount that does not answer hangs whoever opens it."""
     try:
-        answer = ask([*RECORDING, str(os.getpid()), config.source, str(config.fps)], RECORDING_S)
+        answer = ask([*EXAMINE, str(os.getpid()), config.source, str(config.fps)], RECORDING_S)
     except OSError as error:
         raise SourceLost(f"no process can be started ({error.strerror})") from None
     if answer.told is None:
         raise SourceLost(
-            f"does not open within {RECORDING_S:g} s; see whether its disk or network share answers, and mount it anew"
+            f"does not open within {RECORDING_S:g} s; check whether its disk or network share answers, and mount it again"
             if answer.late
             else f"cannot be opened ({answer.last_words})"
         )
     if "lost" in answer.told:
         raise SourceLost(str(answer.told["lost"]))
-    return Look(**answer.told)
+    return Examination(**answer.told)
 
 
-def judged(image: Image, fps: float | None, wanted_fps: float) -> Look:
+def judged(image: Image, fps: float | None, requested_fps: float) -> Examination:
     """What a picture shows; `fps` as measured."""
     height, width = image.shape[:2]
     seen = figures(image)
@@ -125,4 +132,21 @@ def judged(image: Image, fps: float | None, wanted_fps: float) -> Look:
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
     sharpness = float(cv2.Laplacian(small, cv2.CV_64F).var())
-    return Look(width, height, fps, seen.mean, seen.deviation, sharpness, wanted_fps)
+    return Examination(width, height, fps, seen.mean, seen.deviation, sharpness, requested_fps)
+
+
+def main(uri: str, requested_fps: float) -> None:
+    """Open, judge the first picture, and print the result."""
+    try:
+        source = open_source(uri)
+        if source.skip() is None:
+            raise SourceLost("opens, but holds no picture; record it again")
+        told: dict[str, object] = asdict(judged(source.picture(), None, requested_fps))
+    except SourceLost as error:
+        told = {"lost": str(error)}
+    print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    die_with(int(sys.argv[1]))
+    main(sys.argv[2], float(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""Opens the live camera of a config in the process that fits its kind, and says when a lost one may be back."""
+"""Opens a live camera in the capture process of its kind, and detects that a lost one is back."""
 
 import ipaddress
 import os
@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from edged.capture import gstreamer
 from edged.capture.child_feed import ChildFeed
-from edged.capture.feed import Feed
-from edged.capture.order import Order
-from edged.capture.pipe_feed import PipeFeed
+from edged.capture.gstreamer import PipeFeed
+from edged.capture.live import CaptureSettings, Feed
 from edged.config import CameraConfig
 from edged.config.source import STREAMS, parse_source, redact, with_credentials
 from edged.errors import SourceLost
@@ -20,7 +19,7 @@ from edged.files import open_regular
 from edged.streams import USUAL_PORTS
 
 RECORDINGS = ("file", "images")
-KNOCK_TIMEOUT_S = 0.5
+PROBE_TIMEOUT_S = 0.5
 MOST_BYTES_OF_CREDENTIALS = 1000
 
 
@@ -30,21 +29,21 @@ def is_recording(config: CameraConfig) -> bool:
 
 
 def open_feed(config: CameraConfig) -> Feed:
-    """Start the process of a live camera. Raise SourceLost, naming the remedy, when that is known to be in vain."""
-    order, hide = order_of(config)
-    if order.scheme == "v4l2":
-        _check_device(Path(order.path))
-    if order.scheme in ("csi", "gst"):
+    """Start the process of a live camera. Raise SourceLost, naming the remedy, when it is known that it cannot be opened."""
+    settings, hide = capture_settings(config)
+    if settings.scheme == "v4l2":
+        _check_device(Path(settings.path))
+    if settings.scheme in ("csi", "gst"):
         if shutil.which(gstreamer.PROGRAM) is None:
-            raise SourceLost(f"{order.name}: {gstreamer.MISSING}")
-        build = gstreamer.camera_elements if order.scheme == "csi" else gstreamer.pipeline_elements
-        elements = build(order)
-        return PipeFeed(order, lambda descriptor: gstreamer.command(elements, descriptor), hide)
-    return ChildFeed(order, hide=hide)
+            raise SourceLost(f"{settings.name}: {gstreamer.MISSING}")
+        build = gstreamer.camera_elements if settings.scheme == "csi" else gstreamer.pipeline_elements
+        elements = build(settings)
+        return PipeFeed(settings, lambda descriptor: gstreamer.command(elements, descriptor), hide)
+    return ChildFeed(settings, hide=hide)
 
 
-def order_of(config: CameraConfig) -> tuple[Order, Callable[[str], str]]:
-    """What the capture process is told, and what takes this camera's password out of a text.
+def capture_settings(config: CameraConfig) -> tuple[CaptureSettings, Callable[[str], str]]:
+    """The settings of the capture process, and a function that removes this camera's password from a text.
 
     Raise SourceLost when the credentials cannot be read.
     """
@@ -58,7 +57,7 @@ def order_of(config: CameraConfig) -> tuple[Order, Callable[[str], str]]:
     def hide(text: str) -> str:
         return redact(text.replace(password, "***") if password else text)
 
-    order = Order(
+    settings = CaptureSettings(
         name="the pipeline" if source.scheme == "gst" else redact(config.source),
         uri=uri,
         scheme=source.scheme,
@@ -69,11 +68,11 @@ def order_of(config: CameraConfig) -> tuple[Order, Callable[[str], str]]:
         flip=config.flip,
         transport=config.transport,
     )
-    return order, hide
+    return settings, hide
 
 
 class Absence:
-    """A camera that could not be opened: knows whether it is worth trying again before the wait is over."""
+    """A camera that could not be opened: detects its return before the wait is over."""
 
     def __init__(self, uri: str) -> None:
         """Note whether the camera is to be seen now; only its coming back counts."""
@@ -93,9 +92,9 @@ class Absence:
         if self._device is not None:
             return self._device.exists()
         if self._address is None:
-            return True  # nothing tells: wait
+            return True  # it cannot be known: wait
         try:
-            socket.create_connection(self._address, KNOCK_TIMEOUT_S).close()
+            socket.create_connection(self._address, PROBE_TIMEOUT_S).close()
         except OSError:
             return False
         return True

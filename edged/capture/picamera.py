@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edged.capture.order import USUAL_FPS, Order
+from edged.capture.live import USUAL_FPS, CaptureSettings
 from edged.errors import SourceLost
 from edged.types import Image
 
@@ -31,22 +31,23 @@ OTHER_NUMPY = (
 class PiCamera:
     """Implements `edged.capture.opencv.LiveSource` for `picamera`."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, settings: CaptureSettings) -> None:
         """Open, configure and start. Raise SourceLost, naming the remedy."""
-        self._name = order.name
+        self._name = settings.name
         self._request: Any = None
-        picamera2 = _library(order.name)
-        number = int(order.path)
+        picamera2 = _library(settings.name)
+        number = int(settings.path)
         attached = picamera2.Picamera2.global_camera_info()
         if number >= len(attached):
             raise SourceLost(
-                f"{order.name}: {len(attached)} Pi cameras are attached; check the ribbon, and try `rpicam-hello --list-cameras`"
+                f"{settings.name}: {len(attached)} Pi cameras are attached; check the ribbon cable, and try "
+                "`rpicam-hello --list-cameras`"
             )
         try:
             self._camera = picamera2.Picamera2(number)
-            self._start(order)
+            self._start(settings)
         except (RuntimeError, IndexError) as error:
-            raise SourceLost(f"{order.name}: cannot be opened ({error}); is another program using it?") from None
+            raise SourceLost(f"{settings.name}: cannot be opened ({error}); is another program using it?") from None
 
     def grab(self) -> float:
         self._let_go()
@@ -72,15 +73,15 @@ class PiCamera:
         self._camera.stop()
         self._camera.close()
 
-    def _start(self, order: Order) -> None:
-        picamera2 = _library(order.name)
+    def _start(self, settings: CaptureSettings) -> None:
+        picamera2 = _library(settings.name)
         self._mapped = picamera2.MappedArray
-        microseconds = round(1e6 / order.options.get("fps", USUAL_FPS))
+        microseconds = round(1e6 / settings.options.get("fps", USUAL_FPS))
         controls: dict[str, Any] = {"FrameDurationLimits": (microseconds, microseconds)}
-        if "exposure" in order.options:
-            controls |= {"AeEnable": False, "ExposureTime": order.options["exposure"]}
+        if "exposure" in settings.options:
+            controls |= {"AeEnable": False, "ExposureTime": settings.options["exposure"]}
         configuration = self._camera.create_video_configuration(
-            main={"size": order.size, "format": "YUV420"}, buffer_count=BUFFERS, controls=controls
+            main={"size": settings.size, "format": "YUV420"}, buffer_count=BUFFERS, controls=controls
         )
         self._camera.configure(configuration)
         self._size: tuple[int, int] = tuple(self._camera.camera_configuration()["main"]["size"])

@@ -1,12 +1,84 @@
-"""What is known about a camera at one moment, and the one place where that is kept and logged."""
+"""One camera's state, and what is wrong with its pictures: the one place where that is kept and logged."""
 
 import logging
 import threading
 import time
+import zlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from edged.capture.health import IN_WORDS, Trouble
+import numpy as np
+
+from edged.types import Image
+
+Trouble = Literal["frozen", "black", "covered"]
+
+IN_WORDS: dict[Trouble, str] = {
+    "frozen": "it gives the very same picture again and again; it is opened anew from time to time",
+    "black": "its pictures are black: switch on the light, and take off the cap",
+    "covered": "its pictures show nothing: see what is in front of the lens",
+}
+
+CHECK_EVERY_S = 0.5
+FROZEN_AFTER_S = 10.0
+"""A sensor's noise changes every picture; the very same one for this long comes from a driver that repeats itself."""
+BAD_AFTER_S = 5.0
+GOOD_AFTER_S = 1.5
+THUMBNAIL = 64
+"""Rows and columns of the subsample, at most."""
+BLACK_MEAN, NOT_BLACK_MEAN = 12.0, 20.0
+"""Brightness, 0 to 255, below which a picture is black, and above which it no longer is."""
+FLAT_DEVIATION, NOT_FLAT_DEVIATION = 4.0, 8.0
+"""Standard deviation of brightness: that of a hand, tape or paint over the lens, and that of a scene."""
+
+
+class PictureFigures(NamedTuple):
+    """Of a subsampled picture: mean and standard deviation of brightness, 0 to 255, and the pixels' checksum."""
+
+    mean: float
+    deviation: float
+    checksum: int
+
+
+def figures(image: Image) -> PictureFigures:
+    """Of a subsample, every n-th row and column: no resize, a few thousand values."""
+    height, width = image.shape[:2]
+    thumbnail = np.ascontiguousarray(image[:: max(1, height // THUMBNAIL), :: max(1, width // THUMBNAIL)])
+    return PictureFigures(float(thumbnail.mean()), float(thumbnail.mean(axis=2).std()), zlib.crc32(thumbnail.tobytes()))
+
+
+class PictureMonitor:
+    """Detects frozen, black and covered pictures of one camera; pure: time comes in with the picture."""
+
+    def __init__(self) -> None:
+        self.trouble: Trouble | None = None
+        self._next_check_s = float("-inf")
+        self._checksum: int | None = None
+        self._same_since_s = 0.0
+        self._bad: Trouble | None = None
+        self._since_s = 0.0
+
+    def check(self, time_s: float, image: Image) -> Trouble | None:
+        """The trouble after this picture, None when there is none; most calls do nothing."""
+        if time_s < self._next_check_s:
+            return self.trouble
+        self._next_check_s = time_s + CHECK_EVERY_S
+        now_bad = self._judge(time_s, figures(image))
+        if now_bad != self._bad:
+            self._bad, self._since_s = now_bad, time_s
+        patience = 0.0 if now_bad == "frozen" else GOOD_AFTER_S if now_bad is None else BAD_AFTER_S
+        if time_s - self._since_s >= patience:
+            self.trouble = now_bad
+        return self.trouble
+
+    def _judge(self, time_s: float, seen: PictureFigures) -> Trouble | None:
+        if seen.checksum != self._checksum:
+            self._checksum, self._same_since_s = seen.checksum, time_s
+        # Hysteresis: the limits of a trouble that stands are wider.
+        if seen.deviation < (NOT_FLAT_DEVIATION if self.trouble in ("black", "covered") else FLAT_DEVIATION):
+            return "black" if seen.mean < (NOT_BLACK_MEAN if self.trouble == "black" else BLACK_MEAN) else "covered"
+        return "frozen" if time_s - self._same_since_s >= FROZEN_AFTER_S else None
+
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +106,7 @@ class CameraState:
 
     @property
     def is_opening(self) -> bool:
-        """Whether it is being opened for the first time: nobody knows yet whether it can be."""
+        """Whether it is being opened for the first time: it is not known yet whether it can be."""
         return self.reason == NOT_OPENED
 
 
@@ -60,13 +132,13 @@ class StateKeeper:
         return state
 
     def seen(self, pictures: int = 1) -> None:
-        """Count pictures; 0 says that the source is well, but waits for us."""
+        """Count pictures; 0 says that the source works, but waits for analysis."""
         with self._lock:
             self._last_picture_s = time.monotonic()
             self._state = replace(self._state, frames=self._state.frames + pictures)
 
     def became(self, status: CameraStatus, reason: str | None) -> None:
-        """Take up a status, and log it once, not at every retry."""
+        """Set the status, and log it once, not at every retry."""
         now = time.monotonic()
         with self._lock:
             old = self._state
@@ -81,7 +153,7 @@ class StateKeeper:
             log.log(level, "camera %s is %s%s", name, status, f": {reason}" if reason else "")
 
     def troubled(self, trouble: Trouble | None) -> None:
-        """Take up what is wrong with the pictures, or that nothing is."""
+        """Set what is wrong with the pictures, or that nothing is."""
         with self._lock:
             old = self._state
             if old.trouble == trouble:

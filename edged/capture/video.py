@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from av.video import VideoStream
 from av.video.reformatter import VideoReformatter
 
-from edged.capture.opencv_settings import MOST_PIXELS
+from edged.capture.live import MOST_PIXELS
 from edged.config.source import Source
 from edged.errors import SourceLost
 from edged.files import open_regular

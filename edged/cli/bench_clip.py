@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.assembly import Models, Wrap, build_pipeline
-from edged.capture.pace import Pace
+from edged.capture.live import RateLimiter
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.people import Profile
@@ -155,7 +155,7 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
     looks = Looks(DETECTORS[detector].models)
     models = load(looks.wrap)
     pipeline = build_pipeline("clip", settings, config, models)
-    video, pace, costs, told = VideoFile(parse_source(clip.absolute().as_uri())), Pace(FPS), _Costs(), Told()
+    video, pace, costs, told = VideoFile(parse_source(clip.absolute().as_uri())), RateLimiter(FPS), _Costs(), Told()
     width = height = 0
     last_s = 0.0
     try:

@@ -42,11 +42,11 @@ def check(config_file: Path | None) -> None:
 
 def _unreadable(config: Config) -> Iterator[str]:
     """Cameras whose credentials cannot be read: they will be offline, and the others will do."""
-    from edged.capture.feeds import order_of  # only now: it brings OpenCV
+    from edged.capture.feeds import capture_settings  # only now: it brings OpenCV
 
     for name, camera in config.camera.items():
         try:
-            order_of(camera)
+            capture_settings(camera)
         except SourceLost as error:
             yield f"camera {name}: {error}"
 

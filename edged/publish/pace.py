@@ -1,7 +1,8 @@
 """How long the publisher waits for things, and how its attempts to connect slow down."""
 
-import random
 from dataclasses import dataclass
+
+from edged.backoff import backoff_s
 
 # So many connections in a row that were accepted and soon lost again are no accident.
 FLAPPING = 4
@@ -84,9 +85,7 @@ class Backoff:
     @property
     def delay_s(self) -> float:
         """How long to wait before the next attempt; a little less by chance, so that a site's devices spread out."""
-        doublings = min(max(self._failures - 1, 0), 16)
-        longest = min(self._timing.first_delay_s * 2.0**doublings, self._timing.longest_delay_s)
-        return longest * random.uniform(0.8, 1.0)  # noqa: S311
+        return backoff_s(self._failures, self._timing.first_delay_s, self._timing.longest_delay_s)
 
 
 class Allowance:

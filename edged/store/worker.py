@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from edged.backoff import backoff_s
 from edged.errors import StoreError
 from edged.records import Acknowledged, Change
 from edged.store.ballast import Ballast
@@ -131,7 +132,7 @@ class StoreWorker(Worker):
     def _write(self, groups: list[Group]) -> bool:
         """Commit `groups`, retrying as long as it takes; False when the worker was stopped before it worked."""
         changes = [change for group in groups for change in group]
-        wait_s = RETRY_FIRST_S
+        failures = 0
         while True:
             last_try = self.stopping.is_set()
             try:
@@ -145,9 +146,9 @@ class StoreWorker(Worker):
                     lost = len(changes) + self._waiting_besides(changes)
                     log.error("stopped with %d changes that could not be written: %s", lost, self.problem)
                     return False
-                self.stopping.wait(wait_s)
+                failures += 1
+                self.stopping.wait(backoff_s(failures, RETRY_FIRST_S, RETRY_LONGEST_S))
                 self.beat()
-                wait_s = min(wait_s * 2, RETRY_LONGEST_S)
             else:
                 self._succeeded(len(changes))
                 return True

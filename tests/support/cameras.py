@@ -14,8 +14,8 @@ import pytest
 
 from edged.capture import CameraWorker, FrameInbox
 from edged.capture.child_feed import ChildFeed
-from edged.capture.feed import Feed
-from edged.capture.feeds import order_of
+from edged.capture.feeds import capture_settings
+from edged.capture.live import Feed
 from edged.config import CameraConfig
 from support.mosquitto import PATIENCE_S, free_port, until
 
@@ -65,7 +65,7 @@ class Weather:
         new.replace(self.path)
 
     def open(self, config: CameraConfig) -> Feed:
-        order, hide = order_of(config)
+        order, hide = capture_settings(config)
         return ChildFeed(order, [sys.executable, str(HERE / "scripted_camera.py"), str(self.path)], hide)
 
 

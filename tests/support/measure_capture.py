@@ -20,8 +20,8 @@ import numpy as np
 
 from edged.capture import CameraWorker, FrameInbox
 from edged.capture.child_feed import ChildFeed
-from edged.capture.feed import Feed
-from edged.capture.feeds import order_of
+from edged.capture.feeds import capture_settings
+from edged.capture.live import Feed
 from edged.config import CameraConfig
 from support.cameras import HERE, Weather, children, live_camera
 from support.mosquitto import until
@@ -38,7 +38,7 @@ def cpu_s(pid: int) -> float:
 
 
 def synthetic(config: CameraConfig) -> Feed:
-    order, hide = order_of(config)
+    order, hide = capture_settings(config)
     return ChildFeed(order, [sys.executable, str(HERE / "synthetic_camera.py")], hide)
 
 

@@ -22,7 +22,7 @@ from edged.assembly import Models, build_pipeline, load_models, model_names, wan
 from edged.backends.choice import BackendWorker
 from edged.backends.verdict import build_options
 from edged.capture.camera import CameraWorker
-from edged.capture.feeds import order_of
+from edged.capture.feeds import capture_settings
 from edged.capture.inbox import FrameInbox
 from edged.capture.state import NOT_OPENED
 from edged.config import Config
@@ -243,7 +243,7 @@ def recording(config: Config, folder: Path) -> Facts:
 def live_camera(config: Config, folder: Path) -> Facts:
     """What the process of a live camera is told, and what its thread does when it is silent for 7 s, or cannot be opened."""
     try:
-        order = order_of(config.camera["door"])[0]
+        order = capture_settings(config.camera["door"])[0]
     except SourceLost as error:
         return {"error": _where(error)}
     camera = CameraWorker("door", config.camera["door"], FrameInbox(["door"]))

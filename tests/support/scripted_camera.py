@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from edged.capture.live import receive
 from edged.capture.ring import attach_ring
-from edged.capture.wire import receive
 
 PICTURE_EVERY_S = 0.02
 

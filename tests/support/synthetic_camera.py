@@ -7,8 +7,7 @@ import time
 import numpy as np
 
 from edged.capture.child import Sender
-from edged.capture.order import Order
-from edged.capture.pace import Pace
+from edged.capture.live import CaptureSettings, RateLimiter
 from edged.processes.launch import die_with
 
 FPS = 30.0
@@ -39,8 +38,8 @@ class Noise:
 
 def main() -> None:
     parent = socket.socket(fileno=int(sys.argv[1]))
-    order = Order.from_json(parent.recv(65_536))
-    source, pace, sender = Noise(), Pace(order.fps), Sender(parent, order)
+    order = CaptureSettings.from_json(parent.recv(65_536))
+    source, pace, sender = Noise(), RateLimiter(order.fps), Sender(parent, order)
     while True:
         time_s = source.grab()
         if pace.due(time_s):
