@@ -1,6 +1,7 @@
-"""Reads files within a bound, and writes every file that a person asks for: nothing that edged did not make is lost."""
+"""Files: read within a bound, written whole or not at all, locked. Nothing that edged did not make is overwritten unasked."""
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -88,6 +89,46 @@ def write(target: Path, data: bytes, inputs: Iterable[Path] = ()) -> None:
         file.write(data)
 
 
+def write_beside(target: Path, data: bytes, mode: int = 0o600, group: int | None = None) -> Path:
+    """A new file in the folder of `target` with `data` on the disk, which the caller renames or removes. Raise OSError."""
+    partial = _empty(target.parent, 0o600)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            if group is not None:
+                os.fchown(file.fileno(), 0, group)
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def replace(target: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file of edged's own: after a power cut there is the old one or the new one, whole. Raise OSError."""
+    partial = write_beside(target, data, mode)
+    try:
+        partial.replace(target)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    sync(target.parent)
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file or folder against other processes until it is closed, however this one ends; False: another has it.
+
+    The kernel's flock serves, without a library: `filelock` wraps the same call, and adds waiting, which nothing here does.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def is_stdout(target: Path) -> bool:
     """Whether what is written to `target` comes out where this program prints."""
     try:
@@ -111,7 +152,7 @@ def _status(target: Path) -> os.stat_result | None:
 def _empty(folder: Path, mode: int = 0o666) -> Path:
     """A new file of a name that nobody has."""
     path = folder / f".edged-{secrets.token_hex(6)}.partial"
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode))
     return path
 
 
@@ -125,7 +166,7 @@ def _spool(folder: Path) -> Path:
 
 def _publish(partial: Path, final: Path) -> None:
     """Give a whole file its name, unless another has taken that meanwhile."""
-    _sync(partial)
+    sync(partial)
     try:
         os.link(partial, final)
     except FileExistsError:
@@ -160,7 +201,8 @@ def _reserve(descriptor: int, length: int) -> None:
             raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the content of a file, or the names in a folder, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -149,7 +149,7 @@ def alive(process: int) -> bool:
 
 def is_tidy(daemon: GpuDaemon) -> bool:
     """No traceback, and nothing half-written."""
-    left = [path.name for path in (daemon.database.parent / "engines").glob(".partial-*")]
+    left = [path.name for path in (daemon.database.parent / "engines").glob("*.partial*")]
     return "Traceback" not in daemon.log and not left
 
 

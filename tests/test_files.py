@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edged.errors import Failed, UsageError
-from edged.files import open_regular, read_regular, scratch, write, writing
+from edged.files import lock, open_regular, read_regular, replace, scratch, write, writing
 
 
 @pytest.fixture
@@ -195,3 +195,32 @@ def test_only_regular_files_are_read_and_no_more_than_is_wanted(tmp_path: Path) 
     for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
         with pytest.raises(OSError, match="not a regular file"):
             open_regular(path)
+
+
+# --- edged's own files
+
+
+def test_a_file_of_its_own_is_replaced_whole_or_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record"
+    replace(path, b"old", 0o640)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"old", 0o640)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert files(tmp_path) == {"record"}
+
+
+def test_a_lock_keeps_others_out_until_its_descriptor_is_closed(tmp_path: Path) -> None:
+    first, second = (os.open(tmp_path, os.O_RDONLY) for _ in range(2))
+    assert lock(first)
+    assert not lock(second)
+    os.close(first)
+    assert lock(second)
+    os.close(second)

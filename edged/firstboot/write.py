@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edged.files import sync, write_beside
 from edged.firstboot.dump import dump_toml
 from edged.firstboot.settings import NetworkConfig, Settings
 
@@ -94,31 +95,13 @@ def apply(settings: Settings, root: Path) -> None:
         for partial, _ in prepared:
             partial.unlink(missing_ok=True)
     for folder in {target.parent for _, target in prepared}:
-        _sync(folder)
+        sync(folder)
 
 
 def _written(target: Path, entry: Entry) -> Path:
     """A file beside `target` with all of the entry's bytes on the disk."""
-    partial = target.parent / f".edged-{secrets.token_hex(6)}.partial"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
-            file.write(entry.data)
-            file.flush()
-            if entry.edged_reads and os.geteuid() == 0:
-                with suppress(KeyError):
-                    os.fchown(file.fileno(), 0, grp.getgrnam("edged").gr_gid)
-            os.fchmod(file.fileno(), entry.mode)
-            os.fsync(file.fileno())
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    return partial
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    group = None
+    if entry.edged_reads and os.geteuid() == 0:
+        with suppress(KeyError):
+            group = grp.getgrnam("edged").gr_gid
+    return write_beside(target, entry.data, entry.mode, group)

@@ -1,10 +1,10 @@
 """Sees to it that one process writes the database: the kernel lets its lock go when it ends, however it ends."""
 
-import fcntl
 import os
 from pathlib import Path
 
 from edged.errors import StoreError
+from edged.files import lock
 from edged.store.ours import lock_of
 
 
@@ -27,11 +27,9 @@ class WriterLock:
             raise StoreError(
                 f"{path}: cannot be opened ({error.strerror}); the folder must belong to the user edged runs as"
             ) from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not lock(self._descriptor):
             self.release()
-            raise StoreError(f"{database}: another edged is writing it; stop that one first") from None
+            raise StoreError(f"{database}: another edged is writing it; stop that one first")
 
     def release(self) -> None:
         """Let the next one in. Idempotent."""

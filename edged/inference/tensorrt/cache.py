@@ -5,17 +5,16 @@ can write to, and only when they are what the daemon itself put there; never fro
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edged.errors import ModelError
+from edged.files import lock, replace
 from edged.inference.manifest import ProfileEntry
 from edged.inference.tensorrt.binding import Gpu, Precision
 
@@ -25,7 +24,8 @@ RECIPE = 1
 MAX_PLAN_BYTES = 1 << 30
 REBUILD = "run `edged engines build`"
 
-_PARTIAL = ".partial-"
+_PARTIAL = ".partial"
+"""In the name of every file that is half written."""
 
 
 class CacheFullError(ModelError):
@@ -160,10 +160,8 @@ class EngineCache:
         """
         handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise CacheBusyError(f"{self.directory}: another process builds engines there; wait for it") from None
+            if not lock(handle):
+                raise CacheBusyError(f"{self.directory}: another process builds engines there; wait for it")
             self._tidy()
             yield
         finally:
@@ -172,7 +170,7 @@ class EngineCache:
     def _tidy(self) -> None:
         """Remove what killed builds left: files half written, and plans whose record never came."""
         for path in self.directory.iterdir():
-            if path.name.startswith(_PARTIAL) or (path.suffix == ".plan" and not path.with_suffix(".json").exists()):
+            if _PARTIAL in path.name or (path.suffix == ".plan" and not path.with_suffix(".json").exists()):
                 path.unlink(missing_ok=True)
 
     def timing_cache(self, key: EngineKey) -> bytes:
@@ -218,35 +216,13 @@ class EngineCache:
         return body if hashlib.sha256(body).digest() == digest else b""
 
     def _write(self, path: Path, content: bytes) -> None:
-        """Temporary file, fsync, rename, fsync of the folder: after a power cut there is the old file or the new one."""
         try:
-            handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=self.directory)
+            replace(path, content)
         except OSError as error:
             raise self._unwritten(path, error) from None
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(partial).replace(path)
-            _sync_folder(self.directory)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                Path(partial).unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise self._unwritten(path, error) from None
-            raise
 
     def _unwritten(self, path: Path, error: OSError) -> CacheFullError:
         return CacheFullError(f"{path}: cannot be written ({error.strerror}); make room in {self.directory}")
-
-
-def _sync_folder(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_own(path: Path, most: int) -> bytes:
