@@ -45,7 +45,7 @@ MASK_ONLY = Wants(mask=True, attention=False, drowsiness=False)
 EVERYTHING = Wants(mask=True, attention=True, drowsiness=True)
 
 MOST_READ_OFFLINE = 64
-"""Faces read in one frame where nobody waits for the next."""
+"""Faces read in one frame of a recording, where no live picture waits."""
 
 
 @dataclass(frozen=True, slots=True)

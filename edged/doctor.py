@@ -52,7 +52,7 @@ class Finding:
 
 
 def examine(config: Config, path: Path | None = None) -> Iterator[Finding]:
-    """Look at the whole machine; findings come as they are made. `path` is the file that `config` was read from."""
+    """Examine the whole machine; findings come as they are made. `path` is the file that `config` was read from."""
     yield Finding(
         "board", "ok", f"{device_model()}, {usable_processors()} cores, known as {device_id(config.device.id)}"
     )
@@ -82,7 +82,7 @@ def _daemon(config: Config) -> dict[str, Any] | None:
 
 
 def _models(config: Config, store_answers: bool = True) -> Iterator[Finding]:
-    """Engines lie beside the database: where that does not answer, nobody looks for them."""
+    """Engines lie beside the database: where that does not answer, they are not searched for."""
     try:
         manifest = load_manifest(default_engines_dir())
     except EdgedError as error:
@@ -142,7 +142,7 @@ def _engine(engine: EngineState, models: ModelsConfig) -> tuple[Verdict, str]:
 
 
 def _camera(name: str, config: CameraConfig, daemon: dict[str, Any] | None = None) -> Finding:
-    """Look at the camera in a process of its own, as the daemon does: a wedged driver cannot wedge the doctor.
+    """Examine the camera in a process of its own, as the daemon does: a driver that hangs cannot hang this program.
 
     A camera that serves one program, and has it in the running daemon, is not opened: the daemon is asked.
     """
@@ -150,24 +150,22 @@ def _camera(name: str, config: CameraConfig, daemon: dict[str, Any] | None = Non
         return _camera_of_daemon(name, config, daemon["cameras"][name])
     shown = redact(config.source)
     try:
-        look = examine_camera(config)
+        seen = examine_camera(config)
     except SourceLost as error:
         line = str(error)
         return Finding(f"camera {name}", "problem", line if line.startswith(shown) else f"{shown}: {line}")
-    advice = look.advice()
-    line = "; ".join([f"{shown}: {look.line()}", *advice])
+    advice = seen.advice()
+    line = "; ".join([f"{shown}: {seen.line()}", *advice])
     return Finding(f"camera {name}", "warning" if advice else "ok", line)
 
 
-def _camera_of_daemon(name: str, config: CameraConfig, told: dict[str, Any]) -> Finding:
+def _camera_of_daemon(name: str, config: CameraConfig, status: dict[str, Any]) -> Finding:
     """What the daemon says of a camera that it has open."""
-    line = (
-        f"{redact(config.source)}: the running daemon has it: {told['status']}, {told['frames_seen']} pictures so far"
-    )
-    if told["reason"]:
-        line += f"; {told['reason']}"
-    well: Verdict = "warning" if told["reason"] else "ok"
-    return Finding(f"camera {name}", well if told["status"] == "online" else "problem", line)
+    line = f"{redact(config.source)}: the running daemon has it: {status['status']}, {status['frames_seen']} pictures so far"
+    if status["reason"]:
+        line += f"; {status['reason']}"
+    well: Verdict = "warning" if status["reason"] else "ok"
+    return Finding(f"camera {name}", well if status["status"] == "online" else "problem", line)
 
 
 def _store(path: Path) -> tuple[list[Finding], bool]:

@@ -150,7 +150,7 @@ def _status(target: Path) -> os.stat_result | None:
 
 
 def _empty(folder: Path, mode: int = 0o666) -> Path:
-    """A new file of a name that nobody has."""
+    """A new file with a unique name."""
     path = folder / f".edged-{secrets.token_hex(6)}.partial"
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode))
     return path

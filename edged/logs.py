@@ -50,7 +50,7 @@ class Repeats:
         return left_out
 
     def overdue(self, now_s: float) -> list[tuple[str, int]]:
-        """Lines that have not come for a whole window, with how many were left out: each is told once."""
+        """Lines that have not come for a whole window, with how many were left out: each is reported once."""
         over = [(line, seen) for line, seen in self._lines.items() if now_s - seen.last_s >= WINDOW_S]
         for line, _ in over:
             del self._lines[line]
@@ -58,7 +58,7 @@ class Repeats:
 
 
 def _within(remembered: OrderedDict[str, _Seen], key: str, now_s: float) -> _Seen:
-    """What is known of `key` in the present window; what was left out before it is still to be told."""
+    """What is known of `key` in the present window; what was left out before it is still to be reported."""
     seen = remembered.pop(key, None) or _Seen(now_s, now_s)
     if now_s - seen.since_s >= WINDOW_S:
         # One that goes on is written once in each further window.
@@ -71,7 +71,7 @@ def _within(remembered: OrderedDict[str, _Seen], key: str, now_s: float) -> _See
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes to a stream what `Repeats` lets through. The one place where repeated lines are limited: nobody else counts."""
+    """Writes to a stream what `Repeats` lets through. The one place that limits repeated lines."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)

@@ -45,14 +45,14 @@ TIGHT_CROP_FOCAL = 4.7
 larger ones, or taken from near with a long lens; either way they span few degrees (about 12)."""
 
 TIGHT_CROP_BELOW = 4.0
-"""Degrees from the axis down to a face cut out of a picture that nobody has: cameras hang above the people they watch. The
+"""Degrees from the axis down to a face cut out of a picture that is not at hand: cameras hang above the people they watch. The
 mean over the recordings that the pose was trained on; where it is wrong, pitch is wrong by the difference."""
 
 MOST_FPS = 120.0
 """Every frame of a recording is analysed, however fast they come."""
 
 FIELD_OF_VIEW = 60.0
-"""Degrees from left to right, where nobody knows better."""
+"""Degrees from left to right, where it is not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Found:
     eyes: Eyes | None = None
     attention: Attention | None = None
     drowsiness: Drowsiness | None = None
-    """What is told of a face that is followed."""
+    """Signals of a tracked face."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class Analysed:
     image: Image
     faces: list[Found]
     sure_score: float = 0.0
-    """From here on a find that nobody follows is a face."""
+    """From this score on a detection that is not tracked counts as a face."""
 
     def record(self) -> dict[str, Any]:
         """The line of JSON."""
@@ -152,7 +152,7 @@ class Analysed:
         }
 
     def shown(self) -> list[Found]:
-        """The faces that the daemon would tell of: weaker finds are in the JSON only."""
+        """The faces that the daemon would report: weaker detections are in the JSON only."""
         return [face for face in self.faces if face.track is not None or face.score >= self.sure_score]
 
     def annotated(self, asked: Wants = EVERYTHING) -> Image:
@@ -194,7 +194,7 @@ def _lens(image: Image, border: int, field_of_view: float | None) -> Lens:
 
 
 def tight_crop_lens(width: int, height: int, border: int) -> Lens:
-    """What is assumed of a face cut out of a picture that nobody has: `width` x `height`, then widened by `border`."""
+    """What is assumed of a face cut out of a picture that is not at hand: `width` x `height`, then widened by `border`."""
     focal = TIGHT_CROP_FOCAL * max(height, width)
     above = focal * math.tan(math.radians(TIGHT_CROP_BELOW))
     return Lens(focal, width / 2 + border, height / 2 + border - above)

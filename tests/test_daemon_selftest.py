@@ -30,7 +30,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the lowest priority, as it is outside of tests, one would take for ever beside a busy program."""
-    monkeypatch.setattr("edged.daemon.selftest.GENTLY", ())
+    monkeypatch.setattr("edged.daemon.selftest.LOWEST_PRIORITY", ())
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ CONTAINERS = (
 """What FFmpeg may take a file for. Playlists are none of them: they name other files and addresses to read."""
 OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
 
-av.logging.set_level(None)  # what fails is told once, in words with a remedy
+av.logging.set_level(None)  # what fails is reported once, with a remedy
 
 
 class VideoFile:
@@ -243,7 +243,7 @@ class _Bounded:
         """Raise SourceLost when it cannot be opened."""
         self._descriptor: int | None = None
         with _opened(path) as file:
-            self._descriptor = os.dup(file.fileno())  # a file object would complain when nobody closed it
+            self._descriptor = os.dup(file.fileno())  # a file object would warn if it were never closed
             has_index = file.read(8).endswith(b"ftyp")
         self._since_found = 0
         self.most_bytes = MOST_BYTES_OF_AN_INDEX if has_index else MOST_BYTES_A_PICTURE

@@ -29,7 +29,7 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     for line in exposures(path, config):
         logging.getLogger(__name__).warning("%s", line)
     keep_to_ourselves(config.store.path.parent)
-    from edged.daemon.app import App  # the model runtimes load only now: a wrong config is told at once
+    from edged.daemon.app import App  # the model runtimes load only now: a wrong config is reported at once
 
     app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
     sys.exit(app.run())

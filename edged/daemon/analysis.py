@@ -109,7 +109,7 @@ class AnalysisWorker(Worker):
             self._activity[camera] = replace(old, faulty=old.faulty + 1)
 
     def _let_time_pass(self, now_s: float) -> None:
-        """Once a second, end the events of cameras that fell silent: without frames nobody is seen to have left."""
+        """Once a second, end the events of silent cameras: without frames no departure is seen."""
         if now_s < self._next_check_s:
             return
         self._next_check_s = now_s + 1.0

@@ -1,4 +1,4 @@
-"""Remembers what the broker was ever told to keep, so that what is gone, such as a camera, is taken back there."""
+"""Remembers every retained topic and Home Assistant component, so that those of removed cameras are withdrawn."""
 
 import json
 from typing import Any
@@ -18,8 +18,8 @@ MOST_TOPICS = 150
 
 
 class Announced:
-    """What this device ever told the broker to keep. It is taken back whenever it is asked for, since no answer tells
-    that a broker which was away when a camera went has forgotten it.
+    """What this device ever had the broker retain. Removed cameras are withdrawn at every start and reload: a broker that was
+    away when a camera was removed does not say so.
     """
 
     def __init__(self, reader: StoreReader, store: StoreWorker) -> None:
@@ -28,7 +28,7 @@ class Announced:
         self._topics: list[str] = []
 
     def discovery(self, config: Config, device: str) -> dict[str, Any]:
-        """What Home Assistant is told: what there is, and what is no more."""
+        """The Home Assistant discovery payload: present components, and removed ones to be withdrawn."""
         stored = parsed_json(self._reader.meta(COMPONENTS))
         formerly = (stored if isinstance(stored, dict) else {}) | self._components
         discovery = device_discovery(config, device, formerly)

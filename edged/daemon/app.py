@@ -191,7 +191,7 @@ class App:
             self._notifier.alive()
             return interval_s / 2
         if self._was_stuck:
-            self._notifier.wedged()
+            self._notifier.trigger_watchdog()
         self._was_stuck = True
         return RECHECK_S
 

@@ -113,7 +113,7 @@ class Commands:
 
     def _reload(self, command: Command, runtime: Runtime) -> None:
         """However many ask for it at once, the file is read once, and each is answered."""
-        self._collect(runtime)  # a connection that ends takes with it what nobody has collected
+        self._collect(runtime)  # a connection that ends loses the commands that were not collected
         self._reloads_asked += [command, *(other for other in self._waiting if other.verb == "reload")]
         self._waiting = deque(other for other in self._waiting if other.verb != "reload")
 

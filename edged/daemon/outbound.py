@@ -9,7 +9,7 @@ class Outbound:
 
     def __init__(self) -> None:
         self.publisher: Publisher | None = None
-        """Set by `Runtime.start`, and by nobody else."""
+        """Set by `Runtime.start` only."""
 
     @property
     def connected(self) -> bool:

@@ -47,7 +47,7 @@ class Reporter(Worker):
         models: Mapping[str, str],
     ) -> None:
         """`publish` gets the canonical JSON of the last finished day, at start and whenever there is another; "" when what
-        was told is to be forgotten.
+        was published is to be withdrawn.
 
         `models` maps the name of each model in use to its SHA-256, for the report's footnotes.
         """
@@ -61,7 +61,7 @@ class Reporter(Worker):
         self._config_sha256 = config_sha256(config)
         self._requests: queue.Queue[tuple[date, Answer]] = queue.Queue(maxsize=8)
         self._published: str | None = None
-        """The SHA-256 of the report that was told last, "" when there was none."""
+        """The SHA-256 of the report that was published last, "" when there was none."""
         self._submitted: dict[tuple[str, int], float] = {}
         """When each report, by day and revision, went to the store that is not seen there yet."""
         self._next_recount_s = 0.0
@@ -119,12 +119,12 @@ class Reporter(Worker):
                 self._close_days()
             if self._clock.trusted():
                 self._publish_newest()
-            self._wait_for(None if self._clock.trusted() else self._clock.doubt() or "the clock has not been set")
+            self._report_waiting(None if self._clock.trusted() else self._clock.doubt() or "the clock has not been set")
         except EdgedError as error:
-            self._wait_for(str(error))
+            self._report_waiting(str(error))
 
-    def _wait_for(self, why: str | None) -> None:
-        """Say it once."""
+    def _report_waiting(self, why: str | None) -> None:
+        """Log once why no report is made."""
         if why is not None and why != self._waits_for:
             log.warning("the daily report waits: %s", why)
         self._waits_for = why
@@ -132,7 +132,7 @@ class Reporter(Worker):
     def _close_days(self) -> None:
         now, now_s = self._clock.utc_ms(), self._clock.monotonic_s()
         stored = {row["day"]: row for row in self._reader.reports()}
-        self._welcome(stored)
+        self._confirm_stored(stored)
         for day in [day for day in stored if not self._is_over(day, now)]:
             log.warning("the stored report of %s is withdrawn: that day is not over, a wrong clock had closed it", day)
             self._store.submit([ReportWithdrawn(day)])
@@ -166,7 +166,7 @@ class Reporter(Worker):
         return sum(max(0, count - counted.get(table, count)) for table, count in now.items())
 
     def _make(self, day: date, revision: int, why: str | None = None) -> None:
-        """Have the report stored; it is told and published once it is."""
+        """Have the report stored; it is published once it is."""
         key = (day.isoformat(), revision)
         if self._clock.monotonic_s() - self._submitted.get(key, float("-inf")) < RETRY_S:
             return
@@ -188,7 +188,7 @@ class Reporter(Worker):
         if why:
             log.warning("daily report of %s is made again, as revision %d: %s", day, revision, why)
 
-    def _welcome(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
+    def _confirm_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
         """Say which reports have reached the store."""
         for day, revision in list(self._submitted):
             if day in stored and stored[day]["revision"] >= revision:
@@ -196,7 +196,7 @@ class Reporter(Worker):
                 log.info("daily report of %s stored, revision %d", day, revision)
 
     def _publish_newest(self) -> None:
-        """Tell the newest report of a day that is over, when it is another than the last one told."""
+        """Publish the newest report of a day that is over, when it differs from the last one published."""
         now = self._clock.utc_ms()
         stored = self._reader.reports()
         newest = next((row for row in reversed(stored) if self._is_over(row["day"], now)), None)

@@ -14,8 +14,8 @@ To add a part (a console, a local output):
 1. Give it a field of `Runtime`, and build it in `build_runtime` from `core`, `config` and the parts above it. A part that must
    survive every reload belongs to `Core` instead, and its config section not into `RELOADABLE` (`app.py`).
 2. Decide when the part of `before` serves on, and return that very object then: identity says what was handed over.
-3. If it is a `Worker` of which the daemon's life depends, name it in `threads`: it is started, watched (failure, standstill)
-   and told to systemd. Start it in `start`; stop it in `close`, unless `successor` holds the same object.
+3. If it is a `Worker` of which the daemon's life depends, name it in `threads`: the supervisor checks it for failure and
+   standstill, and feeds the watchdog by it. Start it in `start`; stop it in `close`, unless `successor` holds the same object.
 4. What it reports once a second (problems, a document to publish) is asked for in `App._supervise`; what a client may ask of
    it is a request on the status socket (see `status.py`) or a verb of `cmd/<verb>` (see `commands.py`).
 """
@@ -71,7 +71,7 @@ class Runtime:
 
     @property
     def threads(self) -> list[Worker]:
-        """Whose failure ends the daemon, and whose standstill systemd is told of."""
+        """The workers whose failure ends the daemon, and whose standstill stops the watchdog's signs of life."""
         return [self.reporter, *self.cameras.threads]
 
     def start(self, core: Core) -> None:

@@ -17,7 +17,7 @@ MOST_LINES = 100
 MOST_READS = 16
 """Of what a pipe holds at most."""
 
-GENTLY = ("nice", "-n", "19")
+LOWEST_PRIORITY = ("nice", "-n", "19")
 
 Answer = dict[str, Any]
 
@@ -27,7 +27,16 @@ class SelfTest:
 
     def __init__(self, clock: Clock, config_file: Path, most_seconds: float = MOST_SECONDS) -> None:
         self._clock = clock
-        self._command = (*GENTLY, sys.executable, "-m", "edged", "selftest", "--json", "--config", str(config_file))
+        self._command = (
+            *LOWEST_PRIORITY,
+            sys.executable,
+            "-m",
+            "edged",
+            "selftest",
+            "--json",
+            "--config",
+            str(config_file),
+        )
         self._most_seconds = most_seconds
         self._process: ChildProcess | None = None
         self._deadline_s = 0.0
@@ -63,7 +72,7 @@ class SelfTest:
         return answer
 
     def stop(self) -> None:
-        """End it, if one runs; nobody is answered."""
+        """End it, if one runs; nothing is answered."""
         if self._process is not None:
             self._process.end(0.0)
             self._process = None

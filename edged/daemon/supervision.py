@@ -61,7 +61,7 @@ class CameraWatch:
             self._published.pop(camera, None)
 
     def publish_again(self) -> None:
-        """There is another connection to the broker, which has been told nothing yet."""
+        """Publish everything again at the next look: there is another connection to the broker."""
         self._published.clear()
 
     def _count_frames(self, cameras: Cameras) -> None:

@@ -1,4 +1,4 @@
-"""What edged-import.service runs: finds the partitions, imports, and says whether the daemon must be told."""
+"""What edged-import.service runs: finds the partitions, imports, and says whether the daemon must reload."""
 
 import logging
 import os

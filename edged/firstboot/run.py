@@ -8,10 +8,9 @@ from typing import Any
 
 from edged.config.source import redact
 from edged.errors import ConfigError
-from edged.firstboot.dump import dump_toml
-from edged.firstboot.lines import with_line
 from edged.firstboot.place import ERROR, Found, find, leave, set_aside
 from edged.firstboot.settings import Settings, settings_of
+from edged.firstboot.text import dump_toml, with_line
 from edged.firstboot.write import PASSWORD, apply
 from edged.host.device import device_id
 from edged.publish import check_mqtt

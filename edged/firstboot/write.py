@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.files import sync, write_beside
-from edged.firstboot.dump import dump_toml
 from edged.firstboot.settings import NetworkConfig, Settings
+from edged.firstboot.text import dump_toml
 
 CONFIG = Path("etc/edged/edged.toml")
 PASSWORD = Path("etc/edged/mqtt-password")
@@ -53,7 +53,7 @@ def entries(settings: Settings, root: Path) -> Iterator[Entry]:
 
 
 def keyfile(network: NetworkConfig) -> str:
-    """A NetworkManager connection. The name of a wireless network is told in bytes: nothing in it can be taken for a setting."""
+    """A NetworkManager connection. The name of a wireless network is written as bytes: nothing in it can be read as a setting."""
     lines = ["[connection]", "id=edged", f"type={'wifi' if network.wifi else 'ethernet'}", "autoconnect-priority=10"]
     if network.wifi is not None:
         lines += ["", "[wifi]", "mode=infrastructure", "ssid=" + "".join(f"{byte};" for byte in network.wifi.encode())]

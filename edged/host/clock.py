@@ -54,7 +54,7 @@ class Reckoning:
     believed_ms: int | None = None
     """The last instant at which it was believed."""
     doubted_from_ms: int | None = None
-    """Since when it has told something else, in its own reckoning; None while it is believed."""
+    """Since when it has shown something else, by its own time; None while it is believed."""
     doubted_ms: int | None = None
     """The last instant of that."""
 
@@ -72,9 +72,9 @@ class Reckoning:
 
 
 class WatchedClock:
-    """A clock whose word is held against what it said before, in this run and in earlier ones. Thread-safe.
+    """A clock that is checked against its earlier readings, of this run and of earlier ones. Thread-safe.
 
-    `trusted`: it is synchronised, or said to be right, and has made no leap that nobody can explain. After a leap of
+    `trusted`: it is synchronised, or said to be right, and has made no unexplained leap. After a leap of
     `LEAP_MS` either way, or of `LONGEST_OFF_MS` over a time without power, it is in doubt until it has stood for a day or come
     back. `settled`: it has been trusted for `SETTLED_S` without a jump; only then may days be closed and rows deleted.
     """
@@ -153,7 +153,7 @@ class WatchedClock:
         return abs(now_ms - known.believed_ms - _ms(now_s - self._believed_s)) < LEAP_MS
 
     def _doubted_from(self, now_ms: int) -> int:
-        """Since when it has told what it tells now, which is not believed; now, unless that is what it told last."""
+        """Since when it has shown its present time, which is not believed; now, unless it continues what it showed last."""
         since, last = self._known.doubted_from_ms, self._known.doubted_ms
         if since is None or last is None or not -LEAP_MS < now_ms - last < LONGEST_OFF_MS:
             return now_ms

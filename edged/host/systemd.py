@@ -1,4 +1,4 @@
-"""Talks to systemd: readiness, watchdog, status line; without systemd every call does nothing.
+"""systemd: readiness, watchdog, status line, by sd_notify; without systemd every call does nothing.
 
 The protocol is a datagram for each message (sd_notify(3), "standalone implementations"); it is stable, and needs no library.
 """
@@ -11,7 +11,7 @@ import time
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
-"""A manager that takes no message must not hold up the daemon, whose sign of life comes again."""
+"""A manager that reads no message must not block the daemon; the next sign of life follows soon."""
 
 
 class Notifier:
@@ -32,8 +32,8 @@ class Notifier:
     def alive(self) -> None:
         self._notify("WATCHDOG=1")
 
-    def wedged(self) -> None:
-        """Be killed and started afresh now, not when systemd has heard nothing for the rest of its patience."""
+    def trigger_watchdog(self) -> None:
+        """Have systemd restart the daemon now, not when the watchdog time has passed."""
         self._notify("WATCHDOG=trigger")
 
     def status(self, line: str) -> None:
@@ -51,7 +51,11 @@ class Notifier:
                 sender.settimeout(PATIENCE_S)
                 sender.sendto(message.encode(errors="replace"), self._address)
         except OSError as error:
-            log.warning("systemd cannot be told %s (%s)", message.partition("=")[0], error.strerror or "no answer")
+            log.warning(
+                "the message %s could not be sent to systemd (%s)",
+                message.partition("=")[0],
+                error.strerror or "no answer",
+            )
 
 
 def _watchdog_interval_s() -> float | None:
