@@ -145,7 +145,7 @@ def test_processes_that_cannot_be_killed_are_counted_and_never_more_than_three()
             return Wedged.buried
 
     with live_camera(SOURCE, Wedged) as (worker, _):
-        assert until(lambda: "3 processes hang in its driver" in worker.state().reason)
+        assert until(lambda: "3 capture processes hang in its driver" in worker.state().reason)
         time.sleep(0.5)
         assert Wedged.started == 3
         Wedged.buried = True
