@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from convert.data.attributes import TABLE, VALUES, Attributes
+from convert.evaluation.masks import Judged
+from convert.evaluation.report import mask_sections
+from convert.evaluation.run import Run
+from convert.evaluation.sources import BARE, PORTRAITS, Truth
 from edged.errors import UsageError
 
 HEAD = "picture,x1,y1,x2,y2,glasses,head cover,beard,age\n"
@@ -54,3 +58,16 @@ def test_the_table_that_ships_can_be_read_and_holds_every_value():
     for column, values in enumerate(VALUES.values()):
         assert {row[column] for row in cells} == {*values, "?"}
     assert len({tuple(line.split(",")[:5]) for line in lines[1:]}) == len(cells), "one row a face"
+
+
+def test_the_report_groups_a_picture_of_the_table_by_what_was_seen(tmp_path):
+    picture, *corners = TABLE.read_text().splitlines()[1].split(",")[:5]
+    seen = Attributes().of(tmp_path / picture, np.array(corners, np.float64))
+    box = np.array([corners], np.float64)
+    one = Truth(tmp_path / picture, PORTRAITS, "here", box, box[:, 3] - box[:, 1], np.array([BARE]), np.zeros(1, bool))
+    nothing = np.zeros(1, np.intp)
+    judged = Judged(nothing, nothing, np.array([BARE]), one.sides, np.array([[0.8, 0.1, 0.1]]))
+    run = Run([one], {}, {}, "ours", [[None]], judged)
+    wrong = next(section for section in mask_sections(run) if section.key == "fairness: wrong mask states")
+    assert seen
+    assert {column: list(wrong.record[column]["groups"]) for column in seen} == {c: [v] for c, v in seen.items()}
