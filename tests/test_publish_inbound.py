@@ -23,7 +23,7 @@ from support.scripted_broker import Peer, ScriptedBroker
 
 from edged.publish import Command, Refusal, result
 from edged.publish.commands import parse_command
-from edged.publish.inbound import LARGEST_PACKET_BYTES, MOST_SKIPPED_BYTES, BoundedSocket, TooLong
+from edged.publish.sockets import LARGEST_PACKET_BYTES, MOST_SKIPPED_BYTES, BoundedSocket, TooLong
 
 COMMAND = "edged/dev1/cmd/report"
 MEGABYTE = 1 << 20

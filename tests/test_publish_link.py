@@ -12,7 +12,7 @@ from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
 from support.scripted_broker import DISCONNECT, PUBACK, PUBLISH, Peer, Published, ScriptedBroker
 
 from edged.publish import Publisher
-from edged.publish.pace import DEFAULT_TIMING
+from edged.publish.reconnect import DEFAULT_TIMING
 
 
 def events(broker: ScriptedBroker) -> list[str]:

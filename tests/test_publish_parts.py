@@ -9,11 +9,11 @@ from support.publishing import MemoryOutbox, parcel
 from edged.publish import Command, Timing
 from edged.publish.commands import Refusal, parse_command
 from edged.publish.delivery import Delivery
-from edged.publish.outgoing import MOST_ONCE, MOST_TOPICS, Message, Outgoing
-from edged.publish.pace import FLAPPING, MOST_PROMPT, Allowance, Backoff
-from edged.publish.parcels import Parcel
+from edged.publish.delivery import MOST_ONCE, MOST_TOPICS, Message, Outgoing
+from edged.publish.reconnect import FLAPPING, MOST_PROMPT, Allowance, Backoff
+from edged.publish.packets import Parcel
 from edged.publish.problems import LinkDown
-from edged.publish.suspicion import MOST_CASES, WINDOW, Suspicion
+from edged.publish.quarantine import MOST_CASES, WINDOW, Suspicion
 
 
 def test_a_command_is_a_known_verb_with_an_object() -> None:

@@ -13,7 +13,7 @@ from support.publishing import parcel
 from support.storing import event_ids, message, started
 
 from edged.publish.delivery import Delivery
-from edged.publish.suspicion import Suspicion
+from edged.publish.quarantine import Suspicion
 from edged.store import Store, StoreReader
 from edged.store import worker as store_worker
 from edged.store.recovery import is_sound

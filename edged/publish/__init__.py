@@ -3,8 +3,8 @@
 from edged.publish.commands import VERBS, Command, Refusal, result
 from edged.publish.credentials import check_mqtt, read_password
 from edged.publish.discovery import device_discovery, platforms
-from edged.publish.pace import Timing
-from edged.publish.probe import probe_broker
+from edged.publish.reconnect import Timing
+from edged.publish.connection import probe_broker
 from edged.publish.publisher import Publisher
 
 __all__ = [

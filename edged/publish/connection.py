@@ -17,9 +17,9 @@ from edged.errors import ConfigError
 from edged.publish import problems
 from edged.publish.commands import LONGEST_BYTES
 from edged.publish.credentials import tls_context
-from edged.publish.inbound import LARGEST_PACKET_BYTES, BoundedSocket, TooLong
+from edged.publish.sockets import LARGEST_PACKET_BYTES, BoundedSocket, TooLong
 from edged.publish.problems import LinkDown
-from edged.publish.waker import Waker
+from edged.publish.sockets import Waker
 
 OFFLINE = "offline"
 MOST_MESSAGES = 64

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from edged.errors import StoreError
 from edged.ports import Outbox
-from edged.publish.parcels import Case, Parcel
-from edged.publish.suspicion import Suspicion
+from edged.publish.packets import Case, Parcel
+from edged.publish.quarantine import Suspicion
 from edged.records import Message
 
 BATCH = 100

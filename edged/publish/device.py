@@ -6,7 +6,7 @@ from typing import Any
 
 from edged import messages
 from edged.config import MqttConfig
-from edged.publish.parcels import Key, Parcel
+from edged.publish.packets import Key, Parcel
 from edged.records import Message
 
 PACKET_OVERHEAD_BYTES = 10

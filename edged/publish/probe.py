@@ -6,7 +6,7 @@ from edged.config import MqttConfig
 from edged.publish.connection import Connection
 from edged.publish.credentials import read_password
 from edged.publish.problems import LinkDown, no_answer
-from edged.publish.waker import Waker
+from edged.publish.sockets import Waker
 
 CONNECT_S = 5.0
 

@@ -5,7 +5,7 @@ import ssl
 
 from edged.config import MqttConfig
 from edged.errors import Unavailable
-from edged.publish.parcels import Case
+from edged.publish.packets import Case
 
 # The reason codes of MQTT 5; paho translates those of 3.1.1 into them.
 UNSUPPORTED_VERSION = 0x84

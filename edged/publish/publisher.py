@@ -15,14 +15,14 @@ from edged.publish.commands import Command, Refusal, result
 from edged.publish.connection import Connection, Will
 from edged.publish.credentials import tls_context
 from edged.publish.delivery import Delivery
-from edged.publish.device import Device
-from edged.publish.outgoing import Outgoing
-from edged.publish.pace import DEFAULT_TIMING, Allowance, Backoff, Timing
+from edged.publish.packets import Device
+from edged.publish.delivery import Outgoing
+from edged.publish.reconnect import DEFAULT_TIMING, Allowance, Backoff, Timing
 from edged.publish.problems import LinkDown
 from edged.publish.session import Session
-from edged.publish.suspicion import Suspicion
-from edged.publish.waker import Waker
-from edged.publish.will import WillChoice
+from edged.publish.quarantine import Suspicion
+from edged.publish.sockets import Waker
+from edged.publish.reconnect import WillChoice
 from edged.records import Message
 
 _LOG = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from edged.publish import problems
 from edged.publish.commands import VERBS, Command, Refusal, parse_command
 from edged.publish.connection import OFFLINE, Connection
 from edged.publish.delivery import Delivery
-from edged.publish.device import Device, Subscription, parcel_of
+from edged.publish.packets import Device, Subscription, parcel_of
 from edged.publish.discovery import discovery_topic
-from edged.publish.outgoing import Outgoing
-from edged.publish.pace import Timing
-from edged.publish.parcels import Case, Parcel
+from edged.publish.delivery import Outgoing
+from edged.publish.reconnect import Timing
+from edged.publish.packets import Case, Parcel
 from edged.publish.problems import LinkDown
-from edged.publish.suspicion import WINDOW, Suspicion
+from edged.publish.quarantine import WINDOW, Suspicion
 from edged.records import Message
 
 _LOG = logging.getLogger(__name__)

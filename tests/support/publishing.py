@@ -9,7 +9,7 @@ from typing import Any
 from edged.config import MqttConfig
 from edged.errors import StoreError
 from edged.publish import Publisher, Timing
-from edged.publish.parcels import Parcel
+from edged.publish.packets import Parcel
 from edged.records import Message
 from support.payloads import own
 

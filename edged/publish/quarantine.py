@@ -7,7 +7,7 @@ and what resembles it wait, until it is tried again when nothing else is to be s
 
 from collections.abc import Sequence
 
-from edged.publish.parcels import Case, Key, Parcel, Purpose
+from edged.publish.packets import Case, Key, Parcel, Purpose
 from edged.publish.problems import LinkDown
 
 WINDOW = 20
