@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels faults soak mutate-settings mutate measure-capture readme-picture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate measure-capture readme-picture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,15 @@ lint: setup ## Check style, types and the direction of imports
 
 contract-wheels: setup ## Fetch the real TensorRT bindings, PyCUDA and picamera2 that the tests hold our code against
 	@$(BIN)/python -m tests.support.contract_wheels .cache/contract-wheels
+
+# A Python 3.13, which this Home Assistant needs: PYTHON_HOME_ASSISTANT=… names another than those looked for here.
+PYTHON_HOME_ASSISTANT ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
+home-assistant: .cache/homeassistant/.ready ## Install Home Assistant into an environment of its own, for tests/test_home_assistant.py (about ten minutes)
+
+.cache/homeassistant/.ready:
+	$(PYTHON_HOME_ASSISTANT) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-compile 'homeassistant==2025.4.*' paho-mqtt==2.1.0
+	@touch $@
 
 faults: setup ## Run the long form of every test that has one: kills, outages, broken disks, bad networks, wedged parts (hours)
 	@$(BIN)/pytest -m long --long
@@ -92,7 +101,7 @@ train-pose: ## Train both learned head poses on DATA and write them to engines/ 
 	.venv-train/bin/python -m convert train-pose-heatmap --data $(DATA) --out $(RUNS)/pose-heatmap --resume
 	.venv-train/bin/python -m convert export-pose --data $(DATA) --run $(RUNS)/pose --heatmap-run $(RUNS)/pose-heatmap
 
-train-seed-classifiers: ## Train the seed's classifiers on DATA for models.mask, and compare them with ours (ONLY=mobilenet: that one; resumes)
+train-seed-classifiers: ## Train ResNet-50, Xception and MobileNet on DATA for models.mask, and compare them with edged's own (ONLY=mobilenet: that one; resumes)
 	.venv-train/bin/pip install --quiet --disable-pip-version-check --editable '.[keras]'
 	for name in $(ONLY); do \
 		.venv-train/bin/python -m convert train-seed-classifier --architecture $$name --data $(DATA) --out $(RUNS)/seed-$$name \
@@ -101,7 +110,7 @@ train-seed-classifiers: ## Train the seed's classifiers on DATA for models.mask,
 	done
 	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,$(ONLY),--run $(RUNS)/seed-$(name))
 
-train-seed-landmarks: ## Train the seed's EfficientNet-B0 for 68 points on DATA, for models.landmarks (resumes)
+train-seed-landmarks: ## Train EfficientNet-B0 for 68 points on DATA, for models.landmarks (resumes)
 	.venv-train/bin/python -m convert train-landmarks --architecture efficientnet-b0 --data $(DATA) --out $(RUNS)/landmarks-efficientnet-b0 --resume
 	.venv-train/bin/python -m convert export-landmarks --architecture efficientnet-b0 --data $(DATA) --run $(RUNS)/landmarks-efficientnet-b0
 

@@ -24,7 +24,7 @@ from edged.inference.tensorrt.binding import jetson_release
 from edged.processes.asking import ask
 from edged.processes.child import die_with_us
 from edged.publish import probe_broker, read_password
-from edged.publish.problems import NOT_LET_IN
+from edged.publish.problems import WRONG_LOGIN
 from edged.selftest import describe_gpu
 from edged.store.condition import Place
 
@@ -195,16 +195,16 @@ def _database(path: Path, place: Place) -> Finding:
     return Finding("store", "problem", f"{path}: damaged; restarting the daemon restores a backup")
 
 
-def _told_of_store(question: str, path: Path, patience_s: float) -> dict[str, Any]:
+def _told_of_store(question: str, path: Path, outbox_first_s: float) -> dict[str, Any]:
     """Ask in a process of its own: a disk that does not answer hangs that one. Raise StoreError, naming the remedy."""
     remedy = "see whether its disk or network share answers, and mount it anew"
     try:
-        answer = ask(die_with_us([*CONDITION, question, str(path)]), patience_s)
+        answer = ask(die_with_us([*CONDITION, question, str(path)]), outbox_first_s)
     except OSError as error:
         raise StoreError(f"{path}: cannot be examined: no process can be started ({error.strerror})") from None
     if answer.told is None:
         if answer.late:
-            raise StoreError(f"{path}: does not answer within {patience_s:g} s; {remedy}")
+            raise StoreError(f"{path}: does not answer within {outbox_first_s:g} s; {remedy}")
         raise StoreError(f"{path}: cannot be examined ({answer.last_words})")
     if "lost" in answer.told:
         raise StoreError(f"{path}: cannot be examined ({answer.told['lost']}); {remedy}, or run it as edged's user")
@@ -230,7 +230,7 @@ def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
         problem = probe_broker(mqtt, device_id(config.device.id))
     except EdgedError as error:
         hidden, problem = False, str(error)
-    if problem and hidden and not daemon and NOT_LET_IN in problem:
+    if problem and hidden and not daemon and WRONG_LOGIN in problem:
         line = (
             f"{where} answers, and wants a password. Where that is a systemd credential, which only the service is given, "
             "start the service and look again; else set mqtt.password_file"

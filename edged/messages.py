@@ -151,8 +151,8 @@ def attention_payload(counts: Mapping[str, int | None], at: int, static: int = 0
 
 def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> StatusPayload:
     """A camera's state: online, stalled, reconnecting or offline."""
-    told = {"status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
-    return cast(StatusPayload, {"v": 1, "ts": iso(at), **told})
+    fields = {"status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
+    return cast(StatusPayload, {"v": 1, "ts": iso(at), **fields})
 
 
 def state_payload(

@@ -31,9 +31,9 @@ class Worker:
         """The thread's life."""
         raise TypeError(f"{type(self).__name__} has no work")
 
-    def beat(self) -> None:
-        """Say that progress was made."""
-        self._beat_s = time.monotonic()
+    def beat(self, pause_s: float = 0.0) -> None:
+        """Say that progress was made; the next beat may take `pause_s` longer than usual."""
+        self._beat_s = time.monotonic() + pause_s
 
     def is_stuck(self) -> bool:
         """Whether the worker runs, but has made no progress for too long."""

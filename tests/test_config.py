@@ -217,11 +217,11 @@ def test_a_wrong_source_says_what_would_be_right(mistakes, source, remedy):
         ),
         (
             CAMERA + 'profile = "driver"\nfps = 4',
-            "table [camera.door]: fps = 4 is too slow to tell drowsiness; give it 5 or more",
+            "table [camera.door]: fps = 4 is too slow for drowsiness; set fps = 5 or more",
         ),
         (
             "[defaults]\nfps = 1\n[attention]\nenabled = true\n" + CAMERA,
-            "table [camera.door]: fps = 1 is too slow to tell attention; give it 2 or more",
+            "table [camera.door]: fps = 1 is too slow for attention; set fps = 2 or more",
         ),
     ],
 )  # fmt: skip

@@ -129,7 +129,7 @@ def test_a_message_that_mqtt_cannot_carry_is_put_aside() -> None:
     with ScriptedBroker(polite) as broker, publishing(broker.port, outbox) as publisher:
         assert until(lambda: outbox.acknowledged == [1, 3])
         assert list(outbox.rows) == [2]
-        assert until(lambda: "kept and offered again" in (publisher.problem or ""))
+        assert until(lambda: "kept and sent again" in (publisher.problem or ""))
         assert len(broker.connected_at) == 1
 
 
@@ -211,7 +211,7 @@ def test_a_message_that_breaks_every_connection_is_put_aside_and_the_others_get_
         outbox.add()
         publisher.wake()
         assert until(lambda: list(outbox.rows) == [7])
-        assert "kept and offered again" in (publisher.problem or "")
+        assert "kept and sent again" in (publisher.problem or "")
 
 
 def test_an_outbox_that_cannot_be_read_is_said_and_read_again() -> None:

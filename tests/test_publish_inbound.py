@@ -137,7 +137,7 @@ def test_a_packet_without_end_ends_the_connection_and_alerts_go_on() -> None:
                 floods.append(connection)
                 peer.send(b"\x31" + encoded(250_000_000) + b"\0\x10edged/dev1/cmd/x" + b"y" * 100)
 
-    timing = fast(first_delay_s=0.05, longest_delay_s=0.5, retry_first_s=5.0, patience_s=60)
+    timing = fast(first_delay_s=0.05, longest_delay_s=0.5, retry_first_s=5.0, outbox_first_s=60)
     with ScriptedBroker(script) as broker, publishing(broker.port, outbox, timing=timing) as publisher:
         assert until(lambda: not outbox.rows)
         publisher.retain(own("state", "s", retain=True))

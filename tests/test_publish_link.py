@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from support.mosquitto import until
@@ -12,6 +13,7 @@ from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
 from support.scripted_broker import DISCONNECT, PUBACK, PUBLISH, Peer, Published, ScriptedBroker
 
 from edged.publish import Publisher
+from edged.publish.publisher import DIALLING_S
 from edged.publish.reconnect import DEFAULT_TIMING
 
 
@@ -42,7 +44,7 @@ def test_every_connection_starts_with_the_outbox_then_online_then_values_and_dis
             peer.acknowledge(message)
 
     outbox = MemoryOutbox(1)
-    timing = fast(longest_delay_s=0.1, patience_s=60)
+    timing = fast(longest_delay_s=0.1, outbox_first_s=60)
     with ScriptedBroker(script) as broker:
         config = mqtt_config(broker.port)
         publisher = Publisher(
@@ -140,7 +142,6 @@ def test_after_any_fault_the_same_thread_delivers_everything(fault, version: str
         thread = publisher._thread
         assert until(lambda: not outbox.rows and len(broker.connected_at) >= 3)
         assert publisher._thread is thread
-        assert thread is not None
         assert thread.is_alive()
         assert list(dict.fromkeys(events(broker))) == [f'{{"n":{n}}}' for n in range(1, 31)]
         assert until(lambda: publisher.problem is None)
@@ -257,8 +258,7 @@ def test_neither_starting_nor_handing_in_nor_stopping_waits_for_a_silent_broker(
         assert until(lambda: broker.connected_at)
         publisher.stop(60)
         assert time.monotonic() - began < 0.8 * DEFAULT_TIMING.connect_s
-        assert publisher._thread is not None
-        assert not publisher._thread.is_alive()
+        assert not publisher.is_alive()
 
 
 def test_stop_waits_for_what_is_in_flight_and_not_for_ever() -> None:
@@ -287,31 +287,27 @@ def test_stop_waits_for_what_is_in_flight_and_not_for_ever() -> None:
 def test_the_beat_goes_on_connected_or_not() -> None:
     with ScriptedBroker(polite) as broker, publishing(broker.port) as publisher:
         assert until(lambda: publisher.connected)
-        before = publisher.beat_s()
-        assert until(lambda: publisher.beat_s() > before)
+        before = publisher._beat_s
+        assert until(lambda: publisher._beat_s > before)
     publisher = Publisher(
         publisher._device.config, "dev1", MemoryOutbox(), print, discovery=None, password=None, timing=FAST
     )
     publisher.start()
-    before = publisher.beat_s()
-    assert until(lambda: publisher.beat_s() > before)
+    before = publisher._beat_s
+    assert until(lambda: publisher._beat_s > before)
     publisher.stop(2)
 
 
-def test_a_lost_thread_is_begun_anew() -> None:
-    outbox = MemoryOutbox(1)
-    with ScriptedBroker(polite) as broker, publishing(broker.port, outbox) as publisher:
-        assert until(lambda: not outbox.rows)
-        dead = threading.Thread(target=int)
-        dead.start()
-        dead.join()
-        living, publisher._thread = publisher._thread, dead
-        publisher.start()
-        assert publisher._thread is not dead
-        publisher._stopping.set()
-        publisher._waker.wake()
-        assert living is not None
-        living.join(60)
+def test_a_publisher_that_hangs_is_found_stuck_but_not_while_it_dials(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedBroker(polite) as broker, publishing(broker.port) as publisher:
+        assert until(lambda: publisher.connected)
+        monkeypatch.setattr(publisher, "beat", lambda *_: None)
+        Publisher.beat(publisher, DIALLING_S)
+        late = time.monotonic() + DIALLING_S
+        monkeypatch.setattr("edged.worker.time", SimpleNamespace(monotonic=lambda: late))
+        assert not publisher.is_stuck(), "a name server may hold it up for so long"
+        late += publisher.stuck_after_s + 60
+        assert publisher.is_stuck()
 
 
 def test_a_session_taken_over_is_said_as_the_broker_says_it() -> None:

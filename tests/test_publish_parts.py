@@ -8,12 +8,11 @@ from support.publishing import MemoryOutbox, parcel
 
 from edged.publish import Command, Timing
 from edged.publish.commands import Refusal, parse_command
-from edged.publish.delivery import Delivery
-from edged.publish.delivery import MOST_ONCE, MOST_TOPICS, Message, Outgoing
-from edged.publish.reconnect import FLAPPING, MOST_PROMPT, Allowance, Backoff
-from edged.publish.packets import Parcel
-from edged.publish.problems import LinkDown
-from edged.publish.quarantine import MOST_CASES, WINDOW, Suspicion
+from edged.publish.delivery import MOST_ONCE, MOST_TOPICS, Delivery, Message, Outgoing
+from edged.publish.packets import Packet
+from edged.publish.problems import Disconnected
+from edged.publish.quarantine import MOST_CASES, WINDOW, Quarantine
+from edged.publish.reconnect import FLAPPING, MOST_PROMPT, Backoff, RateLimit
 
 
 def test_a_command_is_a_known_verb_with_an_object() -> None:
@@ -124,24 +123,24 @@ def test_so_many_endings_that_told_something_are_followed_at_once() -> None:
     backoff = Backoff(Timing())
     for _ in range(MOST_PROMPT):
         backoff.ended(1)
-        backoff.told(now=0)
+        backoff.retry_at_once(now=0)
         assert backoff.delay_s <= 1
     for _ in range(3):
         backoff.ended(1)
-        backoff.told(now=0)
+        backoff.retry_at_once(now=0)
     assert backoff.delay_s > 1
     backoff.ended(1)
-    backoff.told(now=1000)
+    backoff.retry_at_once(now=1000)
     assert backoff.delay_s <= 1
 
 
 def test_an_allowance_lets_so_many_through_and_counts_the_rest() -> None:
-    allowance = Allowance(2, 60)
+    allowance = RateLimit(2, 60)
     assert [allowance.take(now) for now in (0, 1, 2, 3, 61, 62, 63)] == [0, 0, None, None, 2, 0, None]
 
 
-def make_delivery(outbox: MemoryOutbox, suspicion: Suspicion | None = None) -> Delivery:
-    return Delivery(outbox, suspicion or Suspicion(10, 3600), parcel, poll_s=5, rescan_s=60)
+def make_delivery(outbox: MemoryOutbox, quarantine: Quarantine | None = None) -> Delivery:
+    return Delivery(outbox, quarantine or Quarantine(10, 3600), parcel, poll_s=5, rescan_s=60)
 
 
 def take_all(delivery: Delivery, now: float = 0.0) -> list[int]:
@@ -218,121 +217,121 @@ def test_a_message_committed_while_the_outbox_is_being_read_is_not_overlooked() 
     assert take_all(delivery) == [1, 2, 3]
 
 
-CLOSED = LinkDown("closed")
+CLOSED = Disconnected("closed")
 
 
-def row(seq: int, topic: str = "events", size: int = 100) -> Parcel:
-    return Parcel(seq, topic, size)
+def row(seq: int, topic: str = "events", size: int = 100) -> Packet:
+    return Packet(seq, topic, size)
 
 
-def break_alone(suspicion: Suspicion, sent: Parcel, times: int, now: float = 0.0, end: LinkDown = CLOSED) -> None:
+def break_alone(quarantine: Quarantine, sent: Packet, times: int, now: float = 0.0, end: Disconnected = CLOSED) -> None:
     for _ in range(times):
-        suspicion.broke([sent], end, now)
+        quarantine.broke([sent], end, now)
 
 
 def test_what_breaks_the_connection_alone_becomes_a_case_and_waits_ever_longer() -> None:
-    suspicion = Suspicion(10, 3600)
-    assert suspicion.broke([row(1), row(2)], CLOSED, 0), "one of them: worth another look"
-    assert suspicion.careful
-    break_alone(suspicion, row(2), 1)
-    assert not suspicion.blocks(row(2)), "once may be chance"
-    break_alone(suspicion, row(2), 1)
-    assert suspicion.blocks(row(2))
-    assert not suspicion.blocks(row(1))
+    quarantine = Quarantine(10, 3600)
+    assert quarantine.broke([row(1), row(2)], CLOSED, 0), "one of them: worth another look"
+    assert quarantine.one_by_one
+    break_alone(quarantine, row(2), 1)
+    assert not quarantine.blocks(row(2)), "once may be chance"
+    break_alone(quarantine, row(2), 1)
+    assert quarantine.blocks(row(2))
+    assert not quarantine.blocks(row(1))
     waits, now = [], 0.0
     for _ in range(8):
-        while (case := suspicion.due(now)) is None:
+        while (case := quarantine.due(now)) is None:
             now += 5
         waits.append(now)
-        suspicion.broke([row(2)], CLOSED, now, case)
+        quarantine.broke([row(2)], CLOSED, now, case)
     gaps = [later - earlier for earlier, later in pairwise(waits)]
     assert waits[0] <= 20
     assert gaps == sorted(gaps)
     assert gaps[-1] >= 3600
-    suspicion.taken(row(2))
-    assert suspicion.cases == []
+    quarantine.taken(row(2))
+    assert quarantine.cases == []
 
 
 def test_a_broker_that_falls_silent_is_given_one_chance_more_than_one_that_hangs_up() -> None:
-    suspicion = Suspicion(10, 3600)
-    silent = LinkDown("not acknowledged", silent=True)
-    break_alone(suspicion, row(1), 3, end=silent)
-    assert not suspicion.blocks(row(1))
-    break_alone(suspicion, row(1), 1, end=silent)
-    assert suspicion.blocks(row(1))
+    quarantine = Quarantine(10, 3600)
+    silent = Disconnected("not acknowledged", silent=True)
+    break_alone(quarantine, row(1), 3, end=silent)
+    assert not quarantine.blocks(row(1))
+    break_alone(quarantine, row(1), 1, end=silent)
+    assert quarantine.blocks(row(1))
 
 
 @pytest.mark.parametrize("code", [0x8B, 0x8D, 0x8E, 0x89, 0x96, 0x98, 0x9C])
 def test_reasons_that_speak_of_the_connection_blame_no_message(code: int) -> None:
-    suspicion = Suspicion(10, 3600)
+    quarantine = Quarantine(10, 3600)
     for _ in range(10):
-        assert not suspicion.broke([row(1)], LinkDown("x", code, "x"), 0)
-    assert suspicion.cases == []
-    assert not suspicion.careful
+        assert not quarantine.broke([row(1)], Disconnected("x", code, "x"), 0)
+    assert quarantine.cases == []
+    assert not quarantine.one_by_one
 
 
 def test_messages_of_a_topic_of_which_none_is_taken_wait_together_and_one_taken_frees_them() -> None:
-    suspicion = Suspicion(10, 3600)
+    quarantine = Quarantine(10, 3600)
     for seq in (1, 2):
-        suspicion.refused(row(seq, "camera/door/violation"), 0x87, "Not authorized", 0)
-    assert suspicion.blocks(row(3, "camera/door/violation"))
-    assert not suspicion.blocks(row(4, "events"))
-    version = suspicion.version
-    suspicion.taken(row(3, "camera/door/violation"))
-    assert suspicion.version > version
-    assert not suspicion.blocks(row(5, "camera/door/violation"))
-    assert suspicion.blocks(row(1, "camera/door/violation")), "its own case is not over"
+        quarantine.refused(row(seq, "camera/door/violation"), 0x87, "Not authorized", 0)
+    assert quarantine.blocks(row(3, "camera/door/violation"))
+    assert not quarantine.blocks(row(4, "events"))
+    version = quarantine.version
+    quarantine.taken(row(3, "camera/door/violation"))
+    assert quarantine.version > version
+    assert not quarantine.blocks(row(5, "camera/door/violation"))
+    assert quarantine.blocks(row(1, "camera/door/violation")), "its own case is not over"
 
 
 def test_a_large_message_blames_the_size_until_a_larger_one_is_taken() -> None:
-    suspicion = Suspicion(10, 3600)
-    suspicion.taken(row(1, size=1500))
-    suspicion.taken(Parcel("a", "a", 100, retain=True))
-    break_alone(suspicion, Parcel("config", "config", 3700, retain=True, purpose="discovery"), 3)
-    assert suspicion.blocks(row(2, size=3700))
-    assert not suspicion.blocks(row(3, size=3000))
-    suspicion.taken(row(4, size=5000))
-    assert not suspicion.blocks(row(2, size=3700))
+    quarantine = Quarantine(10, 3600)
+    quarantine.taken(row(1, size=1500))
+    quarantine.taken(Packet("a", "a", 100, retain=True))
+    break_alone(quarantine, Packet("config", "config", 3700, retain=True, purpose="discovery"), 3)
+    assert quarantine.blocks(row(2, size=3700))
+    assert not quarantine.blocks(row(3, size=3000))
+    quarantine.taken(row(4, size=5000))
+    assert not quarantine.blocks(row(2, size=3700))
 
 
 def test_where_nothing_retained_was_ever_taken_being_retained_is_blamed_first() -> None:
-    suspicion = Suspicion(10, 3600)
-    online = Parcel("availability", "availability", 40, retain=True)
-    break_alone(suspicion, online, 3)
-    assert not suspicion.retains
-    assert not suspicion.blocks(online), "it is sent without being retained"
-    suspicion.taken(online)
-    assert suspicion.retains
+    quarantine = Quarantine(10, 3600)
+    online = Packet("availability", "availability", 40, retain=True)
+    break_alone(quarantine, online, 3)
+    assert not quarantine.retains
+    assert not quarantine.blocks(online), "it is sent without being retained"
+    quarantine.taken(online)
+    assert quarantine.retains
 
 
 def test_cases_are_bounded_however_many_messages_are_refused() -> None:
-    suspicion = Suspicion(10, 3600)
+    quarantine = Quarantine(10, 3600)
     for seq in range(3 * MOST_CASES):
-        suspicion.taken(row(-seq - 1))
-        suspicion.refused(row(seq), 0x97, "Quota exceeded", 0)
-    assert len(suspicion.cases) == MOST_CASES
+        quarantine.taken(row(-seq - 1))
+        quarantine.refused(row(seq), 0x97, "Quota exceeded", 0)
+    assert len(quarantine.cases) == MOST_CASES
 
 
 def test_careful_sending_ends_after_so_many_were_taken() -> None:
-    suspicion = Suspicion(10, 3600)
-    suspicion.broke([row(1), row(2)], CLOSED, 0)
+    quarantine = Quarantine(10, 3600)
+    quarantine.broke([row(1), row(2)], CLOSED, 0)
     for seq in range(WINDOW):
-        assert suspicion.careful
-        suspicion.taken(row(seq))
-    assert not suspicion.careful
+        assert quarantine.one_by_one
+        quarantine.taken(row(seq))
+    assert not quarantine.one_by_one
 
 
 def test_a_topic_is_tried_with_another_message_each_time() -> None:
     outbox = MemoryOutbox(5)
-    suspicion = Suspicion(10, 3600)
-    delivery = make_delivery(outbox, suspicion)
+    quarantine = Quarantine(10, 3600)
+    delivery = make_delivery(outbox, quarantine)
     for seq in (1, 2):
         taken = delivery.take(0)
         assert taken is not None
-        suspicion.refused(parcel(taken), 0x87, "no", 0)
+        quarantine.refused(parcel(taken), 0x87, "no", 0)
         delivery.refused(seq)
     assert take_all(delivery) == []
-    case = next(case for case in suspicion.cases if case.topic)
+    case = next(case for case in quarantine.cases if case.topic)
     tried = []
     for _ in range(4):
         message = delivery.take_for(case)

@@ -13,7 +13,7 @@ from support.publishing import parcel
 from support.storing import event_ids, message, started
 
 from edged.publish.delivery import Delivery
-from edged.publish.quarantine import Suspicion
+from edged.publish.quarantine import Quarantine
 from edged.store import Store, StoreReader
 from edged.store import worker as store_worker
 from edged.store.recovery import is_sound
@@ -234,7 +234,7 @@ def test_a_careful_stranger_is_no_loss(writer: Writer) -> None:
 
 def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
     """The publisher goes by message numbers: those of a restored outbox must not be ones it has dealt with."""
-    delivery = Delivery(StoreReader(writer.path), Suspicion(10, 3600), parcel, poll_s=0.5, rescan_s=60.0)
+    delivery = Delivery(StoreReader(writer.path), Quarantine(10, 3600), parcel, poll_s=0.5, rescan_s=60.0)
     sent = []
     while len(sent) < BACKED_UP + MORE:
         taken = delivery.take(0.0)

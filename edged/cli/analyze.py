@@ -56,7 +56,7 @@ MOST_SHOWN = 5
 @click.option(
     "--profile",
     type=click.Choice(list(PROFILES)),
-    help="Draw and tell what such a camera's faces are asked; what the config's cameras ask, else everything, when left out.",
+    help="Draw and print what a camera of this profile follows; that of the config's cameras, else everything, when left out.",
 )
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(

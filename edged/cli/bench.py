@@ -51,17 +51,23 @@ MOST_READINGS = 30
     "--frames", type=click.IntRange(5, 100_000), default=100, show_default=True, help="How many frames are timed."
 )
 @click.option(
-    "--profile", type=click.Choice(list(PROFILES)), default="entrance", show_default=True, help="What the camera wants."
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="entrance",
+    show_default=True,
+    help="The simulated camera's profile.",
 )
 @click.option(
     "--clip",
     "clips",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
-    help="Play this recording as a live camera has it, 15 frames a second: what a frame costs, what is told; may be repeated.",
+    help="Play this recording as a live camera has it, 15 frames a second: cost, events and passages; may be repeated.",
 )
 @click.option(
-    "--stack", type=click.Choice(["seeds"]), help="Time MTCNN and RetinaFace with other mask classifiers beside ours."
+    "--stack",
+    type=click.Choice(["seeds"]),
+    help="Time MTCNN and RetinaFace with other mask classifiers beside those of edged.",
 )
 @click.option(
     "--classifier",
@@ -249,7 +255,7 @@ def _print(result: dict[str, Any]) -> None:
     click.echo(
         f"  a frame  {result['frame_mean_ms']:>8.2f} ms   p50 {result['frame_p50_ms']} ms, p99 {result['frame_p99_ms']} ms"
     )
-    click.echo(f"  nobody   {result['unchanged_ms']:>8.2f} ms   while nobody is there, and nothing changes")
+    click.echo(f"  nobody   {result['unchanged_ms']:>8.2f} ms   while the scene is empty and unchanged")
     readers = result["readers_ms_a_face"]
     if isinstance(readers, dict):
         parts = ", ".join(f"{name} {value:.2f}" for name, value in readers.items())

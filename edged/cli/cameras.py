@@ -13,7 +13,7 @@ NONE_THERE = "no camera is attached; plug one in, or use rtsp://…, file:///…
 @click.command()
 @json_lines_option
 def cameras(as_json: bool) -> None:
-    """List attached cameras. Names under by-id and by-path stay the same when cables and boots change."""
+    """List attached cameras. Names under by-id and by-path stay the same after a reboot or a change of the USB port."""
     found = attached()
     if as_json:
         for camera in found:

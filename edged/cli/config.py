@@ -67,7 +67,10 @@ def _missing_models(config: Config) -> Iterator[str]:
 @config.command()
 @config_option
 def apply(config_file: Path | None) -> None:
-    """Check the file, have the running daemon take it up, and wait until it has. Fails with the daemon's own words."""
+    """Check the file, have the running daemon reload it, and wait until it has.
+
+    Fails with the daemon's reason when the daemon refuses the file.
+    """
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
@@ -76,7 +79,9 @@ def apply(config_file: Path | None) -> None:
     try:
         os.kill(before["pid"], signal.SIGHUP)
     except OSError as error:
-        raise Unavailable(f"the daemon cannot be told ({error.strerror}); run it as root, or as edged's user") from None
+        raise Unavailable(
+            f"the daemon cannot be reached ({error.strerror}); run it as root, or as edged's user"
+        ) from None
     after = _reloaded(daemon, before["reload"]["count"])
     if after["problem"]:
         raise Failed(after["problem"])
@@ -91,7 +96,7 @@ def _reloaded(daemon: Path, count: int) -> dict[str, Any]:
         reload: dict[str, Any] = ask(daemon)["reload"]
         if reload["count"] > count:
             return reload
-    raise Failed(f"the daemon has not taken up the file within {RELOAD_S:g} s; look into its log")
+    raise Failed(f"the daemon has not reloaded the file within {RELOAD_S:g} s; see its log")
 
 
 @config.command()

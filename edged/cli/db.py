@@ -56,7 +56,7 @@ def check(config_file: Path | None) -> None:
 @db.command()
 @config_option
 @click.option("--days", type=click.IntRange(min=1), help="Keep this many days; store.retention_days when left out.")
-@click.option("--believe-clock", is_flag=True, help="Delete also when nobody vouches for this machine's clock.")
+@click.option("--believe-clock", is_flag=True, help="Delete even if this machine's clock is not synchronised.")
 def prune(config_file: Path | None, days: int | None, believe_clock: bool) -> None:
     """Delete events and encounters older than the retention. The daemon does this daily by itself."""
     config = read_config(config_file)

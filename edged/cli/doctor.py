@@ -17,7 +17,10 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", 
 @config_option
 @json_lines_option
 def doctor(config_file: Path | None, as_json: bool) -> None:
-    """Examine this machine. Exit code 1 when something must be mended."""
+    """Check cameras, models, broker, disk, clock and permissions: one line each, with the remedy.
+
+    Exit code 1 when something must be corrected.
+    """
     problems, path = 0, config_path(config_file)
     config = load_config(path)
     with passing_home():  # GStreamer and its compiler would write into the home of whoever asks
@@ -29,4 +32,4 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
                 mark, colour = MARKS[finding.verdict]
                 click.secho(f"{mark} {finding.what}: {finding.line}", fg=colour)
     if problems:
-        raise Failed(f"{problems} of these must be mended")
+        raise Failed(f"{problems} of these must be corrected")

@@ -26,7 +26,7 @@ config_option = click.option(
     help="The config file; EDGED_CONFIG, else /etc/edged/edged.toml, when left out.",
 )
 json_object_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: an object for each.")
+json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object a line.")
 
 
 def print_json(record: Mapping[str, Any]) -> None:

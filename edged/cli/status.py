@@ -13,7 +13,7 @@ from edged.daemon.status import ask, socket_path
 @config_option
 @json_object_option
 def status(config_file: Path | None, as_json: bool) -> None:
-    """Ask the running daemon how it is."""
+    """Print the state of the running daemon: cameras, broker, models and problems."""
     answer = ask(socket_path(read_config(config_file).store.path))
     if as_json:
         print_json(answer)
@@ -41,7 +41,7 @@ def _camera_line(camera: dict[str, Any]) -> str:
     for counts in (camera["counts"], camera["attention"]):
         if counts:
             present = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-            line += f"; present: {present or 'nobody'}"
+            line += f"; present: {present or 'none'}"
     if static := camera.get("static_faces"):
         line += f"; {static} static (pictures of faces)"
     return line

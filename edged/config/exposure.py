@@ -27,11 +27,11 @@ def _secret_files(config: Config) -> Iterator[tuple[str, Path]]:
 
 
 def _exposed(what: str, path: Path, *, secret: bool) -> Iterator[str]:
-    """Files that are not there, or cannot be asked about, are told by whoever reads them."""
+    """Files that are missing or cannot be examined are reported by the code that reads them."""
     try:
         folders = path.resolve().parents
         if not all(folder.stat().st_mode & stat.S_IXOTH for folder in folders):
-            return  # nobody else gets as far as the file
+            return  # other users cannot reach the file
         mode, folder_mode = path.stat().st_mode, folders[0].stat().st_mode
     except OSError:
         return

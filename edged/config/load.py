@@ -17,7 +17,7 @@ from edged.toml import load_toml
 
 DEFAULT_PATH = Path("/etc/edged/edged.toml")
 
-MOST_TOLD = 20
+MOST_LISTED = 20
 
 TOP_LEVEL = {*Config.model_fields, "defaults"}
 
@@ -52,23 +52,23 @@ def config_sha256(config: Config) -> str:
 
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
     """Validate the parsed tables of `path`, whose name is only used in messages."""
-    mistakes = _told(_structural_mistakes(raw))
+    mistakes = _listed(_structural_mistakes(raw))
     if not mistakes:
         try:
             return Config.model_validate(_merged(raw))
         except ValidationError as error:
-            mistakes = _told(_describe(detail, raw) for detail in error.errors(include_url=False))
+            mistakes = _listed(_describe(detail, raw) for detail in error.errors(include_url=False))
     raise ConfigError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 
-def _told(mistakes: Iterable[str]) -> list[str]:
+def _listed(mistakes: Iterable[str]) -> list[str]:
     """Each mistake once, and no more than a person can use: what is shared is found wrong for every camera."""
-    told: dict[str, None] = {}
+    listed: dict[str, None] = {}
     for mistake in mistakes:
-        if len(told) == MOST_TOLD:
-            return [*told, "and more; correct these first"]
-        told[mistake] = None
-    return list(told)
+        if len(listed) == MOST_LISTED:
+            return [*listed, "and more; correct these first"]
+        listed[mistake] = None
+    return list(listed)
 
 
 def _structural_mistakes(raw: Mapping[str, Any]) -> Iterator[str]:

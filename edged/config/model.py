@@ -63,7 +63,7 @@ class CameraConfig(Section):
         description="When opening a lost camera again and again fails, reset its USB device or restart nvargus-daemon",
     )
     profile: Profile = Field(
-        "entrance", description='What faces are asked: "entrance" mask, "classroom" also attention, "driver" drowsiness'
+        "entrance", description='What is followed: "entrance" mask, "classroom" also attention, "driver" drowsiness'
     )
     field_of_view: Annotated[float, Field(ge=10, le=170)] = Field(
         60, description="Degrees that the camera's whole picture spans from left to right"
@@ -78,7 +78,7 @@ class CameraConfig(Section):
 
     @property
     def wants(self) -> Wants:
-        """What this camera's faces are asked: its profile, and where `enabled` says otherwise, that."""
+        """What this camera follows: that of its profile, unless `enabled` says otherwise."""
         usual = PROFILES[self.profile]
         return Wants(
             mask=usual.mask if self.mask.enabled is None else self.mask.enabled,
@@ -122,7 +122,7 @@ class CameraConfig(Section):
             ("drowsiness", self.wants.drowsiness, LEAST_FPS_FOR_DROWSINESS),
         ):
             if wanted and self.fps < least:
-                raise ValueError(f"fps = {self.fps:g} is too slow to tell {name}; give it {least:g} or more")
+                raise ValueError(f"fps = {self.fps:g} is too slow for {name}; set fps = {least:g} or more")
         return self
 
 
@@ -181,7 +181,7 @@ class ModelsConfig(Section):
 
     @property
     def looks_for_tensorrt(self) -> bool:
-        """Whether engines of TensorRT may take over: not where somebody named the one way to run models."""
+        """Whether engines of TensorRT may take over: not where the config names the one way to run models."""
         return self.backend != "onnxruntime" and not self.providers
 
 
@@ -196,7 +196,7 @@ class EventsConfig(Section):
         600, description="An event that lasts longer is ended"
     )
     static_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        60, description="A face that has not moved at all for this long is a picture, and nobody; 0: all are people"
+        60, description="A face that has not moved at all for this long is a picture and no person; 0: all are people"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables about people: what is read from their faces, when it counts, and what each camera's profile wants."""
+"""The tables about people: what is read from faces, when it counts, and what each camera's profile follows."""
 
 import itertools
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Profile = Literal["entrance", "classroom", "driver"]
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """What one camera's faces are asked: which verdicts are made, and which events they cause.
+    """What one camera follows: which verdicts are made, and which events they cause.
 
     Without `mask` no mask verdict is given and none is stored; the mask itself may still be looked at, because a
     covered mouth cannot be read.
@@ -24,7 +24,7 @@ class Wants:
     attention: bool
     drowsiness: bool
     one_person: bool = False
-    """Attention and drowsiness are asked of one person only, who drives: the largest face that stays."""
+    """Attention and drowsiness are followed for one person only, the driver: the largest face that stays."""
 
     @property
     def landmarks(self) -> bool:
@@ -33,11 +33,11 @@ class Wants:
 
     @property
     def least_fps(self) -> float:
-        """The slowest rate at which all of it can be told; 0 when any will do."""
+        """The lowest frame rate at which all of it can be judged; 0 when any will do."""
         return max((least for name, least in LEAST_FPS.items() if getattr(self, name)), default=0.0)
 
     def untold_at(self, fps: float) -> list[str]:
-        """What of it cannot be told from so many pictures a second."""
+        """What of it cannot be judged at this frame rate."""
         return [name for name, least in LEAST_FPS.items() if getattr(self, name) and fps < least]
 
 

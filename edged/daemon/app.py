@@ -32,8 +32,6 @@ TICK_S = 0.25
 SUPERVISE_EVERY_S = 1.0
 STATE_INTERVAL_S = 60.0
 DRAIN_S = 0.7
-PUBLISHER_STUCK_AFTER_S = 20.0
-"""While it dials, which a name server may hold up, it says so beforehand."""
 RECHECK_S = 2.0
 """After a worker was found stuck, before systemd is asked to end the daemon."""
 STARTED_AFRESH = 1
@@ -198,9 +196,6 @@ class App:
     def _all_progress(self) -> bool:
         """Whether every worker makes progress; only then does systemd hear that the daemon is alive."""
         stuck = [worker.name for worker in self._workers() if worker.is_stuck()]
-        publisher = self._runtime.publisher
-        if publisher and self._core.clock.monotonic_s() - publisher.beat_s() > PUBLISHER_STUCK_AFTER_S:
-            stuck.append("publisher")
         if stuck:
             log.error("no progress in: %s", ", ".join(stuck))
         return not stuck

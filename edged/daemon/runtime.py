@@ -72,7 +72,7 @@ class Runtime:
     @property
     def threads(self) -> list[Worker]:
         """The workers whose failure ends the daemon, and whose standstill stops the watchdog's signs of life."""
-        return [self.reporter, *self.cameras.threads]
+        return [*([self.publisher] if self.publisher else []), self.reporter, *self.cameras.threads]
 
     def start(self, core: Core) -> None:
         """Start every part that does not run yet."""

@@ -27,7 +27,7 @@ Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class VoteCounts(TypedDict, total=False):
-    """How many looks at a face spoke for each mask state; `uncertain` counts looks too weak to speak."""
+    """How many votes a face has for each mask state; `uncertain` counts pictures too weak for a vote."""
 
     correct: Count
     incorrect: Count
@@ -43,7 +43,7 @@ class EventDetails(_FromUntil, total=False):
     """More about an event, by its kind; every key may be missing."""
 
     held_back: str
-    """Why this event alerted nobody: `cooldown`, `too many`, `level`, `not wanted`. Events about people only."""
+    """Why this event caused no alert: `cooldown`, `too many`, `level`, `not wanted`. Events about people only."""
     away_s: float
     """Inattention: the longest look away so far, in seconds."""
     away_recent_s: float

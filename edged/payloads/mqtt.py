@@ -22,7 +22,7 @@ class EventPayload(TypedDict):
     camera: str
     """Empty when the event is about the device as a whole."""
     track: int | None
-    """The person's number in this camera's run; null of events that are about nobody."""
+    """The person's number in this camera's run; null for events that are not about a person."""
     state: str
     """What happened: a mask state, a distraction, a drowsiness reason, a camera's trouble, what the system did."""
     score: Probability | None
@@ -46,7 +46,7 @@ class EventPayload(TypedDict):
 
 @documented
 class ViolationPayload(TypedDict):
-    """One confirmed violation, after cooldown, in the form Home Assistant's `event` entity wants."""
+    """One confirmed violation, after cooldown, in the form that Home Assistant's `event` entity expects."""
 
     v: Version
     event_type: str

@@ -20,7 +20,7 @@ class Interval(Bounds):
 
     level: Literal[95]
     blocks: Count
-    """Quarters of an hour with somebody in them."""
+    """Quarters of an hour in which somebody passed."""
     design_effect: float
     design_effect_assumed: bool
     effective_judged: float
@@ -133,7 +133,7 @@ class ListedEvent(TypedDict):
     duration_s: float | None
     score: float | None
     held_back: str | None
-    """Why it alerted nobody."""
+    """Why it caused no alert."""
 
 
 class Violations(TypedDict):

@@ -1,11 +1,11 @@
 """Publishes what the device has to say over MQTT, and takes its commands; the only place that knows a broker."""
 
 from edged.publish.commands import VERBS, Command, Refusal, result
+from edged.publish.connection import probe_broker
 from edged.publish.credentials import check_mqtt, read_password
 from edged.publish.discovery import device_discovery, platforms
-from edged.publish.reconnect import Timing
-from edged.publish.connection import probe_broker
 from edged.publish.publisher import Publisher
+from edged.publish.reconnect import Timing
 
 __all__ = [
     "VERBS",

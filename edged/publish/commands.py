@@ -17,7 +17,7 @@ LONGEST_TEXT = 256
 """Characters of a request id or a date."""
 
 ANSWERABLE = re.compile(r"[A-Za-z0-9_-]{1,63}")
-"""Verbs that can be told back on a topic; others are somebody's mistake in the topic."""
+"""Verbs that can stand in the topic of a result; others are a mistake in the topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def parse_command(topic: str, payload: bytes, *, retained: bool) -> Command | Re
     if not isinstance(content, dict):
         return Refusal(verb, 'a command is a JSON object, as in {"request_id": "7"}', {})
     known = {key: content[key] for key in ("request_id", "date") if key in content}
-    wrong = [key for key, value in known.items() if not _can_be_told(value)]
+    wrong = [key for key, value in known.items() if not _can_be_echoed(value)]
     kept = {key: value for key, value in known.items() if key not in wrong}
     if wrong:
         return Refusal(
@@ -74,7 +74,7 @@ def result(answer: Mapping[str, Any], to: Command | Refusal) -> Message:
     return messages.COMMAND_RESULT.message({"v": 1, **request, **answer}, to.verb)
 
 
-def _can_be_told(value: object) -> bool:
+def _can_be_echoed(value: object) -> bool:
     """Whether `value` is plain, short, and can be written as JSON in UTF-8."""
     if not (value is None or isinstance(value, str | int | float)):
         return False

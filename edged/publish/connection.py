@@ -2,6 +2,7 @@
 
 import select
 import ssl
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,9 @@ from edged.config import MqttConfig
 from edged.errors import ConfigError
 from edged.publish import problems
 from edged.publish.commands import LONGEST_BYTES
-from edged.publish.credentials import tls_context
-from edged.publish.sockets import LARGEST_PACKET_BYTES, BoundedSocket, TooLong
-from edged.publish.problems import LinkDown
-from edged.publish.sockets import Waker
+from edged.publish.credentials import read_password, tls_context
+from edged.publish.problems import Disconnected
+from edged.publish.sockets import LARGEST_PACKET_BYTES, BoundedSocket, TooLong, Waker
 
 OFFLINE = "offline"
 MOST_MESSAGES = 64
@@ -102,7 +102,7 @@ class Connection:
         self._config = config
         self._client_id = client_id
         self._waker = waker
-        self._ending: LinkDown | None = None
+        self._ending: Disconnected | None = None
         self.accepted = False
         """Whether the broker answered, and accepted."""
         self.limits = Limits()
@@ -113,7 +113,7 @@ class Connection:
         self._client = self._make_client(password, will, connect_s)
 
     def dial(self) -> None:
-        """Connect, and ask to be accepted. Blocks for name lookup, TCP and TLS. Raise LinkDown when that fails."""
+        """Connect, and ask to be accepted. Blocks for name lookup, TCP and TLS. Raise Disconnected when that fails."""
         config = self._config
         properties = None
         if config.version == "5":
@@ -129,15 +129,15 @@ class Connection:
                 str(config.host), config.effective_port, config.keepalive_seconds, properties=properties
             )
         except ConfigError as error:
-            raise LinkDown(str(error)) from None
+            raise Disconnected(str(error)) from None
         except (OSError, UnicodeError) as error:
-            raise LinkDown(problems.cannot_connect(error, config)) from None
+            raise Disconnected(problems.cannot_connect(error, config)) from None
 
     def turn(self, timeout_s: float) -> None:
-        """Wait for the network or a wake-up, then read and write what can be. Raise LinkDown when the connection ended."""
+        """Wait for the network or a wake-up, then read and write what can be. Raise Disconnected when the connection ended."""
         sock = self._client.socket()
         if sock is None:
-            raise self._link_down()
+            raise self._disconnected()
         # Bytes that TLS has decrypted already are invisible to poll.
         inner = sock.inner if isinstance(sock, BoundedSocket) else sock
         buffered = isinstance(inner, ssl.SSLSocket) and inner.pending() > 0
@@ -151,20 +151,20 @@ class Connection:
             self._client.loop_write()
         self._client.loop_misc()
         if self._client.socket() is None:
-            raise self._link_down()
+            raise self._disconnected()
 
     def publish(self, topic: str, payload: str, qos: int, retain: bool) -> int:
-        """Send, or hand to the socket's buffer, and return the number. Raise LinkDown, or ValueError if it never can."""
+        """Send, or hand to the socket's buffer, and return the number. Raise Disconnected, or ValueError if it never can."""
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._link_down()
+            raise self._disconnected()
         return info.mid
 
     def subscribe(self, topic: str) -> int:
         """Ask for what is published on `topic`, and return the number."""
         code, mid = self._client.subscribe(topic, 1)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
-            raise self._link_down()
+            raise self._disconnected()
         return mid
 
     @property
@@ -172,9 +172,9 @@ class Connection:
         """Whether bytes wait because the network does not take them; publish no more until it does."""
         return self._client.want_write()
 
-    def close(self, *, farewell: bool) -> None:
-        """End the connection; without `farewell` the broker publishes the will. Idempotent."""
-        if farewell:
+    def close(self, *, disconnect: bool) -> None:
+        """End the connection; without `disconnect` the broker publishes the will. Idempotent."""
+        if disconnect:
             self._client.disconnect()
         sock = self._client.socket()
         if sock is not None:
@@ -186,10 +186,10 @@ class Connection:
         poller.register(self._waker.fileno(), select.POLLIN)
         return dict(poller.poll(timeout_s * 1000))
 
-    def _link_down(self) -> LinkDown:
+    def _disconnected(self) -> Disconnected:
         if self._client.oversize is not None:
-            return LinkDown(problems.oversize(self._config, str(self._client.oversize.strerror)), oversize=True)
-        return self._ending or LinkDown(problems.closed_unanswered(self._config), refused=True)
+            return Disconnected(problems.oversize(self._config, str(self._client.oversize.strerror)), oversize=True)
+        return self._ending or Disconnected(problems.closed_unanswered(self._config), refused=True)
 
     def _make_client(self, password: str | None, will: Will | None, connect_s: float) -> _BoundedClient:
         client = _BoundedClient(
@@ -214,9 +214,9 @@ class Connection:
         self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            told = problems.words(str(reason), _said(properties))
-            line = problems.refused(reason.value, told, self._config)
-            self._ending = LinkDown(line, reason.value, told, refused=True)
+            reason_words = problems.words(str(reason), _said(properties))
+            line = problems.refused(reason.value, reason_words, self._config)
+            self._ending = Disconnected(line, reason.value, reason_words, refused=True)
         else:
             self.accepted = True
             self.limits = _limits(properties)
@@ -227,12 +227,12 @@ class Connection:
         if self._ending is not None or not self.accepted:
             return
         if flags.is_disconnect_packet_from_server:
-            told = problems.words(str(reason), _said(properties))
-            line = problems.ended(reason.value, told, self._config, self._client_id)
-            self._ending = LinkDown(line, reason.value, told)
+            reason_words = problems.words(str(reason), _said(properties))
+            line = problems.ended(reason.value, reason_words, self._config, self._client_id)
+            self._ending = Disconnected(line, reason.value, reason_words)
         else:
             line = problems.lost(reason.value, str(reason), self._config)
-            self._ending = LinkDown(line, silent=reason.value == problems.KEEPALIVE_TIMEOUT)
+            self._ending = Disconnected(line, silent=reason.value == problems.KEEPALIVE_TIMEOUT)
 
     def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:
         self.answers.append((mid, reason.value, problems.words(str(reason), _said(properties))))
@@ -268,3 +268,33 @@ def _limits(properties: Properties | None) -> Limits:
 def _said(properties: Properties | None) -> str | None:
     """The broker's own sentence, if it gave one."""
     return getattr(properties, "ReasonString", None)
+
+
+CONNECT_S = 5.0
+
+
+def probe_broker(config: MqttConfig, device_id: str) -> str | None:
+    """None when the broker accepts us, else one line that says why not. Raise ConfigError for unusable credentials."""
+    waker = Waker()
+    # An identity of its own: with the daemon's, the broker would throw the daemon out.
+    connection = Connection(
+        config,
+        f"{device_id}-doctor",
+        read_password(config),
+        will=None,  # a probe that is killed must leave nothing behind
+        connect_s=CONNECT_S,
+        waker=waker,
+    )
+    try:
+        connection.dial()
+        deadline = time.monotonic() + CONNECT_S
+        while not connection.accepted:
+            if time.monotonic() >= deadline:
+                return problems.no_answer(config)
+            connection.turn(0.2)
+    except Disconnected as error:
+        return str(error)
+    finally:
+        connection.close(disconnect=True)
+        waker.close()
+    return None

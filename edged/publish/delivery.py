@@ -1,19 +1,20 @@
-"""Decides which outbox message is sent next: in order, none twice without need, none held up by one the broker dislikes."""
+"""Decides which outbox message is sent next: in order, none twice without need, none held up by a refused one."""
 
+import threading
 from collections import deque
 from collections.abc import Callable
 
 from edged.errors import StoreError
 from edged.ports import Outbox
-from edged.publish.packets import Case, Parcel
-from edged.publish.quarantine import Suspicion
+from edged.publish.packets import Case, Packet
+from edged.publish.quarantine import Quarantine
 from edged.records import Message
 
 BATCH = 100
 MOST_READS = 20
-"""Batches looked through at once for something to send: others have their turn in between."""
+"""Batches read at once in search of something to send; other work has its turn in between."""
 MOST_LOOKED_AT = 500
-"""Messages among which the next one of a case is looked for."""
+"""Messages among which the next one of a case is searched for."""
 MANY_ACKNOWLEDGED = 1000
 
 
@@ -26,23 +27,23 @@ class Delivery:
     def __init__(
         self,
         outbox: Outbox,
-        suspicion: Suspicion,
-        parcel: Callable[[Message], Parcel],
+        quarantine: Quarantine,
+        packet: Callable[[Message], Packet],
         poll_s: float,
         rescan_s: float,
     ) -> None:
         """Look for new messages every `poll_s`, and every `rescan_s` for any that were overlooked, as when the database
-        was replaced and numbers begin anew. `parcel` tells what a message is on its way to the broker.
+        was replaced and numbers begin anew. `packet` turns a message into the packet that the broker gets.
         """
         self._outbox = outbox
-        self._suspicion = suspicion
-        self._parcel = parcel
+        self._quarantine = quarantine
+        self._packet = packet
         self._poll_s = poll_s
         self._rescan_s = rescan_s
         self._pending: deque[Message] = deque()
         self._in_flight: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
-        self._version = suspicion.version
+        self._version = quarantine.version
         self._cursor = 0
         self._last_held = 0
         self._read_at = 0.0
@@ -62,13 +63,13 @@ class Delivery:
 
     def take(self, now: float) -> Message | None:
         """The next message to send, now in flight; None when there is none that may be sent."""
-        if self._version != self._suspicion.version:
-            self._version = self._suspicion.version
+        if self._version != self._quarantine.version:
+            self._version = self._quarantine.version
             self._rewind()
         for _ in range(MOST_READS):
             while self._pending:
                 message = self._pending.popleft()
-                if not self._suspicion.blocks(self._parcel(message)):
+                if not self._quarantine.blocks(self._packet(message)):
                     return self._send(message)
                 self._last_held = max(self._last_held, message.seq)
             if not self._more and now < self._read_at:
@@ -96,7 +97,7 @@ class Delivery:
         self._acknowledged[seq] = self._in_flight.pop(seq, 0)
 
     def refused(self, seq: int) -> None:
-        """The broker will not take it now; its case decides when it is offered again."""
+        """The broker refused it; its case decides when it is sent again."""
         self._in_flight.pop(seq, None)
 
     def end(self) -> None:
@@ -121,8 +122,8 @@ class Delivery:
     def _first_held(self, case: Case, after: int, limit: int) -> Message | None:
         """The first of the next `limit` messages that `case` holds back: where there is one, none that is a case itself."""
         found = self._outbox.outbox_after(after, limit)
-        held = [message for message in found if case.covers(self._parcel(message)) and not self._is_known(message)]
-        merely = (message for message in held if not self._suspicion.is_case(self._parcel(message)))
+        held = [message for message in found if case.covers(self._packet(message)) and not self._is_known(message)]
+        merely = (message for message in held if not self._quarantine.is_case(self._packet(message)))
         return next(merely, held[0] if held else None)
 
     def _send(self, message: Message) -> Message:
@@ -167,3 +168,66 @@ class Delivery:
         self._pending.clear()
         self._cursor = 0
         self._more = True
+
+
+# The topics are fixed per device and camera; more of them, or a longer queue, is a mistake and must not fill the memory.
+MOST_TOPICS = 256
+MOST_ONCE = 64
+
+
+class Outgoing:
+    """Bounded buffer between the threads that publish and the one that sends. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latest: dict[str, Message] = {}
+        self._due: dict[str, None] = {}
+        self._once: deque[Message] = deque(maxlen=MOST_ONCE)
+
+    def retain(self, message: Message) -> bool:
+        """Keep the latest value of a topic; return whether that made it due to be sent."""
+        topic = message.topic
+        with self._lock:
+            if self._latest.get(topic) == message:
+                return False
+            if topic not in self._latest and len(self._latest) >= MOST_TOPICS:
+                return False
+            self._latest[topic] = message
+            self._due[topic] = None
+            return True
+
+    def latest(self, topic: str) -> Message | None:
+        """The value of `topic`, None when it has none."""
+        with self._lock:
+            return self._latest.get(topic)
+
+    def again(self, topic: str) -> None:
+        """The value of `topic`, if it has one, is due once more."""
+        with self._lock:
+            if topic in self._latest:
+                self._due[topic] = None
+
+    def all_again(self) -> None:
+        """Every value is due once more."""
+        with self._lock:
+            self._due = dict.fromkeys(self._latest)
+
+    def send(self, message: Message) -> None:
+        """Send once; the oldest are dropped when too many wait."""
+        with self._lock:
+            self._once.append(message)
+
+    def renew(self) -> None:
+        """A new connection: every retained value is due again, and what was to be sent once is too old."""
+        with self._lock:
+            self._due = dict.fromkeys(self._latest)
+            self._once.clear()
+
+    def take(self) -> Message | None:
+        """The next message to publish, None when there is none."""
+        with self._lock:
+            if self._due:
+                topic = next(iter(self._due))
+                del self._due[topic]
+                return self._latest[topic]
+            return self._once.popleft() if self._once else None

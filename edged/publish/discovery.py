@@ -1,4 +1,4 @@
-"""Builds what Home Assistant needs to show the device by itself: one device, its cameras, what each of them tells."""
+"""Builds what Home Assistant needs to show the device by itself: one device, its cameras, and the entities of each."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -170,7 +170,7 @@ def _button(root: str, verb: str) -> Component:
 
 
 def _board(state: Component) -> list[tuple[str, Component]]:
-    """What the device tells of its heat and its power; `state` is what all that read the state document share."""
+    """The board's temperature and power supply; `state` is what all that read the state document share."""
     temperature = {
         "p": "sensor",
         "name": "Temperature",
@@ -178,7 +178,7 @@ def _board(state: Component) -> list[tuple[str, Component]]:
         "device_class": "temperature",
         "unit_of_measurement": "°C",
         "state_class": "measurement",
-        # None, which is unknown, where the board does not tell.
+        # None, which is unknown, where the board has no sensor.
         "value_template": "{{ value_json.temperature_c }}",
     }
     problems = [
@@ -217,7 +217,7 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
     people: dict[str, str] = {}
     attention = (ATTENTION if wants.attention else {}) | (DROWSINESS if wants.drowsiness else {})
     if attention:
-        # A camera that does not look for masks publishes no counts of them.
+        # A camera whose profile has no masks publishes no counts of them.
         present = {} if wants.mask else {"present": COUNTS["present"]}
         people = dict.fromkeys(present | attention, f"{root}/{messages.CAMERA_ATTENTION.at(camera)}")
     if wants.mask:

@@ -1,4 +1,4 @@
-"""Says in one line why the broker is not there and what a person can do about it; knows no secret."""
+"""One line for each problem with the broker: what happened and what to do about it; holds no secret."""
 
 import socket
 import ssl
@@ -20,28 +20,28 @@ WILL_MAY_BE_TO_BLAME = frozenset({None, UNSPECIFIED, 0x83, *NOT_ALLOWED, 0x90, 0
 """Reason codes with which a CONNECT is refused that may be accepted with another will, or none."""
 
 LONGEST_WORDS = 160
-NOT_LET_IN = "user name or password wrong, or not allowed"
+WRONG_LOGIN = "user name or password wrong, or not allowed"
 
 
-class LinkDown(Unavailable):
+class Disconnected(Unavailable):
     """There is no connection to the broker, or no more."""
 
     def __init__(
         self,
         line: str,
         code: int | None = None,
-        told: str | None = None,
+        reason: str | None = None,
         *,
         refused: bool = False,
         silent: bool = False,
         oversize: bool = False,
     ) -> None:
-        """`code` and `told` are the broker's reason and words, None when it gave none. `refused`: it did not let us in.
-        `silent`: it did not end the connection, but answers no more. `oversize`: it sends more than can be read.
+        """`code` and `reason` are the broker's reason code and words, None when it gave none. `refused`: it refused CONNECT.
+        `silent`: it did not end the connection, but answers nothing any more. `oversize`: it sends more than can be read.
         """
         super().__init__(line)
         self.code = code
-        self.told = told
+        self.reason = reason
         self.refused = refused
         self.silent = silent
         self.oversize = oversize
@@ -66,7 +66,7 @@ def cannot_connect(error: Exception, config: MqttConfig) -> str:
         case ssl.SSLError():
             return (
                 f"{where}: no TLS connection ({error.reason or 'broken off'}); check mqtt.port and mqtt.tls,"
-                " and mqtt.cert_file if the broker wants one"
+                " and mqtt.cert_file if the broker asks for one"
             )
         case socket.gaierror() | UnicodeError():
             return f"cannot resolve {config.host}; check mqtt.host and this network's name server"
@@ -79,22 +79,22 @@ def cannot_connect(error: Exception, config: MqttConfig) -> str:
     return f"{where}: cannot be reached ({type(error).__name__})"
 
 
-def refused(code: int, told: str, config: MqttConfig) -> str:
-    """Why the broker did not accept the connection; `told` are its own words."""
-    where = f"{config.host}:{config.effective_port} refused the connection (it said: {told})"
+def refused(code: int, reason: str, config: MqttConfig) -> str:
+    """Why the broker did not accept the connection; `reason` is in its own words."""
+    where = f"{config.host}:{config.effective_port} refused the connection (reason: {reason})"
     if code in NOT_ALLOWED and config.username is None:
-        return f"{where}: it wants a user name and password; set mqtt.username and mqtt.password_file"
+        return f"{where}: it asks for a user name and password; set mqtt.username and mqtt.password_file"
     if code in NOT_ALLOWED:
-        return f"{where}: {NOT_LET_IN}; check mqtt.username and mqtt.password_file"
+        return f"{where}: {WRONG_LOGIN}; check mqtt.username and mqtt.password_file"
     if code == UNSUPPORTED_VERSION:
         return f'{where}: it does not speak MQTT {config.version}; set mqtt.version = "{other_version(config)}"'
     if code == BAD_CLIENT_ID:
         return f"{where}: it does not accept the client id; change device.id"
     if code in UNAVAILABLE:
-        return f"{where}: it is unavailable or busy; look into the broker's log"
+        return f"{where}: it is unavailable or busy; see the broker's log"
     if code in (NO_RETAIN, NO_QOS):
-        return f"{where}: it does not take the message it was to publish when this device dies; trying without"
-    return f"{where}; look into the broker's log"
+        return f"{where}: it does not accept the will message, which it would publish when this device is gone; trying without it"
+    return f"{where}; see the broker's log"
 
 
 def no_answer(config: MqttConfig) -> str:
@@ -103,8 +103,8 @@ def no_answer(config: MqttConfig) -> str:
 
 
 def closed_unanswered(config: MqttConfig) -> str:
-    """The broker hung up on CONNECT."""
-    certificate = ", mqtt.cert_file if the broker wants one" if config.tls else ""
+    """The broker ended the connection without answering CONNECT."""
+    certificate = ", mqtt.cert_file if the broker asks for one" if config.tls else ""
     return (
         f"{config.host}:{config.effective_port}: closed the connection instead of answering;"
         f' check mqtt.port and mqtt.tls{certificate}, or set mqtt.version = "{other_version(config)}"'
@@ -117,22 +117,22 @@ def lost(code: int, name: str, config: MqttConfig) -> str:
     return f"lost the connection to {config.host}:{config.effective_port} ({how}); trying again"
 
 
-def ended(code: int, told: str, config: MqttConfig, client_id: str) -> str:
+def ended(code: int, reason: str, config: MqttConfig, client_id: str) -> str:
     """Why the broker ended an accepted connection, in its own words."""
     if code == TAKEN_OVER:
         return another_client(client_id)
-    return f"{config.host}:{config.effective_port} ended the connection (it said: {told}); trying again"
+    return f"{config.host}:{config.effective_port} ended the connection (reason: {reason}); trying again"
 
 
 def oversize(config: MqttConfig, what: str) -> str:
     return (
         f"{config.host}:{config.effective_port} sends {what}, which is not read; delete what is retained under"
-        f" {config.prefix}/<device>/cmd/, and let nobody else write there"
+        f" {config.prefix}/<device>/cmd/, and allow no other client to write there"
     )
 
 
 def another_client(client_id: str) -> str:
-    """Two clients of one id throw each other out for ever."""
+    """Two clients with one id end each other's connection, for ever."""
     return f"another client uses the client id {client_id} too; give each device its own device.id"
 
 
@@ -147,42 +147,42 @@ def flapping(client_id: str) -> str:
 def not_acknowledging(config: MqttConfig, seconds: float) -> str:
     return (
         f"{config.host}:{config.effective_port}: a message was not acknowledged for {seconds:g} s; connecting anew,"
-        " look into the broker's log if this goes on"
+        " see the broker's log if this goes on"
     )
 
 
 def will_refused(prefix: str) -> str:
     return (
-        "the broker does not take the retained message with which it would tell that this device is gone, so"
+        "the broker does not accept a retained will message, which it would publish when this device is gone, so"
         f" `availability` may stay online; allow this user retained messages on {prefix}/<device>/availability"
     )
 
 
-def disliked(case: Case, config: MqttConfig) -> str:
-    """What the broker does not take, why in its own words, and which key or permission mends it."""
-    said = f"it said: {case.why}" if case.why else "it ends the connection, without a reason"
+def quarantined(case: Case, config: MqttConfig) -> str:
+    """What the broker does not accept, why in its own words, and which key or permission mends it."""
+    said = f"reason: {case.why}" if case.why else "it ends the connection, without a reason"
     what, user = f"{case.sample.topic} ({case.sample.size:,} bytes)", config.username or "this device"
     match case.purpose:
         case "discovery":
             return (
-                f"the broker does not take {what}, which introduces the device to Home Assistant ({said}); set"
+                f"the broker does not accept {what}, the discovery message for Home Assistant ({said}); set"
                 " mqtt.discovery = false, or raise the broker's limit and allow this user to write"
                 f" {config.discovery_prefix}/#"
             )
         case "subscription":
             return (
-                f"the broker does not let {user} listen to {case.sample.topic} ({said}), so what is said there does not"
-                " arrive: commands do not arrive without cmd/; allow it to read there, and delete what is retained there"
+                f"the broker does not let {user} subscribe to {case.sample.topic} ({said}), so its messages do not"
+                " arrive (under cmd/: commands do not arrive); allow it to read there, and delete what is retained there"
             )
         case "retention":
             return (
-                f"the broker keeps no retained messages ({said}), so subscribers that come later miss the present values;"
+                f"the broker keeps no retained messages ({said}), so later subscribers do not get the present values;"
                 f" allow {user} to retain messages under {config.prefix}/#"
             )
         case "message":
             what = f"messages on {case.sample.topic}" if case.topic else what
             return (
-                f"the broker does not take {what} ({said}); they are kept and offered again: allow this user to write"
+                f"the broker does not accept {what} ({said}); they are kept and sent again later: allow this user to write"
                 f" {config.prefix}/# (mqtt.prefix, mqtt.username), and raise the broker's limit if it is the size"
             )
 

@@ -14,16 +14,15 @@ from edged.publish import problems
 from edged.publish.commands import Command, Refusal, result
 from edged.publish.connection import Connection, Will
 from edged.publish.credentials import tls_context
-from edged.publish.delivery import Delivery
+from edged.publish.delivery import Delivery, Outgoing
 from edged.publish.packets import Device
-from edged.publish.delivery import Outgoing
-from edged.publish.reconnect import DEFAULT_TIMING, Allowance, Backoff, Timing
-from edged.publish.problems import LinkDown
+from edged.publish.problems import Disconnected
+from edged.publish.quarantine import Quarantine
+from edged.publish.reconnect import DEFAULT_TIMING, Backoff, RateLimit, Timing, WillChoice
 from edged.publish.session import Session
-from edged.publish.quarantine import Suspicion
 from edged.publish.sockets import Waker
-from edged.publish.reconnect import WillChoice
 from edged.records import Message
+from edged.worker import Worker
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,13 +30,13 @@ MOST_COMMANDS = 16
 MOST_REFUSALS, REFUSALS_S = 10, 60.0
 """So many commands that are none are answered, and logged, in so many seconds; the rest is counted."""
 
-# Name lookup, TCP and TLS block the thread, and only some of them keep to a time-out: no watchdog may bark before this.
+# Name lookup, TCP and TLS block the thread, and only some of them keep to a time-out: the watchdog waits at least this long.
 DIALLING_S = 60.0
-# Of the time given to stop, the part for last words; the rest is for the thread to end.
-LAST_WORDS = 0.8
+# The share of the time to stop in which messages may still be sent; the rest is for the thread to end.
+GOODBYE_SHARE = 0.8
 
 
-class Publisher:
+class Publisher(Worker):
     """Publishes what is retained and what waits in the outbox, and collects commands.
 
     Every method may be called from any thread, and none waits for the network. `acknowledge` is called from the
@@ -59,45 +58,35 @@ class Publisher:
         if config.host is None:
             raise ValueError("mqtt.host is not set: there is nothing to publish to")
         tls_context(config)
+        super().__init__("publisher")
         self._device = Device(config, device_id, discovery)
         self._acknowledge = acknowledge
         self._password = password
         self._timing = timing
-        self._suspicion = Suspicion(timing.retry_first_s, timing.retry_longest_s)
-        self._delivery = Delivery(outbox, self._suspicion, self._device.parcel, timing.poll_s, timing.rescan_s)
+        self._quarantine = Quarantine(timing.retry_first_s, timing.retry_longest_s)
+        self._delivery = Delivery(outbox, self._quarantine, self._device.packet, timing.poll_s, timing.rescan_s)
         self._outgoing = Outgoing()
         self._backoff = Backoff(timing)
         self._commands: Queue[Command] = Queue(MOST_COMMANDS)
         self._will = WillChoice()
-        self._refusals = Allowance(MOST_REFUSALS, REFUSALS_S)
-        self._last_loss: LinkDown | None = None
+        self._refusals = RateLimit(MOST_REFUSALS, REFUSALS_S)
+        self._last_loss: Disconnected | None = None
         self._waker = Waker()
-        self._stopping = threading.Event()
         self._introduction_due = threading.Event()
         self._stop_by = 0.0
-        self._thread: threading.Thread | None = None
-        self._beat = time.monotonic()
         self._connected = False
         self._problem: str | None = f"connecting to {config.host}:{config.effective_port}"
         self._logged: str | None = self._problem
 
-    def start(self) -> None:
-        """Begin. Does nothing when running; after the thread was lost, begins anew."""
-        if self._stopping.is_set() or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._beat = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
+    def stop(self, timeout_s: float) -> bool:
         """Say that the device is offline, wait a moment for what is in flight, disconnect. Takes at most `timeout_s`."""
-        self._stop_by = time.monotonic() + timeout_s * LAST_WORDS
-        self._stopping.set()
+        self._stop_by = time.monotonic() + timeout_s * GOODBYE_SHARE
+        self.stopping.set()
         self._waker.wake()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-        if self._thread is None or not self._thread.is_alive():
+        stopped = super().stop(timeout_s)
+        if stopped:
             self._waker.close()
+        return stopped
 
     def retain(self, message: Message) -> None:
         """The value of a topic: sent when it changed, and again on every connect."""
@@ -111,7 +100,7 @@ class Publisher:
             self._waker.wake()
 
     def introduce(self, discovery: Mapping[str, Any]) -> None:
-        """What Home Assistant is told of the device from now on; sent when it changed, and again on every connect."""
+        """Home Assistant's discovery payload from now on; sent when it changed, and again on every connect."""
         if discovery != self._device.discovery:
             self._device.discovery = discovery
             self._introduction_due.set()
@@ -141,12 +130,8 @@ class Publisher:
         """One line for people: why nothing, or not everything, is published, and the remedy; None when all is well."""
         return self._problem
 
-    def beat_s(self) -> float:
-        """Monotonic time of the thread's last sign of life. Stands still for at most a minute of dialling unless stuck."""
-        return min(self._beat, time.monotonic())
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def work(self) -> None:
+        while not self.stopping.is_set():
             self._connect_once()
             self._rest(self._backoff.delay_s)
 
@@ -166,29 +151,31 @@ class Publisher:
             if connection.accepted:
                 self._will.accepted(time.monotonic())
                 self._serve(connection)
-        except LinkDown as error:
+        except Disconnected as error:
             self._last_loss = error
             if not connection.accepted:
                 self._will.refused(error)
-            self._tell((self._flapping() if connection.accepted else None) or str(error))
+            self._report_problem((self._flapping() if connection.accepted else None) or str(error))
         except Exception as error:  # noqa: BLE001  whatever a broker sends, or a full queue raises, this thread goes on
             _LOG.debug("MQTT: unexpected error", exc_info=True)
-            self._tell(f"lost the connection to the broker by an unexpected {type(error).__name__}; trying again")
+            self._report_problem(
+                f"lost the connection to the broker by an unexpected {type(error).__name__}; trying again"
+            )
         finally:
             if not connection.accepted:
                 self._backoff.failed()
-            connection.close(farewell=self._stopping.is_set())
+            connection.close(disconnect=self.stopping.is_set())
 
     def _dial(self, connection: Connection) -> None:
-        """Return when the broker has accepted, or stop was called. Raise LinkDown when it does not."""
-        self._beat = time.monotonic() + DIALLING_S
+        """Return when the broker has accepted, or stop was called. Raise Disconnected when it does not."""
+        self.beat(DIALLING_S)
         connection.dial()
         deadline = time.monotonic() + self._timing.connect_s
-        while not (connection.accepted or self._stopping.is_set()):
-            self._beat = time.monotonic()
-            if self._beat >= deadline:
-                raise LinkDown(problems.no_answer(self._device.config))
-            connection.turn(min(self._timing.tick_s, deadline - self._beat))
+        while not (connection.accepted or self.stopping.is_set()):
+            self.beat()
+            if (left := deadline - time.monotonic()) <= 0:
+                raise Disconnected(problems.no_answer(self._device.config))
+            connection.turn(min(self._timing.tick_s, left))
 
     def _serve(self, connection: Connection) -> None:
         """Publish until the connection or the daemon ends."""
@@ -197,39 +184,39 @@ class Publisher:
             self._device,
             self._delivery,
             self._outgoing,
-            self._suspicion,
+            self._quarantine,
             acknowledge=self._acknowledge,
             command=self._take_command,
             timing=self._timing,
             clock=time.monotonic,
         )
         began = time.monotonic()
-        ended_by: LinkDown | None = None
+        ended_by: Disconnected | None = None
         try:
             self._introduction_due.clear()
             session.begin()
-            while not self._stopping.is_set():
-                self._beat = time.monotonic()
+            while not self.stopping.is_set():
+                self.beat()
                 if self._introduction_due.is_set():
                     self._introduction_due.clear()
                     session.introduce()
-                steady = self._backoff.steady(self._beat - began)
+                steady = self._backoff.steady(time.monotonic() - began)
                 lesser = self._will.complaint(self._device.config.prefix)
-                self._tell(session.complaint or (None if steady else self._flapping()) or lesser)
+                self._report_problem(session.complaint or (None if steady else self._flapping()) or lesser)
                 self._connected = True  # only now: the problem of a moment ago is gone
                 session.step(self._timing.tick_s)
-            self._say_goodbye(session)
-        except LinkDown as error:
+            self._disconnect(session)
+        except Disconnected as error:
             ended_by = error
             raise
         finally:
             self._connected = False
-            told = session.end(ended_by)
+            known = session.end(ended_by)
             self._backoff.ended(time.monotonic() - began)
-            if told:
-                self._backoff.told(time.monotonic())
+            if known:
+                self._backoff.retry_at_once(time.monotonic())
 
-    def _say_goodbye(self, session: Session) -> None:
+    def _disconnect(self, session: Session) -> None:
         session.leave()
         while session.busy and time.monotonic() < self._stop_by:
             session.step(min(self._timing.tick_s, max(0.0, self._stop_by - time.monotonic())))
@@ -237,15 +224,15 @@ class Publisher:
     def _rest(self, seconds: float) -> None:
         """Wait before the next attempt, giving signs of life."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
-            self._beat = time.monotonic()
-            self._stopping.wait(min(self._timing.tick_s, left))
+        while (left := until - time.monotonic()) > 0 and not self.stopping.is_set():
+            self.beat()
+            self.stopping.wait(min(self._timing.tick_s, left))
 
     def _flapping(self) -> str | None:
         """What to say when connections are lost again and again: what the broker said, if it did."""
         if not self._backoff.flapping:
             return None
-        if self._last_loss is not None and self._last_loss.told is not None:
+        if self._last_loss is not None and self._last_loss.reason is not None:
             return str(self._last_loss)
         return problems.flapping(self._device.client_id)
 
@@ -265,10 +252,10 @@ class Publisher:
         _LOG.warning("MQTT: cmd/%s: %s%s", command.verb, command.error, more)
         self._outgoing.send(result({"ok": False, "error": command.error}, command))
 
-    def _tell(self, problem: str | None) -> None:
+    def _report_problem(self, problem: str | None) -> None:
         """Keep what is wrong, and log it when it changed."""
         self._problem = problem
-        if problem == self._logged or self._stopping.is_set():
+        if problem == self._logged or self.stopping.is_set():
             return
         self._logged = problem
         if problem is None:

@@ -1,12 +1,14 @@
-"""How long the publisher waits for things, and how its attempts to connect slow down."""
+"""The publisher's time limits, its waits between attempts to connect, and its choice of a will."""
 
 from dataclasses import dataclass
 
 from edged.backoff import backoff_s
+from edged.publish import problems
+from edged.publish.problems import Disconnected
 
 # So many connections in a row that were accepted and soon lost again are no accident.
 FLAPPING = 4
-# So many connections that ended and told something are followed by the next one at once; as many come anew in ten minutes.
+# So many connections that ended for a known cause are followed by the next one at once; as many more in ten minutes.
 MOST_PROMPT = 20
 PROMPT_REFILL_S = 600.0 / MOST_PROMPT
 
@@ -14,7 +16,7 @@ PROMPT_REFILL_S = 600.0 / MOST_PROMPT
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds. A connection is steady after `steady_s`, which must exceed `longest_delay_s`: two devices that keep
-    throwing each other out wait that long at most, and must never look steady.
+    ending each other's connection wait that long at most, and must never count as steady.
     """
 
     connect_s: float = 10.0
@@ -25,17 +27,17 @@ class Timing:
     longest_delay_s: float = 60.0
     steady_s: float = 90.0
     poll_s: float = 5.0
-    """The outbox is looked at this often even if nobody said there was something new."""
+    """The outbox is read this often even without a signal that there is something new."""
     rescan_s: float = 60.0
-    """The outbox is looked through from its beginning this often."""
+    """The outbox is read from its beginning this often."""
     retry_first_s: float = 10.0
     retry_longest_s: float = 3600.0
     """What the broker would not take is offered again after the first of these, then ever later, up to the second."""
     trial_s: float = 10.0
-    """So long the broker has to answer what it disliked before, while other messages wait."""
-    patience_s: float = 5.0
+    """How long the broker has to answer a message that it refused before, while other messages wait."""
+    outbox_first_s: float = 5.0
     """On a new connection the outbox alone is sent for up to so long, before anything else."""
-    proven_s: float = 1.0
+    qos0_accepted_s: float = 1.0
     """What is sent without asking for an answer is taken when the connection still stands after this."""
     tick_s: float = 1.0
     """The longest the thread waits for anything before it gives a sign of life."""
@@ -65,8 +67,8 @@ class Backoff:
         self._short_lived = 0 if self.steady(lasted_s) else self._short_lived + 1
         self._failures = self._short_lived
 
-    def told(self, now: float) -> None:
-        """The connection that has just ended told what it broke on: come back at once, unless that happens too often."""
+    def retry_at_once(self, now: float) -> None:
+        """The cause of the last connection's end is known: connect again at once, unless that happens too often."""
         self._prompt = min(MOST_PROMPT, self._prompt + max(0.0, now - self._counted_at) / PROMPT_REFILL_S)
         self._counted_at = now
         if self._prompt >= 1:
@@ -88,7 +90,7 @@ class Backoff:
         return backoff_s(self._failures, self._timing.first_delay_s, self._timing.longest_delay_s)
 
 
-class Allowance:
+class RateLimit:
     """Lets so many through in so much time, and counts the rest."""
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -108,3 +110,55 @@ class Allowance:
         self._let_through += 1
         held_back, self._held_back = self._held_back, 0
         return held_back
+
+
+QUALITIES: tuple[tuple[int, bool] | None, ...] = ((1, True), (1, False), (0, False), None)
+"""QoS and retention of the will, from the best to none at all."""
+
+PATIENCE = 3
+"""So often the best one is refused before another is tried: a broker that starts may refuse anything for a moment."""
+
+REMEMBERED_S = 3600.0
+"""After so long the best one is tried first again."""
+
+
+class WillChoice:
+    """Cloud brokers that refuse a connection with a retained will accept one with a lesser will, or none. One thread's own."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._level = 0
+        self._settled = 0
+        self._settled_at = 0.0
+
+    def next(self, now: float) -> tuple[int, bool] | None:
+        """QoS and retention to connect with, None for no will."""
+        if self._settled and now - self._settled_at >= REMEMBERED_S:
+            self._settled = 0
+        self._level = self._settled or self._candidate()
+        return QUALITIES[self._level]
+
+    def accepted(self, now: float) -> None:
+        """The broker let us in."""
+        self._failures = 0
+        if self._level != self._settled:
+            self._settled, self._settled_at = self._level, now
+
+    def refused(self, error: Disconnected) -> None:
+        """The broker did not; count it where the will may be why."""
+        self._settled = 0
+        if error.code in (problems.NO_RETAIN, problems.NO_QOS):
+            self._failures = max(self._failures, PATIENCE) + (0 if self._failures < PATIENCE else 1)
+        elif error.refused and error.code in problems.WILL_MAY_BE_TO_BLAME:
+            self._failures += 1
+        else:
+            self._failures = 0
+
+    def complaint(self, prefix: str) -> str | None:
+        """What does not work because of a lesser will."""
+        return problems.will_refused(prefix) if self._settled else None
+
+    def _candidate(self) -> int:
+        """The best one, and after it was refused often enough, every second time one of the others."""
+        others = self._failures - PATIENCE
+        return 0 if others < 0 or others % 2 else 1 + others // 2 % (len(QUALITIES) - 1)

@@ -1,11 +1,12 @@
-"""Bounds what the broker can make this device read: a packet's length is looked at before its body is taken in."""
+"""The sockets under the connection: one that bounds what a broker can make this device read, one that ends a wait."""
 
+import contextlib
 import errno
 import socket
 from typing import Any
 
 LARGEST_PACKET_BYTES = 64 * 1024
-"""Of a longer packet only so much is taken in; MQTT 5 brokers are told, and send none."""
+"""Of a longer packet only so much is taken in; MQTT 5 brokers know the limit, and send none."""
 
 MOST_SKIPPED_BYTES = 1024 * 1024
 """A packet longer than this is not waited for: acknowledgements come behind it."""
@@ -86,3 +87,30 @@ def _encoded(length: int) -> bytes:
         data.append(low | (128 if length else 0))
         if not length:
             return bytes(data)
+
+
+class Waker:
+    """A pair of connected sockets: `wake` makes the one that is waited upon readable. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+
+    def fileno(self) -> int:
+        """What to wait upon."""
+        return self._near.fileno()
+
+    def wake(self) -> None:
+        # A full buffer wakes as well as a longer one would; after `close` nobody waits any more.
+        with contextlib.suppress(OSError):
+            self._far.send(b"\0")
+
+    def clear(self) -> None:
+        with contextlib.suppress(OSError):
+            while self._near.recv(4096):
+                pass
+
+    def close(self) -> None:
+        self._near.close()
+        self._far.close()

@@ -9,7 +9,7 @@ from typing import Any
 from edged.config import MqttConfig
 from edged.errors import StoreError
 from edged.publish import Publisher, Timing
-from edged.publish.packets import Parcel
+from edged.publish.packets import Packet
 from edged.records import Message
 from support.payloads import own
 
@@ -23,8 +23,8 @@ FAST = Timing(
     retry_first_s=0.3,
     retry_longest_s=60.0,
     trial_s=0.6,
-    patience_s=1.0,
-    proven_s=0.1,
+    outbox_first_s=1.0,
+    qos0_accepted_s=0.1,
     rescan_s=1.0,
     tick_s=0.05,
 )
@@ -94,6 +94,6 @@ def publishing(port: int, outbox: MemoryOutbox | None = None, **keys: Any) -> It
         publisher.stop(1)
 
 
-def parcel(message: Message) -> Parcel:
+def parcel(message: Message) -> Packet:
     """What an outbox message is on its way to the broker."""
-    return Parcel(message.seq, message.topic, len(message.payload), message.retain)
+    return Packet(message.seq, message.topic, len(message.payload), message.retain)
