@@ -1,6 +1,6 @@
 """Becomes `edged run`, in which one worker does as it is told once a file is there.
 
-`python -m support.wedge FILE WORKER HOW LIMIT …`: WORKER is a worker's name, or `publisher`. HOW: `deadlock` waits for what
+`python -m support.wedge FILE WORKER HOW LIMIT …`: WORKER is a worker's name. HOW: `deadlock` waits for what
 never comes, `spin` runs in circles, `hold` keeps the interpreter from everybody, as a library that never returns can. LIMIT:
 after how many seconds without a sign of life the worker counts as wedged, 0 for what the daemon itself says. The rest is the
 command that would have been run.
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from edged.cli import main as edged
-from edged.daemon import app
-from edged.publish.session import Session
 from edged.worker import Worker
 
 FOR_EVER_S = 3600
@@ -38,11 +36,11 @@ HOW: dict[str, Callable[[], None]] = {"deadlock": deadlock, "spin": spin, "hold"
 
 
 def obeying(way: Callable[..., Any], file: Path, name: str, how: str, limit_s: float) -> Callable[..., Any]:
-    """A sign of life of a worker or the publisher, which is its last once `file` is there."""
+    """A sign of life of a worker, which is its last once `file` is there."""
 
     def last(one: Any, *values: Any) -> Any:
-        if getattr(one, "name", "publisher") == name:
-            if isinstance(one, Worker) and limit_s:
+        if one.name == name:
+            if limit_s:
                 one.stuck_after_s = limit_s
             if file.exists():
                 HOW[how]()
@@ -53,10 +51,7 @@ def obeying(way: Callable[..., Any], file: Path, name: str, how: str, limit_s: f
 
 def main() -> None:
     file, name, how, limit_s, _python, _dash_m, _edged, *arguments = sys.argv[1:]
-    if name == "publisher" and float(limit_s):
-        app.PUBLISHER_STUCK_AFTER_S = float(limit_s)
-    for owner, sign in ((Worker, "beat"), (Session, "step")):
-        setattr(owner, sign, obeying(getattr(owner, sign), Path(file), name, how, float(limit_s)))
+    Worker.beat = obeying(Worker.beat, Path(file), name, how, float(limit_s))  # type: ignore[method-assign]
     edged(arguments)
 
 
