@@ -16,9 +16,7 @@ from support.payloads import check_lines, check_message
 
 from edged.cli import cli
 from edged.config import load_config
-from edged.firstboot.settings import settings_of
 from edged.store import Store
-from edged.toml import load_toml
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -64,7 +62,7 @@ def test_configs_load(page, title, text, tmp_path):
     file = tmp_path / "edged.toml"
     file.write_text(text)
     if "on a stick" in title:
-        assert settings_of(load_toml(file), file, tmp_path / "password").network, page
+        assert (DOCS.parent / "config" / "stick" / "edged.toml").read_text("utf-8").endswith(text), page
     else:
         assert load_config(file).camera, page
 
