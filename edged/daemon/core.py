@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from edged import __version__
 from edged.config import Config
 from edged.daemon.announced import Announced
-from edged.daemon.outbound import Outbound
 from edged.daemon.supervision import CameraWatch
 from edged.host.clock import WatchedClock
 from edged.host.device import device_id
 from edged.ports import Clock
+from edged.publish import Publisher
+from edged.records import Message
 from edged.store import Store, StoreReader
 from edged.store.files import Loss
 from edged.store.recorder import Recorder
@@ -19,6 +20,35 @@ from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 
 log = logging.getLogger(__name__)
+
+
+class Outbound:
+    """The broker connection in use at the moment, for parts that outlive a connection. Thread-safe; nothing here waits."""
+
+    def __init__(self) -> None:
+        self.publisher: Publisher | None = None
+        """Set by `Runtime.start` only."""
+
+    @property
+    def connected(self) -> bool:
+        publisher = self.publisher
+        return publisher is not None and publisher.connected
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is published, with the remedy; None when all is well, or no broker is configured."""
+        publisher = self.publisher
+        return publisher.problem if publisher else None
+
+    def wake(self) -> None:
+        """There are new messages in the outbox."""
+        if publisher := self.publisher:
+            publisher.wake()
+
+    def retain(self, message: Message) -> None:
+        """Publish the value of a topic, now and at every connection; without a broker it is dropped."""
+        if publisher := self.publisher:
+            publisher.retain(message)
 
 
 @dataclass(frozen=True, slots=True)
