@@ -17,13 +17,13 @@ TESTS = {
     "config/source.py": "tests/test_source_uri.py tests/test_config.py",
     "signals/mask.py": "tests/test_signals_mask.py tests/test_beginnings.py",
     "signals/attention.py": "tests/test_signals_attention.py tests/test_beginnings.py",
-    "signals/nods.py": "tests/test_signals_drowsiness.py",
+    "signals/nods.py": "tests/test_signals_nods.py",
     "signals/levels.py": "tests/test_signals_drowsiness.py",
     "events/lifecycle.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_beginnings.py",
     "events/kinds.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_events_drowsiness.py"
     " tests/test_beginnings.py",
     "report/statistics.py": "tests/test_report_statistics.py",
-    "report/coverage.py": "tests/test_report_day.py tests/test_report_build.py",
+    "report/coverage.py": "tests/test_report_coverage.py",
     "report/tally.py": "tests/test_report_statistics.py tests/test_report_day.py tests/test_report_build.py",
 }
 """The tests that must notice a change of each module."""

@@ -1,0 +1,90 @@
+"""Coverage of a day: how much of the open time was watched, and where one gap ends and the next begins."""
+
+from pathlib import Path
+
+import pytest
+from report_days import MINUTE, new_store, watched
+
+from edged.report.coverage import Gap, Minute, gaps, read_coverage, watched_ms
+from edged.report.day import Span
+from edged.store import StoreReader
+
+HALF = MINUTE // 2
+
+
+def minutes(*rows: tuple[int, str] | None) -> dict[int, Minute]:
+    """One camera's minutes from 0 on, as watched milliseconds and the camera's state; None where there is no row."""
+    return {number * MINUTE: Minute(*row) for number, row in enumerate(rows) if row is not None}
+
+
+def found(rows: dict[int, Minute], *spans: tuple[int, int]) -> list[tuple[int, int, str]]:
+    """The gaps in spans that are given in minutes, as first minute, end, and reason."""
+    told = gaps("door", rows, [Span(start * MINUTE, end * MINUTE) for start, end in spans])
+    assert {gap.camera for gap in told} <= {"door"}
+    return [(gap.span.start // MINUTE, gap.span.end // MINUTE, gap.reason) for gap in told]
+
+
+def test_what_was_watched_is_summed_within_the_spans_only_and_no_minute_counts_for_more_than_itself():
+    rows = minutes((MINUTE, "online"), (20_000, "stalled"), None, (MINUTE + 5, "online"), (7, "online"))
+    assert watched_ms(rows, [Span(0, 5 * MINUTE)]) == MINUTE + 20_000 + MINUTE + 7
+    assert watched_ms(rows, [Span(MINUTE, 2 * MINUTE), Span(4 * MINUTE, 5 * MINUTE)]) == 20_007
+    assert watched_ms(rows, [Span(2 * MINUTE, 3 * MINUTE)]) == 0
+    assert watched_ms({}, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (None, "not running"),
+        ((0, "online"), "not analysed"),
+        ((HALF - 1, "online"), "not analysed"),
+        ((HALF, "online"), None),
+        ((HALF - 1, "stalled"), "stalled"),
+        ((HALF, "stalled"), None),
+        ((0, "offline"), "offline"),
+        ((0, "reconnecting"), "reconnecting"),
+    ],
+)
+def test_a_minute_watched_for_less_than_half_is_a_gap_with_its_reason(row, reason):
+    assert found(minutes(row), (0, 1)) == ([] if reason is None else [(0, 1, reason)])
+
+
+def test_neighbouring_minutes_with_related_reasons_are_one_gap_named_after_the_most_frequent():
+    rows = minutes((0, "stalled"), (0, "offline"), (0, "offline"), (0, "reconnecting"))
+    assert found(rows, (0, 4)) == [(0, 4, "offline")]
+
+
+def test_of_reasons_as_frequent_the_first_by_name_names_the_gap():
+    assert found(minutes((0, "stalled"), (0, "offline")), (0, 2)) == [(0, 2, "offline")]
+    assert found(minutes((0, "offline"), (0, "stalled")), (0, 2)) == [(0, 2, "offline")]
+
+
+def test_the_reasons_of_one_gap_do_not_count_for_the_next():
+    rows = minutes((0, "offline"), (0, "offline"), (0, "offline"), (MINUTE, "online"), (0, "stalled"), (0, "stalled"))
+    assert found(rows, (0, 6)) == [(0, 3, "offline"), (4, 6, "stalled")]
+
+
+def test_what_is_not_related_is_another_gap():
+    rows = minutes((0, "offline"), (0, "online"), (0, "online"), None, None, (0, "stalled"))
+    assert found(rows, (0, 6)) == [(0, 1, "offline"), (1, 3, "not analysed"), (3, 5, "not running"), (5, 6, "stalled")]
+
+
+def test_a_watched_minute_or_closed_time_between_ends_a_gap():
+    rows = minutes((0, "offline"), (MINUTE, "online"), (0, "offline"), (0, "offline"), (0, "offline"))
+    assert found(rows, (0, 5)) == [(0, 1, "offline"), (2, 5, "offline")]
+    assert found(rows, (2, 3), (4, 5)) == [(2, 3, "offline"), (4, 5, "offline")]
+    assert found(rows, (2, 3), (3, 5)) == [(2, 5, "offline")]
+
+
+def test_gaps_are_values():
+    assert gaps("door", {}, [Span(0, MINUTE)]) == [Gap("door", Span(0, MINUTE), "not running")]
+
+
+def test_the_minutes_are_read_by_camera_and_within_the_spans(tmp_path: Path):
+    rows = [*watched(0, 4 * MINUTE), *watched(MINUTE, 2 * MINUTE, camera="yard", state="stalled", watched_ms=9)]
+    with new_store(tmp_path, rows) as store:
+        cameras = read_coverage(StoreReader(store.path), [Span(0, 2 * MINUTE), Span(3 * MINUTE, 4 * MINUTE)])
+    assert cameras == {
+        "door": dict.fromkeys((0, MINUTE, 3 * MINUTE), Minute(MINUTE, "online")),
+        "yard": {MINUTE: Minute(9, "stalled")},
+    }
