@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.report.statistics import Interval, bounds, design_effect, newcombe, wilson
+from edged.report.statistics import Range, bounds, design_effect, newcombe, wilson
 from edged.report.tally import Blocks, Tally, withhold_unwatched
 
 counts = st.tuples(st.integers(0, 5000), st.integers(1, 5000)).map(lambda pair: (min(pair), pair[1]))
@@ -76,7 +76,7 @@ def test_a_difference_turned_round_is_its_negative(one, other):
 def test_bounds_count_the_uncertain_against_and_then_for():
     found = bounds(460, 500, 41)
     assert (round(100 * found.lower, 1), round(100 * found.upper, 1)) == (85.0, 92.6)
-    assert bounds(460, 500, 0) == Interval(0.92, 0.92)
+    assert bounds(460, 500, 0) == Range(0.92, 0.92)
 
 
 @given(counts, st.integers(0, 500))

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from edged.config import Config, config_sha256
 from edged.errors import EdgedError
 from edged.host.clock import DAY_MS, WatchedClock
+from edged.payloads.report import ReportDocument
 from edged.report import build_report, canonical_json, day_span, report_sha256, stored_report
 from edged.report.day import finished_days, is_finished, utc_offsets
 from edged.store import LocalTime, ReportRow, ReportWithdrawn, StoreReader
@@ -95,10 +96,10 @@ class Reporter(Worker):
         except EdgedError as error:
             answer({"ok": False, "error": str(error)})
 
-    def _build(self, day: date) -> dict[str, Any]:
+    def _build(self, day: date) -> ReportDocument:
         return stored_report(self._reader, day) or self._built(day, 1)
 
-    def _built(self, day: date, revision: int) -> dict[str, Any]:
+    def _built(self, day: date, revision: int) -> ReportDocument:
         return build_report(
             self._reader,
             self._config,

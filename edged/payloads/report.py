@@ -283,8 +283,8 @@ class Origin(TypedDict):
 
 
 @documented
-class ReportDocument(Figure):
-    """One local day; the last complete one is retained on `report/daily`."""
+class ReportHead(TypedDict):
+    """Which day of which site is reported, and under which settings."""
 
     v: Version
     site: str
@@ -306,6 +306,12 @@ class ReportDocument(Figure):
     open_until: str
     requirement: str
     target_percent: Percent | None
+
+
+@documented
+class ReportDocument(ReportHead, Figure):
+    """One local day; the last complete one is retained on `report/daily`."""
+
     revision: NotRequired[Count]
     """How often the day's report has been made."""
     masks_followed: NotRequired[bool]

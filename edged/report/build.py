@@ -4,13 +4,27 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import islice
-from typing import Any
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from edged import __version__
 from edged.config import Config
 from edged.host.device import device_id
 from edged.messages import iso
+from edged.payloads.report import (
+    AttentionSection,
+    CameraRow,
+    DeviceHealth,
+    DrowsinessSection,
+    Gaps,
+    HourRow,
+    Interval,
+    ReportDocument,
+    ReportHead,
+    Violations,
+    WorstHour,
+)
 from edged.report.counts import Happenings, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
 from edged.report.day import MINUTE_MS, Span, wall_clock
@@ -19,15 +33,13 @@ from edged.report.trend import build_trend
 from edged.report.vigilance import attention_section, drowsiness_section
 from edged.store import StoreReader
 
-Report = dict[str, Any]
-
 MOST_GAPS_LISTED = 40
 GOOD_COVERAGE_PERCENT = 90
 STARTED, RECOVERED = "started", "recovered"
 """States of `system` events that the device's health counts by name."""
 
 
-def stored_report(reader: StoreReader, day: date) -> Report | None:
+def stored_report(reader: StoreReader, day: date) -> ReportDocument | None:
     """The report of a finished day as it was stored, or None. Raise StoreError when the database cannot be read."""
     row = reader.report(day.isoformat())
     return None if row is None else json.loads(row["report"])
@@ -42,7 +54,7 @@ def build_report(
     models: Mapping[str, str] | None = None,
     config_sha256: str | None = None,
     revision: int = 1,
-) -> Report:
+) -> ReportDocument:
     """The report of `day`: the same store, config and arguments give the same report; a finished day needs no `now_ms`.
 
     Passages and coverage count in open hours only, so that both speak of the same time. `models` maps a model's name
@@ -75,20 +87,19 @@ def build_report(
         "violations": _violations(happenings),
         "gaps": _listed_gaps(outages, reported),
         **_vigilance(config, passages, happenings, reported),
-        "outside_open_hours": passages.outside.counts() | {"violations": happenings.outside},
+        "outside_open_hours": {**passages.outside.counts(), "violations": happenings.outside},
         "device_health": _health(reader, passages, happenings),
         "origin": {"edged": __version__, "models": dict(models or {}), "config_sha256": config_sha256},
     }
 
 
-def _head(config: Config, reported: ReportedDay) -> Report:
+def _head(config: Config, reported: ReportedDay) -> ReportHead:
     hours = reported.whole.length / 3_600_000
     names = {camera: _printable(settings.name) for camera, settings in config.camera.items() if settings.name}
-    return {
+    head: ReportHead = {
         "v": 1,
         "site": _printable(config.report.site or config.device.name),
         "device": device_id(config.device.id),
-        **({"camera_names": names} if names else {}),
         "date": reported.day.isoformat(),
         "tz": reported.zone.key,
         "utc_start": iso(reported.whole.start),
@@ -102,9 +113,12 @@ def _head(config: Config, reported: ReportedDay) -> Report:
         "requirement": _printable(config.report.requirement),
         "target_percent": config.report.target_percent,
     }
+    if names:
+        head["camera_names"] = names
+    return head
 
 
-def _violations(happenings: Happenings) -> Report:
+def _violations(happenings: Happenings) -> Violations:
     counts = happenings.violations
     return {
         "count": counts.total(),
@@ -121,9 +135,9 @@ def _watched_percent(cameras: Mapping[str, Minutes], spans: Sequence[Span]) -> f
     return percent(sum(watched_ms(minutes, spans) for minutes in cameras.values()), opened)
 
 
-def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Report]:
+def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[HourRow]:
     past = reported.past_open()
-    rows = []
+    rows: list[HourRow] = []
     for number, hour in enumerate(reported.hours):
         tally = passages.by_hour[number]
         parts = [part for span in past if (part := span.overlap(hour.span)).length]
@@ -141,19 +155,20 @@ def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: Repor
     return rows
 
 
-def _worst(by_hour: Sequence[Report]) -> list[Report]:
+def _worst(by_hour: Sequence[HourRow]) -> list[WorstHour]:
     """The three hours with the lowest percentage, among those with enough judged."""
-    eligible = [row for row in by_hour if row["compliance_percent"] is not None]
-    eligible.sort(key=lambda row: (row["compliance_percent"], row["utc_start"]))
-    kept = ("label", "judged", "compliance_percent")
-    return [{key: row[key] for key in kept} for row in islice(eligible, 3)]
+    eligible = [(share, row) for row in by_hour if (share := row["compliance_percent"]) is not None]
+    eligible.sort(key=lambda pair: (pair[0], pair[1]["utc_start"]))
+    return [
+        {"label": row["label"], "judged": row["judged"], "compliance_percent": share} for share, row in eligible[:3]
+    ]
 
 
 def _by_camera(
     passages: Passages, cameras: Mapping[str, Minutes], outages: Sequence[Gap], reported: ReportedDay
-) -> list[Report]:
+) -> list[CameraRow]:
     past = reported.past_open()
-    rows = []
+    rows: list[CameraRow] = []
     for camera in sorted(cameras):
         watched = _watched_percent({camera: cameras[camera]}, past)
         own = [gap.span.length for gap in outages if gap.camera == camera]
@@ -176,18 +191,26 @@ def _masks_followed(config: Config, passages: Passages) -> bool:
     return any(asked) or not asked or passages.total.whole.encounters > 0
 
 
-def _vigilance(config: Config, passages: Passages, happenings: Happenings, reported: ReportedDay) -> Report:
+class _Sections(TypedDict, total=False):
+    attention: AttentionSection
+    drowsiness: DrowsinessSection
+
+
+def _vigilance(config: Config, passages: Passages, happenings: Happenings, reported: ReportedDay) -> _Sections:
     """Sections on attention and drowsiness, each there only where cameras follow it, or did on that day."""
     followed = {
         name: [camera for camera, settings in config.camera.items() if getattr(settings.wants, name)]
         for name in ("attention", "drowsiness")
     }
     vigilance, hours = passages.vigilance, reported.hours
-    sections = {
-        "attention": attention_section(followed["attention"], vigilance, happenings.incidents["inattention"], hours),
-        "drowsiness": drowsiness_section(followed["drowsiness"], vigilance, happenings.incidents["drowsiness"], hours),
-    }
-    return {name: section for name, section in sections.items() if section is not None}
+    attention = attention_section(followed["attention"], vigilance, happenings.incidents["inattention"], hours)
+    drowsiness = drowsiness_section(followed["drowsiness"], vigilance, happenings.incidents["drowsiness"], hours)
+    sections: _Sections = {}
+    if attention is not None:
+        sections["attention"] = attention
+    if drowsiness is not None:
+        sections["drowsiness"] = drowsiness
+    return sections
 
 
 def _gaps(cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Gap]:
@@ -195,7 +218,7 @@ def _gaps(cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Gap]:
     return [gap for camera in sorted(cameras) for gap in gaps(camera, cameras[camera], past)]
 
 
-def _listed_gaps(outages: Sequence[Gap], reported: ReportedDay) -> Report:
+def _listed_gaps(outages: Sequence[Gap], reported: ReportedDay) -> Gaps:
     """The longest gaps in order of time, and how much the others add up to."""
     longest = sorted(outages, key=lambda gap: (-gap.span.length, gap.span, gap.camera))
     listed = sorted(longest[:MOST_GAPS_LISTED], key=lambda gap: (gap.span, gap.camera))
@@ -223,7 +246,7 @@ def _until_clock(utc_ms: int, reported: ReportedDay) -> str:
     return "24:00" if utc_ms == reported.whole.end else wall_clock(utc_ms, reported.zone)
 
 
-def verdict(target: float | None, interval: Mapping[str, float] | None) -> str | None:
+def verdict(target: float | None, interval: Interval | None) -> Literal["met", "not met", "cannot tell"] | None:
     """Against the site's own target by the interval as printed, so that nobody reads a contradiction; None without one."""
     if target is None:
         return None
@@ -232,7 +255,7 @@ def verdict(target: float | None, interval: Mapping[str, float] | None) -> str |
     return "met" if interval["lower"] >= target else "not met"
 
 
-def _health(reader: StoreReader, passages: Passages, happenings: Happenings) -> Report:
+def _health(reader: StoreReader, passages: Passages, happenings: Happenings) -> DeviceHealth:
     return {
         "starts": happenings.system[STARTED],
         "database_recoveries": happenings.system[RECOVERED],

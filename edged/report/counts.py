@@ -10,19 +10,15 @@ from zoneinfo import ZoneInfo
 from edged.config import Config
 from edged.events.lifecycle import STATIC
 from edged.messages import iso
+from edged.payloads.report import ListedEvent
 from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
 from edged.report.tally import Blocks, Tally
-from edged.report.vigilance import Incidents, Vigilance
+from edged.report.vigilance import MOST_LISTED, IncidentCounts, Vigilance
 from edged.store import StoreReader, lasted_ms
-
-Row = dict[str, Any]
 
 BLOCK_MS = 15 * MINUTE_MS
 INCIDENTS = ("inattention", "drowsiness")
 """Kinds of events that tell of persons, besides masks."""
-
-MOST_LISTED = 40
-"""Violations on the page; the CSV has every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +61,16 @@ class Passages:
 class Happenings:
     """The day's events: the first violations in full, the rest counted."""
 
-    listed: list[Row] = field(default_factory=list)
+    listed: list[ListedEvent] = field(default_factory=list)
     violations: Counter[str] = field(default_factory=Counter)
     held_back: int = 0
     outside: int = 0
     static: int = 0
     """Events of pictures of faces, begun before they were known for that: they are in no other count."""
     system: Counter[str] = field(default_factory=Counter)
-    incidents: Mapping[str, Incidents] = field(default_factory=lambda: {kind: Incidents() for kind in INCIDENTS})
+    incidents: Mapping[str, IncidentCounts] = field(
+        default_factory=lambda: {kind: IncidentCounts() for kind in INCIDENTS}
+    )
     unsynced: int = 0
 
 
@@ -91,7 +89,7 @@ def reported_day(config: Config, day: date, now_ms: int) -> ReportedDay:
     )
 
 
-def list_violations(reader: StoreReader, config: Config, day: date, kind: str = "mask") -> Iterator[Row]:
+def list_violations(reader: StoreReader, config: Config, day: date, kind: str = "mask") -> Iterator[ListedEvent]:
     """Every event of `kind` in the day's open hours, oldest first, in the form the report lists the first ones."""
     reported = reported_day(config, day, 0)
     for hour in reported.hours:
@@ -157,7 +155,7 @@ def _count_violation(happenings: Happenings, row: Mapping[str, Any], reported: R
         happenings.listed.append(violation)
 
 
-def _violation(row: Mapping[str, Any], zone: ZoneInfo) -> Row:
+def _violation(row: Mapping[str, Any], zone: ZoneInfo) -> ListedEvent:
     lasted, score, began = lasted_ms(row), row["score"], row.get("began_at")
     began = row["started_at"] if began is None else began
     return {

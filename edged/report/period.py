@@ -1,29 +1,30 @@
 """Sums up a week or a month from the reports of its days."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
+from typing_extensions import TypedDict
+
 from edged.config import Config
+from edged.payloads.period import (
+    PeriodAttention,
+    PeriodCamera,
+    PeriodDay,
+    PeriodDocument,
+    PeriodDrowsiness,
+    PeriodEvents,
+)
+from edged.payloads.report import CameraRow, Counts, Figure, Incidents, ReportDocument
 from edged.report.build import build_report, stored_report, verdict
 from edged.report.day import day_of
-from edged.report.statistics import ASSUMED_DESIGN_EFFECT, bounds, wilson
-from edged.report.tally import LEAST_JUDGED, STATES, Tally, percent, percents, withhold_unwatched
+from edged.report.statistics import ASSUMED_DESIGN_EFFECT, DesignEffect
+from edged.report.tally import LEAST_JUDGED, Tally, figure, percent, withhold_unwatched
 from edged.store import StoreReader
 
 Period = Literal["week", "month"]
-Report = dict[str, Any]
-
-KEPT = ("site", "device", "camera_names", "tz", "requirement", "target_percent")
-"""What stands in the newest day's report, and holds for all."""
-
-SECTIONS = {
-    "attention": (("passages", "known_s", "unknown_s"), "distractions"),
-    "drowsiness": (("passages", "present_s", "eyes_read_s"), "events"),
-}
-"""What is summed up of each section, and where its events stand."""
 
 
 def days_of(period: Period, day: date) -> list[date]:
@@ -33,7 +34,7 @@ def days_of(period: Period, day: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((following - first).days)]
 
 
-def build_period(reader: StoreReader, config: Config, period: Period, day: date, now_ms: int) -> Report:
+def build_period(reader: StoreReader, config: Config, period: Period, day: date, now_ms: int) -> PeriodDocument:
     """The sums of the stored reports of the period that holds `day`; days without one are reported as they stand now.
 
     Days that have not begun are left out, and those from before the record. Raise StoreError when the database cannot
@@ -51,65 +52,97 @@ def build_period(reader: StoreReader, config: Config, period: Period, day: date,
     return _summed(period, days, reports)
 
 
-def _summed(period: Period, days: Sequence[date], reports: Sequence[Report]) -> Report:
+def _summed(period: Period, days: Sequence[date], reports: Sequence[ReportDocument]) -> PeriodDocument:
     watched = _watched_percent(reports)
-    figure = withhold_unwatched(_figure(reports), watched)
+    of_masks = withhold_unwatched(_figure(reports), watched)
     masks = any(report.get("masks_followed", True) for report in reports)
+    newest = reports[-1]
     return {
         "v": 1,
         "period": period,
         "first_day": days[0].isoformat(),
         "last_day": days[-1].isoformat(),
-        **{name: reports[-1][name] for name in KEPT if name in reports[-1]},
+        "site": newest["site"],
+        "device": newest["device"],
+        "tz": newest["tz"],
+        "requirement": newest["requirement"],
+        "target_percent": newest["target_percent"],
         "days": len(days),
         "days_reported": len(reports),
         "complete": len(reports) == len(days) and all(report["complete"] for report in reports),
         "masks_followed": masks,
-        **figure,
-        "verdict": verdict(reports[-1]["target_percent"], figure["interval"]) if masks else None,
+        **of_masks,
+        "verdict": verdict(newest["target_percent"], of_masks["interval"]) if masks else None,
         "coverage_percent": watched,
         "by_day": [_day(report) for report in reports],
         "by_camera": _by_camera(reports),
-        "violations": _sum(("count", "incorrect", "none", "held_back"), (report["violations"] for report in reports)),
-        "gaps": _sum(("count", "minutes"), (report["gaps"] for report in reports)),
-        **{name: _section(name, parts) for name in SECTIONS if (parts := [r[name] for r in reports if name in r])},
+        "violations": {
+            "count": sum(report["violations"]["count"] for report in reports),
+            "incorrect": sum(report["violations"]["incorrect"] for report in reports),
+            "none": sum(report["violations"]["none"] for report in reports),
+            "held_back": sum(report["violations"]["held_back"] for report in reports),
+        },
+        "gaps": {
+            "count": sum(report["gaps"]["count"] for report in reports),
+            "minutes": sum(report["gaps"]["minutes"] for report in reports),
+        },
+        **_optional(reports),
     }
 
 
-def _tally(rows: Iterable[Mapping[str, Any]]) -> Tally:
-    return Tally(**_sum(STATES, rows))
+class _Optional(TypedDict, total=False):
+    camera_names: dict[str, str]
+    attention: PeriodAttention
+    drowsiness: PeriodDrowsiness
 
 
-def _figure(reports: Sequence[Report]) -> Report:
-    """The counts, with percentage, interval and bounds where enough was judged, as in the report of a day."""
+def _optional(reports: Sequence[ReportDocument]) -> _Optional:
+    """What only some reports have."""
+    found: _Optional = {}
+    attention = [report["attention"] for report in reports if "attention" in report]
+    drowsiness = [report["drowsiness"] for report in reports if "drowsiness" in report]
+    if "camera_names" in reports[-1]:
+        found["camera_names"] = reports[-1]["camera_names"]
+    if attention:
+        found["attention"] = {
+            "passages": sum(part["passages"] for part in attention),
+            "known_s": round(sum(part["known_s"] for part in attention), 1),
+            "unknown_s": round(sum(part["unknown_s"] for part in attention), 1),
+            "events": _events(part["distractions"] for part in attention),
+        }
+    if drowsiness:
+        found["drowsiness"] = {
+            "passages": sum(part["passages"] for part in drowsiness),
+            "present_s": round(sum(part["present_s"] for part in drowsiness), 1),
+            "eyes_read_s": round(sum(part["eyes_read_s"] for part in drowsiness), 1),
+            "events": _events(part["events"] for part in drowsiness),
+        }
+    return found
+
+
+def _tally(rows: Sequence[Counts]) -> Tally:
+    return Tally(
+        correct=sum(row["correct"] for row in rows),
+        incorrect=sum(row["incorrect"] for row in rows),
+        none=sum(row["none"] for row in rows),
+        uncertain=sum(row["uncertain"] for row in rows),
+    )
+
+
+def _figure(reports: Sequence[ReportDocument]) -> Figure:
+    """As in the report of a day, on the effective passages of all days; those of a day without an interval of its own are
+    fewer by what is assumed.
+    """
     tally = _tally(reports)
-    enough = tally.judged >= LEAST_JUDGED
-    return tally.counts() | {
-        "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
-        "interval": _interval(tally, reports) if enough else None,
-        "bounds": percents(bounds(tally.correct, tally.judged, tally.uncertain)) if enough else None,
-        "uncertain_percent": percent(tally.uncertain, tally.encounters) if enough else None,
-        "few": tally.judged < 2 * LEAST_JUDGED,
-        "withheld": None if enough else "few",
-    }
-
-
-def _interval(tally: Tally, reports: Sequence[Report]) -> Report:
-    """On the effective passages of all days; those of a day without an interval of its own are fewer by what is assumed."""
     known = [report["interval"] for report in reports if report["interval"]]
     rest = sum(report["judged"] for report in reports if not report["interval"])
     effective = sum(interval["effective_judged"] for interval in known) + rest / ASSUMED_DESIGN_EFFECT
-    return {
-        **percents(wilson(tally.correct / tally.judged, effective)),
-        "level": 95,
-        "blocks": sum(interval["blocks"] for interval in known),
-        "design_effect": round(tally.judged / effective, 2),
-        "design_effect_assumed": rest > 0 or any(interval["design_effect_assumed"] for interval in known),
-        "effective_judged": round(effective, 1),
-    }
+    assumed = rest > 0 or any(interval["design_effect_assumed"] for interval in known)
+    blocks = sum(interval["blocks"] for interval in known)
+    return figure(tally, effective, DesignEffect(tally.judged / effective if effective else 1.0, assumed, blocks))
 
 
-def _watched_percent(reports: Sequence[Report]) -> float | None:
+def _watched_percent(reports: Sequence[ReportDocument]) -> float | None:
     """Each day weighted by its open hours and cameras."""
     weighted = [
         (report["coverage_percent"], sum(hour["open"] for hour in report["by_hour"]) * len(report["by_camera"]))
@@ -120,12 +153,11 @@ def _watched_percent(reports: Sequence[Report]) -> float | None:
     return percent(sum(share * weight for share, weight in weighted) / 100, whole)
 
 
-def _day(report: Report) -> Report:
-    counts = _tally([report]).counts()
+def _day(report: ReportDocument) -> PeriodDay:
     return {
         "date": report["date"],
         "complete": report["complete"],
-        **counts,
+        **_tally([report]).counts(),
         "compliance_percent": report["compliance_percent"],
         "coverage_percent": report["coverage_percent"],
         "violations": report["violations"]["count"],
@@ -134,27 +166,27 @@ def _day(report: Report) -> Report:
     }
 
 
-def _by_camera(reports: Sequence[Report]) -> list[Report]:
+def _by_camera(reports: Sequence[ReportDocument]) -> list[PeriodCamera]:
     rows = [row for report in reports for row in report["by_camera"]]
-    summed = []
-    for camera in sorted({row["camera"] for row in rows}):
-        own = [row for row in rows if row["camera"] == camera]
-        tally = _tally(own)
-        share = percent(tally.correct, tally.judged) if tally.judged >= LEAST_JUDGED else None
-        figure = tally.counts() | {"compliance_percent": share}
-        summed.append({"camera": camera, **figure, **_sum(("gaps", "gap_minutes"), own)})
-    return summed
+    return [
+        _camera(camera, [row for row in rows if row["camera"] == camera])
+        for camera in sorted({row["camera"] for row in rows})
+    ]
 
 
-def _section(name: str, parts: Sequence[Report]) -> Report:
-    names, events = SECTIONS[name]
+def _camera(camera: str, rows: Sequence[CameraRow]) -> PeriodCamera:
+    tally = _tally(rows)
+    return {
+        "camera": camera,
+        **tally.counts(),
+        "compliance_percent": percent(tally.correct, tally.judged) if tally.judged >= LEAST_JUDGED else None,
+        "gaps": sum(row["gaps"] for row in rows),
+        "gap_minutes": sum(row["gap_minutes"] for row in rows),
+    }
+
+
+def _events(incidents: Iterable[Incidents]) -> PeriodEvents:
     reasons: Counter[str] = Counter()
-    for part in parts:
-        reasons.update(part[events]["by_reason"])
-    counts = {"count": reasons.total(), "by_reason": dict(reasons)}
-    return {key: round(value, 1) for key, value in _sum(names, parts).items()} | {"events": counts}
-
-
-def _sum(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    rows = list(rows)
-    return {name: sum(row[name] for row in rows) for name in names}
+    for one in incidents:
+        reasons.update(one["by_reason"])
+    return {"count": reasons.total(), "by_reason": dict(reasons)}

@@ -12,7 +12,9 @@ ASSUMED_DESIGN_EFFECT = 1.5
 """Taken where the data cannot tell how much people who arrive together resemble each other."""
 
 
-class Interval(NamedTuple):
+class Range(NamedTuple):
+    """From a lower to an upper proportion."""
+
     lower: float
     upper: float
 
@@ -36,14 +38,14 @@ class Difference(NamedTuple):
         return self.lower > 0 or self.upper < 0
 
 
-def wilson(proportion: float, trials: float) -> Interval:
+def wilson(proportion: float, trials: float) -> Range:
     """The 95 % score interval of Wilson (1927). `trials` may be an effective number, thus not whole; above 0."""
     square = Z_95 * Z_95
     denominator = 1 + square / trials
     centre = (proportion + square / (2 * trials)) / denominator
     half = Z_95 * sqrt(proportion * (1 - proportion) / trials + square / (4 * trials * trials)) / denominator
     # At 0 and 1 the bound is exact; rounding must not push it past the proportion or out of [0, 1].
-    return Interval(max(0.0, min(proportion, centre - half)), min(1.0, max(proportion, centre + half)))
+    return Range(max(0.0, min(proportion, centre - half)), min(1.0, max(proportion, centre + half)))
 
 
 def design_effect(blocks: Iterable[tuple[int, int]]) -> DesignEffect:
@@ -63,7 +65,7 @@ def design_effect(blocks: Iterable[tuple[int, int]]) -> DesignEffect:
     return DesignEffect(max(1.0, between / (p * (1 - p) / total)), assumed=False, blocks=count)
 
 
-def newcombe(p1: float, interval1: Interval, p2: float, interval2: Interval) -> Difference:
+def newcombe(p1: float, interval1: Range, p2: float, interval2: Range) -> Difference:
     """p1 - p2 with its 95 % interval: Newcombe (1998), method 10, from each proportion's Wilson interval."""
     difference = p1 - p2
     below = sqrt((p1 - interval1.lower) ** 2 + (interval2.upper - p2) ** 2)
@@ -71,7 +73,7 @@ def newcombe(p1: float, interval1: Interval, p2: float, interval2: Interval) -> 
     return Difference(difference, difference - below, difference + above)
 
 
-def bounds(correct: int, judged: int, uncertain: int) -> Interval:
+def bounds(correct: int, judged: int, uncertain: int) -> Range:
     """The proportion if every uncertain passage had been a violation, and if none had (Manski 1989). Assumes nothing."""
     everybody = judged + uncertain
-    return Interval(correct / everybody, (correct + uncertain) / everybody)
+    return Range(correct / everybody, (correct + uncertain) / everybody)

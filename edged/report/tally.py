@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
-from edged.report.statistics import Interval, bounds, design_effect, wilson
+from typing_extensions import TypedDict
+
+from edged.payloads.report import Bounds, Counts, Figure, Interval
+from edged.report.statistics import DesignEffect, Range, bounds, design_effect, wilson
 
 LEAST_JUDGED = 30
 """Below this no percentage is printed; up to twice this it is marked (the US NCHS rule for its surveys)."""
@@ -12,6 +14,16 @@ LEAST_JUDGED = 30
 LEAST_COVERAGE_PERCENT = 50
 
 STATES = ("correct", "incorrect", "none", "uncertain")
+
+
+class _NoFigure(TypedDict):
+    compliance_percent: None
+    interval: None
+    bounds: None
+    uncertain_percent: None
+
+
+_NO_FIGURE: _NoFigure = {"compliance_percent": None, "interval": None, "bounds": None, "uncertain_percent": None}
 
 
 @dataclass(slots=True)
@@ -36,9 +48,15 @@ class Tally:
     def encounters(self) -> int:
         return self.judged + self.uncertain
 
-    def counts(self) -> dict[str, int]:
-        own = {state: getattr(self, state) for state in STATES}
-        return {"encounters": self.encounters, "judged": self.judged, **own}
+    def counts(self) -> Counts:
+        return {
+            "encounters": self.encounters,
+            "judged": self.judged,
+            "correct": self.correct,
+            "incorrect": self.incorrect,
+            "none": self.none,
+            "uncertain": self.uncertain,
+        }
 
 
 @dataclass(slots=True)
@@ -52,36 +70,36 @@ class Blocks:
         self.whole.add(state)
         self._by_block[block].add(state)
 
-    def figure(self) -> dict[str, Any]:
-        """The counts, with percentage, interval and bounds where enough was judged, else with None in their place."""
-        tally = self.whole
-        figure: dict[str, Any] = tally.counts() | {
-            "compliance_percent": None,
-            "interval": None,
-            "bounds": None,
-            "uncertain_percent": None,
-            "few": tally.judged < 2 * LEAST_JUDGED,
-            "withheld": "few" if tally.judged < LEAST_JUDGED else None,
-        }
-        if tally.judged < LEAST_JUDGED:
-            return figure
-        figure["uncertain_percent"] = percent(tally.uncertain, tally.encounters)
-        figure["compliance_percent"] = percent(tally.correct, tally.judged)
-        figure["interval"] = self._interval()
-        figure["bounds"] = percents(bounds(tally.correct, tally.judged, tally.uncertain))
-        return figure
-
-    def _interval(self) -> dict[str, Any]:
+    def figure(self) -> Figure:
+        """The counts, and what they support."""
         effect = design_effect((block.correct, block.judged) for block in self._by_block.values())
-        effective = self.whole.judged / effect.value
-        return {
-            **percents(wilson(self.whole.correct / self.whole.judged, effective)),
-            "level": 95,
-            "blocks": effect.blocks,
-            "design_effect": round(effect.value, 2),
-            "design_effect_assumed": effect.assumed,
-            "effective_judged": round(effective, 1),
-        }
+        return figure(self.whole, self.whole.judged / effect.value, effect)
+
+
+def figure(tally: Tally, effective_judged: float, effect: DesignEffect) -> Figure:
+    """The counts, with percentage, interval and bounds where enough was judged, else with None in their place.
+
+    `effective_judged` is the number of independent passages that tell as much.
+    """
+    if tally.judged < LEAST_JUDGED:
+        return {**tally.counts(), **_NO_FIGURE, "few": True, "withheld": "few"}
+    interval: Interval = {
+        **percents(wilson(tally.correct / tally.judged, effective_judged)),
+        "level": 95,
+        "blocks": effect.blocks,
+        "design_effect": round(effect.value, 2),
+        "design_effect_assumed": effect.assumed,
+        "effective_judged": round(effective_judged, 1),
+    }
+    return {
+        **tally.counts(),
+        "compliance_percent": percent(tally.correct, tally.judged),
+        "interval": interval,
+        "bounds": percents(bounds(tally.correct, tally.judged, tally.uncertain)),
+        "uncertain_percent": percent(tally.uncertain, tally.encounters),
+        "few": tally.judged < 2 * LEAST_JUDGED,
+        "withheld": None,
+    }
 
 
 def percent(part: float, whole: float) -> float | None:
@@ -89,13 +107,12 @@ def percent(part: float, whole: float) -> float | None:
     return round(100 * part / whole, 1) if whole else None
 
 
-def percents(interval: Interval) -> dict[str, float]:
+def percents(interval: Range) -> Bounds:
     return {"lower": round(100 * interval.lower, 1), "upper": round(100 * interval.upper, 1)}
 
 
-def withhold_unwatched(figure: dict[str, Any], coverage_percent: float | None) -> dict[str, Any]:
+def withhold_unwatched(figure: Figure, coverage_percent: float | None) -> Figure:
     """The figure without its percentages when less than half of the open time was watched: the rest may differ."""
     if figure["withheld"] or (coverage_percent is not None and coverage_percent >= LEAST_COVERAGE_PERCENT):
         return figure
-    hidden = dict.fromkeys(("compliance_percent", "interval", "bounds", "uncertain_percent"))
-    return figure | hidden | {"withheld": "coverage"}
+    return {**figure, **_NO_FIGURE, "withheld": "coverage"}

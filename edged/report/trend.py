@@ -1,19 +1,18 @@
 """A day's figure beside earlier days': the same weekday last week, and the four weeks before."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any
 
+from edged.payloads.report import Comparison, Figure, Points, Trend
 from edged.report.statistics import newcombe, wilson
 from edged.report.tally import LEAST_JUDGED, percent
 from edged.store import StoreReader
 
 FOUR_WEEKS = 28
-Figure = Mapping[str, Any]
 
 
-def build_trend(reader: StoreReader, day: date, figure: Figure) -> dict[str, Any]:
+def build_trend(reader: StoreReader, day: date, figure: Figure) -> Trend:
     """Compare `figure` with the stored reports of the 28 days before `day`.
 
     Days whose own percentage was withheld are not compared with, and count for nothing.
@@ -48,21 +47,25 @@ def _stored(reader: StoreReader, day: date) -> Figure | None:
     return report if 0 <= whole[0] <= whole[1] >= LEAST_JUDGED and whole[2] > 0 else None
 
 
-def _comparison(figure: Figure, earlier: Sequence[Figure]) -> dict[str, Any] | None:
+def _comparison(figure: Figure, earlier: Sequence[Figure]) -> Comparison | None:
     """Pool `earlier` and subtract it from `figure`; None when either has no percentage to compare."""
-    if not earlier or figure["compliance_percent"] is None:
+    interval, known = figure["interval"], [report["interval"] for report in earlier if report["interval"]]
+    if not known or interval is None:
         return None
     judged = sum(report["judged"] for report in earlier)
     correct = sum(report["correct"] for report in earlier)
-    before, effective = correct / judged, sum(report["interval"]["effective_judged"] for report in earlier)
+    before, effective = correct / judged, sum(one["effective_judged"] for one in known)
     now = figure["correct"] / figure["judged"]
-    difference = newcombe(now, wilson(now, figure["interval"]["effective_judged"]), before, wilson(before, effective))
-    direction = ("better" if difference.value > 0 else "worse") if difference.is_clear else "no clear change"
-    points = {name: round(100 * value, 1) for name, value in difference._asdict().items()}
+    difference = newcombe(now, wilson(now, interval["effective_judged"]), before, wilson(before, effective))
+    points: Points = {
+        "value": round(100 * difference.value, 1),
+        "lower": round(100 * difference.lower, 1),
+        "upper": round(100 * difference.upper, 1),
+    }
     return {
         "days": len(earlier),
         "judged": judged,
         "compliance_percent": percent(correct, judged),
         "difference_points": points,
-        "direction": direction,
+        "direction": ("better" if difference.value > 0 else "worse") if difference.is_clear else "no clear change",
     }

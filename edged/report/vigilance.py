@@ -3,15 +3,21 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from edged.messages import iso
+from edged.payloads.report import (
+    AttentionFigure,
+    AttentionSection,
+    DrowsinessFigure,
+    DrowsinessSection,
+    Incidents,
+    ListedEvent,
+)
 from edged.report.day import Hour
-from edged.report.statistics import Interval
-from edged.report.tally import percent
+from edged.report.statistics import Range
+from edged.report.tally import percent, percents
 from edged.types import DROWSINESS_LEVELS
-
-Row = dict[str, Any]
 
 LEAST_KNOWN_S = 600.0
 """With less time than this in which attention was known no percentage is printed."""
@@ -25,6 +31,7 @@ STATES = {
 }
 """What each kind of event tells apart, in the order of the page."""
 
+Cue: TypeAlias = Literal["eyes", "perclos", "yawns", "nods"]
 MOST_LISTED = 40
 """Events on the page; the CSV has every one."""
 
@@ -43,11 +50,12 @@ class AttentionTally:
         for name in ("attentive_s", "away_s", "unknown_s"):
             setattr(self, name, getattr(self, name) + float(summary.get(name) or 0.0))
 
-    def figure(self) -> Row:
+    def figure(self) -> AttentionFigure:
         """The share of the known time that was attentive, and its bounds, where enough was known."""
         known, whole = self.attentive_s + self.away_s, self.attentive_s + self.away_s + self.unknown_s
+        withheld: Literal["few", "unknown"] | None
         withheld = "few" if known < LEAST_KNOWN_S else "unknown" if known < LEAST_KNOWN_SHARE * whole else None
-        figure: Row = {
+        figure: AttentionFigure = {
             "passages": self.passages,
             "known_s": round(known, 1),
             "unknown_s": round(self.unknown_s, 1),
@@ -58,9 +66,8 @@ class AttentionTally:
         }
         if withheld is None:
             # If people had looked away all the time it was not known, and if they never had (Manski 1989).
-            bounds = Interval(self.attentive_s / whole, (self.attentive_s + self.unknown_s) / whole)
             figure["attentive_percent"] = percent(self.attentive_s, known)
-            figure["bounds"] = {name: round(100 * value, 1) for name, value in bounds._asdict().items()}
+            figure["bounds"] = percents(Range(self.attentive_s / whole, (self.attentive_s + self.unknown_s) / whole))
         return figure
 
 
@@ -90,41 +97,43 @@ class DrowsinessTally:
             seen = [value for value in (getattr(self, name), summary.get(name)) if value is not None]
             setattr(self, name, sum(seen) if seen else None)
 
-    def figure(self) -> Row:
+    def figure(self) -> DrowsinessFigure:
         """The sums; `not_measured` names what nothing can be said of."""
         perclos = self.highest_perclos
-        measured = {
-            "eyes": self.eyes_read_s > 0,
-            "perclos": perclos is not None,
-            "yawns": self.yawns is not None,
-            "nods": self.nods is not None,
-        }
+        eyes: float | None = self.eyes_read_s or None
+        cues: dict[Cue, float | None] = {"eyes": eyes, "perclos": perclos, "yawns": self.yawns, "nods": self.nods}
         return {
             "passages": self.passages,
             "present_s": round(self.present_s, 1),
             "eyes_read_s": round(self.eyes_read_s, 1),
             "eyes_read_percent": percent(self.eyes_read_s, self.present_s),
-            "worst_level": {level: self.worst[level] for level in reversed(DROWSINESS_LEVELS)},
+            "worst_level": {
+                "alarm": self.worst["alarm"],
+                "warning": self.worst["warning"],
+                "notice": self.worst["notice"],
+                "alert": self.worst["alert"],
+                "unknown": self.worst["unknown"],
+            },
             "highest_perclos_percent": None if perclos is None else round(100 * perclos, 1),
-            "longest_closure_s": round(self.longest_closure_s, 1) if measured["eyes"] else None,
+            "longest_closure_s": round(self.longest_closure_s, 1) if eyes else None,
             "yawns": self.yawns,
             "nods": self.nods,
-            "not_measured": [name for name, known in measured.items() if not known],
+            "not_measured": [name for name, measured in cues.items() if measured is None],
         }
 
 
 @dataclass(slots=True)
-class Incidents:
+class IncidentCounts:
     """Events of one kind: counted by what happened, by hour and by camera, the first ones in full."""
 
     states: Counter[str] = field(default_factory=Counter)
     by_hour: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     by_camera: Counter[str] = field(default_factory=Counter)
-    listed: list[Row] = field(default_factory=list)
+    listed: list[ListedEvent] = field(default_factory=list)
     held_back: int = 0
     outside: int = 0
 
-    def add(self, incident: Row, hour: int) -> None:
+    def add(self, incident: ListedEvent, hour: int) -> None:
         self.states[incident["state"]] += 1
         self.by_hour[hour][incident["state"]] += 1
         self.by_camera[incident["camera"]] += 1
@@ -132,7 +141,7 @@ class Incidents:
         if len(self.listed) < MOST_LISTED:
             self.listed.append(incident)
 
-    def figure(self, kind: str, hours: Sequence[Hour]) -> Row:
+    def figure(self, kind: str, hours: Sequence[Hour]) -> Incidents:
         """All counts, those of nothing too; hours in which nothing happened are left out."""
         known = {*STATES[kind], *self.states}
         order = [*STATES[kind], *sorted(known - set(STATES[kind]))]
@@ -179,36 +188,36 @@ class Vigilance:
 
 
 def attention_section(
-    followed: Collection[str], vigilance: Vigilance, incidents: Incidents, hours: Sequence[Hour]
-) -> Row | None:
+    followed: Collection[str], vigilance: Vigilance, incidents: IncidentCounts, hours: Sequence[Hour]
+) -> AttentionSection | None:
     """The report's `attention`; None where no camera is `followed` for it, and none was on that day."""
-    cameras = sorted({*followed, *vigilance.attention_by_camera, *incidents.by_camera})
+    by_camera = vigilance.attention_by_camera
+    cameras = sorted({*followed, *by_camera, *incidents.by_camera})
     if not cameras:
         return None
-    rows = [
-        {
-            "camera": camera,
-            **vigilance.attention_by_camera.get(camera, AttentionTally()).figure(),
-            "distractions": incidents.by_camera[camera],
-        }
-        for camera in cameras
-    ]
-    return vigilance.attention.figure() | {"distractions": incidents.figure("inattention", hours), "by_camera": rows}
+    return {
+        **vigilance.attention.figure(),
+        "distractions": incidents.figure("inattention", hours),
+        "by_camera": [
+            {"camera": camera, **by_camera[camera].figure(), "distractions": incidents.by_camera[camera]}
+            for camera in cameras
+        ],
+    }
 
 
 def drowsiness_section(
-    followed: Collection[str], vigilance: Vigilance, incidents: Incidents, hours: Sequence[Hour]
-) -> Row | None:
+    followed: Collection[str], vigilance: Vigilance, incidents: IncidentCounts, hours: Sequence[Hour]
+) -> DrowsinessSection | None:
     """The report's `drowsiness`; None where no camera is `followed` for it, and none was on that day."""
-    cameras = sorted({*followed, *vigilance.drowsiness_by_camera, *incidents.by_camera})
+    by_camera = vigilance.drowsiness_by_camera
+    cameras = sorted({*followed, *by_camera, *incidents.by_camera})
     if not cameras:
         return None
-    rows = [
-        {
-            "camera": camera,
-            **vigilance.drowsiness_by_camera.get(camera, DrowsinessTally()).figure(),
-            "events": incidents.by_camera[camera],
-        }
-        for camera in cameras
-    ]
-    return vigilance.drowsiness.figure() | {"events": incidents.figure("drowsiness", hours), "by_camera": rows}
+    return {
+        **vigilance.drowsiness.figure(),
+        "events": incidents.figure("drowsiness", hours),
+        "by_camera": [
+            {"camera": camera, **by_camera[camera].figure(), "events": incidents.by_camera[camera]}
+            for camera in cameras
+        ],
+    }
