@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from typing import Any, cast, overload
 
 from edged.payloads.basics import EventDetails, EventKind, VoteCounts
@@ -22,6 +22,7 @@ from edged.payloads.report import ReportDocument
 from edged.records import EventRecord, Message
 
 COMMANDS = "cmd"
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  in UTC, which the Z says
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def iso(utc_ms: int | None) -> str | None:
     """UTC milliseconds as ISO 8601 with a Z, the only form of an instant in a payload."""
     if utc_ms is None:
         return None
-    seconds, milliseconds = divmod(utc_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    instant = EPOCH + timedelta(milliseconds=utc_ms)
+    return f"{instant.isoformat(timespec='milliseconds')}Z"
 
 
 def encode(payload: Mapping[str, Any]) -> str:

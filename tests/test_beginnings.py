@@ -24,7 +24,7 @@ from edged.signals.drowsiness import DrowsinessMonitor
 from edged.signals.mask import MaskVoter
 from edged.store import Change, Message, Store, StoreReader
 from edged.store.recorder import Recorder
-from edged.store.views import VIEWS
+from edged.store.schema import VIEWS
 from edged.types import Encounter, Event, Face, MaskScores, MaskState, Votes
 
 FPS = 10

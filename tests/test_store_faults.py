@@ -18,7 +18,7 @@ from support.storing import ended, event_ids, message, minute, started
 from edged.errors import StoreError
 from edged.store import Change, EncounterRow, EventRecord, Store, StoreReader
 from edged.store import worker as store_worker
-from edged.store.ballast import Ballast
+from edged.store.files import ReserveFile
 from edged.store.recovery import copy_while_open, is_sound
 from edged.store.worker import StoreWorker
 
@@ -164,7 +164,7 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def test_the_ballast_makes_room_at_once(tiny_disk: Path) -> None:
+def test_the_reserve_file_makes_room_at_once(tiny_disk: Path) -> None:
     path = tiny_disk / "edged.db"
     with Running(path) as running:
         (tiny_disk / "ballast").write_bytes(bytes(300_000))
@@ -174,7 +174,7 @@ def test_the_ballast_makes_room_at_once(tiny_disk: Path) -> None:
         assert not (tiny_disk / "ballast").exists()
 
 
-def test_the_ballast_makes_room_for_the_last_words(tiny_disk: Path) -> None:
+def test_the_reserve_file_makes_room_for_the_last_messages(tiny_disk: Path) -> None:
     path = tiny_disk / "edged.db"
     running = Running(path)
     (tiny_disk / "ballast").write_bytes(bytes(300_000))
@@ -186,7 +186,7 @@ def test_the_ballast_makes_room_for_the_last_words(tiny_disk: Path) -> None:
     assert stored(path) == 20
 
 
-def test_a_full_disk_is_no_reason_not_to_start_while_there_is_ballast(tiny_disk: Path) -> None:
+def test_a_full_disk_is_no_reason_not_to_start_while_there_is_a_reserve_file(tiny_disk: Path) -> None:
     path = tiny_disk / "edged.db"
     Store(path).close()
     (tiny_disk / "ballast").write_bytes(bytes(300_000))
@@ -473,15 +473,15 @@ def test_failing_upkeep_is_said_once_and_ends_nothing(
     assert caplog.text.count("no room for a backup") == 1
 
 
-def test_the_ballast_is_laid_only_where_there_is_plenty(tmp_path: Path, tiny_disk: Path) -> None:
-    Ballast(tiny_disk).lay()
+def test_the_reserve_file_is_made_only_where_there_is_plenty(tmp_path: Path, tiny_disk: Path) -> None:
+    ReserveFile(tiny_disk).make()
     assert list(tiny_disk.iterdir()) == []
-    ballast = Ballast(tmp_path)
+    reserve = ReserveFile(tmp_path)
     (tmp_path / "ballast").write_bytes(b"begun and never finished")
-    ballast.lay()
+    reserve.make()
     assert (tmp_path / "ballast").stat().st_size == 16 * 1024 * 1024
-    assert ballast.throw()
-    assert not ballast.throw()
+    assert reserve.give_up()
+    assert not reserve.give_up()
 
 
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:

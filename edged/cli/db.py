@@ -12,7 +12,7 @@ from edged.errors import Failed, Unavailable
 from edged.files import is_stdout, scratch
 from edged.host.clock import SystemClock, WatchedClock
 from edged.store import Store
-from edged.store.ours import backups, lock_of, require_database, require_ours
+from edged.store.files import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound
 from edged.store.upkeep import known_reckoning
 

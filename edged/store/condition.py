@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edged.errors import StoreError
-from edged.store.ours import require_ours
+from edged.store.files import require_ours
 from edged.store.recovery import is_sound
 
 

@@ -1,11 +1,127 @@
-"""Notices when the files under an open database are no longer what was opened: SQLite itself writes on into the void."""
+"""The database's files: which are edged's own, who may write them, whether they are still what was opened, and a reserve."""
 
+import glob
 import os
+import shutil
+import sqlite3
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from edged.errors import NotOurs, StoreError
+from edged.files import identity, lock
+
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
+APPLICATION_ID = 0x65646764
+"""Stands in the header of our databases, "edgd" in ASCII; those of earlier versions have 0."""
+APPLICATION_ID_AT = slice(68, 72)
+MIGRATIONS_TABLE = "_sqlite_migrations"
+
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What asking a database may raise; the second when a name that is damaged stands in SQLite's own message."""
+
+
+def backups(path: Path) -> list[Path]:
+    """The finished backups of the database at `path`."""
+    return list((path.parent / "backups").glob(f"{glob.escape(path.stem)}-*.db"))
+
+
+def lock_of(path: Path) -> Path:
+    """The file by which the one writer of the database at `path` is known; it stays when that ends."""
+    return path.with_name(path.name + ".lock")
+
+
+def require_database(path: Path) -> None:
+    """Raise StoreError where nothing is at `path`, NotOurs where it leads to a folder, FIFO or device."""
+    if not _is_file(path):
+        raise StoreError(f"{path}: no database there yet; `edged run` makes it, store.path in the config names it")
+
+
+def require_ours(path: Path) -> None:
+    """Raise NotOurs where `path` leads to something that is no database of ours; nothing there is fine.
+
+    Damage can take the beginning too: what begins with zeros, or lies where a database of ours was, by what we left
+    beside it, is taken for one.
+    """
+    if not _is_file(path):
+        return
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise _no_answer(path, error) from None
+    if header.startswith(MAGIC):
+        ours = int.from_bytes(header[APPLICATION_ID_AT], "big") in (0, APPLICATION_ID)
+    else:
+        ours = not any(header) or lock_of(path).exists() or bool(backups(path))
+    if not ours:
+        raise _not_ours(path, "is no database of edged")
+
+
+def refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise NotOurs for the sound database of another program, sqlite3.DatabaseError for a damaged one of ours.
+
+    `connection` is the one to `path`.
+    """
+    tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables or MIGRATIONS_TABLE in tables:
+        return
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        raise sqlite3.DatabaseError(f"the table {MIGRATIONS_TABLE} is missing")
+    raise _not_ours(path, "is another program's database")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a regular file is there, False for nothing. Raise NotOurs for anything else, StoreError without an answer."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _no_answer(path, error) from None
+    if not stat.S_ISREG(mode):
+        raise _not_ours(path, "is a folder" if stat.S_ISDIR(mode) else "is no regular file")
+    return True
+
+
+def _not_ours(path: Path, what: str) -> NotOurs:
+    return NotOurs(f"{path}: {what}; set store.path to a file that edged may make")
+
+
+def _no_answer(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: cannot be opened ({error.strerror}); run it as edged's user")
+
+
+class WriterLock:
+    """Held from its making until `release`."""
+
+    def __init__(self, database: Path) -> None:
+        """Make the folder if need be and take the lock. Raise StoreError when another holds it, or files cannot be made."""
+        folder = database.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: cannot be made ({error.strerror}); set store.path to a folder edged may write"
+            ) from None
+        path = lock_of(database)
+        try:
+            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        except OSError as error:
+            raise StoreError(
+                f"{path}: cannot be opened ({error.strerror}); the folder must belong to the user edged runs as"
+            ) from None
+        if not lock(self._descriptor):
+            self.release()
+            raise StoreError(f"{database}: another edged is writing it; stop that one first")
+
+    def release(self) -> None:
+        """Let the next one in. Idempotent."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -95,10 +211,35 @@ class WatchedFiles:
         return found.st_mtime_ns, found.st_size
 
 
-def identity(file: Path) -> Identity | None:
-    """What is there now, whatever its name leads to; None for nothing."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+RESERVE_BYTES = 16 * 1024 * 1024
+"""More than the WAL may grow to, or SQLite cannot even delete."""
+LEAST_FREE_BYTES = 4 * RESERVE_BYTES
+
+
+class ReserveFile:
+    """Sixteen megabytes held back in `folder`, given up when the disk is full so that what waits can still be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "ballast"
+
+    def make(self) -> None:
+        """Hold the space back, if it is not and there is plenty left; a failure leaves nothing behind."""
+        try:
+            if self._is_made() or shutil.disk_usage(self._path.parent).free < LEAST_FREE_BYTES:
+                return
+            with self._path.open("wb") as file:
+                for _ in range(RESERVE_BYTES // 65_536):
+                    file.write(bytes(65_536))
+        except OSError:
+            self.give_up()
+
+    def _is_made(self) -> bool:
+        return self._path.exists() and self._path.stat().st_size >= RESERVE_BYTES
+
+    def give_up(self) -> bool:
+        """Give the space back; return whether there was any."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True

@@ -9,7 +9,7 @@ from typing import Any
 
 from edged.errors import StoreError
 from edged.records import Message
-from edged.store.ours import SQLITE_ERRORS, require_database
+from edged.store.files import SQLITE_ERRORS, require_database
 
 Row = dict[str, Any]
 

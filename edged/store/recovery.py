@@ -1,7 +1,6 @@
 """Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup, makes backups."""
 
 import glob
-import os
 import shutil
 import sqlite3
 import time
@@ -10,19 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.errors import StoreError
-from edged.store.ballast import Ballast
-from edged.store.files import Identity, identity
-from edged.store.ours import (
+from edged.files import identity, sync
+from edged.store.files import (
     APPLICATION_ID,
     MIGRATIONS_TABLE,
     SQLITE_ERRORS,
+    Identity,
+    ReserveFile,
     backups,
     refuse_foreign,
     require_database,
     require_ours,
 )
 from edged.store.reader import readable_text
-from edged.store.schema import MIGRATIONS
+from edged.store.schema import MIGRATION_NAMES
 
 # WAL with FULL: a commit is on the disk when it returns, and a power cut leaves a whole prefix of commits.
 # The WAL is kept under 4 MiB, and mmap stays off: a truncated file would kill the process.
@@ -59,7 +59,7 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
         if not _is_gone(path):
             return _connect(path), None
     except sqlite3.Error as error:
-        if _is_full(error) and Ballast(path.parent).throw():
+        if _is_full(error) and ReserveFile(path.parent).give_up():
             return open_checked(path)
         if not _is_damage(error):
             raise _cannot_open(path, error) from None
@@ -80,9 +80,9 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
             _stand_alone(copy)
-        _sync(partial)
+        sync(partial)
         partial.replace(target)
-        _sync(folder)
+        sync(folder)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise StoreError(f"{target}: the backup could not be written ({error}); free some space") from None
@@ -119,7 +119,7 @@ def rescue(connection: sqlite3.Connection, path: Path) -> Path:
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
             _stand_alone(copy)
-        _sync(partial)
+        sync(partial)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise StoreError(f"{partial}: what the lost database held could not be saved ({error})") from None
@@ -146,7 +146,7 @@ def put_back(rescued: Path, path: Path, own: frozenset[Identity], *, keep_presen
         if identity(file) is not None:
             file.replace(_quarantine_folder(path) / f"{name}{file.name.removeprefix(path.name)}.not-ours")
     rescued.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
     return True
 
 
@@ -194,7 +194,7 @@ def _require_history(connection: sqlite3.Connection) -> None:
     if MIGRATIONS_TABLE not in tables:
         return
     applied = {str(name) for (name,) in connection.execute(f"SELECT name FROM {MIGRATIONS_TABLE}")}  # noqa: S608
-    ours = [migration.name for migration in MIGRATIONS._migrations]
+    ours = MIGRATION_NAMES
     if (applied != set(ours[: len(applied)]) and not applied >= set(ours)) or ("events" in tables and not applied):
         raise sqlite3.DatabaseError(f"{MIGRATIONS_TABLE} is damaged")
 
@@ -245,9 +245,9 @@ def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
         if is_sound(backup):
             gap_from = int(backup.stat().st_mtime * 1000)
             shutil.copyfile(backup, partial)
-            _sync(partial)
+            sync(partial)
             partial.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
             return _connect(path), Restored(quarantined, backup, gap_from)
     return _connect(path), Restored(quarantined, None, None)
 
@@ -276,12 +276,3 @@ def _quarantine_folder(path: Path) -> Path:
     folder = path.parent / "quarantine"
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def _sync(path: Path) -> None:
-    """Force a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from edged.backoff import backoff_s
 from edged.errors import StoreError
 from edged.records import Acknowledged, Change
-from edged.store.ballast import Ballast
-from edged.store.files import Loss
+from edged.store.files import Loss, ReserveFile
 from edged.store.writer import Store, StoreFull, StoreRefused
 from edged.worker import Worker
 
@@ -26,7 +25,7 @@ UPKEEP_INTERVAL_S = 0.5
 UPKEEP_WELL_S = 180.0
 """Most of upkeep comes once a minute: without a failure for this long it is well again."""
 
-BALLAST_INTERVAL_S = 60.0
+RESERVE_INTERVAL_S = 60.0
 FILES_INTERVAL_S = 5.0
 
 Group = tuple[Change, ...]
@@ -62,7 +61,7 @@ class StoreWorker(Worker):
         self._lost = lost
         self._unsaid: tuple[Loss, bool] | None = None
         """A loss of which nobody was told yet, and whether nothing was lost by it."""
-        self._ballast = Ballast(store.path.parent)
+        self._reserve = ReserveFile(store.path.parent)
         self._upkeep_problem: str | None = None
         self._upkeep_failed_s = 0.0
         self._waiting: queue.Queue[Group] = queue.Queue()
@@ -91,14 +90,14 @@ class StoreWorker(Worker):
 
     def work(self) -> None:
         """Write until stopped, and then what still waits, if the disk takes it."""
-        next_upkeep_s = next_ballast_s = next_files_s = 0.0
+        next_upkeep_s = next_reserve_s = next_files_s = 0.0
         while not (self.stopping.is_set() and self._waiting.empty()):
             self.beat()
             batch = self._gather()
             now_s = time.monotonic()
-            if now_s >= next_ballast_s:
-                next_ballast_s = now_s + BALLAST_INTERVAL_S
-                self._ballast.lay()
+            if now_s >= next_reserve_s:
+                next_reserve_s = now_s + RESERVE_INTERVAL_S
+                self._reserve.make()
             if now_s >= next_files_s:
                 next_files_s = now_s + FILES_INTERVAL_S
                 self._look_at_files()
@@ -169,7 +168,7 @@ class StoreWorker(Worker):
             log.error("nothing can be stored: %s", error)
         self.problem = str(error)
         if isinstance(error, StoreFull):
-            return self._ballast.throw()
+            return self._reserve.give_up()
         self._open_again()
         return False
 

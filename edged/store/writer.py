@@ -15,12 +15,10 @@ from sqlite_utils import Database
 from edged.errors import StoreError
 from edged.records import Change, CoverageMinute, EventRecord
 from edged.store.apply import add_coverage, apply
-from edged.store.files import Loss, WatchedFiles
-from edged.store.lock import WriterLock
-from edged.store.ours import SQLITE_ERRORS, require_ours
+from edged.store.files import SQLITE_ERRORS, Loss, WatchedFiles, WriterLock, require_ours
 from edged.store.reader import StoreReader, parsed_json
 from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
-from edged.store.schema import MIGRATIONS
+from edged.store.schema import MIGRATION_NAMES, MIGRATIONS
 
 log = logging.getLogger(__name__)
 
@@ -342,11 +340,10 @@ class Store:
             self._files.written()
 
     def _migrate(self) -> None:
-        known = {migration.name for migration in MIGRATIONS._migrations}
         applied = {migration.name for migration in MIGRATIONS.applied(self._db)}
-        if applied - known:
+        if applied - set(MIGRATION_NAMES):
             raise StoreError(
-                f"{self.path}: written by a newer edged ({', '.join(sorted(applied - known))});"
+                f"{self.path}: written by a newer edged ({', '.join(sorted(applied - set(MIGRATION_NAMES)))});"
                 " install that version, or restore a backup"
             )
         if applied and MIGRATIONS.pending(self._db):
