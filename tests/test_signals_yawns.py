@@ -14,7 +14,7 @@ from edged.assembly import build_pipeline, load_models
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config, DrowsinessConfig
 from edged.config.source import parse_source
-from edged.signals.yawns import LARGEST_REST, USUAL_REST, YawnFinder
+from edged.signals.mouth import LARGEST_REST, USUAL_REST, YawnFinder
 from edged.types import Frame
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edged.config import AttentionConfig
-from edged.signals.direction import SAMPLE_EVERY_S, Direction, UsualDirection, direction_of
-from edged.signals.timeline import SlidingSum, Timeline
+from edged.signals.direction import Direction, LearnedDirection, direction_of
+from edged.signals.learned import SAMPLE_EVERY_S
+from edged.signals.timeline import PerTrack, SlidingSum, Timeline
 from edged.types import Attention, Distraction, Face
 
 RECOVER_SECONDS = 1.0
@@ -47,11 +48,11 @@ class _Person:
     """One track's looks. Spans of time belong to the look of the frame they begin with."""
 
     settings: AttentionConfig
-    camera: UsualDirection
+    camera: LearnedDirection
     fixed: Direction | None = field(init=False)
     """Straight ahead, where the config says it."""
     timeline: Timeline = field(default_factory=Timeline)
-    usual: UsualDirection = field(default_factory=UsualDirection)
+    usual: LearnedDirection = field(default_factory=LearnedDirection)
     sampled_s: float = -math.inf
     look: bool | None = None
     """The last frame's: True ahead, False away, None not known."""
@@ -237,16 +238,13 @@ class AttentionMonitor:
 
     def __init__(self, settings: AttentionConfig | None = None) -> None:
         self._settings = settings or AttentionConfig()
-        self._camera = UsualDirection()
-        self._people: dict[int, _Person] = {}
+        self.forget()
 
     def forget(self) -> None:
-        """Know nobody, nor where people usually look."""
-        self._camera, self._people = UsualDirection(), {}
+        """Begin anew: no person is known, nor where people usually look."""
+        camera = LearnedDirection()
+        self._people = PerTrack(lambda: _Person(self._settings, camera))
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[Attention]:
         """Every track's attention, in the order of `faces`; tracks that are not there are forgotten."""
-        self._people = {
-            face.track.id: self._people.get(face.track.id) or _Person(self._settings, self._camera) for face in faces
-        }
-        return [self._people[face.track.id].follow(time_s, face) for face in faces]
+        return [person.follow(time_s, face) for person, face in self._people.of(faces)]

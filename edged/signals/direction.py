@@ -1,12 +1,11 @@
 """Which way a head points, as far as one frame tells, and which way is straight ahead."""
 
 import math
-import statistics
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from edged.signals.learned import LearnedValue, median
 from edged.types import Face
 
 MOST_TILTED = 60.0
@@ -45,30 +44,25 @@ _LEAST_UPRIGHT = math.cos(math.radians(MOST_TILTED))
 
 
 @dataclass(slots=True)
-class UsualDirection:
+class LearnedDirection:
     """The median of the directions of the last few minutes, from samples taken twice a second."""
 
-    _samples: deque[Direction] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
-    _median: Direction | None = None
+    _yaw: LearnedValue = field(default_factory=lambda: LearnedValue(median, most=MOST_SAMPLES, least=1))
+    _pitch: LearnedValue = field(default_factory=lambda: LearnedValue(median, most=MOST_SAMPLES, least=1))
 
     def add(self, direction: Direction) -> None:
         """Take one sample; the caller keeps them `SAMPLE_EVERY_S` apart."""
-        self._samples.append(direction)
-        self._median = None
+        self._yaw.add(direction.yaw)
+        self._pitch.add(direction.pitch)
 
     def known(self, least_samples: int) -> Direction | None:
         """The median, within what can be straight ahead; None with fewer samples than that."""
-        if len(self._samples) < least_samples:
+        count = self._yaw.count
+        if count < least_samples:
             return None
-        if self._median is None:
-            yaw = statistics.median(sample.yaw for sample in self._samples)
-            pitch = statistics.median(sample.pitch for sample in self._samples)
-            count = len(self._samples)
-            self._median = Direction(within(yaw, farthest_yaw(count)), within(pitch, farthest_pitch(count)))
-        return self._median
+        return Direction(within(self._yaw.value, farthest_yaw(count)), within(self._pitch.value, farthest_pitch(count)))
 
 
-SAMPLE_EVERY_S = 0.5
 MOST_SAMPLES = 600
 FARTHEST_YAW, FARTHEST_PITCH = 45.0, 30.0
 """Degrees from the lens: a target learned beyond this would be somebody who never looked ahead."""
@@ -86,7 +80,7 @@ def farthest_pitch(samples: int) -> float:
 
 def usual_pitch(samples: Sequence[float]) -> float:
     """The median, as far as so many samples are believed."""
-    return within(statistics.median(samples), farthest_pitch(len(samples)))
+    return within(median(samples), farthest_pitch(len(samples)))
 
 
 def within(value: float, farthest: float) -> float:

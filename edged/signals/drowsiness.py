@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from edged.config import DrowsinessConfig
 from edged.signals.direction import Direction, direction_of, usual_pitch
 from edged.signals.eyes import Closure, ClosureFollower, OpennessMeter, finite
+from edged.signals.learned import LearnedValue
 from edged.signals.levels import Evidence, Judge
-from edged.signals.lips import Lips
+from edged.signals.mouth import Lips, YawnFinder
 from edged.signals.nods import NodFinder
-from edged.signals.timeline import SlidingSum, Timeline
-from edged.signals.usual import UsualValue
-from edged.signals.yawns import YawnFinder
+from edged.signals.timeline import PerTrack, SlidingSum, Timeline
 from edged.types import Drowsiness, DrowsinessReason, Face, MaskState
 
 LEAST_SURE_DEGREES = 12.0
@@ -107,7 +106,7 @@ class _Person:
     settings: DrowsinessConfig
     timeline: Timeline = field(default_factory=Timeline)
     meter: OpennessMeter = field(default_factory=OpennessMeter)
-    usual_pitch: UsualValue = field(default_factory=lambda: UsualValue(usual_pitch, 0.0))
+    usual_pitch: LearnedValue = field(default_factory=lambda: LearnedValue(usual_pitch, 0.0))
     """Degrees; that of a look into the lens at first."""
     lips: Lips = field(default_factory=Lips)
     open_s: float = 0.0
@@ -195,7 +194,7 @@ class _Person:
         if openness is None:
             return _Sight(None, face.eyes.unavailable or "not read", direction, mouth)
         if isinstance(direction, Direction) and openness >= WIDE_EYES:
-            self.usual_pitch.add(now_s, direction.pitch)
+            self.usual_pitch.sample(now_s, direction.pitch)
         lowered, yawning = lowered_by > LOWERED_DEGREES, self.yawn.is_on(now_s)
         if (lowered or (yawning and openness < OPEN_EYES)) and self._is_no_sleep():
             return _Sight(None, LOOKING_DOWN if lowered else YAWNING, direction, mouth)
@@ -336,13 +335,11 @@ class DrowsinessMonitor:
     """One camera's drowsiness, a state for each living track."""
 
     def __init__(self, settings: DrowsinessConfig | None = None) -> None:
-        self._settings = settings or DrowsinessConfig()
-        self._people: dict[int, _Person] = {}
+        self._people = PerTrack(lambda: _Person(settings or DrowsinessConfig()))
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[Drowsiness]:
         """Every track's drowsiness, in the order of `faces`; tracks that are not there are forgotten."""
-        self._people = {face.track.id: self._people.get(face.track.id) or _Person(self._settings) for face in faces}
-        return [self._people[face.track.id].follow(time_s, face) for face in faces]
+        return [person.follow(time_s, face) for person, face in self._people.of(faces)]
 
 
 def _mouth(face: Face, direction: Direction | str) -> float | None:

@@ -6,9 +6,11 @@ one; the classifier needs no such history. Both speak where both can, and either
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edged.config import DrowsinessConfig
+from edged.signals.learned import LearnedValue
 from edged.types import EyeLook
 
 SHORTEST_SECONDS = 0.05
@@ -44,12 +46,16 @@ LOWERED_SHARE = 0.75
 """Lids that are merely lowered look closed to a classifier: eyes are at least this share of as open as the ratio says."""
 
 
+def _open_ratio(ratios: Sequence[float]) -> float:
+    """That of open eyes: blinks and half closed eyes lie below it."""
+    return sorted(ratios)[int(OPEN_QUANTILE * (len(ratios) - 1))]
+
+
 @dataclass(slots=True)
 class OpennessMeter:
     """One person's eyes, from what single frames show of them to 0 (shut) … 1 (as open as usual)."""
 
-    _ratios: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    _sampled_s: float = -math.inf
+    _ratios: LearnedValue = field(default_factory=lambda: LearnedValue(_open_ratio, most=SAMPLES, least=1))
     _first_s: float | None = None
     _open_ratio: float = USUAL_RATIO
     _shut_ratios: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_BLINKS))
@@ -100,17 +106,14 @@ class OpennessMeter:
         """Follow the usual ratio of open eyes: fast at first, then slowly; closed and half closed eyes do not count."""
         if self._first_s is None:
             self._first_s = now_s
-        early = len(self._ratios) < SAMPLES
+        early = self._ratios.count < SAMPLES
         open_enough = openness >= 0.5 if probability is not None or not early else True
-        elapsed_s = now_s - self._sampled_s
-        if not open_enough or elapsed_s < (EARLY_SAMPLE_S if early else LATE_SAMPLE_S) - 1e-9:
+        elapsed_s, every_s = now_s - self._ratios.sampled_s, EARLY_SAMPLE_S if early else LATE_SAMPLE_S
+        if not open_enough or not self._ratios.sample(now_s, min(max(ratio, 0.0), 1.0), every_s):
             return
-        self._ratios.append(min(max(ratio, 0.0), 1.0))
-        self._sampled_s = now_s
         if now_s - self._first_s < LEARNING_SECONDS:
             return
-        ordered = sorted(self._ratios)
-        usual = min(max(ordered[int(OPEN_QUANTILE * (len(ordered) - 1))], SMALLEST_RATIO), LARGEST_RATIO)
+        usual = min(max(self._ratios.value, SMALLEST_RATIO), LARGEST_RATIO)
         if not early:
             most = LARGEST_CHANGE_PER_S * self._open_ratio * min(elapsed_s, 10.0)
             usual = min(max(usual, self._open_ratio - most), self._open_ratio + most)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edged.config import MaskConfig
+from edged.signals.timeline import PerTrack
 from edged.types import JUDGED_STATES, Face, MaskState, MaskVote, Votes
 
 FULL_WEIGHT_SIDE = 48.0
@@ -119,16 +120,13 @@ class MaskVoter:
     """One camera's mask verdicts, a voter for each living track. Where masks are not `wanted` all stay uncertain."""
 
     def __init__(self, settings: MaskConfig | None = None, *, wanted: bool = True) -> None:
-        self._settings = settings or MaskConfig()
         self._wanted = wanted
-        self._voters: dict[int, _Voter] = {}
+        self._voters = PerTrack(lambda: _Voter(settings or MaskConfig()))
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[MaskVote]:
         """The standing verdict of every track in `faces`; tracks that are not there are forgotten."""
-        self._voters = {face.track.id: self._voters.get(face.track.id) or _Voter(self._settings) for face in faces}
         verdicts: list[MaskVote] = []
-        for face in faces:
-            voter = self._voters[face.track.id]
+        for voter, face in self._voters.of(faces):
             if self._wanted:
                 voter.look(face, time_s)
             track = face.track

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from edged.config import DrowsinessConfig
 from edged.signals.direction import Direction
-from edged.signals.usual import Smoothed
+from edged.signals.learned import Smoothed
 
 DROP_SECONDS, LONGEST_SECONDS = 1.0, 5.0
 """The head goes down within the first time, and is back up within the second."""

@@ -1,9 +1,14 @@
-"""Time as one track lives it: it only ever grows, whatever the clock does; and sums over its last seconds."""
+"""What is kept of each track: a state, its own time, which never runs backwards, and sums over its last seconds."""
 
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+from edged.types import Face
+
+State = TypeVar("State")
 
 LONGEST_STEP_S = 2.0
 """Frames further apart than this tell nothing about the time between them; a frame that is older by up to this much
@@ -14,6 +19,23 @@ LONGEST_LEAP_S = 3600.0
 WARY_STEP_S, DOUBTED_FOR_S = 0.6, 10.0
 """The same for some time after the clock went back: it may have been single frames that had wrong times, and what passes on
 the way from there to the right ones has not passed. The slowest cameras' frames are no further apart."""
+
+
+class PerTrack(Generic[State]):
+    """One camera's states, one for each track that is there."""
+
+    def __init__(self, new: Callable[[], State]) -> None:
+        """`new` makes the state of a track that was not there before."""
+        self._new = new
+        self._states: dict[int, State] = {}
+
+    def of(self, faces: Sequence[Face]) -> list[tuple[State, Face]]:
+        """Each face with its track's state, in the order of `faces`; the states of tracks that are not there are forgotten."""
+        before, self._states = self._states, {}
+        for face in faces:
+            track = face.track.id
+            self._states[track] = before[track] if track in before else self._new()
+        return [(self._states[face.track.id], face) for face in faces]
 
 
 class Step(NamedTuple):

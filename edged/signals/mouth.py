@@ -1,10 +1,13 @@
-"""Counts yawns: one slow opening of the mouth, far beyond what is usual for this person, between moments of rest."""
+"""Reads the mouth: yawns, which are one slow opening far beyond what is usual for this person, and whether it is covered."""
 
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from edged.config import DrowsinessConfig
-from edged.signals.usual import Smoothed, UsualValue, lower_quartile
+from edged.signals.learned import LearnedValue, Smoothed, lower_quartile, median
+from edged.types import Face
 
 LONGEST_SECONDS = 9.0
 """A mouth that is open for longer is no yawn."""
@@ -29,6 +32,16 @@ HELD_SECONDS, CALM_SECONDS, UNREAD_SECONDS = 0.4, 0.5, 0.7
 mouth that cannot be read for no longer than this. Over a mouth that a hand covers it goes on for as long as a yawn takes."""
 
 SMOOTHED_OVER_S = 0.08
+
+USUAL_DEVIATION, LEAST_DEVIATION, LARGEST_DEVIATION = 0.018, 0.012, 0.03
+"""The landmarks' own doubt of the inner lips, in heights of the face from the bridge of the nose to the chin: of bare mouths as
+our landmarks read them, and the range within which one's own is believed."""
+
+DOUBTED = 1.4
+"""A mouth is covered where the doubt is so many times the usual one. Behind a hand it was 1.45 to 1.7 times."""
+
+LOOKS_SHUT = 0.25
+"""Landmarks put shut lips where a hand hides them; a mouth that is seen to be wider than this ratio is seen."""
 
 _TINY = 1e-9
 
@@ -89,7 +102,7 @@ class YawnFinder:
     """One person's mouth. People who talk, laugh, chew or sing open theirs too, but in turns, or not as wide."""
 
     settings: DrowsinessConfig
-    usual: UsualValue = field(default_factory=lambda: UsualValue(lower_quartile, USUAL_REST))
+    usual: LearnedValue = field(default_factory=lambda: LearnedValue(lower_quartile, USUAL_REST))
     """Of the mouth's ratio."""
     _ratio: Smoothed = field(default_factory=lambda: Smoothed(SMOOTHED_OVER_S))
     _opening: _Opening | None = None
@@ -155,7 +168,7 @@ class YawnFinder:
     def _level(self, now_s: float, ratio: float) -> tuple[float, float]:
         """How far the mouth is open, and the ratio at rest that this is measured from."""
         smooth = self._ratio.follow(now_s, ratio)
-        self.usual.add(now_s, ratio)
+        self.usual.sample(now_s, ratio)
         # While the mouth is open nothing is learned: what is usual is what was usual before.
         rest = self.rest if self._opening is None else self._opening.rest
         return (smooth - rest) / max(self.settings.yawn_ratio - USUAL_REST, LEAST_HEIGHT), rest
@@ -172,3 +185,27 @@ class YawnFinder:
             return False
         self._last_yawn_s = ended_s
         return True
+
+
+@dataclass(slots=True)
+class Lips:
+    """One person's lips, and how sure their landmarks usually are."""
+
+    usual: LearnedValue = field(default_factory=lambda: LearnedValue(median, USUAL_DEVIATION))
+
+    def are_covered(self, now_s: float, face: Face, mouth: float | None, was_open: bool) -> bool:
+        """Whether something is before the mouth in this frame. `mouth`: its ratio, None where it was not read; `was_open`: it
+        has not been seen to shut since it opened. Without that nothing is learned of a yawn from a covered mouth.
+        """
+        if face.landmarks is None or face.track.detection is None:
+            return False
+        if mouth is None:  # a mouth in full sight that was not read is taken to be under a mask
+            return was_open and face.unread is None and face.pose is not None
+        height = float(np.linalg.norm(face.landmarks.points[8] - face.landmarks.points[27]))
+        doubt = float(face.landmarks.deviations[60:68].mean()) / max(height, 1.0)
+        if mouth > LOOKS_SHUT or not np.isfinite(doubt):
+            return False
+        usual = min(max(self.usual.value, LEAST_DEVIATION), LARGEST_DEVIATION)
+        if not was_open:
+            self.usual.sample(now_s, doubt)
+        return doubt >= DOUBTED * usual
