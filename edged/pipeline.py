@@ -18,7 +18,7 @@ from edged.types import DROWSY_LEVELS, Detection, Encounter, Event, Face, Frame,
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one frame told. `faces` are people: those in `signals.static` are none."""
+    """What one frame led to. `faces` are people: static faces are in `signals.static` only."""
 
     detections: list[Detection]
     faces: list[Face]
@@ -33,13 +33,13 @@ class Outcome:
 
     def attention_counts(self) -> dict[str, int]:
         """People present by attention; `drowsy` are those whose drowsiness stands at warning or alarm."""
-        looks = Counter(look.attentive for look in self.signals.attention)
+        attentive = Counter(one.attentive for one in self.signals.attention)
         return {
             "present": len(self.faces),
-            "attentive": looks[True],
-            "away": looks[False],
+            "attentive": attentive[True],
+            "away": attentive[False],
             "drowsy": sum(drowsiness.level in DROWSY_LEVELS for drowsiness in self.signals.drowsiness),
-            "unknown": looks[None],
+            "unknown": attentive[None],
         }
 
 
@@ -65,32 +65,32 @@ class Pipeline:
     events: Events
     encounters: Encounters
     static: StaticFaces | None = None
-    """None where every face is to be taken for a person."""
+    """None where static faces are not told from people."""
     watch: Watch | None = None
-    """Looks with the detector where it pays; None where every picture is to be looked at everywhere."""
+    """Runs the detector where it pays; None where it runs on every whole picture."""
     cuts: SceneCuts | None = None
-    """Ends all tracks when another scene begins; None where that cannot be, and lights that sweep by would look like it."""
+    """Ends all tracks when another scene begins; None where there are no cuts, but sweeping lights that look like one."""
     times: StageTimes = field(default_factory=StageTimes)
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
     """The newest frame's time and outcome."""
 
     def step(self, frame: Frame) -> Outcome:
-        """Turn one frame into what it tells. A frame of the same instant as the one before is the same frame: it costs
-        nothing, and tells nothing new.
+        """Take one frame through all stages. A frame of the same instant as the one before is the same frame: it costs
+        nothing, and leads to nothing new.
         """
         if self._last is not None and self._last[0] == frame.time_s:
             return replace(self._last[1], events=[], encounters=[])
         start = self.timer()
         if self.cuts is not None and self.cuts.is_cut(frame.image):
-            self._follow_nobody()
+            self._end_tracks()
         detections = self._detect(frame)
         detected = self.timer()
         tracks = self.tracker.update(frame.time_s, detections)
         tracked = self.timer()
         static = self.static.update(frame.time_s, frame.image, tracks) if self.static else ()
-        nobody = {face.track for face in static}
-        people = [track for track in tracks if track.id not in nobody]
+        static_tracks = {face.track for face in static}
+        people = [track for track in tracks if track.id not in static_tracks]
         faces = self.analyser.analyse(frame.time_s, frame.image, people)
         analysed = self.timer()
         signals = replace(self.smoother.update(frame.time_s, faces), static=static)
@@ -109,14 +109,14 @@ class Pipeline:
 
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
-        self._follow_nobody()
+        self._end_tracks()
         if self.cuts is not None:
             self.cuts.forget()
         self._last = None
         return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())
 
-    def _follow_nobody(self) -> None:
-        """Whoever the next picture shows is new."""
+    def _end_tracks(self) -> None:
+        """Every face in the next picture is new."""
         self.tracker.forget()
         if self.watch is not None:
             self.watch.forget()

@@ -1,4 +1,4 @@
-"""What is stored and told, as frozen records; instants are UTC milliseconds."""
+"""What is stored and published, as frozen records; instants are UTC milliseconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class EventRecord:
     """When the behaviour was confirmed."""
     clock_ok: bool
     details: Mapping[str, object] = field(default_factory=dict)
-    """What its steps have told, each key as it was told last."""
+    """The details of all its steps, each key with its latest value."""
     seq: int = 1
     """The number of its latest step, from 1."""
     ended_at: int | None = None

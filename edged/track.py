@@ -1,11 +1,11 @@
-"""Follows faces from frame to frame by their boxes alone: who is who, and when somebody is gone.
+"""Follows faces from frame to frame by their boxes alone: which detection belongs to which track, and when a track ends.
 
 Two-pass association after ByteTrack (Zhang et al. 2022, arXiv 2110.06864), with three changes for faces at 5 to 30
 frames a second: boxes are widened before they are compared, and what is left over is paired by distance, because small
 faces leave their own box between frames; all waiting is in seconds, never in frames; and there are no appearance
 features, because edged identifies nobody.
 
-What is followed is somebody once enough speaks for it, over time: each sighting's score, taken for the chance that it is a
+A track counts as a person once it has passed the birth gate: each sighting's score, taken for the chance that it is a
 face, adds its log-odds against even chances for as long as it stands, and never below nothing (Page's test, Biometrika
 1954). A glove or a nape that scores above that now and then does not get there; a bowed face that scores little above it
 does, later than others.
@@ -45,7 +45,7 @@ class TrackerSettings:
     """What no key of the config says; scores are the detector's."""
 
     low_score: float = 0.2
-    """Weaker detections are not looked at."""
+    """Weaker detections are ignored."""
     new_score: float = 0.6
     """Detections from here on may start a track."""
     least_similarity: float = 0.15
@@ -53,32 +53,32 @@ class TrackerSettings:
     least_similarity_low: float = 0.3
     """Smallest widened IoU of a pair in the second pass, for detections under `high_score`."""
     widening: float = 1.4
-    leap: float = 1.8
+    size_ratio: float = 1.8
     """A box more than so many times as large or as small as a face was, by its side, is not that face: a body, a hand."""
-    reach: float = 1.0
+    match_distance: float = 1.0
     """Detections that no widened box meets pair with a track at most this many face sizes from its predicted place."""
-    first_reach: float = 2.0
-    """The same for a face seen only once, whose velocity nobody knows, when that was long enough ago…"""
-    fastest: float = 10.0
-    """…to have come so far at this many face sizes a second: somebody who runs."""
+    first_match_distance: float = 2.0
+    """The same for a face seen only once, whose velocity is not known, when that was long enough ago…"""
+    maximum_speed: float = 10.0
+    """…to have moved so far at this many face sizes a second: somebody who runs."""
     duplicate_iou: float = 0.6
     """A detection that covers a followed face this well is that face found twice, and starts no track."""
-    shadow: float = 0.5
+    same_face_overlap: float = 0.5
     """With more than this share of the smaller box in common with that of a face followed for longer, a sighting may be that
-    face found twice: it does not speak for somebody new."""
+    face found twice: it is no evidence for a new track."""
     unseen_score: float = 0.35
     """A frame without a sighting speaks against it as much as a sighting of this score."""
     birth_evidence: float = 0.5
-    """A track is told to others once so much speaks for it: log-odds times seconds. Without pause 0.95 takes 0.2 s, 0.75 takes
-    0.6 s, 0.65 takes 1.6 s."""
+    """The birth gate: a track gets its number once its evidence, log-odds times seconds, reaches this. Without pause 0.95 takes
+    0.2 s, 0.75 takes 0.6 s, 0.65 takes 1.6 s."""
     steady_seconds: float = 0.15
     """One sighting speaks for this long at most, however long ago the one before was, and never for more than half of it all."""
     confirm_seconds: float = 0.5
-    """A face that is not told yet is given up after this time out of sight."""
+    """A track that has not passed the birth gate is given up after this time out of sight."""
     coast_seconds: float = 0.5
     """A lost face is assumed to keep its velocity for this long, then to stand still."""
     blind_seconds: float = 5.0
-    """After this long without any frame, nobody is taken for who was there before."""
+    """After this long without any frame all tracks end."""
     most_tracks: int = 256
 
     @property
@@ -187,13 +187,8 @@ class Tracker:
         self._drop_lost(time_s)
         return [self._public(c, time_s) for c in self._candidates if c.track.id]
 
-    @property
-    def follows_somebody(self) -> bool:
-        """Whether anybody is followed, be it for one picture only or out of sight by now."""
-        return bool(self._candidates)
-
     def expected(self, time_s: float) -> list[Expected]:
-        """Where whoever is followed should be at `time_s`."""
+        """Where each followed face should be at `time_s`."""
         return [
             Expected(c.motion.predict(time_s, self._settings.coast_seconds), c.in_sight and self._is_clear(c.track))
             for c in self._candidates
@@ -203,29 +198,29 @@ class Tracker:
         return track.detection is not None and track.detection.score >= self._settings.high_score
 
     def forget(self) -> None:
-        """Follow nobody any more; ids are not used again."""
+        """End all tracks; ids are not used again."""
         self._candidates = []
 
     def _similarities(self, time_s: float) -> tuple[Similarity, Similarity]:
         """How well detections fit this frame's predictions: by widened overlap, and by distance."""
         settings, motions = self._settings, [c.motion for c in self._candidates]
         predicted = np.array([m.predict(time_s, settings.coast_seconds) for m in motions], np.float64).reshape(-1, 4)
-        reach = np.array([self._reach(c, time_s) for c in self._candidates], np.float64)
+        distances = np.array([self._match_distance(c, time_s) for c in self._candidates], np.float64)
         return (
             lambda rows, seen: np.where(
-                alike(predicted[rows], seen, 1 / settings.leap, settings.leap),
+                alike(predicted[rows], seen, 1 / settings.size_ratio, settings.size_ratio),
                 widened_iou(predicted[rows], seen, settings.widening),
                 0.0,
             ),
-            lambda rows, seen: closeness(predicted[rows], seen, reach[rows]),
+            lambda rows, seen: closeness(predicted[rows], seen, distances[rows]),
         )
 
-    def _reach(self, candidate: _Candidate, time_s: float) -> float:
-        """How many face sizes from its predicted place a candidate is still believed to be."""
+    def _match_distance(self, candidate: _Candidate, time_s: float) -> float:
+        """How many face sizes from its predicted place a detection may still be this candidate."""
         if candidate.track.hits > 1:
-            return self._settings.reach
-        come_so_far = self._settings.fastest * (time_s - candidate.track.last_seen_s)
-        return max(self._settings.reach, min(self._settings.first_reach, come_so_far))
+            return self._settings.match_distance
+        moved = self._settings.maximum_speed * (time_s - candidate.track.last_seen_s)
+        return max(self._settings.match_distance, min(self._settings.first_match_distance, moved))
 
     def _pair(
         self, time_s: float, rows: list[int], detections: Sequence[Detection], similarity: Similarity, least: float
@@ -271,7 +266,7 @@ class Tracker:
             self._candidates.append(_Candidate(motion, track, weighed_s=time_s))
 
     def _hand_over(self) -> None:
-        """Who was followed and is out of sight goes on as what was begun on top: it was a second find of the same face."""
+        """A track that is out of sight goes on as the candidate that was begun on top of it: both are the same face."""
         unborn = [c for c in self._candidates if not c.track.id and c.in_sight]
         gone = [c for c in self._candidates if c.track.id and not c.in_sight]
         for old in gone if unborn else []:
@@ -288,7 +283,7 @@ class Tracker:
                 )
 
     def _weigh(self, time_s: float) -> None:
-        """Let this frame speak for those who are not told yet, or against; who has enough for it gets an id."""
+        """Add this frame's evidence for or against each candidate that has no id yet; one that passes the birth gate gets one."""
         settings = self._settings
         for place, candidate in enumerate(self._candidates):
             if candidate.track.id:
@@ -311,7 +306,7 @@ class Tracker:
         width = min(box.x2, other.x2) - max(box.x1, other.x1)
         height = min(box.y2, other.y2) - max(box.y1, other.y1)
         smaller = min(box.width * box.height, other.width * other.height)
-        return width > 0 and height > 0 and width * height > self._settings.shadow * smaller
+        return width > 0 and height > 0 and width * height > self._settings.same_face_overlap * smaller
 
     def _is_duplicate(self, box: Box, taken: Sequence[Box]) -> bool:
         overlaps = widened_iou(np.array([box], np.float64), np.array(taken, np.float64), 1.0)
@@ -335,7 +330,7 @@ class Tracker:
 
 
 def log_odds(score: float) -> float:
-    """Of a score taken for a probability; bounded, since no single look is that sure."""
+    """Of a score taken for a probability; bounded, since no single detection is that sure."""
     probability = min(max(score, LEAST_SURE), 1 - LEAST_SURE)
     return math.log(probability / (1 - probability))
 
@@ -349,12 +344,12 @@ def widened_iou(a: Boxes, b: Boxes, widening: float) -> Boxes:
     return np.asarray(intersection / np.maximum(union, 1e-9))
 
 
-def closeness(a: Boxes, b: Boxes, reach: NDArray[np.float64]) -> Boxes:
-    """1 for equal centres down to 0 for centres `reach` (one for each of `a`) mean sizes apart; 0 for unlike sizes."""
+def closeness(a: Boxes, b: Boxes, distances: NDArray[np.float64]) -> Boxes:
+    """1 for equal centres down to 0 for centres `distances` (one for each of `a`) mean sizes apart; 0 for unlike sizes."""
     size_a, size_b = (a[:, 2:] - a[:, :2])[:, None], (b[:, 2:] - b[:, :2])[None]
     centre_a, centre_b = ((a[:, :2] + a[:, 2:]) / 2)[:, None], ((b[:, :2] + b[:, 2:]) / 2)[None]
     distance = np.linalg.norm((centre_a - centre_b) / ((size_a + size_b) / 2), axis=-1)
-    close = np.clip(1.0 - distance / reach[:, None], 0.0, None)
+    close = np.clip(1.0 - distance / distances[:, None], 0.0, None)
     return np.asarray(np.where(alike(a, b, 0.6, 1.6), close, 0.0))
 
 

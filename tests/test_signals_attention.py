@@ -282,7 +282,7 @@ def test_who_is_gone_is_forgotten():
     for k in range(50):
         monitor.update(k / 10, [face(50, 0)])
     monitor.update(5.0, [])
-    assert not monitor._people
+    assert not monitor._people._states
     (told,) = monitor.update(5.1, [face(50, 0)])
     assert (told.away_s, told.distraction) == (0, None)
 
@@ -291,9 +291,9 @@ def test_memory_is_bounded_however_long_somebody_sits_there():
     monitor = AttentionMonitor()
     for k in range(20_000):
         monitor.update(k / 30, [face(math.sin(k) * 40, 0)])
-    (person,) = monitor._people.values()
-    assert len(person.usual._samples) <= 600
-    assert len(person.camera._samples) <= 600
+    (person,) = monitor._people._states.values()
+    assert len(person.learned._yaw._samples) <= 600
+    assert len(person.camera._yaw._samples) <= 600
     assert len(person.pitches) <= 64
     assert len(person.recent._parts) <= 60
 

@@ -248,7 +248,7 @@ def test_backups_are_single_files_and_the_oldest_go(store: Store, path: Path) ->
 
 
 def upkeep_of(clock: HandClock, backups: int = 0) -> Upkeep:
-    return Upkeep(WatchedClock(clock), StoreConfig(backups=backups, outbox_limit=100), tell=lambda *_: None)
+    return Upkeep(WatchedClock(clock), StoreConfig(backups=backups, outbox_limit=100), record=lambda *_: None)
 
 
 def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store, path: Path) -> None:

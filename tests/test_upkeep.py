@@ -25,7 +25,7 @@ class Run:
         self.clock = HandClock(utc=2_200_000_000_000, is_trusted=False)  # ten years back, it still is a time of ours
         watched = WatchedClock(self.clock)
         self.recorder = Recorder(watched, store.write, publishing=False)
-        self.upkeep = Upkeep(watched, StoreConfig(backups=0), tell=lambda *_: None)
+        self.upkeep = Upkeep(watched, StoreConfig(backups=0), record=lambda *_: None)
         self.began = self.clock.utc_ms()
 
     def event(self, key: str, phase: str) -> None:

@@ -41,7 +41,7 @@ class Site:
     def start(self) -> "Site":
         self.watched = WatchedClock(self.clock, known_reckoning(self.store))
         self.recorder = Recorder(self.watched, self.store.write, publishing=False)
-        self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), tell=self.recorder.system_event)
+        self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), record=self.recorder.system_event)
         self.reader = StoreReader(self.path)
         self.reporter = Reporter(config(), self.reader, self, self.watched, self.published.append, {})
         return self

@@ -12,9 +12,9 @@ MESSAGE_WAIT_S = 0.5
 
 
 class DemoBroker:
-    """Runs broker and subscriber in one thread; every message of edged's topics goes to `told`, as topic and text."""
+    """Runs broker and subscriber in one thread; `received` is called for every message of edged's topics, with topic and text."""
 
-    def __init__(self, told: Callable[[str, str], None]) -> None:
+    def __init__(self, received: Callable[[str, str], None]) -> None:
         """Raise Unavailable when amqtt is not installed."""
         try:
             import amqtt.broker  # noqa: F401
@@ -23,7 +23,7 @@ class DemoBroker:
         logging.getLogger("amqtt").setLevel(logging.ERROR)
         logging.getLogger("transitions").setLevel(logging.ERROR)
         self.port = _free_port()
-        self._told = told
+        self._received = received
         self._listening = threading.Event()
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
@@ -68,7 +68,7 @@ class DemoBroker:
             except asyncio.TimeoutError:
                 continue
             if message is not None and message.data is not None:
-                self._told(message.topic, bytes(message.data).decode())
+                self._received(message.topic, bytes(message.data).decode())
         await subscriber.disconnect()
         await broker.shutdown()
 

@@ -33,13 +33,13 @@ MARGIN_S = 60.0
 
 @dataclass(slots=True)
 class Alerts:
-    """What the subscriber hears, shown as it comes."""
+    """What the subscriber receives, shown as it arrives."""
 
     say: Say
     violations: Counter[str] = field(default_factory=Counter)
     online: threading.Event = field(default_factory=threading.Event)
 
-    def told(self, topic: str, text: str) -> None:
+    def received(self, topic: str, text: str) -> None:
         """Take one message; alerts, availability and the daily figure are shown."""
         if topic.endswith("/violation"):
             alert = json.loads(text)
@@ -61,12 +61,12 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
     with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
         work = Path(folder)
         alerts = Alerts(say)
-        broker = DemoBroker(alerts.told)
+        broker = DemoBroker(alerts.received)
         recording, length_s = (source, None) if source else _scene(work, say)
         broker.start()
         try:
             config = _write_config(work, recording, broker.port)
-            say(f"The daemon watches {recording.name}; this is what a subscriber to edged/demo/# hears:", "white")
+            say(f"The daemon watches {recording.name}; this is what a subscriber to edged/demo/# receives:", "white")
             most_s = length_s + MARGIN_S if length_s else None
             _run_daemon(config, work, most_s, alerts.online, ends_after_s=seconds)
         finally:
@@ -76,7 +76,7 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
 
 
 def make_week(folder: Path) -> Path:
-    """Make the report pages of a made-up week in `folder`, each DATE.html; return the one to look at first.
+    """Make the report pages of a made-up week in `folder`, each DATE.html; return the one to open first.
 
     They come from the real store and `edged report`, in a temporary database. Raise Failed when they cannot be written.
     """
@@ -130,7 +130,7 @@ requirement = "Masks are worn over mouth and nose."
 
 
 def _ended(daemon: subprocess.Popen[bytes]) -> int:
-    """The exit code of a daemon that was told to stop; killed when it does not."""
+    """The exit code of a daemon that was asked to stop; killed when it does not."""
     try:
         return daemon.wait(MARGIN_S)
     except subprocess.TimeoutExpired:

@@ -130,7 +130,7 @@ class _Maker:
         self._number += 1
         lasts = int(min(3000 * self._chance.lognormvariate(0, 0.8) + 2000, 240_000))
         score = round(self._chance.uniform(0.8, 0.99), 3)
-        looks = dict.fromkeys(("correct", "incorrect", "none", "uncertain"), 0) | {state: self._chance.randint(3, 14)}
+        votes = dict.fromkeys(("correct", "incorrect", "none", "uncertain"), 0) | {state: self._chance.randint(3, 14)}
         yield EncounterRow(
             encounter_id=f"EXAMPLE-{self._number:018d}",
             camera=door,
@@ -139,22 +139,22 @@ class _Maker:
             last_seen=at + lasts,
             state=state,
             score=score,
-            votes=looks,
+            votes=votes,
             smallest_face=round(self._chance.uniform(24, 40), 1),
             largest_face=round(self._chance.uniform(60, 160), 1),
             closed=True,
             clock_ok=True,
         )
         if state in ("incorrect", "none"):
-            yield from self._violation(door, at + 1200, at + lasts, state, score, looks)
+            yield from self._violation(door, at + 1200, at + lasts, state, score, votes)
 
     def _violation(
-        self, door: str, start: int, end: int, state: str, score: float, looks: dict[str, int]
+        self, door: str, start: int, end: int, state: str, score: float, votes: dict[str, int]
     ) -> Iterator[Change]:
         event_id = f"EXAMPLE{self._number:019d}"
         details = {"held_back": "cooldown"} if self._chance.random() < HELD_BACK else {}
         first = EventRecord(
-            event_id, "mask", door, self._number, state, score, looks, start, True, details, began_at=start - VOTE_MS
+            event_id, "mask", door, self._number, state, score, votes, start, True, details, began_at=start - VOTE_MS
         )
         yield first
         yield replace(first, seq=2, ended_at=end, end_reason="left")

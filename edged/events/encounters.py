@@ -22,11 +22,11 @@ LONGEST_GAP_S = 1.0
 
 
 REFRESH_S = 10.0
-"""An ongoing passage is told again after so long."""
+"""An ongoing passage is sent again after so long."""
 
 
 @dataclass(slots=True)
-class _Looks:
+class _AttentionSum:
     """What one track's attention has come to."""
 
     last: Attention
@@ -60,7 +60,7 @@ class _Count:
 
 
 @dataclass(slots=True)
-class _Wakefulness:
+class _DrowsinessSum:
     """What one track's drowsiness has come to."""
 
     last: Drowsiness | None = None
@@ -103,13 +103,13 @@ class _Passage:
     vote: MaskVote
     state_seconds: dict[MaskState, float] = field(default_factory=dict)
     state_scores: dict[MaskState, float] = field(default_factory=dict)
-    looks: _Looks | None = None
-    wakefulness: _Wakefulness | None = None
-    told_s: float | None = None
-    told_state: MaskState | None = None
+    attention: _AttentionSum | None = None
+    drowsiness: _DrowsinessSum | None = None
+    sent_s: float | None = None
+    sent_state: MaskState | None = None
 
     def add(self, vote: MaskVote, attention: Attention | None, drowsiness: Drowsiness | None) -> None:
-        """Book the time since the last sighting on the state that stands now, and what else was told."""
+        """Book the time since the last sighting on the state that stands now, and what else was measured."""
         elapsed = max(0.0, min(vote.last_seen_s - self.vote.last_seen_s, LONGEST_GAP_S))
         state = vote.state
         self.state_seconds[state] = self.state_seconds.get(state, 0.0) + elapsed
@@ -118,13 +118,13 @@ class _Passage:
         self.largest_face = max(self.largest_face, vote.box.side)
         self.vote = vote
         if attention is not None:
-            if self.looks is None:
-                self.looks = _Looks(attention, int(attention.distraction is not None))
-            self.looks.add(attention)
+            if self.attention is None:
+                self.attention = _AttentionSum(attention, int(attention.distraction is not None))
+            self.attention.add(attention)
         if drowsiness is not None:
-            if self.wakefulness is None:
-                self.wakefulness = _Wakefulness()
-            self.wakefulness.add(drowsiness)
+            if self.drowsiness is None:
+                self.drowsiness = _DrowsinessSum()
+            self.drowsiness.add(drowsiness)
 
     @property
     def seconds(self) -> float:
@@ -149,8 +149,8 @@ class Encounters:
     def update(self, time_s: float, signals: Signals) -> list[Encounter]:
         """Encounters that began, changed, are due again, or ended with this frame."""
         present = {vote.track for vote in signals.masks}
-        nobody = {face.track for face in signals.static if face.always}
-        told = self._close([track for track in self._passages if track not in present], nobody)
+        static = {face.track for face in signals.static if face.always}
+        changed = self._close([track for track in self._passages if track not in present], static)
         attention = {one.track: one for one in signals.attention}
         drowsiness = {one.track: one for one in signals.drowsiness}
         for vote in signals.masks:
@@ -161,9 +161,9 @@ class Encounters:
                 passage = self._passages[vote.track] = _Passage(key, vote.box.side, vote.box.side, vote)
             passage.add(vote, attention.get(vote.track), drowsiness.get(vote.track))
             if self._is_due(passage, time_s):
-                passage.told_s, passage.told_state = time_s, passage.state
-                told.append(self._encounter(passage, closed=False))
-        return told
+                passage.sent_s, passage.sent_state = time_s, passage.state
+                changed.append(self._encounter(passage, closed=False))
+        return changed
 
     def finish(self) -> list[Encounter]:
         """Close every passage: the camera is stopping."""
@@ -172,21 +172,21 @@ class Encounters:
     def _is_due(self, passage: _Passage, time_s: float) -> bool:
         if not self._lasted(passage):
             return False
-        if passage.told_s is None or passage.told_state is not passage.state:
+        if passage.sent_s is None or passage.sent_state is not passage.state:
             return True
         # In either direction: the clock may have been set back.
-        return abs(time_s - passage.told_s) >= REFRESH_S
+        return abs(time_s - passage.sent_s) >= REFRESH_S
 
     def _lasted(self, passage: _Passage) -> bool:
         return passage.seconds >= self.settings.encounter_seconds
 
-    def _close(self, tracks: Sequence[int], nobody: Collection[int] = ()) -> list[Encounter]:
-        """End the passages of these; of `nobody` only what was told, to have it taken back."""
-        passages = [(track in nobody, self._passages.pop(track)) for track in tracks]
+    def _close(self, tracks: Sequence[int], static: Collection[int] = ()) -> list[Encounter]:
+        """End the passages of these; of `static` faces only those that were sent, to have them taken back."""
+        passages = [(track in static, self._passages.pop(track)) for track in tracks]
         return [
-            self._encounter(passage, closed=True, static=static)
-            for static, passage in passages
-            if self._lasted(passage) and not (static and passage.told_s is None)
+            self._encounter(passage, closed=True, static=is_static)
+            for is_static, passage in passages
+            if self._lasted(passage) and not (is_static and passage.sent_s is None)
         ]
 
     def _encounter(self, passage: _Passage, closed: bool, static: bool = False) -> Encounter:
@@ -203,7 +203,7 @@ class Encounters:
             smallest_face=round(passage.smallest_face, 1),
             largest_face=round(passage.largest_face, 1),
             closed=closed,
-            attention=passage.looks.summary(passage.seconds) if passage.looks else None,
-            drowsiness=passage.wakefulness.summary() if passage.wakefulness else None,
+            attention=passage.attention.summary(passage.seconds) if passage.attention else None,
+            drowsiness=passage.drowsiness.summary() if passage.drowsiness else None,
             static=static,
         )

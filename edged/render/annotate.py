@@ -59,8 +59,8 @@ _FARTHEST = 20_000
 class Portrait:
     """What is drawn of one face. `note` stands beside the mask's state, `lines` below the face.
 
-    `state` is None where nobody asked for masks: `level` then colours the frame. `eyes_shut` is None where that cannot be
-    told.
+    `state` is None where the profile does not ask for masks: `level` then colours the frame. `eyes_shut` is None where
+    that is not known.
     """
 
     box: Box
@@ -88,7 +88,7 @@ def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
     and so it does on every face of a crowd.
     """
     drawn = image.copy()
-    faces = [replace(face, box=_within_reach(face.box)) for face in faces]
+    faces = [replace(face, box=_within_limits(face.box)) for face in faces]
     for face in faces:
         cv2.rectangle(drawn, *_corners(face.box), face.colour, _frame_width(drawn, face))
         if face.box.side >= LEAST_SIDE_FOR_POINTS:
@@ -100,7 +100,7 @@ def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
     ordered = sorted(faces, key=lambda face: -face.box.side)
     if len(faces) <= CROWD:
         for face in ordered:
-            _tell(drawn, places, face)
+            _write_state(drawn, places, face)
         return drawn
     _write_legend(drawn, places, faces)
     for face in ordered:
@@ -113,8 +113,8 @@ def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
 
 def _frame_width(drawn: Image, face: Portrait) -> int:
     """In pixels: more on large pictures, less on small faces."""
-    wanted: int = min(round(min(drawn.shape[:2]) / 300), round(face.box.side / 12))
-    return max(1, wanted)
+    width: int = min(round(min(drawn.shape[:2]) / 300), round(face.box.side / 12))
+    return max(1, width)
 
 
 def _mark_points(drawn: Image, face: Portrait) -> None:
@@ -155,7 +155,7 @@ def _axes(pose: HeadPose) -> tuple[tuple[float, float], ...]:
     return right, down, nose
 
 
-def _tell(drawn: Image, places: Places, face: Portrait) -> None:
+def _write_state(drawn: Image, places: Places, face: Portrait) -> None:
     """The mask's state and the note in words, or where they do not fit the badge; further lines below."""
     if not (face.headline and _write(drawn, places, face, [face.headline], face.colour)):
         _badge_beside(drawn, places, face)
@@ -191,7 +191,7 @@ def _write(
 
 
 def _badge_beside(drawn: Image, places: Places, face: Portrait) -> None:
-    """The badge of the face's state, where nobody else's face is if there is such a place.
+    """The badge of the face's state, where no other face is if there is such a place.
 
     Tiny faces and verdicts that are none have their frame's colour alone.
     """
@@ -248,7 +248,7 @@ def _corners(box: Box) -> tuple[tuple[int, int], tuple[int, int]]:
     return _pixel(box.x1, box.y1), _pixel(box.x2, box.y2)
 
 
-def _within_reach(box: Box) -> Box:
+def _within_limits(box: Box) -> Box:
     (x1, y1), (x2, y2) = _corners(box)
     return Box(x1, y1, x2, y2)
 

@@ -1,4 +1,4 @@
-"""Finds places for words beside faces: inside the picture, on no other words, and on nobody else's face."""
+"""Finds places for words beside faces: inside the picture, on no other words, and on no other face."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ class Places:
         return self._first_free(spots, width, height, others)
 
     def corner(self, width: int, height: int) -> Spot | None:
-        """Take a place in a corner of the picture where nobody's face is; None where there is none."""
+        """Take a place in a corner of the picture where no face is; None where there is none."""
         right, bottom = self._picture.x2 - width, self._picture.y2 - height
         spots = [(0.0, bottom), (right, bottom), (0.0, 0.0), (right, 0.0)]
         return self._first_free(spots, width, height, self._faces)
@@ -42,8 +42,8 @@ class Places:
     def _first_free(
         self, spots: Sequence[tuple[float, float]], width: int, height: int, avoided: Sequence[Box]
     ) -> Spot | None:
-        for wanted in spots:
-            spot = _moved_in(Box(*wanted, wanted[0] + width, wanted[1] + height), self._picture)
+        for place in spots:
+            spot = _moved_in(Box(*place, place[0] + width, place[1] + height), self._picture)
             if spot is not None and not any(_overlap(spot, other) for other in (*self.taken, *avoided)):
                 self.taken.append(spot)
                 return int(spot.x1), int(spot.y1)

@@ -64,9 +64,9 @@ def wear_mask(image: Image, points: Points, style: MaskStyle, wear: Wear, rng: n
 def _window(outline: Outline, width: int, height: int) -> _Window | None:
     """The picture's part around the outline; None when nothing of it is inside."""
     everything = np.concatenate([outline.edge, *outline.loops])
-    reach = 0.25 * outline.unit + 3
-    x1, y1 = np.maximum(np.floor(everything.min(axis=0) - reach), 0).astype(int)
-    x2, y2 = np.minimum(np.ceil(everything.max(axis=0) + reach), (width, height)).astype(int)
+    margin = 0.25 * outline.unit + 3
+    x1, y1 = np.maximum(np.floor(everything.min(axis=0) - margin), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(everything.max(axis=0) + margin), (width, height)).astype(int)
     return _Window(int(x1), int(y1), int(x2 - x1), int(y2 - y1)) if x2 - x1 > 1 and y2 - y1 > 1 else None
 
 

@@ -25,7 +25,7 @@ from edged.payloads.report import (
     Violations,
     WorstHour,
 )
-from edged.report.counts import Happenings, Passages, ReportedDay, count_events, count_passages, reported_day
+from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
 from edged.report.day import MINUTE_MS, Span, wall_clock
 from edged.report.tally import LEAST_JUDGED, Blocks, percent, withhold_unwatched
@@ -63,7 +63,7 @@ def build_report(
     """
     reported = reported_day(config, day, now_ms)
     passages = count_passages(reader, reported)
-    happenings = count_events(reader, reported)
+    events = count_events(reader, reported)
     cameras = read_coverage(reader, [hour.span for hour in reported.hours])
     for camera in sorted({*config.camera, *passages.by_camera}):
         cameras.setdefault(camera, {})
@@ -84,11 +84,11 @@ def build_report(
         "by_hour": by_hour,
         "worst_hours": _worst(by_hour),
         "by_camera": _by_camera(passages, cameras, outages, reported),
-        "violations": _violations(happenings),
+        "violations": _violations(events),
         "gaps": _listed_gaps(outages, reported),
-        **_vigilance(config, passages, happenings, reported),
-        "outside_open_hours": {**passages.outside.counts(), "violations": happenings.outside},
-        "device_health": _health(reader, passages, happenings),
+        **_vigilance(config, passages, events, reported),
+        "outside_open_hours": {**passages.outside.counts(), "violations": events.outside},
+        "device_health": _health(reader, passages, events),
         "origin": {"edged": __version__, "models": dict(models or {}), "config_sha256": config_sha256},
     }
 
@@ -118,15 +118,15 @@ def _head(config: Config, reported: ReportedDay) -> ReportHead:
     return head
 
 
-def _violations(happenings: Happenings) -> Violations:
-    counts = happenings.violations
+def _violations(events: EventCounts) -> Violations:
+    counts = events.violations
     return {
         "count": counts.total(),
         "incorrect": counts["incorrect"],
         "none": counts["none"],
-        "held_back": happenings.held_back,
-        "static": happenings.static,
-        "first": happenings.listed,
+        "held_back": events.held_back,
+        "static": events.static,
+        "first": events.listed,
     }
 
 
@@ -186,7 +186,7 @@ def _by_camera(
 
 
 def _masks_followed(config: Config, passages: Passages) -> bool:
-    """Whether the day has anything to do with masks; without a camera nobody said that it has not."""
+    """Whether the day has anything to do with masks; without a camera it is assumed to have."""
     asked = [camera.wants.mask for camera in config.camera.values()]
     return any(asked) or not asked or passages.total.whole.encounters > 0
 
@@ -196,15 +196,15 @@ class _Sections(TypedDict, total=False):
     drowsiness: DrowsinessSection
 
 
-def _vigilance(config: Config, passages: Passages, happenings: Happenings, reported: ReportedDay) -> _Sections:
+def _vigilance(config: Config, passages: Passages, events: EventCounts, reported: ReportedDay) -> _Sections:
     """Sections on attention and drowsiness, each there only where cameras follow it, or did on that day."""
     followed = {
         name: [camera for camera, settings in config.camera.items() if getattr(settings.wants, name)]
         for name in ("attention", "drowsiness")
     }
     vigilance, hours = passages.vigilance, reported.hours
-    attention = attention_section(followed["attention"], vigilance, happenings.incidents["inattention"], hours)
-    drowsiness = drowsiness_section(followed["drowsiness"], vigilance, happenings.incidents["drowsiness"], hours)
+    attention = attention_section(followed["attention"], vigilance, events.incidents["inattention"], hours)
+    drowsiness = drowsiness_section(followed["drowsiness"], vigilance, events.incidents["drowsiness"], hours)
     sections: _Sections = {}
     if attention is not None:
         sections["attention"] = attention
@@ -247,7 +247,7 @@ def _until_clock(utc_ms: int, reported: ReportedDay) -> str:
 
 
 def verdict(target: float | None, interval: Interval | None) -> Literal["met", "not met", "cannot tell"] | None:
-    """Against the site's own target by the interval as printed, so that nobody reads a contradiction; None without one."""
+    """Against the site's own target by the interval as printed, so that the page never contradicts itself; None without one."""
     if target is None:
         return None
     if interval is None or interval["lower"] < target <= interval["upper"]:
@@ -255,12 +255,12 @@ def verdict(target: float | None, interval: Interval | None) -> Literal["met", "
     return "met" if interval["lower"] >= target else "not met"
 
 
-def _health(reader: StoreReader, passages: Passages, happenings: Happenings) -> DeviceHealth:
+def _health(reader: StoreReader, passages: Passages, events: EventCounts) -> DeviceHealth:
     return {
-        "starts": happenings.system[STARTED],
-        "database_recoveries": happenings.system[RECOVERED],
-        "system_events": dict(happenings.system),
-        "clock_unsynced_rows": passages.unsynced + happenings.unsynced,
+        "starts": events.system[STARTED],
+        "database_recoveries": events.system[RECOVERED],
+        "system_events": dict(events.system),
+        "clock_unsynced_rows": passages.unsynced + events.unsynced,
         "unsent_messages": reader.outbox_depth(),
     }
 

@@ -18,7 +18,7 @@ from edged.store import StoreReader, lasted_ms
 
 BLOCK_MS = 15 * MINUTE_MS
 INCIDENTS = ("inattention", "drowsiness")
-"""Kinds of events that tell of persons, besides masks."""
+"""Kinds of events about people, besides masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ReportedDay:
     until: int
     finished: bool
     maskless: frozenset[str] = frozenset()
-    """Cameras that are not asked for masks: their passages are none without a verdict."""
+    """Cameras whose profile does not ask for masks: their passages are not counted as uncertain."""
 
     def is_open(self, utc_ms: int) -> bool:
         return any(span.start <= utc_ms < span.end for span in self.opened)
@@ -58,7 +58,7 @@ class Passages:
 
 
 @dataclass(slots=True)
-class Happenings:
+class EventCounts:
     """The day's events: the first violations in full, the rest counted."""
 
     listed: list[ListedEvent] = field(default_factory=list)
@@ -120,39 +120,39 @@ def count_passages(reader: StoreReader, reported: ReportedDay) -> Passages:
     return passages
 
 
-def count_events(reader: StoreReader, reported: ReportedDay) -> Happenings:
-    happenings = Happenings()
+def count_events(reader: StoreReader, reported: ReportedDay) -> EventCounts:
+    counted = EventCounts()
     for number, hour in enumerate(reported.hours):
         for row in reader.events(*hour.span):
-            happenings.unsynced += not row["clock_ok"]
+            counted.unsynced += not row["clock_ok"]
             if row["end_reason"] == STATIC:
-                happenings.static += 1
+                counted.static += 1
             elif row["kind"] == "system":
-                happenings.system[row["state"]] += 1
+                counted.system[row["state"]] += 1
             elif row["kind"] == "mask":
-                _count_violation(happenings, row, reported)
-            elif (incidents := happenings.incidents.get(row["kind"])) is not None:
+                _count_violation(counted, row, reported)
+            elif (incidents := counted.incidents.get(row["kind"])) is not None:
                 if reported.is_open(row["started_at"]):
                     incidents.add(_violation(row, reported.zone), number)
                 else:
                     incidents.outside += 1
-    return happenings
+    return counted
 
 
 def _was_judged(row: Mapping[str, Any], reported: ReportedDay) -> bool:
-    """Whether a mask was looked for. Of a camera that is not asked now, votes tell that it was at that time."""
+    """Whether the mask was judged. Where the camera's profile does not ask for masks now, votes show that it did at that time."""
     return row["camera"] not in reported.maskless or any((row["votes"] or {}).values())
 
 
-def _count_violation(happenings: Happenings, row: Mapping[str, Any], reported: ReportedDay) -> None:
+def _count_violation(counted: EventCounts, row: Mapping[str, Any], reported: ReportedDay) -> None:
     if not reported.is_open(row["started_at"]):
-        happenings.outside += 1
+        counted.outside += 1
         return
     violation = _violation(row, reported.zone)
-    happenings.violations[row["state"]] += 1
-    happenings.held_back += violation["held_back"] is not None
-    if len(happenings.listed) < MOST_LISTED:
-        happenings.listed.append(violation)
+    counted.violations[row["state"]] += 1
+    counted.held_back += violation["held_back"] is not None
+    if len(counted.listed) < MOST_LISTED:
+        counted.listed.append(violation)
 
 
 def _violation(row: Mapping[str, Any], zone: ZoneInfo) -> ListedEvent:

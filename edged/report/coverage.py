@@ -31,7 +31,7 @@ class Gap:
     camera: str
     span: Span
     reason: str
-    """`offline`, `stalled`, `reconnecting`, `not running`, or `not analysed` (pictures came, too few were looked at)."""
+    """`offline`, `stalled`, `reconnecting`, `not running`, or `not analysed` (pictures arrived, too few were analysed)."""
 
 
 def read_coverage(reader: StoreReader, spans: Iterable[Span]) -> dict[str, Minutes]:

@@ -21,13 +21,13 @@ REASON_WORDS = {
     "stalled": "Camera stalled",
     "reconnecting": "Camera reconnecting",
     "not running": "edged was not running",
-    "not analysed": "Pictures came, too few were analysed",
+    "not analysed": "Pictures arrived, too few were analysed",
 }
 WITHHELD_WORDS = {
     "few": "Fewer than 30 passages were judged: too few for a percentage.",
     "coverage": "Less than half of the open time was watched: no percentage speaks for the whole day.",
 }
-DISTRACTION_WORDS = {"long": "Long look away", "repeated": "Repeated looks away"}
+DISTRACTION_WORDS = {"long": "Away for long", "repeated": "Away repeatedly"}
 DROWSINESS_WORDS = {
     "microsleep": "Microsleep",
     "sleep": "Sleep",

@@ -12,22 +12,22 @@ from edged.types import Face, Signals
 
 @dataclass(slots=True)
 class Smoother:
-    """One camera's smoothed signals. Every face has a mask vote, which also says where it is: where masks are not
-    wanted it stays uncertain. `attention` and `drowsiness` are None where the profile does not want them.
+    """One camera's smoothed signals. Every face has a mask vote, which also says where it is: where the profile does not
+    ask for masks it stays uncertain. `attention` and `drowsiness` are None where the profile does not ask for them.
     """
 
     mask: MaskVoter = field(default_factory=MaskVoter)
     attention: AttentionMonitor | None = None
     drowsiness: DrowsinessMonitor | None = None
     driver: DriverFinder | None = None
-    """Where attention and drowsiness are asked of one person only, who that is; else None."""
+    """Chooses the one person whose attention and drowsiness are followed; None where it is everybody's."""
 
     def update(self, time_s: float, faces: Sequence[Face]) -> Signals:
         """This frame's signals, each in the order of `faces`; tracks that are not there are forgotten."""
-        asked = faces
+        followed = faces
         if self.driver is not None:
             before, driver = self.driver.track, self.driver.among(time_s, faces)
-            asked = [driver] if driver is not None else []
+            followed = [driver] if driver is not None else []
             if (
                 self.attention
                 and driver is not None
@@ -36,8 +36,8 @@ class Smoother:
                 self.attention.forget()  # it was a passenger who taught where ahead is
         return Signals(
             masks=tuple(self.mask.update(time_s, faces)),
-            attention=tuple(self.attention.update(time_s, asked)) if self.attention else (),
-            drowsiness=tuple(self.drowsiness.update(time_s, asked)) if self.drowsiness else (),
+            attention=tuple(self.attention.update(time_s, followed)) if self.attention else (),
+            drowsiness=tuple(self.drowsiness.update(time_s, followed)) if self.drowsiness else (),
         )
 
 

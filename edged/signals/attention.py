@@ -1,7 +1,7 @@
-"""Tells from head directions whether people look where they should: the present look, and what adds up to a distraction.
+"""Finds from head poses whether people are attentive: whether they are away at present, and what adds up to a distraction.
 
-The head's direction, not the gaze: eyes that wander while the head stays are not noticed. The structure is that of
-AttenD and of Euro NCAP's driver monitoring (long distraction: one look away of 3 s; repeated: 10 s within 30 s, made
+Head pose, not gaze: eyes that wander while the head stays are not noticed. The structure is that of
+AttenD and of Euro NCAP's driver monitoring (long distraction: one time away of 3 s; repeated: 10 s within 30 s, made
 good by 2 s ahead), applied to any target. Time that is not known is neither attentive nor away.
 """
 
@@ -17,10 +17,10 @@ from edged.signals.timeline import PerTrack, SlidingSum, Timeline
 from edged.types import Attention, Distraction, Face
 
 RECOVER_SECONDS = 1.0
-"""How long a look ahead takes to fill an empty buffer."""
+"""How long a head must point ahead to fill an empty buffer."""
 
 SETTLE_SECONDS = 0.1
-"""A look elsewhere, or back, counts once it has lasted this long; then from its beginning."""
+"""Turning away, or back, counts once it has lasted this long; then from its beginning."""
 
 GRACE_SECONDS = 0.5
 """For this long a direction that is not known is taken to be the last one."""
@@ -45,19 +45,19 @@ _TINY = 1e-9
 
 @dataclass(slots=True)
 class _Person:
-    """One track's looks. Spans of time belong to the look of the frame they begin with."""
+    """One track's attention. Spans of time belong to what the frame they begin with showed."""
 
     settings: AttentionConfig
     camera: LearnedDirection
     fixed: Direction | None = field(init=False)
     """Straight ahead, where the config says it."""
     timeline: Timeline = field(default_factory=Timeline)
-    usual: LearnedDirection = field(default_factory=LearnedDirection)
+    learned: LearnedDirection = field(default_factory=LearnedDirection)
     sampled_s: float = -math.inf
-    look: bool | None = None
+    ahead: bool | None = None
     """The last frame's: True ahead, False away, None not known."""
     standing: bool | None = None
-    """What counts: `look` once it has settled."""
+    """What counts: `ahead` once it has settled."""
     contrary_s: float = 0.0
     unknown_s: float = 0.0
     lost_s: float = 0.0
@@ -71,7 +71,7 @@ class _Person:
     recent: SlidingSum = field(init=False)
     pitches: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=64))
     """When and how far from the target, over the last second."""
-    told: Attention | None = None
+    latest: Attention | None = None
 
     def __post_init__(self) -> None:
         yaw, pitch = self.settings.target_yaw, self.settings.target_pitch
@@ -79,33 +79,33 @@ class _Person:
         self.recent = SlidingSum(self.settings.window_seconds)
 
     def follow(self, time_s: float, face: Face) -> Attention:
-        """Take in this frame, unless it came late or nobody looked."""
-        if face.pose is None and face.unread == "not due" and self.told is not None:
-            return self.told
+        """Take in this frame, unless it came late or the face was not read in it."""
+        if face.pose is None and face.unread == "not due" and self.latest is not None:
+            return self.latest
         step = self.timeline.advance(time_s)
-        if step is None and self.told is not None:
-            return self.told
+        if step is None and self.latest is not None:
+            return self.latest
         direction = direction_of(face, self.settings.smallest_face, self.settings.most_deviation)
-        look, unavailable = self._judge(direction)
-        seen_away = look is False
+        ahead, unavailable = self._judge(direction)
+        seen_away = ahead is False
         if step is None or step.broken:
             self._interrupt()
         else:
-            look = self._presumed(look, face, step.elapsed_s)
-            self._pass(step.elapsed_s, look)
-        self._settle(look)
+            ahead = self._presumed(ahead, face, step.elapsed_s)
+            self._pass(step.elapsed_s, ahead)
+        self._settle(ahead)
         self._weigh(seen_away)
         self._learn(direction)
         time_s = time_s if math.isfinite(time_s) else 0.0
-        self.told = self._attention(face.track.id, time_s, unavailable)
-        return self.told
+        self.latest = self._attention(face.track.id, time_s, unavailable)
+        return self.latest
 
     def target(self) -> Direction | None:
         """Straight ahead for this person, as far as it is known."""
-        return self.fixed or self.usual.known(OWN_SAMPLES) or self.camera.known(CAMERA_SAMPLES)
+        return self.fixed or self.learned.known(OWN_SAMPLES) or self.camera.known(CAMERA_SAMPLES)
 
     def _judge(self, direction: Direction | str) -> tuple[bool | None, str | None]:
-        """Whether this frame shows a look ahead; None with the reason when it does not tell."""
+        """Whether the head points ahead in this frame; None with the reason when that is not known."""
         if isinstance(direction, str):
             return None, direction
         target, limits = self.target(), self.settings
@@ -114,14 +114,14 @@ class _Person:
         slack = 0.0 if self.standing is not False else min(SLACK_DEGREES, limits.down_degrees / 2)
         yaw, pitch = direction.yaw - target.yaw, direction.pitch - target.pitch
         self.pitches.append((self.timeline.now_s, pitch))
-        ahead = abs(yaw) <= limits.yaw_degrees - slack
-        return ahead and slack - limits.down_degrees <= pitch <= limits.up_degrees - slack, None
+        within_yaw = abs(yaw) <= limits.yaw_degrees - slack
+        return within_yaw and slack - limits.down_degrees <= pitch <= limits.up_degrees - slack, None
 
-    def _presumed(self, look: bool | None, face: Face, elapsed_s: float) -> bool | None:
+    def _presumed(self, ahead: bool | None, face: Face, elapsed_s: float) -> bool | None:
         """A face that is lost while the head goes down has not vanished: the head has dropped."""
-        if look is not None or not (face.track.detection is None or face.pose is None):
+        if ahead is not None or not (face.track.detection is None or face.pose is None):
             self.lost_s = 0.0
-            return look
+            return ahead
         self.lost_s += elapsed_s
         return False if self.lost_s <= DROPPED_SECONDS and self._was_dropping() else None
 
@@ -137,42 +137,42 @@ class _Person:
 
     def _interrupt(self) -> None:
         """What was between the last frame and this one is not known."""
-        self.look = None
+        self.ahead = None
         self.unknown_s = self.lost_s = 0.0
         self.pitches.clear()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """A look away that went out of sight is over: what is seen later may be another."""
+        """A time away that went out of sight is over: what is seen later may be another."""
         self.standing, self.buffer = None, 1.0
         self.contrary_s = self.away_s = self.forward_s = 0.0
 
-    def _pass(self, elapsed_s: float, look: bool | None) -> None:
+    def _pass(self, elapsed_s: float, ahead: bool | None) -> None:
         """Book the time since the last frame on what that frame showed."""
-        if self.look is None:
+        if self.ahead is None:
             self.unknown_s += elapsed_s
             if self.unknown_s > GRACE_SECONDS + _TINY:
                 self._begin_anew()
             else:
                 self._book(elapsed_s)
-        elif self.look is self.standing:
+        elif self.ahead is self.standing:
             self._book(elapsed_s)
         else:
             self.contrary_s += elapsed_s
-            if look is not None and look is not self.look:
+            if ahead is not None and ahead is not self.ahead:
                 self._book(self.contrary_s)
                 self.contrary_s = 0.0
 
-    def _settle(self, look: bool | None) -> None:
-        """Let a new look stand once two frames and `SETTLE_SECONDS` speak for it; its time counts from its beginning."""
-        self.look = look
-        if look is None:
+    def _settle(self, ahead: bool | None) -> None:
+        """Let a new direction stand once two frames and `SETTLE_SECONDS` speak for it; its time counts from its beginning."""
+        self.ahead = ahead
+        if ahead is None:
             return
         self.unknown_s = 0.0
         if self.standing is None:
-            self.standing = look
-        elif look is not self.standing and self.contrary_s >= SETTLE_SECONDS - _TINY:
-            self.standing, settled_s, self.contrary_s = look, self.contrary_s, 0.0
+            self.standing = ahead
+        elif ahead is not self.standing and self.contrary_s >= SETTLE_SECONDS - _TINY:
+            self.standing, settled_s, self.contrary_s = ahead, self.contrary_s, 0.0
             self.away_s = self.forward_s = 0.0
             self._book(settled_s, recovering=False)
 
@@ -192,7 +192,7 @@ class _Person:
             self.recent.add(self.timeline.now_s, seconds)
 
     def _weigh(self, seen_away: bool) -> None:
-        """Whether a distraction begins, gets worse, or is over. It begins only while the person is seen to look away: a head
+        """Whether a distraction begins, gets worse, or is over. It begins only while the person is seen to be away: a head
         that has dropped out of sight counts as away, but who knows what has become of it.
         """
         too_often = self.recent.total(self.timeline.now_s) >= self.settings.repeated_seconds - _TINY
@@ -215,7 +215,7 @@ class _Person:
             return
         if self.timeline.now_s - self.sampled_s >= SAMPLE_EVERY_S - _TINY:
             self.sampled_s = self.timeline.now_s
-            self.usual.add(direction)
+            self.learned.add(direction)
             self.camera.add(direction)
 
     def _attention(self, track: int, time_s: float, unavailable: str | None) -> Attention:
@@ -241,7 +241,7 @@ class AttentionMonitor:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: no person is known, nor where people usually look."""
+        """Begin anew: no person is known, nor where heads usually point."""
         camera = LearnedDirection()
         self._people = PerTrack(lambda: _Person(self._settings, camera))
 

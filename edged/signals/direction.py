@@ -65,11 +65,11 @@ class LearnedDirection:
 
 MOST_SAMPLES = 600
 FARTHEST_YAW, FARTHEST_PITCH = 45.0, 30.0
-"""Degrees from the lens: a target learned beyond this would be somebody who never looked ahead."""
+"""Degrees from the lens: a target learned beyond this would be that of a person who never faced ahead."""
 
 
 def farthest_yaw(samples: int) -> float:
-    """How far aside a target is believed to be after so many samples: who begins with a look elsewhere teaches little."""
+    """How far aside a target is believed to be after so many samples: who faces elsewhere at first teaches little."""
     return min(17 + 0.5 * samples, FARTHEST_YAW)
 
 

@@ -12,13 +12,13 @@ LARGER_SECONDS = 3.0
 """Somebody else drives whose face has been larger by this factor for so long."""
 SEAT_SECONDS = 10.0
 """For so long after the driver went out of sight only a face at the same place is taken for the driver's."""
-SEAT_REACH = 1.5
+SEAT_DISTANCE = 1.5
 """How far off that may be, in sides of the face."""
 
 
 @dataclass(slots=True)
 class DriverFinder:
-    """One camera's driver. Time comes with the frames; what they show out of order is not looked at."""
+    """One camera's driver. Time comes with the frames; frames out of order are ignored."""
 
     track: int | None = None
     _sizes: dict[int, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class DriverFinder:
             number: size + (1 - share) * (self._sizes.get(number, size) - size) for number, size in sizes.items()
         }
         if self.track not in present:
-            self.track = self._somebody_new(time_s, faces)
+            self.track = self._new_driver(time_s, faces)
         else:
             self._give_way(time_s)
         driver = present.get(self.track) if self.track is not None else None
@@ -47,7 +47,7 @@ class DriverFinder:
             self._seat, self._seen_s = driver.track.box, time_s
         return driver
 
-    def _somebody_new(self, time_s: float, faces: Sequence[Face]) -> int | None:
+    def _new_driver(self, time_s: float, faces: Sequence[Face]) -> int | None:
         """The largest; shortly after the driver went out of sight the largest at that place."""
         self._rival = None
         if self._seat is not None and 0 <= time_s - self._seen_s <= SEAT_SECONDS:
@@ -67,5 +67,5 @@ class DriverFinder:
 
 def _sits_at(seat: Box, box: Box) -> bool:
     (x1, y1), (x2, y2) = seat.centre, box.centre
-    reach = SEAT_REACH * max(seat.side, 1.0)
-    return abs(x1 - x2) <= reach and abs(y1 - y2) <= reach
+    distance = SEAT_DISTANCE * max(seat.side, 1.0)
+    return abs(x1 - x2) <= distance and abs(y1 - y2) <= distance

@@ -1,4 +1,4 @@
-"""Tells from eyes, mouth and head how awake people look: PERCLOS, closures, blinks, yawns and nods, and a level.
+"""Estimates drowsiness from eyes, mouth and head: PERCLOS, closures, blinks, yawns and nods, and a level.
 
 PERCLOS is Wierwille's P80 (1994; FHWA Tech Brief MCRT-98-006): the share of a minute with eyes at least 80 % closed, in
 slow closures; blinks are left out. What cannot be seen is unknown and never counts as awake. No medical judgement.
@@ -87,7 +87,7 @@ class _Blinks:
 
 
 @dataclass(slots=True)
-class _Sight:
+class _Reading:
     """What one frame shows, as numbers that are numbers; None or a reason where it shows nothing."""
 
     openness: float | None
@@ -107,7 +107,7 @@ class _Person:
     timeline: Timeline = field(default_factory=Timeline)
     meter: OpennessMeter = field(default_factory=OpennessMeter)
     usual_pitch: LearnedValue = field(default_factory=lambda: LearnedValue(usual_pitch, 0.0))
-    """Degrees; that of a look into the lens at first."""
+    """Degrees; that of a head that faces the lens at first."""
     lips: Lips = field(default_factory=Lips)
     open_s: float = 0.0
     """For how long open eyes have been seen."""
@@ -116,7 +116,7 @@ class _Person:
     nod: NodFinder = field(init=False)
     judge: Judge = field(init=False)
     valid: SlidingSum = field(init=False)
-    looks: SlidingSum = field(init=False)
+    readings: SlidingSum = field(init=False)
     shut: SlidingSum = field(init=False)
     long_closures: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
     mouth_read: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
@@ -129,34 +129,34 @@ class _Person:
     perclos_known: bool = False
     yawned_s: float = -math.inf
     masked: bool = False
-    last: _Sight | None = None
-    told: Drowsiness | None = None
+    last: _Reading | None = None
+    latest: Drowsiness | None = None
 
     def __post_init__(self) -> None:
         settings = self.settings
         self.closures, self.judge = ClosureFollower(settings), Judge(settings)
         self.yawn, self.nod = YawnFinder(settings), NodFinder(settings)
-        self.valid, self.looks, self.shut = (SlidingSum(settings.window_seconds) for _ in range(3))
+        self.valid, self.readings, self.shut = (SlidingSum(settings.window_seconds) for _ in range(3))
 
     def follow(self, time_s: float, face: Face) -> Drowsiness:
-        """Take in this frame, unless it came late or nobody looked."""
-        if face.unread == "not due" and self.told is not None:
-            return self.told
+        """Take in this frame, unless it came late or the face was not read in it."""
+        if face.unread == "not due" and self.latest is not None:
+            return self.latest
         step = self.timeline.advance(time_s)
-        if step is None and self.told is not None:
-            return self.told
+        if step is None and self.latest is not None:
+            return self.latest
         if face.mask is not None:
             self.masked = face.mask.state is not MaskState.NONE
         if step is None or step.broken:
             self._interrupt()
-        sight, elapsed_s = self._look(face), step.elapsed_s if step else 0.0
+        reading, elapsed_s = self._read(face), step.elapsed_s if step else 0.0
         self._book(elapsed_s)
-        self._follow_eyes(sight)
-        self._follow_gestures(sight)
+        self._follow_eyes(reading)
+        self._follow_gestures(reading)
         self.judge.closures.follow(elapsed_s, self.closures.closed, self._accused_s())
-        self.last = sight
-        self.told = self._drowsiness(face.track.id, time_s if math.isfinite(time_s) else 0.0, sight, face)
-        return self.told
+        self.last = reading
+        self.latest = self._drowsiness(face.track.id, time_s if math.isfinite(time_s) else 0.0, reading, face)
+        return self.latest
 
     def _interrupt(self) -> None:
         """What was between the last frame and this one is not known."""
@@ -170,19 +170,19 @@ class _Person:
         lasted_s = self.closures.seconds(self.timeline.now_s)
         return lasted_s if self.open_s >= KNOWN_SECONDS or lasted_s >= STRANGER_SECONDS else 0.0
 
-    def _look(self, face: Face) -> _Sight:
+    def _read(self, face: Face) -> _Reading:
         """What this frame shows of the face; a mouth behind a hand is not seen."""
         direction = direction_of(face, self.settings.smallest_face, LEAST_SURE_DEGREES)
         if direction in ("out of sight", "small", "tilted"):
-            return _Sight(None, str(direction), direction, None)
+            return _Reading(None, str(direction), direction, None)
         now_s, mouth = self.timeline.now_s, _mouth(face, direction)
         covered = self.lips.are_covered(now_s, face, mouth, self.yawn.is_open)
-        return replace(self._look_at_eyes(face, direction, None if covered else mouth), covered=covered)
+        return replace(self._read_eyes(face, direction, None if covered else mouth), covered=covered)
 
-    def _look_at_eyes(self, face: Face, direction: Direction | str, mouth: float | None) -> _Sight:
+    def _read_eyes(self, face: Face, direction: Direction | str, mouth: float | None) -> _Reading:
         now_s = self.timeline.now_s
         if face.eyes is None:
-            return _Sight(None, face.unread or "not read", direction, mouth)
+            return _Reading(None, face.unread or "not read", direction, mouth)
         lowered_by, straight = 0.0, face.pose is None
         if isinstance(direction, Direction):
             lowered_by = self.usual_pitch.value - direction.pitch
@@ -192,13 +192,13 @@ class _Person:
             lowered_by = self.usual_pitch.value - face.pose.facing_pitch
         openness = self.meter.measure(now_s, face.eyes, learn=straight)
         if openness is None:
-            return _Sight(None, face.eyes.unavailable or "not read", direction, mouth)
+            return _Reading(None, face.eyes.unavailable or "not read", direction, mouth)
         if isinstance(direction, Direction) and openness >= WIDE_EYES:
             self.usual_pitch.sample(now_s, direction.pitch)
         lowered, yawning = lowered_by > LOWERED_DEGREES, self.yawn.is_on(now_s)
         if (lowered or (yawning and openness < OPEN_EYES)) and self._is_no_sleep():
-            return _Sight(None, LOOKING_DOWN if lowered else YAWNING, direction, mouth)
-        return _Sight(openness, None, direction, mouth)
+            return _Reading(None, LOOKING_DOWN if lowered else YAWNING, direction, mouth)
+        return _Reading(openness, None, direction, mouth)
 
     def _is_no_sleep(self) -> bool:
         """Lids that went down with the head look down with it, and many people shut their eyes to yawn; lids that were
@@ -220,15 +220,15 @@ class _Person:
         if self.last.openness is not None:
             self.open_s += elapsed_s if self.last.openness >= OPEN_EYES else 0.0
             self.valid.add(now_s, elapsed_s)
-            self.looks.add(now_s, 1.0)
+            self.readings.add(now_s, 1.0)
             if isinstance(self.last.direction, Direction):
                 self.head_read.add(now_s, elapsed_s)
         if self.last.mouth is not None:
             self.mouth_read.add(now_s, elapsed_s)
 
-    def _follow_eyes(self, sight: _Sight) -> None:
+    def _follow_eyes(self, reading: _Reading) -> None:
         now_s, long_s = self.timeline.now_s, self.settings.long_closure_seconds - 1e-9
-        over = self.closures.follow(now_s, sight.openness)
+        over = self.closures.follow(now_s, reading.openness)
         if over is not None:
             self._close(now_s, over, over.seconds >= long_s)
         lasted_s = self.closures.seconds(now_s)
@@ -245,13 +245,13 @@ class _Person:
             self.blinks.add(now_s, over.seconds)
         self.booked_s = 0.0
 
-    def _follow_gestures(self, sight: _Sight) -> None:
+    def _follow_gestures(self, reading: _Reading) -> None:
         now_s = self.timeline.now_s
-        if self.yawn.follow(now_s, sight.mouth, sight.covered):
+        if self.yawn.follow(now_s, reading.mouth, reading.covered):
             self.yawns.add(now_s, 1.0)
             self.yawned_s = now_s
         eyes_open = None if self.closures.closed is None else not self.closures.closed
-        head = sight.direction if isinstance(sight.direction, Direction) else None
+        head = reading.direction if isinstance(reading.direction, Direction) else None
         if self.nod.follow(now_s, head, eyes_open, self.usual_pitch.value):
             self.nods.add(now_s, 1.0)
 
@@ -273,11 +273,11 @@ class _Person:
         """Blinks a minute; None without enough frames a second to see each."""
         now_s = self.timeline.now_s
         valid_s = self.valid.total(now_s)
-        if perclos is None or self.looks.total(now_s) < BLINK_FPS * FPS_TOLERANCE * valid_s:
+        if perclos is None or self.readings.total(now_s) < BLINK_FPS * FPS_TOLERANCE * valid_s:
             return None
         return self.blinks.count.total(now_s) * 60 / min(valid_s, 60.0)
 
-    def _drowsiness(self, track: int, time_s: float, sight: _Sight, face: Face) -> Drowsiness:
+    def _drowsiness(self, track: int, time_s: float, reading: _Reading, face: Face) -> Drowsiness:
         now_s, perclos = self.timeline.now_s, self._perclos()
         rate, blink_s = self._blink_rate(perclos), self.blinks.mean_s(now_s)
         yawns, nods = self._counted(self.yawns, self.mouth_read), self._counted(self.nods, self.head_read)
@@ -296,7 +296,7 @@ class _Person:
         return Drowsiness(
             track=track,
             time_s=time_s,
-            openness=_rounded(sight.openness),
+            openness=_rounded(reading.openness),
             closed=self.closures.closed,
             closure_s=round(self.closures.seconds(now_s), 3),
             perclos=_rounded(perclos),
@@ -307,7 +307,7 @@ class _Person:
             score=judgement.score,
             level=judgement.level,
             reasons=judgement.reasons,
-            unavailable=self._unavailable(sight, face, perclos),
+            unavailable=self._unavailable(reading, face, perclos),
             reasons_s=tuple(round(self._lasting_s(reason), 3) for reason in judgement.reasons),
         )
 
@@ -317,15 +317,15 @@ class _Person:
         sums = {"perclos": self.shut, "yawning": self.yawns, "nodding": self.nods}
         return sums[reason].age_s(now_s) if reason in sums else self.closures.seconds(now_s)
 
-    def _unavailable(self, sight: _Sight, face: Face, perclos: float | None) -> tuple[str, ...]:
+    def _unavailable(self, reading: _Reading, face: Face, perclos: float | None) -> tuple[str, ...]:
         """The cues that could not be read in this frame, and why."""
-        missing = [] if sight.eyes is None else [f"eyes: {sight.eyes}"]
-        if sight.mouth is None:
+        missing = [] if reading.eyes is None else [f"eyes: {reading.eyes}"]
+        if reading.mouth is None:
             seen = face.unread is None and face.track.detection is not None
-            why = "covered" if sight.covered else face.unread or sight.eyes or "not read"
+            why = "covered" if reading.covered else face.unread or reading.eyes or "not read"
             missing.append("mouth: mask" if self.masked and seen else f"mouth: {why}")
-        if isinstance(sight.direction, str):
-            missing.append(f"head: {sight.direction}")
+        if isinstance(reading.direction, str):
+            missing.append(f"head: {reading.direction}")
         if perclos is None:
             missing.append("perclos: too little seen")
         return tuple(missing)

@@ -16,7 +16,7 @@ HYSTERESIS = 0.75
 
 
 FORGET_SECONDS = 60.0
-"""Without a look at the eyes for this long, what they showed before counts no more."""
+"""Without eyes that could be read for this long, what they showed before counts no more."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class ClosureAlarm:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known in one frame; None where it cannot be told."""
+    """What is known in one frame; None where it is not known."""
 
     perclos: float | None
     eyes_seen: bool
@@ -104,7 +104,7 @@ class Judge:
         self.closures = ClosureAlarm(self.settings)
 
     def judge(self, now_s: float, evidence: Evidence) -> Judgement:
-        """Weigh one frame's evidence; `closures` has been told of the frame before."""
+        """Weigh one frame's evidence; `closures` has taken in the frame before."""
         limits = self.settings
         steps = (limits.perclos_notice, limits.perclos_warning, limits.perclos_alarm)
         eyes = perclos_weight(evidence.perclos, steps) + self._supporting(evidence)

@@ -1,6 +1,6 @@
 """Votes on what single frames say about a mask, until there is a verdict that can be acted on.
 
-A single look is wrong too often to alert anybody. Looks are averaged over a window in seconds; a verdict is taken up
+A single vote is wrong too often to alert people. Votes are averaged over a window in seconds; a verdict is taken up
 at one score and given up at a lower one, and must stand for a while before it counts.
 """
 
@@ -22,7 +22,7 @@ _MOST = 1.001
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Vote:
     time_s: float
     weight: float
     scores: tuple[float, float, float]
@@ -30,7 +30,7 @@ class _Look:
 
 @dataclass(slots=True)
 class _Run:
-    """Which state the looks speak for one after the other, and since when. A single look that differs breaks no run."""
+    """Which state the votes are for one after the other, and since when. A single vote that differs breaks no run."""
 
     state: MaskState | None = None
     since_s: float = 0.0
@@ -50,10 +50,10 @@ class _Run:
 
 @dataclass(slots=True)
 class _Voter:
-    """One track's looks and standing verdict."""
+    """One track's recent votes and standing verdict."""
 
     settings: MaskConfig
-    looks: deque[_Look] = field(default_factory=deque)
+    recent: deque[_Vote] = field(default_factory=deque)
     votes: Votes = field(default_factory=Votes)
     state: MaskState = MaskState.UNCERTAIN
     score: float = 0.0
@@ -62,28 +62,28 @@ class _Voter:
     run: _Run = field(default_factory=_Run)
     since_s: float | None = None
 
-    def look(self, face: Face, time_s: float) -> None:
+    def add(self, face: Face, time_s: float) -> None:
         """Take in this frame's evidence, if it has any, and reconsider the verdict."""
         if face.mask is None or not all(0 <= score <= _MOST for score in face.mask):
             return
-        if self.looks and time_s < self.looks[-1].time_s:
-            # The clock was set back: looks from then would never grow old.
-            self.looks.clear()
+        if self.recent and time_s < self.recent[-1].time_s:
+            # The clock was set back: votes from before would never grow old.
+            self.recent.clear()
             self.challenger, self.run = None, _Run()
         self.run.follow(face.mask.state, time_s)
         weight = min(1.0, face.track.box.side / FULL_WEIGHT_SIDE)
-        self.looks.append(_Look(time_s, max(weight, 0.05), (face.mask.correct, face.mask.incorrect, face.mask.none)))
+        self.recent.append(_Vote(time_s, max(weight, 0.05), (face.mask.correct, face.mask.incorrect, face.mask.none)))
         self._forget(time_s)
         self._count(face)
         self._judge(time_s)
 
     def _forget(self, time_s: float) -> None:
-        """Drop looks older than the window, but keep `least_votes`: settled tracks are looked at rarely."""
+        """Drop votes older than the window, but keep `least_votes`: settled tracks are judged rarely."""
         oldest = time_s - self.settings.vote_seconds
-        while len(self.looks) > self.settings.least_votes and (
-            self.looks[0].time_s < oldest or len(self.looks) > MOST_VOTES
+        while len(self.recent) > self.settings.least_votes and (
+            self.recent[0].time_s < oldest or len(self.recent) > MOST_VOTES
         ):
-            self.looks.popleft()
+            self.recent.popleft()
 
     def _count(self, face: Face) -> None:
         if face.mask is None:
@@ -93,8 +93,8 @@ class _Voter:
 
     def _judge(self, time_s: float) -> None:
         """Hysteresis: give a verdict up when its mean falls below `leave_score`, take one up after it held."""
-        total = sum(look.weight for look in self.looks)
-        means = [sum(look.weight * look.scores[k] for look in self.looks) / total for k in range(3)]
+        total = sum(vote.weight for vote in self.recent)
+        means = [sum(vote.weight * vote.scores[k] for vote in self.recent) / total for k in range(3)]
         if self.state is not MaskState.UNCERTAIN:
             self.score = means[JUDGED_STATES.index(self.state)]
             if self.score < self.settings.leave_score:
@@ -104,7 +104,7 @@ class _Voter:
         if self.state is MaskState.UNCERTAIN:
             self.score = means[best]
         if (
-            len(self.looks) < self.settings.least_votes
+            len(self.recent) < self.settings.least_votes
             or means[best] < self.settings.enter_score
             or leader is self.state
         ):
@@ -117,7 +117,7 @@ class _Voter:
 
 
 class MaskVoter:
-    """One camera's mask verdicts, a voter for each living track. Where masks are not `wanted` all stay uncertain."""
+    """One camera's mask verdicts, a voter for each living track. All stay uncertain unless masks are `wanted`."""
 
     def __init__(self, settings: MaskConfig | None = None, *, wanted: bool = True) -> None:
         self._wanted = wanted
@@ -128,7 +128,7 @@ class MaskVoter:
         verdicts: list[MaskVote] = []
         for voter, face in self._voters.of(faces):
             if self._wanted:
-                voter.look(face, time_s)
+                voter.add(face, time_s)
             track = face.track
             verdicts.append(
                 MaskVote(

@@ -59,7 +59,7 @@ class _Opening:
     level: float = 0.0
     top: float = 0.0
     crest: float = 0.0
-    """The highest since it opened, or came out from behind a hand: what happened behind that nobody knows."""
+    """The highest since it opened, or came out from behind a hand: what happened behind that is not known."""
     bottom: float | None = None
     """The lowest since it began to shut."""
     held_s: float = 0.0

@@ -31,7 +31,7 @@ def apply(db: Database, change: Change) -> None:
         case EncounterRow() | EncounterRemoved():
             _write_encounter(db, change)
         case Message():
-            # An event whose start was lost, with a damaged file or with the disk full for too long, is not told on.
+            # Messages of an event are dropped when its start was lost, with a damaged file or with the disk full for too long.
             if change.event_id is None or _is_known(db, change.event_id):
                 db.table("outbox").insert({name: getattr(change, name) for name in OUTBOX_COLUMNS})
         case CoverageMinute():

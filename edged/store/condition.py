@@ -1,4 +1,4 @@
-"""Looks at the database and its disk in a process of its own: `python -m edged.store.condition place|soundness PATH`.
+"""Examines the database and its disk in a process of its own: `python -m edged.store.condition place|soundness PATH`.
 
 A disk or mount that does not answer hangs whoever asks it; this process may. It prints one line of JSON: a `Place`,
 `{"sound": bool}`, or `{"lost": reason}`.
@@ -52,10 +52,10 @@ def _is_there(path: Path) -> bool:
 def main(question: str, path: Path) -> None:
     """Answer one question."""
     try:
-        told: dict[str, object] = asdict(place_of(path)) if question == "place" else {"sound": is_sound(path)}
+        answer: dict[str, object] = asdict(place_of(path)) if question == "place" else {"sound": is_sound(path)}
     except OSError as error:
-        told = {"lost": error.strerror or str(error)}
-    print(json.dumps(told), flush=True)
+        answer = {"lost": error.strerror or str(error)}
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

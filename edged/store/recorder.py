@@ -49,23 +49,23 @@ class Recorder:
     """Each event that has not ended, and the monotonic second of its start."""
     _encounter_ids: dict[str, str] = field(default_factory=dict)
     _passages: dict[tuple[str, int], str] = field(default_factory=dict)
-    """The identity of each passage that was told, by camera and track."""
+    """The identity of each passage that was stored, by camera and track."""
     _minutes: dict[str, _Minute] = field(default_factory=dict)
     _analysed_s: dict[str, float] = field(default_factory=dict)
 
     def record(self, events: Sequence[Event], encounters: Sequence[Encounter]) -> None:
         """Store what one frame caused, in one transaction."""
-        told: list[Change] = [self._encounter(encounter) for encounter in encounters]
+        passages: list[Change] = [self._encounter(encounter) for encounter in encounters]
         changes = [change for event in events for change in self._event(event)]
         if encounters:
-            told += self._keyed()
+            passages += self._keyed()
         for encounter in encounters:
             if encounter.closed:
                 self._passages.pop((encounter.camera, encounter.track), None)
-        self.submit(changes + told)
+        self.submit(changes + passages)
 
     def analysed(self, camera: str, time_s: float, faces: int) -> None:
-        """Book one analysed frame."""
+        """Count one analysed frame."""
         minute = self._minute(camera)
         minute.frames_analysed += 1
         minute.faces = max(minute.faces, faces)
@@ -75,7 +75,7 @@ class Recorder:
         self._analysed_s[camera] = time_s
 
     def seen(self, camera: str, frames: int, dropped: int, camera_state: str) -> None:
-        """Book what the camera delivered since the last call, and its state, the worst of the minute standing."""
+        """Count what the camera delivered since the last call, and its state, the worst of the minute standing."""
         minute = self._minute(camera)
         minute.frames_seen += frames
         minute.dropped += dropped
@@ -122,7 +122,7 @@ class Recorder:
         self.record([event], [])
 
     def end_left_open(self, events: Sequence[EventRecord], last_known: int) -> None:
-        """End the events a crash left open, as of the last moment the record knows of, and tell subscribers."""
+        """End the events a crash left open, as of the last moment the record knows of, and publish that."""
         changes: list[Change] = []
         for event in events:
             ended_at = max(event.started_at, min(last_known, self.clock.utc_ms()))
@@ -195,7 +195,7 @@ class Recorder:
         return rows
 
     def _keyed(self) -> list[Change]:
-        """The open events that began before their passage was told, now with its key; nobody is told of that alone."""
+        """The open events that began before their passage was stored, now with its key; that alone is not published."""
         keyed = {
             key: (replace(event, encounter_id=identity), started_s)
             for key, (event, started_s) in self._open.items()
@@ -243,7 +243,7 @@ class Recorder:
         return minute
 
     def _coverage(self, camera: str, minute: _Minute) -> CoverageMinute:
-        # The clock may have been set meanwhile: the minute is told where it lies in the present reckoning.
+        # The clock may have been set meanwhile: the minute is stored where it lies by the clock as it is now.
         opened_at = self.utc_ms(minute.opened_s)
         was_set = abs(opened_at - minute.opened_at) >= CLOCK_SET_MS
         return CoverageMinute(

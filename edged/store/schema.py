@@ -111,7 +111,7 @@ def _beginnings_and_clocks(db: Database) -> None:
     # NULL where it is not known, as in all rows from before: when the behaviour began, and in whose passage.
     db.table("events").add_column("began_at", int)
     db.table("events").add_column("encounter_id", str)
-    # Minutes from before are taken as they stand: nobody noted whether the clock was set.
+    # Minutes from before are taken as they stand: whether the clock was set was not recorded.
     db.table("coverage").add_column("clock_ok", int, not_null_default=1)
     # How often the report was made, and how many rows its day had when it was, as JSON; NULL in those from before.
     db.table("reports").add_column("revision", int, not_null_default=1)

@@ -27,7 +27,7 @@ MOST_DAYS_PRUNED = 7
 RECKONING = "clock"
 """Under which the store remembers what the clock said."""
 
-Tell = Callable[[str, Mapping[str, object]], None]
+SystemEvent = Callable[[str, Mapping[str, object]], None]
 
 
 def known_reckoning(store: Store) -> Reckoning:
@@ -42,13 +42,13 @@ class Upkeep:
 
     clock: WatchedClock
     kept: StoreConfig
-    tell: Tell
+    record: SystemEvent
     """Records a `system` event."""
     trimmed: int = 0
     """Messages that had to go because too many waited for the broker."""
     _started_s: float = field(init=False)
     _offset_ms: int = field(init=False)
-    """The reckoning in which rows that nobody vouches for were stamped: UTC less monotonic milliseconds."""
+    """The offset with which rows of an unset clock were stamped: UTC less monotonic milliseconds."""
     _was_trusted: bool = field(init=False)
     _next_minute_s: float = 0.0
     _next_backup_s: float = field(init=False)
@@ -116,7 +116,7 @@ class Upkeep:
         rows, oldest = store.count_before(until), store.oldest(until)
         details = {"rows": rows, "days": days, "from": iso(oldest), "until": iso(until)}
         log.warning("retention deletes %d rows of %d days, from %s to %s", rows, days, iso(oldest), iso(until))
-        self.tell("retention", details)
+        self.record("retention", details)
 
     def _remember(self, store: Store, now_s: float) -> None:
         """Note for the next run what the clock says: hourly, and when that changes."""

@@ -16,14 +16,14 @@ from edged.worker import Worker
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.1
-"""Changes wait at most this long for company: one commit costs an SD card 10 to 200 ms, however much is in it."""
+"""Changes wait at most this long for others: one commit costs an SD card 10 to 200 ms, however much is in it."""
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 10.0
 MOST_WAITING = 20_000
 MOST_IN_ONE_COMMIT = 2_000
 UPKEEP_INTERVAL_S = 0.5
-UPKEEP_WELL_S = 180.0
-"""Most of upkeep comes once a minute: without a failure for this long it is well again."""
+UPKEEP_RECOVERED_S = 180.0
+"""Most of upkeep comes once a minute: without a failure for this long its problem is over."""
 
 RESERVE_INTERVAL_S = 60.0
 FILES_INTERVAL_S = 5.0
@@ -46,8 +46,8 @@ class StoreWorker(Worker):
     ) -> None:
         """`committed` is called after each commit, `upkeep` about twice a second, `reopen` after an I/O error.
 
-        `lost` hears what became of the database's files, once it is open again, and since when the record has a gap: None
-        when nothing was lost. Where a backup was restored `reopen` tells that.
+        `lost` is called with what became of the database's files, once it is open again, and since when the record has a gap:
+        None when nothing was lost. Where a backup was restored `reopen` reports that.
         """
         super().__init__("store")
         self.dropped = 0
@@ -59,8 +59,8 @@ class StoreWorker(Worker):
         self._upkeep = upkeep
         self._reopen = reopen
         self._lost = lost
-        self._unsaid: tuple[Loss, bool] | None = None
-        """A loss of which nobody was told yet, and whether nothing was lost by it."""
+        self._unreported: tuple[Loss, bool] | None = None
+        """A loss that was not reported yet, and whether all content was saved."""
         self._reserve = ReserveFile(store.path.parent)
         self._upkeep_problem: str | None = None
         self._upkeep_failed_s = 0.0
@@ -100,11 +100,11 @@ class StoreWorker(Worker):
                 self._reserve.make()
             if now_s >= next_files_s:
                 next_files_s = now_s + FILES_INTERVAL_S
-                self._look_at_files()
+                self._check_files()
             # Before the batch: what a clock that was set has stamped since must not be taken for what it stamped before.
             if now_s >= next_upkeep_s and not self.stopping.is_set():
                 next_upkeep_s = now_s + UPKEEP_INTERVAL_S
-                self._look_after()
+                self._do_upkeep()
             if batch and not self._write(batch):
                 return
 
@@ -183,21 +183,21 @@ class StoreWorker(Worker):
         except StoreError as error:
             self.problem = str(error)
 
-    def _look_at_files(self) -> None:
+    def _check_files(self) -> None:
         """SQLite does not notice that its file was deleted or replaced, and seldom that it was overwritten."""
         loss = self._store.loss()
         if loss is not None:
             log.error("%s; the database is opened again", loss)
             self.problem = str(loss)
-            self._unsaid = loss, self._store.abandon(loss)
+            self._unreported = loss, self._store.abandon(loss)
         if self._store.is_closed:
             self._open_again()
-        if self._unsaid is not None and not self._store.is_closed:
-            (loss, rescued), self._unsaid, self.problem = self._unsaid, None, None
+        if self._unreported is not None and not self._store.is_closed:
+            (loss, rescued), self._unreported, self.problem = self._unreported, None, None
             log.warning(
                 "the database is open again; %s", "nothing in it was lost" if rescued else "some of it was lost"
             )
-            if self._store.restored is None:  # else `reopen` has told of it
+            if self._store.restored is None:  # else `reopen` has reported it
                 self._lost(loss, None if rescued else self._store.last_known())
 
     def _succeeded(self, count: int) -> None:
@@ -212,7 +212,7 @@ class StoreWorker(Worker):
         with self._lock:
             return self._waiting_count - len(changes)
 
-    def _look_after(self) -> None:
+    def _do_upkeep(self) -> None:
         try:
             self._upkeep(self._store)
         except StoreError as error:
@@ -220,5 +220,5 @@ class StoreWorker(Worker):
                 log.warning("upkeep of the database failed: %s", error)
             self._upkeep_problem, self._upkeep_failed_s = str(error), time.monotonic()
         else:
-            if time.monotonic() - self._upkeep_failed_s >= UPKEEP_WELL_S:
+            if time.monotonic() - self._upkeep_failed_s >= UPKEEP_RECOVERED_S:
                 self._upkeep_problem = None

@@ -264,7 +264,7 @@ def store(config: Config, folder: Path) -> Facts:
     with Store(folder / "edged.db") as kept:
         kept.write([encounter(day, clock.utc - day * 86_400_000, "none") for day in range(100)])
         kept.write([Message("events", "{}", created=clock.utc)] * 300)
-        upkeep = Upkeep(WatchedClock(clock), config.store, tell=lambda *_: None)
+        upkeep = Upkeep(WatchedClock(clock), config.store, record=lambda *_: None)
         for _ in range(20):
             clock.pass_s(6 * 3600)
             upkeep(kept)

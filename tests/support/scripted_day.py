@@ -77,7 +77,7 @@ class Day:
         self.recorder = Recorder(self.watched, self.submit, publishing=True)
         self.recorder.end_left_open(left_open, last)
         self.recorder.system_event("started", {"version": "1", "left_open": len(left_open)})
-        self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), tell=self.recorder.system_event)
+        self.upkeep = Upkeep(self.watched, StoreConfig(backups=0), record=self.recorder.system_event)
         self.reporter = Reporter(
             self.config,
             StoreReader(self.store.path),
