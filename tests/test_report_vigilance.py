@@ -77,7 +77,7 @@ def test_the_attentive_share_is_of_the_known_time_and_the_rest_bounds_it(tmp_pat
     [
         (attention(300, 50, 10), "few", "attention was known for 5 min 50 s only"),
         (attention(700, 100, 900), "unknown", "known for 47.1 % of the time people were there"),
-        (attention(0, 0, 600), "few", "Not measured In 1 passage it could never be told"),
+        (attention(0, 0, 600), "few", "Not measured In 1 passage it was never known"),
     ],
 )
 def test_a_share_of_too_little_is_withheld_and_the_page_says_why(tmp_path, summary, withheld, words):

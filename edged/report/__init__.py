@@ -1,7 +1,6 @@
 """The daily compliance report: one canonical JSON, rendered to a page and a table."""
 
-from edged.report.build import build_report, stored_report
-from edged.report.canonical import canonical_json, report_sha256
+from edged.report.build import build_report, canonical_json, report_sha256, stored_report
 from edged.report.counts import INCIDENTS, list_violations
 from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
 from edged.report.page import render_html, render_period_html

@@ -1,10 +1,11 @@
 """Builds the canonical report of one local day from the store."""
 
+import hashlib
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -37,6 +38,16 @@ MOST_GAPS_LISTED = 40
 GOOD_COVERAGE_PERCENT = 90
 STARTED, RECOVERED = "started", "recovered"
 """States of `system` events that the device's health counts by name."""
+
+
+def canonical_json(report: Mapping[str, Any]) -> str:
+    """Keys sorted, no blanks, no NaN: one report has one text."""
+    return json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def report_sha256(report: Mapping[str, Any]) -> str:
+    """Of the canonical JSON."""
+    return hashlib.sha256(canonical_json(report).encode()).hexdigest()
 
 
 def stored_report(reader: StoreReader, day: date) -> ReportDocument | None:

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edged.report import charts
-from edged.report.canonical import report_sha256
+from edged.report.build import report_sha256
 
 STATE_WORDS = {
     "correct": "Worn correctly",

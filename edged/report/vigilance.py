@@ -65,7 +65,7 @@ class AttentionTally:
             "withheld": withheld,
         }
         if withheld is None:
-            # If people had looked away all the time it was not known, and if they never had (Manski 1989).
+            # If people had been away all the time it was not known, and if they never had (Manski 1989).
             figure["attentive_percent"] = percent(self.attentive_s, known)
             figure["bounds"] = percents(Range(self.attentive_s / whole, (self.attentive_s + self.unknown_s) / whole))
         return figure
