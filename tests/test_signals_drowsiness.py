@@ -336,7 +336,7 @@ def test_the_usual_opening_is_learned_slowly_once_it_is_known():
     monitor = DrowsinessMonitor()
     for time_s, faces in Camera(15).film(script):
         monitor.update(time_s, faces)
-    (person,) = monitor._people.values()
+    (person,) = monitor._people._states.values()
     assert person.meter._open_ratio == pytest.approx(0.31, abs=0.02)
     for k in range(600):
         monitor.update(1060 + k / 15, [Face(track(1, 100), eyes=EyeLook(None, 0.15))])
@@ -389,7 +389,7 @@ def test_who_is_gone_is_forgotten():
     monitor = DrowsinessMonitor()
     monitor.update(0.0, [Face(track(1, 100), eyes=EyeLook(0.9, 0.3))])
     monitor.update(0.1, [])
-    assert not monitor._people
+    assert not monitor._people._states
 
 
 def test_memory_is_bounded_however_long_somebody_sits_there():
@@ -399,10 +399,10 @@ def test_memory_is_bounded_however_long_somebody_sits_there():
         look = EyeLook(0.02, 0.08) if shut else EyeLook(0.98, 0.3)
         pose = HeadPose(0, angle, 0, 0, angle, 3)
         monitor.update(k / 30, [Face(track(1, 100), pose=pose, eyes=look, mouth_ratio=0.9 * (k % 300 < 90))])
-    (person,) = monitor._people.values()
-    assert len(person.meter._ratios) <= 300
+    (person,) = monitor._people._states.values()
+    assert person.meter._ratios.count <= 300
     assert len(person.nod._moments) <= 256
-    assert len(person.usual_pitch._samples) <= 240
+    assert person.usual_pitch.count <= 240
     assert len(person.blinks.first) <= 30
     assert max(len(s._parts) for s in (person.valid, person.shut, person.yawns, person.blinks.count)) <= 60
 

@@ -158,7 +158,7 @@ def test_every_track_has_its_own_vote_and_leaves_nothing_behind():
 def test_looks_kept_are_bounded_whatever_the_window():
     signals = MaskVoter(MaskConfig(vote_seconds=60))
     look_every(signals, 0.01, [BARE] * 500)
-    assert len(signals._voters[1].looks) == 64
+    assert len(signals._voters._states[1].recent) == 64
 
 
 def test_where_masks_are_not_wanted_every_face_stays_uncertain():

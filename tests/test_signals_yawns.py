@@ -135,7 +135,7 @@ def test_the_usual_mouth_is_bounded_in_memory_and_value():
     assert finder.rest == USUAL_REST
     for k in range(20_000):
         finder.follow(k / 10, 0.9)
-    assert len(finder.usual._samples) == 240
+    assert finder.usual.count == 240
     assert finder.rest == LARGEST_REST
 
 
