@@ -16,11 +16,8 @@ from edged.analyse.analyser import is_masked, read_faces
 from edged.assembly import EVERYTHING, load_models
 from edged.config import ModelsConfig
 from edged.errors import ModelError, UsageError
-from edged.golden import MOST_BATCHES, RecordingEngine, golden_inputs
 from edged.inference import OnnxEngine
-from edged.inference.half import to_half
-from edged.inference.tensorrt import BuildOptions, TensorrtEngine, find_toolkit, tensorrt_available
-from edged.inference.tensorrt.parity import (
+from edged.inference.compare import (
     DEGREES,
     PART_OF_RANGE,
     PIXELS,
@@ -29,8 +26,11 @@ from edged.inference.tensorrt.parity import (
     Agreement,
     compare_engines,
 )
+from edged.inference.half import to_half
+from edged.inference.tensorrt import BuildOptions, TensorrtEngine, find_toolkit, tensorrt_available
 from edged.ports import Arrays, Engine
 from edged.readers import DETECTORS, LANDMARK_READERS, MASK_CLASSIFIERS, POSE_READERS, Choice, using
+from edged.selftest.golden import MOST_BATCHES, RecordingEngine, golden_inputs
 from edged.types import Lens
 
 ALLOWED = {
@@ -40,7 +40,7 @@ ALLOWED = {
     "degrees": f"{DEGREES:g} degrees",
     "part of its range": f"{PART_OF_RANGE:.0%} of the largest value",
 }
-"""What may differ, by the unit that `edged.inference.tensorrt.parity` tells."""
+"""What may differ, by the unit that `edged.inference.compare` tells."""
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from edged.capture.sources import decode_picture
 from edged.config import ModelsConfig
 from edged.demo.scene import POINTS, make_portrait, portrait_crowd
 from edged.errors import Failed
-from edged.golden import TABLE, eye_state
 from edged.inference import default_engines_dir, load_manifest, open_engine
 from edged.readers import SURE_SCORES, make_pose_reader
 from edged.render import STYLES, Wear, wear_mask
+from edged.selftest.golden import TABLE, eye_state
 from edged.types import Box, Detection, HeadPose, Image, Lens, MaskScores, MaskState
 
 QUALITY = 90
@@ -170,7 +170,7 @@ def _percent(scores: MaskScores) -> str:
 
 
 _HEAD = """\
-# The golden pictures, and what the models say of them; written by `python -m convert golden`, read by edged/golden.py.
+# The golden pictures, and what the models say of them; written by `python -m convert golden`, read by edged/selftest/golden.py.
 # Boxes, points and expected errors are pixels, poses degrees (edged/types.py); `state` is how the mask was drawn.
 
 source = "scikit-image {version}, skimage.data.astronaut: portrait of Eileen Collins by NASA; masks drawn by edged/render"

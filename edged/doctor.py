@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edged.assembly import model_names, wanted
-from edged.backends.inventory import EngineState, engine_states
+from edged.backends.status import EngineStatus, engine_statuses
 from edged.capture.examine import examine_camera
 from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, exposures
 from edged.config.source import parse_source, redact
@@ -21,11 +21,10 @@ from edged.host.device import device_id, device_model, usable_processors
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
 from edged.inference.tensorrt.binding import jetson_release
-from edged.processes.asking import ask
-from edged.processes.child import die_with_us
+from edged.processes.child import ask, die_with_us
 from edged.publish import probe_broker, read_password
 from edged.publish.problems import WRONG_LOGIN
-from edged.selftest import describe_gpu
+from edged.selftest.machine import describe_gpu
 from edged.store.condition import Place
 
 CAMERAS_AT_ONCE = 4
@@ -90,7 +89,7 @@ def _models(config: Config, store_answers: bool = True) -> Iterator[Finding]:
         return
     yield _tensorrt(config.models)
     looks = store_answers and config.models.looks_for_tensorrt
-    states = engine_states(manifest, config) if looks else {}
+    states = engine_statuses(manifest, config) if looks else {}
     for name in model_names(config.models, wanted(config)):
         yield _model(manifest, name, states.get(name), config.models)
 
@@ -115,7 +114,7 @@ def _tensorrt(models: ModelsConfig) -> Finding:
     return Finding("tensorrt", "ok", "not here and not needed: the CPU runs the models")
 
 
-def _model(manifest: Manifest, name: str, engine: EngineState | None, models: ModelsConfig) -> Finding:
+def _model(manifest: Manifest, name: str, engine: EngineStatus | None, models: ModelsConfig) -> Finding:
     """The file, and what is to be said of its engine."""
     try:
         line = f"{len(manifest.verified_bytes(name))} bytes, as checked"
@@ -127,7 +126,7 @@ def _model(manifest: Manifest, name: str, engine: EngineState | None, models: Mo
     return Finding(f"model {name}", verdict, f"{line}; {more}" if more else line)
 
 
-def _engine(engine: EngineState, models: ModelsConfig) -> tuple[Verdict, str]:
+def _engine(engine: EngineStatus, models: ModelsConfig) -> tuple[Verdict, str]:
     """What of one model's engine, and whether somebody should do something about it."""
     if engine.state == "built":
         if engine.runs_on == "tensorrt":
@@ -202,13 +201,13 @@ def _told_of_store(question: str, path: Path, outbox_first_s: float) -> dict[str
         answer = ask(die_with_us([*CONDITION, question, str(path)]), outbox_first_s)
     except OSError as error:
         raise StoreError(f"{path}: cannot be examined: no process can be started ({error.strerror})") from None
-    if answer.told is None:
-        if answer.late:
+    if answer.content is None:
+        if answer.timed_out:
             raise StoreError(f"{path}: does not answer within {outbox_first_s:g} s; {remedy}")
-        raise StoreError(f"{path}: cannot be examined ({answer.last_words})")
-    if "lost" in answer.told:
-        raise StoreError(f"{path}: cannot be examined ({answer.told['lost']}); {remedy}, or run it as edged's user")
-    return answer.told
+        raise StoreError(f"{path}: cannot be examined ({answer.last_line})")
+    if "lost" in answer.content:
+        raise StoreError(f"{path}: cannot be examined ({answer.content['lost']}); {remedy}, or run it as edged's user")
+    return answer.content
 
 
 def _sqlite() -> list[Finding]:

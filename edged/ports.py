@@ -26,6 +26,24 @@ class Engine(Protocol):
         """Run the model once. Raise ModelError when shapes or types do not fit, or the run fails."""
 
 
+class Backend(Protocol):
+    """Something that runs models."""
+
+    @property
+    def name(self) -> str:
+        """As `Engine.backend` has it."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do when a model's output is not as expected."""
+
+    def open(self, model: str) -> Engine:
+        """Load the model. Raise NotBuiltError when it was never built here, ModelError when it cannot be used."""
+
+    def close(self) -> None:
+        """Release everything; the engines must not be used afterwards."""
+
+
 class Detector(Protocol):
     """Finds faces in one picture."""
 

@@ -11,12 +11,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from edged.backends import choice, search
-from edged.backends.choice import BackendWorker
-from edged.backends.preparing import Preparing
+from edged.backends import BuildProgress, search
+from edged.backends import worker as backends_worker
+from edged.backends.status import BuildResult, engine_status, engines_folder, failed, plan_key, store_result
 from edged.backends.switch import SwitchingEngine
-from edged.backends.verdict import Verdict, engines_folder, failed, plan_key, store_verdict, stored_verdict
-from edged.backends.wire import Progress
+from edged.backends.worker import BackendWorker
 from edged.config import Config
 from edged.errors import ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine
@@ -150,8 +149,8 @@ class Site(SimpleNamespace):
         toolkit, entry = find_toolkit(), self.manifest.entry(name)
         if problem is None:
             build_engine(toolkit, self.manifest, name, self.cache)
-        verdict = Verdict(name, problem is None, problem, gpu_ms, cpu_ms)
-        store_verdict(self.cache, plan_key(toolkit, entry, Config().models), verdict)
+        verdict = BuildResult(name, problem is None, problem, gpu_ms, cpu_ms)
+        store_result(self.cache, plan_key(toolkit, entry, Config().models), verdict)
 
 
 @pytest.fixture
@@ -165,11 +164,11 @@ def site(tmp_path, monkeypatch):
     folder = tmp_path / "engines-in"
     monkeypatch.setenv("EDGED_ENGINES", str(folder))
     manifest = write_models(folder, small=small_model(0), other=small_model(1))
-    monkeypatch.setattr(choice, "POLL_S", 0.01)
-    monkeypatch.setattr(choice, "WATCH_S", 0.02)
-    monkeypatch.setattr(search, "Preparation", Prepared)
-    monkeypatch.setattr(Prepared, "started", [])
-    monkeypatch.setattr(Prepared, "stopped", [])
+    monkeypatch.setattr(backends_worker, "POLL_S", 0.01)
+    monkeypatch.setattr(backends_worker, "WATCH_S", 0.02)
+    monkeypatch.setattr(search, "EngineBuild", ScriptedBuild)
+    monkeypatch.setattr(ScriptedBuild, "started", [])
+    monkeypatch.setattr(ScriptedBuild, "stopped", [])
     made = Site(machine=machine, manifest=manifest, folder=tmp_path, workers=[])
     made.cache = EngineCache(engines_folder(Config.model_validate({"store": {"path": tmp_path / "edged.db"}})))
     yield made
@@ -179,8 +178,8 @@ def site(tmp_path, monkeypatch):
     assert machine.clean, machine
 
 
-class Prepared:
-    """A child that only tells what is known; tests/test_backends_prepare.py has the real one."""
+class ScriptedBuild:
+    """A child that only tells what is known; tests/test_backends_builder.py has the real one."""
 
     started: ClassVar[list[str]] = []
     stopped: ClassVar[list[str]] = []
@@ -192,9 +191,11 @@ class Prepared:
     def poll(self):
         if not self._told:
             self._told = True
-            return Progress("building the engine", 0.5)
+            return BuildProgress("small", "building the engine", 0.5)
         key = plan_key(find_toolkit(), load_manifest(default_engines_dir()).entry(self._model), self._models)
-        return search.stored_verdict(self._cache, key) or failed(self._model, f"model {self._model}: no engine")
+        return engine_status(self._cache, key, self._models).result or failed(
+            self._model, f"model {self._model}: no engine"
+        )
 
     def stop(self) -> None:
         self.stopped.append(self._model)
@@ -208,8 +209,8 @@ def test_engines_that_agree_and_are_faster_take_over_all_answers(site):
     assert site.becomes(worker, "tensorrt", "tensorrt")
     for engine, wanted in zip(site.engines, expected, strict=True):
         np.testing.assert_allclose(engine.run(faces(3))["probabilities"], wanted, atol=0.005)
-    assert (worker.problems(), worker.preparing) == ([], None)
-    assert Prepared.started == ["small"], "once a child has used TensorRT and lived, what is known is read here"
+    assert (worker.problems(), worker.building) == ([], None)
+    assert ScriptedBuild.started == ["small"], "once a child has used TensorRT and lived, what is known is read here"
 
 
 @pytest.mark.parametrize(("backend", "runs"), [("auto", "onnxruntime"), ("tensorrt", "tensorrt")])
@@ -253,7 +254,7 @@ def test_only_a_plan_that_is_to_blame_is_built_anew_at_the_next_start(site, said
     assert site.becomes(site.worker(), "onnxruntime", "onnxruntime")
     key = plan_key(find_toolkit(), site.manifest.entry("small"), Config().models)
     assert site.cache.has(key) is kept
-    assert (stored_verdict(site.cache, key) is not None) is kept
+    assert (engine_status(site.cache, key, Config().models).result is not None) is kept
 
 
 def test_a_gpu_that_cannot_be_opened_is_told_once(site):
@@ -271,12 +272,12 @@ def test_an_unexpected_error_ends_the_search_and_not_the_daemon(site, monkeypatc
     site.judge("small")
     site.judge("other")
 
-    def known(cache, key, real=search.stored_verdict):
+    def known(cache, key, models):
         if key.model == "other":
             raise AttributeError("module 'numpy' has no attribute 'bool'")
-        return real(cache, key)
+        return engine_status(cache, key, models)
 
-    monkeypatch.setattr(search, "stored_verdict", known)
+    monkeypatch.setattr(search, "engine_status", known)
     worker = site.worker()
     worker.start()
     assert until(worker.problems)
@@ -336,7 +337,7 @@ def test_a_gpu_that_hangs_costs_one_wait(site, monkeypatch):
 def test_what_is_out_of_date_is_deleted_and_what_other_models_need_is_kept(site):
     site.judge("small")
     site.judge("other")
-    old = site.cache.directory / "small-0123456789abcdef0123.verdict"
+    old = site.cache.directory / "small-0123456789abcdef0123.result"
     old.write_bytes(b"of another TensorRT")
     kept = sorted(path.name for path in site.cache.directory.iterdir() if path != old)
     worker = site.worker()
@@ -348,7 +349,7 @@ def test_what_is_out_of_date_is_deleted_and_what_other_models_need_is_kept(site)
 
 def test_nothing_is_deleted_while_somebody_builds(site):
     site.judge("small")
-    old = site.cache.directory / "small-0123456789abcdef0123.verdict"
+    old = site.cache.directory / "small-0123456789abcdef0123.result"
     old.write_bytes(b"of another TensorRT")
     with site.cache.building():
         worker = site.worker()
@@ -367,19 +368,19 @@ def test_a_folder_that_others_can_enter_is_refused_in_one_line(site):
     assert "\n" not in problem
 
 
-def test_what_is_being_prepared_is_told(site, monkeypatch):
-    monkeypatch.setattr(Prepared, "poll", lambda self: Progress("building the engine", 0.5))
+def test_the_progress_of_a_build_is_reported(site, monkeypatch):
+    monkeypatch.setattr(ScriptedBuild, "poll", lambda self: BuildProgress("small", "building the engine", 0.5))
     worker = site.worker()
     worker.start()
-    assert until(lambda: worker.preparing == Preparing("small", "building the engine", 0.5))
+    assert until(lambda: worker.building == BuildProgress("small", "building the engine", 0.5))
     assert worker.stop(60)
-    assert (worker.preparing, Prepared.stopped) == (None, ["small"])
+    assert (worker.building, ScriptedBuild.stopped) == (None, ["small"])
 
 
 def test_a_search_that_makes_no_progress_is_told(site, monkeypatch):
     awake = threading.Event()
     monkeypatch.setattr(BackendWorker, "stuck_after_s", 0.1)
-    monkeypatch.setattr(Prepared, "poll", lambda self: (awake.wait(60), failed("small", "nothing"))[1])
+    monkeypatch.setattr(ScriptedBuild, "poll", lambda self: (awake.wait(60), failed("small", "nothing"))[1])
     worker = site.worker()
     worker.start()
     assert until(lambda: any("has not answered for minutes" in problem for problem in worker.problems()))
@@ -392,9 +393,9 @@ def test_nothing_begins_before_the_first_picture(site, monkeypatch):
     for engine in site.engines:
         engine.has_run = False
     worker.start()
-    assert not until(lambda: Prepared.started, 0.2)
+    assert not until(lambda: ScriptedBuild.started, 0.2)
     site.engines[0].run(faces(1))
-    assert until(lambda: Prepared.started)
+    assert until(lambda: ScriptedBuild.started)
 
 
 # --- where there is nothing
@@ -404,7 +405,7 @@ import sys
 from types import SimpleNamespace
 from edged.daemon.app import App
 from edged.backends.switch import SwitchingEngine
-from edged.backends.choice import BackendWorker
+from edged.backends.worker import BackendWorker
 from edged.config import Config
 ran = SwitchingEngine(SimpleNamespace(name="mask"))
 ran.has_run = True
@@ -413,7 +414,7 @@ worker.start()
 worker._thread.join(60)
 assert not worker.is_alive()
 print("\\n".join(worker.problems()))
-heavy = {"tensorrt", "pycuda", "onnx", "edged.backends.search", "edged.inference.tensorrt", "edged.golden"}
+heavy = {"tensorrt", "pycuda", "onnx", "edged.backends.search", "edged.inference.tensorrt", "edged.selftest.golden"}
 print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from edged.assembly import EVERYTHING, load_models, model_names
+from edged.backends.present import OnnxBackend
 from edged.config import ModelsConfig
 from edged.config.model import LandmarksName, MaskName
 from edged.errors import ConfigError, ModelError, UsageError
-from edged.golden import golden_inputs, golden_pictures
 from edged.inference import load_manifest
 from edged.readers import LANDMARK_READERS, MASK_CLASSIFIERS, make_landmark_reader, make_mask_judge
-from edged.selftest import OnnxBackend, self_test
+from edged.selftest.golden import golden_inputs, golden_pictures
+from edged.selftest.run import self_test
 from tests.support.gpu_engines import copy_of_engines, trained_here, untrained
 
 CHOICES = [("mask", "resnet50", "mask-resnet50"), ("mask", "xception", "mask-xception")]

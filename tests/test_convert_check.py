@@ -15,11 +15,11 @@ from convert.__main__ import main
 from convert.model_file import find_model
 from edged.config import ModelsConfig
 from edged.errors import Failed, ModelError, UsageError
-from edged.golden import FOLDER, golden_inputs
 from edged.inference import default_engines_dir, load_manifest
 from edged.inference.half import to_half
 from edged.inference.manifest import AgreementEntry
 from edged.inference.tensorrt import Gpu, Toolkit
+from edged.selftest.golden import FOLDER, golden_inputs
 from tests.support.cuda_double import Machine, cuda_double
 from tests.support.tensorrt_double import tensorrt_double
 

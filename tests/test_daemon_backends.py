@@ -117,7 +117,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The engines of the daemon's models, built and checked; known as twice as fast as the CPU."""
     folder = tmp_path_factory.mktemp("built")
     copy = GpuDaemon(folder, {"door": "file:///video.mp4"}).build(folder / "copy")
-    for file in copy.glob("*.verdict"):
+    for file in copy.glob("*.result"):
         record = json.loads(file.read_bytes()[HASH_BYTES:])
         record["verdict"] |= {"gpu_ms": 1.0, "cpu_ms": 2.0}
         content = json.dumps(record).encode()

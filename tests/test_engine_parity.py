@@ -7,8 +7,8 @@ import pytest
 
 from edged.errors import ModelError
 from edged.inference import default_engines_dir, load_manifest
+from edged.inference.compare import compare_engines, require_agreement
 from edged.inference.manifest import AgreementEntry, ModelEntry, TensorEntry
-from edged.inference.tensorrt.parity import compare_engines, require_agreement
 
 MANIFEST = load_manifest(default_engines_dir())
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from convert.commands.golden import golden
 from edged.config import ModelsConfig
 from edged.errors import ModelError
-from edged.golden import FOLDER, MOST_BATCHES, TABLE, golden_inputs, golden_pictures, golden_table
 from edged.inference import default_engines_dir, load_manifest
+from edged.selftest.golden import FOLDER, MOST_BATCHES, TABLE, golden_inputs, golden_pictures, golden_table
 from edged.toml import load_toml
 from edged.types import MaskState
 

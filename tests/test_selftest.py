@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edged.backends.present import OnnxBackend, ProviderBackend
 from edged.cli import main
 from edged.config import ModelsConfig
 from edged.errors import ModelError
 from edged.inference import Manifest, default_engines_dir, load_manifest
-from edged.selftest import OnnxBackend, ProviderBackend, self_test
+from edged.selftest.run import self_test
 from tests.support.gpu_engines import build, copy_of_engines
 from tests.support.gpu_environment import gpu_environment
 
@@ -115,7 +116,7 @@ def test_answers_that_are_no_numbers_fail():
 
 def test_a_provider_that_leaves_everything_to_the_cpu_is_no_backend(monkeypatch):
     # Stands for a board whose driver is missing: this ONNX Runtime was built with the CPU's provider only.
-    monkeypatch.setattr("edged.inference.onnx_cpu._require_known", lambda providers: None)
+    monkeypatch.setattr("edged.inference.onnx_runtime._require_known", lambda providers: None)
     models = ModelsConfig(providers=["CUDAExecutionProvider"])
     backend = ProviderBackend(MANIFEST, models)
     assert backend.name == "onnxruntime/cuda"

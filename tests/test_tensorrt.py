@@ -13,6 +13,7 @@ import pytest
 
 from edged.errors import ModelError
 from edged.inference import OnnxEngine, default_engines_dir, load_manifest
+from edged.inference.compare import require_agreement
 from edged.inference.tensorrt import (
     BuildOptions,
     EngineCache,
@@ -29,7 +30,6 @@ from edged.inference.tensorrt import (
 )
 from edged.inference.tensorrt import thread as gpu_thread
 from edged.inference.tensorrt.binding import BuildWay, build_way, jetson_release, parse_version
-from edged.inference.tensorrt.parity import require_agreement
 from tests.support.cuda_double import Machine, cuda_double
 from tests.support.small_models import faces, small_model, write_models
 from tests.support.tensorrt_double import VERSIONS, plan_header, tensorrt_double

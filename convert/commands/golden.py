@@ -17,7 +17,7 @@ def golden(engines: Path, people: Path | None) -> None:
     """
     from convert.golden import write_golden
     from convert.golden_people import write_people
-    from edged.golden import FOLDER
+    from edged.selftest.golden import FOLDER
 
     if people is not None:
         for line in write_people(people):

@@ -1,6 +1,6 @@
-"""The child process that prepares one engine: `python -m edged.backends MODEL SOCKET PARENT_PID`.
+"""The child process that builds one engine: `python -m edged.backends MODEL SOCKET PARENT_PID`.
 
-`edged.backends.wire` says what goes over the socket. It may crash, hang, or be killed at any moment: a plan or a verdict
+`edged.backends.build` says what goes over the socket. It may crash, hang, or be killed at any moment: a plan or a result
 is written whole or not at all, and what is left of one that was being written, the next build removes.
 """
 
@@ -14,7 +14,8 @@ import socket
 import sys
 from pathlib import Path
 
-from edged.backends.wire import MOST_BYTES_OF_A_MESSAGE, Message, Order
+from edged.backends.build import BuildMessage, BuildRequest
+from edged.processes import channel
 from edged.processes.launch import die_with
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ OF_A_PROCESS, IDLE_CLASS = 1, 3 << 13
 FIRST_TO_BE_KILLED = "1000"
 
 
-def stand_back() -> None:
-    """Let everything else go first: processor, disk, and when memory runs out, survival. A crash leaves no memory image."""
+def lower_priority() -> None:
+    """Take the processor and the disk only when nothing else needs them, and be the first killed when memory runs out."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.setpriority(os.PRIO_PROCESS, 0, LOWEST)
     number = IOPRIO_SET.get(platform.machine())
@@ -40,17 +41,17 @@ def stand_back() -> None:
 
 
 def main() -> None:
-    """Do what the parent orders, and tell it."""
+    """Do what the parent requests, and report to it."""
     parent = socket.socket(fileno=int(sys.argv[2]))
-    stand_back()
-    order = Order.model_validate_json(parent.recv(MOST_BYTES_OF_A_MESSAGE))
-    from edged.backends.prepare import prepare  # takes a second or two, at the lowest priority
+    lower_priority()
+    request = BuildRequest.model_validate(channel.receive(parent))
+    from edged.backends.builder import run_build  # takes a second or two, at the lowest priority
 
-    def tell(message: Message) -> None:
+    def report(message: BuildMessage) -> None:
         with contextlib.suppress(ConnectionError):  # a parent that has gone takes this process with it
-            parent.send(message.to_json())
+            message.send(parent)
 
-    tell(Message(verdict=prepare(order, tell)))
+    report(BuildMessage(result=run_build(request, report)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Goes through the loaded models: has engines prepared, opens those that passed, offers them, gives back what failed.
+"""Goes through the loaded models: has engines built, opens those that may be used, offers them, gives back what failed.
 
 TensorRT is imported into this process only after a child has used it and lived: its libraries may crash, which would take
 the daemon with them.
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.backends.child import Preparation
-from edged.backends.preparing import Preparing
+from edged.backends import BuildProgress
+from edged.backends.build import EngineBuild
+from edged.backends.status import BuildResult, engine_status, engines_folder, plan_key
 from edged.backends.switch import SwitchingEngine
-from edged.backends.verdict import Verdict, engines_folder, is_wanted, plan_key, stored_verdict
 from edged.config import Config
 from edged.errors import ModelError
 from edged.inference import Manifest, ModelEntry, default_engines_dir, load_manifest
@@ -33,18 +33,18 @@ from edged.inference.tensorrt import (
 
 log = logging.getLogger(__name__)
 
-Steps = Generator[Preparing | None, None, None]
+Steps = Generator[BuildProgress | None, None, None]
 """Each takes a minute at most. Closing it ends what runs."""
 
 
 class Search:
     """One thread's own, but for `broken`."""
 
-    def __init__(self, config: Config, engines: Sequence[SwitchingEngine], tell: Callable[[str], None]) -> None:
-        """`tell` is given each problem, one line."""
+    def __init__(self, config: Config, engines: Sequence[SwitchingEngine], report: Callable[[str], None]) -> None:
+        """`report` is given each problem, one line."""
         self._models, self._folder = config.models, engines_folder(config)
         self._engines = engines
-        self._tell = tell
+        self._report = report
         self._toolkit: Toolkit | None = None
         self._gpu: GpuThread | None = None
         self._opened: dict[str, TensorrtEngine] = {}
@@ -58,15 +58,15 @@ class Search:
         """Find each model its backend. Raise ModelError for what concerns them all."""
         if missing := not_installed():
             if self._models.backend == "tensorrt":
-                self._tell(missing)
+                self._report(missing)
             else:
                 log.info("the models stay on the CPU: %s", missing)
             return
         manifest, cache = load_manifest(default_engines_dir()), EngineCache(self._folder)
         for engine in self._engines:
             entry = manifest.entry(engine.name)
-            verdict = yield from self._verdict(entry, cache)
-            if self._is_wanted(verdict):
+            result = yield from self._built(entry, cache)
+            if self._serves(result):
                 yield from self._open(engine, entry, cache)
         self._prune(manifest, cache)
 
@@ -86,33 +86,33 @@ class Search:
         if self._gpu is not None:
             self._gpu.close()
 
-    def _verdict(self, entry: ModelEntry, cache: EngineCache) -> Generator[Preparing | None, None, Verdict]:
-        """On the engine for `entry`, made and measured if need be."""
-        known = stored_verdict(cache, plan_key(self._toolkit, entry, self._models)) if self._toolkit else None
-        if known is not None:
-            return known
-        preparation = Preparation(entry.name, self._models, self._folder)
-        preparing = Preparing(entry.name, "starting", 0.0)
+    def _built(self, entry: ModelEntry, cache: EngineCache) -> Generator[BuildProgress | None, None, BuildResult]:
+        """The result for the engine of `entry`, which is built and measured if need be."""
+        if self._toolkit:
+            known = engine_status(cache, plan_key(self._toolkit, entry, self._models), self._models).result
+            if known is not None:
+                return known
+        build = EngineBuild(entry.name, self._models, self._folder)
+        progress = BuildProgress(entry.name, "starting", 0.0)
         try:
             while True:
-                news = preparation.poll()
-                if isinstance(news, Verdict):
-                    return news
-                if news is not None:
-                    preparing = Preparing(entry.name, news.what, news.part)
-                yield preparing
+                latest = build.poll()
+                if isinstance(latest, BuildResult):
+                    return latest
+                progress = latest or progress
+                yield progress
         finally:
-            preparation.stop()
+            build.stop()
 
-    def _is_wanted(self, verdict: Verdict) -> bool:
-        """Whether the engine is to serve; if not, that is said: loudly, where something is wrong with it."""
-        if is_wanted(verdict, self._models):
+    def _serves(self, result: BuildResult) -> bool:
+        """Whether the engine is to serve; if not, that is logged: as an error, where something is wrong with it."""
+        if result.serves(self._models):
             return True
-        if verdict.agrees:
-            times = verdict.cpu_ms or 0.0, verdict.gpu_ms or 0.0
-            log.info("model %s stays on the CPU: %.2f ms there, %.2f ms on TensorRT", verdict.model, *times)
+        if result.agrees:
+            times = result.cpu_ms or 0.0, result.gpu_ms or 0.0
+            log.info("model %s stays on the CPU: %.2f ms there, %.2f ms on TensorRT", result.model, *times)
         else:
-            self._tell(verdict.problem or f"model {verdict.model}: its engine was refused")
+            self._report(result.problem or f"model {result.model}: its engine was refused")
         return False
 
     def _open(self, engine: SwitchingEngine, entry: ModelEntry, cache: EngineCache) -> Steps:
@@ -126,12 +126,12 @@ class Search:
             self._opened[entry.name] = opened
             opened.run(zeros_for(entry))
         except GpuMemoryError as error:
-            self._tell(str(error))
+            self._report(str(error))
             self._drop(entry.name)
         except ModelError as error:
-            self._tell(str(error))
+            self._report(str(error))
             self._drop(entry.name)
-            cache.discard(key)  # its verdict counts for this plan only: the next start builds it anew
+            cache.discard(key)  # its result counts for this plan only: the next start builds it anew
         else:
             engine.offer(opened)
         yield None

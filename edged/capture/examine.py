@@ -19,7 +19,7 @@ from edged.capture.sources import open_source
 from edged.capture.state import figures
 from edged.config import CameraConfig
 from edged.errors import SourceLost
-from edged.processes.asking import ask
+from edged.processes.child import ask
 from edged.processes.launch import die_with
 from edged.types import Image
 
@@ -113,15 +113,15 @@ def _examine_recording(config: CameraConfig) -> Examination:
         answer = ask([*EXAMINE, str(os.getpid()), config.source, str(config.fps)], RECORDING_S)
     except OSError as error:
         raise SourceLost(f"no process can be started ({error.strerror})") from None
-    if answer.told is None:
+    if answer.content is None:
         raise SourceLost(
             f"does not open within {RECORDING_S:g} s; check whether its disk or network share answers, and mount it again"
-            if answer.late
-            else f"cannot be opened ({answer.last_words})"
+            if answer.timed_out
+            else f"cannot be opened ({answer.last_line})"
         )
-    if "lost" in answer.told:
-        raise SourceLost(str(answer.told["lost"]))
-    return Examination(**answer.told)
+    if "lost" in answer.content:
+        raise SourceLost(str(answer.content["lost"]))
+    return Examination(**answer.content)
 
 
 def judged(image: Image, fps: float | None, requested_fps: float) -> Examination:

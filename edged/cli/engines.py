@@ -1,14 +1,12 @@
 """`edged engines`: which models there are, what runs them, and whether their files are the ones that were checked."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from edged.assembly import model_names, wanted
-from edged.backends.inventory import EngineState, engine_states
-from edged.backends.verdict import existing_cache
+from edged.backends.status import EngineStatus, engine_statuses, existing_cache
 from edged.cli.engines_bench import bench
 from edged.cli.engines_build import build
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
@@ -31,7 +29,7 @@ engines.add_command(bench)
 def list_engines(config_file: Path | None, as_json: bool) -> None:
     """Every model of the manifest, the backend that runs it, and its TensorRT engine: none, built, stale or refused."""
     config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
-    states = engine_states(manifest, config)
+    states = engine_statuses(manifest, config)
     if as_json:
         for name in manifest.entries:
             print_json(_record(manifest, name, states))
@@ -45,9 +43,9 @@ def list_engines(config_file: Path | None, as_json: bool) -> None:
         click.echo(f"{names}: {why}")
 
 
-def _record(manifest: Manifest, name: str, states: Mapping[str, EngineState]) -> dict[str, object]:
+def _record(manifest: Manifest, name: str, states: Mapping[str, EngineStatus]) -> dict[str, object]:
     entry = manifest.entry(name).model_dump(mode="json")
-    return entry | {"file_state": _file_state(manifest, name), "engine": asdict(states[name])}
+    return entry | {"file_state": _file_state(manifest, name), "engine": states[name].record()}
 
 
 @engines.command()

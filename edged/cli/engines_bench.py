@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from edged.backends.measure import run_times
-from edged.backends.verdict import existing_cache, plan_key, store_verdict, stored_verdict
+from edged.backends.present import OnnxBackend, ProviderBackend, TensorrtBackend
+from edged.backends.status import engine_status, store_result
 from edged.cli.options import config_option, json_object_option, print_json, read_config_if_any
 from edged.config import Config
 from edged.errors import ModelError
-from edged.golden import golden_inputs
-from edged.inference import Manifest, default_engines_dir, load_manifest
-from edged.inference.tensorrt import EngineCache, Toolkit, find_toolkit, tensorrt_available
-from edged.ports import Arrays, Engine
-from edged.selftest import Backend, OnnxBackend, ProviderBackend, TensorrtBackend
+from edged.inference import Manifest, NotBuiltError, default_engines_dir, load_manifest
+from edged.inference.compare import run_times
+from edged.inference.tensorrt import tensorrt_available
+from edged.ports import Arrays, Backend, Engine
+from edged.selftest.golden import golden_inputs
 
 CPU, TENSORRT = OnnxBackend.name, TensorrtBackend.name
 NEVER_BUILT = "tensorrt: no engine was ever built; run `edged engines build`"
@@ -34,15 +34,6 @@ class Timing:
         return "–" if self.median_ms is None else f"{self.median_ms:.2f} ms"
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """TensorRT with the engines that were built for it."""
-
-    backend: TensorrtBackend
-    toolkit: Toolkit
-    cache: EngineCache
-
-
 @click.command()
 @click.argument("models", nargs=-1)
 @config_option
@@ -58,28 +49,27 @@ def bench(models: tuple[str, ...], config_file: Path | None, as_json: bool) -> N
     files = {name: manifest.directory / entry.file for name, entry in manifest.entries.items()}
     names = models or tuple(name for name, file in files.items() if file.exists())
     inputs = golden_inputs(names, config.models)
-    gpu = _gpu(config, manifest)
+    gpu = _tensorrt(config, manifest)
     backends: list[Backend] = [OnnxBackend(manifest, config.models.threads, names)]
     backends += [ProviderBackend(manifest, config.models)] if config.models.providers else []
-    backends += [gpu.backend] if isinstance(gpu, Gpu) else []
+    backends += [gpu] if isinstance(gpu, TensorrtBackend) else []
     try:
         timings = {name: _timings(backends, name, inputs[name]) for name in names}
     finally:
         for backend in backends:
             backend.close()
-    takes = {name: _remember(gpu, manifest, config, timings[name], name) for name in names}
-    (_print_json if as_json else _print)(timings, takes, None if isinstance(gpu, Gpu) else gpu)
+    takes = {name: _remember(gpu, config, timings[name], name) for name in names}
+    (_print_json if as_json else _print)(timings, takes, None if isinstance(gpu, TensorrtBackend) else gpu)
 
 
-def _gpu(config: Config, manifest: Manifest) -> Gpu | str:
+def _tensorrt(config: Config, manifest: Manifest) -> TensorrtBackend | str:
     """TensorRT; or in one line, what is missing."""
     if missing := tensorrt_available():
         return missing
     try:
-        toolkit, cache = find_toolkit(), existing_cache(config)
-        if cache is None:
-            return NEVER_BUILT
-        return Gpu(TensorrtBackend(manifest, config.models, cache, toolkit), toolkit, cache)
+        return TensorrtBackend(manifest, config)
+    except NotBuiltError:
+        return NEVER_BUILT
     except ModelError as error:
         return str(error)
 
@@ -104,16 +94,16 @@ def _timings(backends: Sequence[Backend], name: str, inputs: Sequence[Arrays]) -
     return {backend.name: timings[backend.name] for backend in backends}
 
 
-def _remember(gpu: Gpu | str, manifest: Manifest, config: Config, timings: Mapping[str, Timing], name: str) -> str:
-    """Put the times into the engine's verdict; the backend that "auto" takes by it."""
+def _remember(gpu: TensorrtBackend | str, config: Config, timings: Mapping[str, Timing], name: str) -> str:
+    """Put the times into the engine's build result; the backend that "auto" takes by it."""
     if isinstance(gpu, str) or timings[TENSORRT].fastest_ms is None:
         return CPU
-    key = plan_key(gpu.toolkit, manifest.entry(name), config.models)
-    verdict = stored_verdict(gpu.cache, key)
-    if verdict is None:
+    key = gpu.key(name)
+    result = engine_status(gpu.cache, key, config.models).result
+    if result is None:
         return CPU
-    measured = replace(verdict, gpu_ms=timings[TENSORRT].fastest_ms, cpu_ms=timings[CPU].fastest_ms)
-    store_verdict(gpu.cache, key, measured)
+    measured = replace(result, gpu_ms=timings[TENSORRT].fastest_ms, cpu_ms=timings[CPU].fastest_ms)
+    store_result(gpu.cache, key, measured)
     return TENSORRT if measured.faster else CPU
 
 

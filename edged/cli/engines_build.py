@@ -1,4 +1,4 @@
-"""`edged engines build`: has the engines of this machine built, held against the CPU and measured, ahead of the daemon."""
+"""`edged engines build`: has the engines of this machine built, compared with the CPU and measured, ahead of the daemon."""
 
 import os
 import pwd
@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from edged.assembly import EVERYTHING, model_names, wanted
-from edged.backends.child import Preparation
-from edged.backends.verdict import Verdict, engines_folder, is_wanted
-from edged.backends.wire import Progress
+from edged.backends import BuildProgress
+from edged.backends.build import EngineBuild
+from edged.backends.status import BuildResult, engines_folder
 from edged.cli.options import config_option, read_config_if_any
 from edged.config import Config
 from edged.errors import Failed, Unavailable
@@ -46,11 +46,11 @@ def build(models: tuple[str, ...], config_file: Path | None, backend: str, force
     _require_own(folder.parent)
     problems = []
     for name in names:
-        verdict = _prepared(Preparation(name, config.models, folder, force=force))
-        if verdict.agrees:
-            click.echo(f"{name:<16} {_told(verdict, config)}")
+        result = _finished(EngineBuild(name, config.models, folder, force=force))
+        if result.agrees:
+            click.echo(f"{name:<16} {_summary(result, config)}")
         else:
-            problems.append(verdict.problem or f"model {name}: no engine")
+            problems.append(result.problem or f"model {name}: no engine")
     if problems:
         raise Failed("\n".join(problems))
 
@@ -68,34 +68,34 @@ def _require_own(folder: Path) -> None:
         raise Failed(f"{folder}: is {name}'s, and so must the engines be; run `sudo -u {name} edged engines build`")
 
 
-def _told(verdict: Verdict, config: Config) -> str:
-    taken = "tensorrt" if is_wanted(verdict, config.models) else "onnxruntime"
+def _summary(result: BuildResult, config: Config) -> str:
+    taken = "tensorrt" if result.serves(config.models) else "onnxruntime"
     return (
-        f"agrees with the CPU; {verdict.gpu_ms:.2f} ms a run, {verdict.cpu_ms:.2f} ms on the CPU: "
+        f"agrees with the CPU; {result.gpu_ms:.2f} ms a run, {result.cpu_ms:.2f} ms on the CPU: "
         f"models.backend = {config.models.backend!r} takes {taken}"
     )
 
 
-def _prepared(preparation: Preparation) -> Verdict:
-    """Wait for it to end, telling how far it is; when interrupted, nothing of it stays behind."""
+def _finished(build: EngineBuild) -> BuildResult:
+    """Wait for it to end, showing its progress; when interrupted, nothing of it stays behind."""
     try:
-        with _bar(preparation.model) as show:
-            while not isinstance(news := preparation.poll(), Verdict):
-                if news is not None:
-                    show(news)
+        with _bar(build.model) as show:
+            while not isinstance(latest := build.poll(), BuildResult):
+                if latest is not None:
+                    show(latest)
                 time.sleep(POLL_S)
-            if news.agrees:
-                show(Progress("", 1.0))
-            return news
+            if latest.agrees:
+                show(BuildProgress(build.model, "", 1.0))
+            return latest
     finally:
-        preparation.stop()
+        build.stop()
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
+def _bar(label: str) -> Iterator[Callable[[BuildProgress], None]]:
     """A bar on stderr, where somebody is looking at it."""
     if not sys.stderr.isatty():
         yield lambda progress: None
         return
     with click.progressbar(length=PERCENT, label=label, item_show_func=lambda what: what or "", file=sys.stderr) as bar:
-        yield lambda progress: bar.update(round(progress.part * PERCENT) - bar.pos, progress.what)
+        yield lambda progress: bar.update(round(progress.part * PERCENT) - bar.pos, progress.step)

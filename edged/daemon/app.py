@@ -176,7 +176,7 @@ class App:
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
         return self._health.state(
-            inference.models.backends, errors, outbox, self._thermal.state, inference.backends.preparing
+            inference.models.backends, errors, outbox, self._thermal.state, inference.backends.building
         )
 
     def _feed_watchdog(self, interval_s: float) -> float:

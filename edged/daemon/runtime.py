@@ -25,8 +25,8 @@ from dataclasses import dataclass
 
 from edged import messages
 from edged.assembly import Models, build_pipeline, load_models, model_names, wanted
-from edged.backends.choice import BackendWorker
 from edged.backends.switch import SwitchingEngine
+from edged.backends.worker import BackendWorker
 from edged.capture import CameraWorker, FrameInbox
 from edged.config import Config
 from edged.daemon.analysis import AnalysisWorker
@@ -53,7 +53,7 @@ class Inference:
     backends: BackendWorker
 
     def stop(self) -> None:
-        """Stop preparing engines, and give the GPU back; call when analysis has ended. Takes at most two seconds."""
+        """Stop building engines, and release the GPU; call when analysis has ended. Takes at most two seconds."""
         if not self.backends.stop(2.0):
             log.warning("the GPU does not answer; its thread is abandoned")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edged import __version__, messages
-from edged.backends.preparing import Preparing
+from edged.backends import BuildProgress
 from edged.capture import CameraState
 from edged.config import CameraConfig, Config, Wants
 from edged.daemon.analysis import CameraActivity
@@ -156,9 +156,9 @@ def backend_of(models: Mapping[str, str]) -> str:
     return backends.pop() if len(backends) == 1 else "mixed"
 
 
-def preparing_of(preparing: Preparing) -> Preparation:
+def preparing_of(building: BuildProgress) -> Preparation:
     """As it is published; in steps of ten percent, since each step is a message."""
-    return {"model": preparing.model, "step": preparing.step, "percent": int(preparing.part * 10) * 10}
+    return {"model": building.model, "step": building.step, "percent": int(building.part * 10) * 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +187,10 @@ class Health:
         errors: list[str],
         outbox: int | None,
         thermal: ThermalState,
-        preparing: Preparing | None,
+        building: BuildProgress | None,
     ) -> StatePayload:
-        """The `state` topic's document. `models` maps the name of each loaded model to what runs it; `preparing` is the
-        model whose engine is being built, and how far that is.
+        """The `state` topic's document. `models` maps the name of each loaded model to what runs it; `building` is the
+        model whose engine is being built, and its progress.
         """
         return messages.state_payload(
             version=__version__,
@@ -204,7 +204,7 @@ class Health:
             temperature_c=thermal.temperature_c,
             throttled=thermal.throttled,
             under_voltage=thermal.under_voltage,
-            preparing=None if preparing is None else preparing_of(preparing),
+            preparing=None if building is None else preparing_of(building),
         )
 
     def status(

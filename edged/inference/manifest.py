@@ -16,6 +16,10 @@ MOST_HASH_BYTES = 1024
 HASH_LINE = re.compile(rb"([0-9a-f]{64})\s")
 
 
+class NotBuiltError(ModelError):
+    """The model, or all of them, was never built here; no mistake unless it was requested."""
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

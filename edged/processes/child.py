@@ -1,14 +1,18 @@
-"""A child process: started so that it dies with us, listened to, and ended whatever it does."""
+"""A child process: it dies with this one, its output is read without waiting, and it is ended whatever it does."""
 
+import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ def die_with_us(command: Sequence[str]) -> list[str]:
 
 
 class ChildProcess:
-    """One running process in a session of its own. What it says on stdout and stderr is kept in `said`, at debug in the log."""
+    """One running process in a session of its own. What it prints is kept in `said`, and goes at debug into the log."""
 
     def __init__(
         self,
@@ -59,8 +63,8 @@ class ChildProcess:
             env={**environment, **FOR_CHILDREN},
         )
         assert self._process.stdout is not None  # noqa: S101  for the type checker
-        self._mouth = self._process.stdout
-        os.set_blocking(self._mouth.fileno(), False)
+        self._stdout = self._process.stdout
+        os.set_blocking(self._stdout.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -73,12 +77,12 @@ class ChildProcess:
 
     def fileno(self) -> int:
         """What becomes readable when the process says something."""
-        return self._mouth.fileno()
+        return self._stdout.fileno()
 
     def listen(self) -> bool:
         """Take in what it said since the last time; False once it will never say anything again."""
         try:
-            said = os.read(self._mouth.fileno(), 65_536)
+            said = os.read(self._stdout.fileno(), 65_536)
         except BlockingIOError:
             return True
         except (OSError, ValueError):
@@ -86,11 +90,11 @@ class ChildProcess:
         *lines, self._line = (self._line + said).split(b"\n")
         self._line = self._line[-MOST_BYTES_OF_A_LINE:]
         for line in lines if said else [*lines, self._line]:
-            self._heard(line[-MOST_BYTES_OF_A_LINE:].decode(errors="replace").strip())
+            self._log_line(line[-MOST_BYTES_OF_A_LINE:].decode(errors="replace").strip())
         return bool(said)
 
     def has_ended(self) -> bool:
-        """Whether it is gone; also buries it."""
+        """Whether it has ended; also reaps it."""
         return self._process.poll() is not None
 
     def end(self, patience_s: float) -> bool:
@@ -108,11 +112,11 @@ class ChildProcess:
                 log.debug("process %d went by itself", self._process.pid)
             self._wait_for_the_kill()
         self.listen()
-        self._mouth.close()
+        self._stdout.close()
         return self.has_ended()
 
     def _wait_for_the_kill(self) -> None:
-        """Longer where only the processor is wanting: nothing but a driver keeps a process from being killed."""
+        """Longer where it only waits for the processor: nothing but a driver keeps a process from being killed."""
         deadline = time.monotonic() + STARVED_S
         self._wait(KILL_WAIT_S)
         while not self.has_ended() and not self._is_held() and time.monotonic() < deadline:
@@ -131,8 +135,44 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             return
 
-    def _heard(self, line: str) -> None:
+    def _log_line(self, line: str) -> None:
         if line:
             line = self._hide(line)
             self.said.append(line)
             log.debug("process %d: %s", self._process.pid, line)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`content` is the object that the process printed, None without one; `timed_out`: it was killed before it had ended."""
+
+    content: dict[str, Any] | None
+    timed_out: bool
+    last_line: str
+
+
+def ask(command: Sequence[str], timeout_s: float) -> Reply:
+    """Run `command`, which prints one object as a line of JSON; kill it after `timeout_s`: a file on a dead mount hangs.
+
+    Raise OSError when it cannot be started.
+    """
+    process = ChildProcess(command)
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    deadline = time.monotonic() + timeout_s
+    while (left := deadline - time.monotonic()) > 0 and (not poll.poll(left * 1000) or process.listen()):
+        pass
+    process.end(0.0)
+    return Reply(_object(process.said), left <= 0, process.said[-1] if process.said else "no output")
+
+
+def _object(lines: Iterable[str]) -> dict[str, Any] | None:
+    """The first JSON object among the lines that libraries print."""
+    for line in lines:
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            return content
+    return None

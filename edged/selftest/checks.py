@@ -13,7 +13,8 @@ import numpy as np
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.config import ModelsConfig
 from edged.detect.boxes import iou
-from edged.golden import (
+from edged.readers import DETECTORS, LANDMARK_READERS, MASK_CLASSIFIERS, POSE_READERS, SURE_SCORES, Choice, OpenModel
+from edged.selftest.golden import (
     GoldenFace,
     GoldenPicture,
     eye_state,
@@ -23,7 +24,6 @@ from edged.golden import (
     read_landmarks,
     read_poses,
 )
-from edged.readers import DETECTORS, LANDMARK_READERS, MASK_CLASSIFIERS, POSE_READERS, SURE_SCORES, Choice, OpenModel
 from edged.types import Detection, EyeLook, HeadPose, Landmarks, MaskScores, MaskState
 
 SAME_BOX, SAME_FACE = 0.8, 0.5

@@ -1,19 +1,18 @@
-"""Runs every stage on every backend, one line for each model: as expected, otherwise, or not there."""
+"""Runs every stage on every backend, one line for each model: as expected, not as expected, or not there."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from edged.errors import ModelError
-from edged.golden import GoldenPicture, RecordingEngine, golden_pictures
-from edged.inference import Manifest
-from edged.inference.tensorrt.parity import require_agreement
-from edged.ports import Arrays, Engine
-from edged.selftest.backends import AbsentError, Backend
+from edged.inference import Manifest, NotBuiltError
+from edged.inference.compare import require_agreement
+from edged.ports import Arrays, Backend, Engine
 from edged.selftest.checks import Stage, all_stages
+from edged.selftest.golden import GoldenPicture, RecordingEngine, golden_pictures
 
-MOST_TOLD = 3
-"""Differences told of one stage: a model that is wrong is wrong everywhere."""
+MOST_SHOWN = 3
+"""Differences shown of one stage: a model that is wrong is wrong everywhere."""
 
 PICTURES = "golden pictures"
 
@@ -47,10 +46,10 @@ def self_test(manifest: Manifest, reference: Backend, others: Sequence[Backend])
     yield Result(PICTURES, "", "ok", f"{len(pictures)}, with {faces} faces, as they were made")
     for stage in all_stages():
         if manifest.entries.keys() >= set(stage.models):
-            yield from _Trial(manifest, stage, pictures).results(reference, others)
+            yield from _StageTest(manifest, stage, pictures).results(reference, others)
 
 
-class _Trial:
+class _StageTest:
     """One stage on all backends."""
 
     def __init__(self, manifest: Manifest, stage: Stage, pictures: Sequence[GoldenPicture]) -> None:
@@ -81,7 +80,7 @@ class _Trial:
         for name in self._stage.models:
             try:
                 engines[name] = backend.open(name)
-            except AbsentError as error:
+            except NotBuiltError as error:
                 refused.append(Result(name, backend.name, "absent", str(error)))
             except ModelError as error:
                 refused.append(Result(name, backend.name, "failed", str(error)))
@@ -95,8 +94,8 @@ class _Trial:
             return str(error)
         if not found:
             return None
-        more = [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
-        return "; ".join([*found[:MOST_TOLD], *more, remedy])
+        more = [f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
+        return "; ".join([*found[:MOST_SHOWN], *more, remedy])
 
     def _compared(
         self, backend: str, cpu: Engine, engine: Engine, given: Sequence[Arrays], problem: str | None

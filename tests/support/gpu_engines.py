@@ -37,11 +37,11 @@ def untrained(engines: Path) -> Path:
 def build(folder: Path, environment: dict[str, str], *models: str, agrees: bool = True) -> None:
     """Engines for the doubled GPU of `environment`, where a daemon whose database lies in `folder` looks for them."""
     code = (
-        "import sys, pathlib; from edged.backends.prepare import prepare; from edged.backends.wire import Order;"
+        "import sys, pathlib; from edged.backends.builder import run_build; from edged.backends.build import BuildRequest;"
         "from edged.config import ModelsConfig;"
         "folder = pathlib.Path(sys.argv[1]);"
-        "verdicts = [prepare(Order(model=m, folder=folder, models=ModelsConfig()), print) for m in sys.argv[2:]];"
-        f"assert all(v.agrees is {agrees} for v in verdicts), verdicts"
+        "results = [run_build(BuildRequest(model=m, folder=folder, models=ModelsConfig()), print) for m in sys.argv[2:]];"
+        f"assert all(v.agrees is {agrees} for v in results), results"
     )
     command = [sys.executable, "-c", code, str(folder / "engines"), *models]
     subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=120, stdout=subprocess.DEVNULL)

@@ -19,8 +19,8 @@ from paho.mqtt.client import Client
 from report_days import MINUTE, encounter, span, watched
 
 from edged.assembly import Models, build_pipeline, load_models, model_names, wanted
-from edged.backends.choice import BackendWorker
-from edged.backends.verdict import build_options
+from edged.backends.status import build_options
+from edged.backends.worker import BackendWorker
 from edged.capture.camera import CameraWorker
 from edged.capture.feeds import capture_settings
 from edged.capture.inbox import FrameInbox
@@ -30,12 +30,12 @@ from edged.daemon.app import App
 from edged.daemon.runtime import Inference
 from edged.doctor import _clock
 from edged.errors import ConfigError, EdgedError, SourceLost
-from edged.golden import golden_pictures
 from edged.host.clock import SystemClock, WatchedClock
 from edged.inference import default_engines_dir, load_manifest
 from edged.pipeline import Outcome, Pipeline
 from edged.records import Message
 from edged.report import build_report
+from edged.selftest.golden import golden_pictures
 from edged.store import Store, StoreReader
 from edged.store.upkeep import Upkeep
 from edged.types import Detection, EyeLook, Face, Frame, Image, MaskScores, Track

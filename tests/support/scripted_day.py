@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from report_days import config, span
 
-from edged.backends.preparing import Preparing
+from edged.backends import BuildProgress
 from edged.capture import CameraState
 from edged.config import Config, StoreConfig
 from edged.daemon import reporter, supervision
@@ -143,7 +143,7 @@ class Day:
             analysis=SimpleNamespace(activity=lambda: {"cab": activity}),
         )
         self.watch.look(self.config, cameras)
-        preparing = chance.choice([None, Preparing("mask", "building", 0.37)])
+        preparing = chance.choice([None, BuildProgress("mask", "building", 0.37)])
         thermal = ThermalState(chance.choice([None, 51.26]), throttled=True)
         state = self.health.state({"mask": "onnx"}, ["a é problem"], chance.choice([None, 7]), thermal, preparing)
         self.told.append(("state", json.dumps({key: state[key] for key in state if key != "v"}, ensure_ascii=False)))

@@ -26,6 +26,7 @@ REBUILD = "run `edged engines build`"
 
 _PARTIAL = ".partial"
 """In the name of every file that is half written."""
+_SUFFIXES = (".plan", ".json", ".result", ".cache")
 
 
 class CacheFullError(ModelError):
@@ -116,11 +117,11 @@ class EngineCache:
         try:
             expected = json.loads(_read_own(record, 1 << 16))
             right = expected["key"] == digest if digest else stem.endswith(f"-{expected['key'][:20]}")
-            wanted = expected["plan_sha256"] if right else None
+            recorded = expected["plan_sha256"] if right else None
         except (ValueError, KeyError, TypeError):
-            wanted = None
+            recorded = None
         plan = _read_own(path, MAX_PLAN_BYTES)
-        if not isinstance(wanted, str) or hashlib.sha256(plan).hexdigest() != wanted:
+        if not isinstance(recorded, str) or hashlib.sha256(plan).hexdigest() != recorded:
             raise ModelError(f"{path}: is not the engine that was built here; {REBUILD}")
         return plan
 
@@ -147,14 +148,15 @@ class EngineCache:
         Call when no build runs.
         """
         stems = {key.stem for key in current} | {f"timing-{key.machine}" for key in current}
-        gone = [path for path in sorted(self.directory.iterdir()) if path.is_file() and path.stem not in stems]
+        files = [path for path in sorted(self.directory.iterdir()) if path.is_file()]
+        gone = [path for path in files if path.stem not in stems or path.suffix not in _SUFFIXES]
         for path in gone:
             path.unlink(missing_ok=True)
         return [path.name for path in gone]
 
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
-        """To be held while plans and verdicts are made: one process at a time, and what killed ones left is removed first.
+        """To be held while plans and results are made: one process at a time, and what killed ones left is removed first.
 
         Raise CacheBusyError when another process builds. The kernel lets go of the folder when this one dies.
         """
@@ -181,17 +183,17 @@ class EngineCache:
         """Keep it, its hash in front. Raise ModelError if that fails."""
         self._write(self._timing(key), hashlib.sha256(content).digest() + content)
 
-    def verdict(self, key: EngineKey) -> bytes:
+    def result(self, key: EngineKey) -> bytes:
         """What was written about the plan for `key`; empty when nothing was, and when it is damaged."""
-        return self._unsealed(self._verdict(key))
+        return self._unsealed(self._result(key))
 
-    def store_verdict(self, key: EngineKey, content: bytes) -> None:
+    def store_result(self, key: EngineKey, content: bytes) -> None:
         """Keep it beside the plan, its hash in front; it outlives the plan. Raise ModelError if that fails."""
-        self._write(self._verdict(key), hashlib.sha256(content).digest() + content)
+        self._write(self._result(key), hashlib.sha256(content).digest() + content)
 
     def forget(self, key: EngineKey) -> None:
         """Delete the plan for `key`, and what was written about it."""
-        self._verdict(key).unlink(missing_ok=True)
+        self._result(key).unlink(missing_ok=True)
         self.discard(key)
 
     def _plan(self, key: EngineKey) -> Path:
@@ -203,8 +205,8 @@ class EngineCache:
     def _timing(self, key: EngineKey) -> Path:
         return self.directory / f"timing-{key.machine}.cache"
 
-    def _verdict(self, key: EngineKey) -> Path:
-        return self.directory / f"{key.stem}.verdict"
+    def _result(self, key: EngineKey) -> Path:
+        return self.directory / f"{key.stem}.result"
 
     def _unsealed(self, path: Path) -> bytes:
         """The content of a file that begins with its hash; empty when it is not there, not ours, or altered."""

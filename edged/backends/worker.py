@@ -1,11 +1,11 @@
-"""The thread that finds the models a faster backend than the CPU; where there can be none it ends before it has cost anything."""
+"""The thread that finds the models a faster backend than the CPU; where there can be none it ends at once."""
 
 import importlib.util
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edged.backends.preparing import Preparing
+from edged.backends import BuildProgress
 from edged.backends.switch import SwitchingEngine
 from edged.config import Config
 from edged.errors import EdgedError
@@ -33,11 +33,11 @@ class BackendWorker(Worker):
     def __init__(self, config: Config, engines: Sequence[SwitchingEngine]) -> None:
         """`engines` are those of the loaded models, in the order in which they are to be moved."""
         super().__init__("backends")
-        self.preparing: Preparing | None = None
+        self.building: BuildProgress | None = None
         self._config = config
         self._engines = engines
         self._search: Search | None = None
-        self._told: dict[str, None] = {}
+        self._reported: dict[str, None] = {}
 
     def switch(self) -> None:
         """Let every model take up what was offered to it; the analysis calls it between two frames."""
@@ -54,7 +54,7 @@ class BackendWorker(Worker):
             given_up.append("TensorRT has not answered for minutes, the CPU goes on; restart the device")
         if self.failure is not None:
             given_up.append(_unexpected(self.failure))
-        return [*self._told, *given_up]
+        return [*self._reported, *given_up]
 
     def work(self) -> None:
         """Search, then watch over what was found. Ends at once where there is nothing to find."""
@@ -67,7 +67,7 @@ class BackendWorker(Worker):
         self._let_the_first_picture_pass()
         from edged.backends.search import Search  # takes a tenth of a second, which the start is spared
 
-        self._search = search = Search(self._config, self._engines, self._tell)
+        self._search = search = Search(self._config, self._engines, self._report)
         try:
             self._guarded(search)
             while search.watch_over() and not self.stopping.wait(WATCH_S):
@@ -83,25 +83,25 @@ class BackendWorker(Worker):
             self.beat()
 
     def _guarded(self, search: "Search") -> None:
-        """The search. What fails is told, and what was found before serves on."""
+        """The search. What fails is reported, and what was found before serves on."""
         steps = search.steps()
         try:
-            for self.preparing in steps:
+            for self.building in steps:
                 self.beat()
                 if self.stopping.wait(POLL_S):
                     return
         except EdgedError as error:
-            self._tell(str(error))
+            self._report(str(error))
         except Exception as error:  # the vendor's bindings raise anything; the daemon must not be started afresh for it
             log.exception("engines: unexpected error")
-            self._tell(_unexpected(error))
+            self._report(_unexpected(error))
         finally:
             steps.close()
-            self.preparing = None
+            self.building = None
 
-    def _tell(self, problem: str) -> None:
-        if problem not in self._told:
-            self._told[problem] = None
+    def _report(self, problem: str) -> None:
+        if problem not in self._reported:
+            self._reported[problem] = None
             log.error("%s", problem)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from support.mosquitto import until
 
-from edged.backends import child
-from edged.backends.child import Preparation
-from edged.backends.verdict import Verdict
-from edged.backends.wire import Progress
+from edged.backends import BuildProgress
+from edged.backends import build as parent
+from edged.backends.build import EngineBuild
+from edged.backends.status import BuildResult
 from edged.config import ModelsConfig
 from edged.inference.tensorrt import EngineCache
 from tests.support.gpu_environment import gpu_environment
@@ -37,7 +37,7 @@ class Place:
 
     def __init__(self, folder: Path, monkeypatch) -> None:
         self.folder, self.diary, self._patch = folder / "engines", folder / "diary", monkeypatch
-        self.started: list[Preparation] = []
+        self.started: list[EngineBuild] = []
         self.gpu()
 
     def gpu(self, **settings) -> None:
@@ -45,11 +45,11 @@ class Place:
         for name, value in gpu_environment(diary=self.diary, **settings).items():
             self._patch.setenv(name, value)
 
-    def start(self, **options) -> Preparation:
-        self.started.append(Preparation("eyes", MODELS, self.folder, **options))
+    def start(self, **options) -> EngineBuild:
+        self.started.append(EngineBuild("eyes", MODELS, self.folder, **options))
         return self.started[-1]
 
-    def prepare(self, **options) -> Verdict:
+    def prepare(self, **options) -> BuildResult:
         return end_of(self.start(**options))
 
     def times(self, moment: str) -> int:
@@ -74,9 +74,9 @@ def place(tmp_path, monkeypatch):
     assert not [kind for kind in made.kinds() if "partial" in kind]
 
 
-def end_of(preparation: Preparation) -> Verdict:
+def end_of(preparation: EngineBuild) -> BuildResult:
     start = time.monotonic()
-    while not isinstance(news := preparation.poll(), Verdict):
+    while not isinstance(news := preparation.poll(), BuildResult):
         assert time.monotonic() - start < LONGEST_S, news
         time.sleep(0.02)
     assert preparation.poll() == news
@@ -87,7 +87,7 @@ def end_of(preparation: Preparation) -> Verdict:
 def test_a_verdict_comes_out_of_the_process(place):
     verdict = place.prepare()
     assert verdict.agrees
-    assert place.kinds() == [".cache", ".json", ".plan", ".verdict"]
+    assert place.kinds() == [".cache", ".json", ".plan", ".result"]
     assert place.prepare() == verdict
     assert place.times("build") == 1
 
@@ -146,7 +146,7 @@ def test_too_much_memory_is_the_end_and_after_two_tries_for_good(place):
 
 def test_what_hangs_is_ended_when_patience_is(place):
     place.gpu(faults={"import": "hang"})
-    assert "took longer than 0.5 s, and was still " in place.prepare(patience_s=0.5).problem
+    assert "took longer than 0.5 s, and was still " in place.prepare(timeout_s=0.5).problem
     place.gpu()
     assert place.prepare().agrees
 
@@ -173,8 +173,8 @@ def test_a_second_one_waits_for_the_first(place):
     assert until(lambda: place.times("build") == 1, LONGEST_S)
     second = place.start()
     told = []
-    assert until(lambda: told.append(second.poll()) or isinstance(told[-1], Progress), LONGEST_S)
-    assert told[-1] == Progress("waiting for another build", 0.0)
+    assert until(lambda: told.append(second.poll()) or isinstance(told[-1], BuildProgress), LONGEST_S)
+    assert told[-1] == BuildProgress("eyes", "waiting for another build", 0.0)
     assert end_of(first) == end_of(second)
     assert place.times("build") == 1
 
@@ -194,9 +194,9 @@ def killed_at_random(place: Place, kills: int) -> None:
         assert verdict.agrees or "was killed" in verdict.problem
         cache = EngineCache(place.folder)
         assert cache.altered() == []
-        assert set(place.kinds()) <= {".cache", ".json", ".plan", ".verdict"}
+        assert set(place.kinds()) <= {".cache", ".json", ".plan", ".result"}
     assert place.prepare(force=True).agrees
-    assert place.kinds() == [".cache", ".json", ".plan", ".verdict"]
+    assert place.kinds() == [".cache", ".json", ".plan", ".result"]
 
 
 def test_killed_at_any_moment_it_leaves_nothing_and_the_next_start_is_clean(place):
@@ -213,9 +213,9 @@ def test_when_its_parent_is_killed_it_goes_too(place):
     code = """
         import sys, time
         from pathlib import Path
-        from edged.backends.child import Preparation
+        from edged.backends.build import EngineBuild
         from edged.config import ModelsConfig
-        preparation = Preparation("eyes", ModelsConfig(threads=1), Path(sys.argv[1]))
+        preparation = EngineBuild("eyes", ModelsConfig(threads=1), Path(sys.argv[1]))
         while True:
             preparation.poll()
             time.sleep(0.05)
@@ -242,11 +242,11 @@ def test_a_disk_that_fills_up_while_the_plan_is_written_is_one_line(place):
     assert place.prepare().agrees
 
 
-@pytest.mark.parametrize("said", ["b'nonsense'", "b'{\"verdict\": 1}'", "b'\\xff' * 9000"])
-def test_a_process_that_talks_nonsense_is_ended(place, monkeypatch, said):
+@pytest.mark.parametrize("said", ["b'nonsense'", "b'{\"result\": 1}'", "b'\\xff' * 9000"])
+def test_a_process_that_sends_what_cannot_be_read_is_ended(place, monkeypatch, said):
     speak = f"import socket, sys, time; s = socket.socket(fileno=int(sys.argv[2])); s.send({said}); time.sleep(3600)"
-    monkeypatch.setattr(child, "CHILD", (sys.executable, "-c", speak))
-    assert "talks nonsense" in place.prepare().problem
+    monkeypatch.setattr(parent, "CHILD", (sys.executable, "-c", speak))
+    assert "sent a message that cannot be read" in place.prepare().problem
 
 
 class Endless:
@@ -264,20 +264,20 @@ class Endless:
 
 def test_a_process_that_never_stops_talking_does_not_hold_its_parent_up(place, monkeypatch):
     with Path("/dev/null").open() as file, monkeypatch.context() as patch:
-        patch.setattr(child, "CHILD", (sys.executable, "-c", "import time; time.sleep(3600)"))
+        patch.setattr(parent, "CHILD", (sys.executable, "-c", "import time; time.sleep(3600)"))
         patch.setattr("socket.socketpair", lambda *_: (Endless(), file))
         preparation = place.start()
-        assert preparation.poll() == preparation.poll() == Progress("talking", 0.5)
+        assert preparation.poll() == preparation.poll() == BuildProgress("eyes", "talking", 0.5)
         preparation.stop()
 
 
 def test_a_process_that_just_ends_is_told_with_its_last_words(place, monkeypatch):
-    monkeypatch.setattr(child, "CHILD", (sys.executable, "-c", "import sys; sys.exit('libcudart.so.12: not found')"))
+    monkeypatch.setattr(parent, "CHILD", (sys.executable, "-c", "import sys; sys.exit('libcudart.so.12: not found')"))
     assert "crashed while starting (exit code 1, libcudart.so.12: not found)" in place.prepare().problem
 
 
 def test_a_program_that_cannot_be_started_is_one_line(place, monkeypatch):
-    monkeypatch.setattr(child, "CHILD", ("/no/such/program",))
+    monkeypatch.setattr(parent, "CHILD", ("/no/such/program",))
     assert "no process can be started" in place.prepare().problem
 
 

@@ -14,13 +14,13 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from edged.backends import prepare as preparing
-from edged.backends.measure import run_times
-from edged.backends.prepare import prepare
-from edged.backends.verdict import plan_key, stored_verdict
-from edged.backends.wire import Message, Order, Progress
+from edged.backends import BuildProgress, builder
+from edged.backends.build import BuildMessage, BuildRequest
+from edged.backends.builder import run_build
+from edged.backends.status import engine_status, plan_key
 from edged.config import ModelsConfig
 from edged.inference import default_engines_dir, load_manifest
+from edged.inference.compare import run_times
 from edged.inference.tensorrt import EngineCache, find_toolkit
 from tests.support.cuda_double import Machine, cuda_double
 from tests.support.tensorrt_double import VERSIONS, plan_header, tensorrt_double
@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, folder: Path, monkeypatch) -> None:
         self.machine, self.folder, self.monkeypatch = Machine(), folder / "engines", monkeypatch
         self.built = 0
-        self.said: list[Message] = []
+        self.said: list[BuildMessage] = []
         self.install("10.3.0")
 
     def install(self, version: str) -> None:
@@ -54,15 +54,15 @@ class Bench:
             self.monkeypatch.setitem(sys.modules, name, module)
             module.__spec__ = ModuleSpec(name, None)
 
-    def prepare(self, model: str = "eyes", *, models: ModelsConfig = MODELS, force: bool = False):
+    def build(self, model: str = "eyes", *, models: ModelsConfig = MODELS, force: bool = False):
         self.said.clear()
-        verdict = prepare(Order(model=model, folder=self.folder, models=models, force=force), self.said.append)
+        result = run_build(BuildRequest(model=model, folder=self.folder, models=models, force=force), self.said.append)
         gc.collect()
         assert self.machine.clean, self.machine
-        assert verdict.model == model
-        assert verdict.agrees == (verdict.problem is None)
-        assert "\n" not in (verdict.problem or "")
-        return verdict
+        assert result.model == model
+        assert result.agrees == (result.problem is None)
+        assert "\n" not in (result.problem or "")
+        return result
 
     @property
     def cache(self) -> EngineCache:
@@ -73,7 +73,7 @@ class Bench:
         return plan_key(find_toolkit(), load_manifest(default_engines_dir()).entry("eyes"), MODELS)
 
     @property
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[BuildProgress]:
         return [message.progress for message in self.said if message.progress]
 
     def refuse(self, **what: str) -> None:
@@ -85,25 +85,25 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 0.0)
+    monkeypatch.setattr("edged.inference.compare.ENOUGH_S", 0.0)
     return Bench(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_engine_is_built_compared_measured_and_remembered(bench, version):
     bench.install(version)
-    verdict = bench.prepare()
-    assert verdict.agrees
-    assert verdict.gpu_ms > 0
-    assert verdict.cpu_ms > 0
-    assert bench.names() == [".cache", ".json", ".plan", ".verdict"]
-    assert stored_verdict(bench.cache, bench.key) == verdict
-    assert bench.prepare() == verdict
+    result = bench.build()
+    assert result.agrees
+    assert result.gpu_ms > 0
+    assert result.cpu_ms > 0
+    assert bench.names() == [".cache", ".json", ".plan", ".result"]
+    assert engine_status(bench.cache, bench.key, MODELS).result == result
+    assert bench.build() == result
     assert bench.built == 1
 
 
 def test_what_is_done_is_told_and_never_goes_backwards(bench):
-    bench.prepare()
+    bench.build()
     told = bench.progress
     assert [progress.what for progress in told] == [
         "looking for TensorRT",
@@ -121,25 +121,25 @@ def test_what_is_done_is_told_and_never_goes_backwards(bench):
 
 
 def test_force_builds_anew(bench):
-    bench.prepare()
-    bench.prepare(force=True)
+    bench.build()
+    bench.build(force=True)
     assert bench.built == 2
 
 
 def test_another_tensorrt_or_core_builds_another_engine(bench):
-    bench.prepare()
+    bench.build()
     bench.install("10.13.3.9")
-    bench.prepare()
+    bench.build()
     bench.machine.accelerators = 1
-    verdict = bench.prepare(models=ModelsConfig(dla_core=0))
-    assert verdict.agrees
+    result = bench.build(models=ModelsConfig(dla_core=0))
+    assert result.agrees
     assert bench.built == 3
     assert len(bench.cache.stems()) == 3
 
 
 def test_what_is_kept_in_full_precision_is_built_so(bench, tmp_path):
     engines(bench, tmp_path, lambda text: text.replace("[model.eyes]\n", '[model.eyes]\nprecision = "fp32"\n'))
-    assert bench.prepare().agrees
+    assert bench.build().agrees
     header = plan_header(bench.cache.load(bench.key))
     assert header["flags"] == []
 
@@ -152,14 +152,14 @@ def test_an_engine_that_differs_is_not_used_and_not_tried_again(bench):
     bench.trt.IExecutionContext._compute = lambda self, given: {
         name: answer + np.float32(0.01) for name, answer in compute(self, given).items()
     }
-    verdict = bench.prepare()
-    assert "differs from onnxruntime in probabilities (probability) by 2.0 times what is allowed" in verdict.problem
-    assert bench.names() == [".cache", ".verdict"]
-    assert bench.prepare() == verdict
+    result = bench.build()
+    assert "differs from onnxruntime in probabilities (probability) by 2.0 times what is allowed" in result.problem
+    assert bench.names() == [".cache", ".result"]
+    assert bench.build() == result
     assert bench.built == 1
     bench.trt.IExecutionContext._compute = compute
-    assert bench.prepare() == verdict
-    assert bench.prepare(force=True).agrees
+    assert bench.build() == result
+    assert bench.build(force=True).agrees
 
 
 @pytest.mark.parametrize(
@@ -174,15 +174,15 @@ def test_an_engine_that_differs_is_not_used_and_not_tried_again(bench):
 )
 def test_an_engine_that_cannot_be_built_or_run_is_given_up_until_something_changes(bench, refuse, expected):
     bench.refuse(**refuse)
-    verdict = bench.prepare()
-    assert expected in verdict.problem
+    result = bench.build()
+    assert expected in result.problem
     assert ".plan" not in bench.names()
     built = bench.built
     bench.refuse()
-    assert bench.prepare() == verdict
+    assert bench.build() == result
     assert bench.built == built
     bench.install("10.13.3.9")
-    assert bench.prepare().agrees
+    assert bench.build().agrees
 
 
 # What may be otherwise tomorrow is not
@@ -201,23 +201,23 @@ def test_an_engine_that_cannot_be_built_or_run_is_given_up_until_something_chang
 )
 def test_a_gpu_that_is_full_or_gone_is_tried_again_the_next_time(bench, refuse, expected):
     bench.refuse(**refuse)
-    assert expected in bench.prepare().problem
+    assert expected in bench.build().problem
     bench.refuse()
-    assert bench.prepare().agrees
+    assert bench.build().agrees
 
 
 def test_a_gpu_with_too_little_memory_is_one_line_however_far_it_gets(bench):
     for memory in range(0, 400_000, 50_000):
         bench.machine.memory = memory
-        verdict = bench.prepare()
-        assert verdict.agrees or "out of memory" in verdict.problem
+        result = bench.build()
+        assert result.agrees or "out of memory" in result.problem
     bench.machine.memory = 1 << 30
-    assert bench.prepare().agrees
+    assert bench.build().agrees
 
 
 @pytest.mark.parametrize("writes", range(4))
 def test_a_full_disk_is_one_line_and_leaves_nothing_half(bench, monkeypatch, writes):
-    """It fills up before the plan, its record, the timings, or the verdict."""
+    """It fills up before the plan, its record, the timings, or the result."""
     write, count = EngineCache._write, []
 
     def full(cache, path, content):
@@ -228,12 +228,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(bench, monkeypatch, wri
 
     with monkeypatch.context() as patch:
         patch.setattr(EngineCache, "_write", full)
-        verdict = bench.prepare()
-    assert verdict.agrees == (writes == 3)  # a verdict that cannot be written holds for this time
-    assert verdict.agrees or "cannot be written (No space left on device); make room" in verdict.problem
+        result = bench.build()
+    assert result.agrees == (writes == 3)  # a result that cannot be written holds for this time
+    assert result.agrees or "cannot be written (No space left on device); make room" in result.problem
     whole = [[], [], [".json", ".plan"], [".cache", ".json", ".plan"]]
     assert bench.names() == whole[writes]
-    assert bench.prepare().agrees
+    assert bench.build().agrees
     assert bench.built == (2 if writes < 2 else 1)
 
 
@@ -242,30 +242,30 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(bench, monkeypatch, wri
 
 @pytest.mark.parametrize("damage", [lambda plan: plan[:1000], lambda plan: plan[:-1] + b"x", lambda plan: b""])
 def test_a_damaged_plan_is_built_anew(bench, damage):
-    first = bench.prepare()
+    first = bench.build()
     path = bench.folder / f"{bench.key.stem}.plan"
     plan = path.read_bytes()
     path.write_bytes(damage(plan))
     assert first.agrees
-    assert stored_verdict(bench.cache, bench.key) is None
-    assert bench.prepare().agrees
+    assert engine_status(bench.cache, bench.key, MODELS).result is None
+    assert bench.build().agrees
     assert bench.built == 2
     assert path.read_bytes() == plan
 
 
 def test_a_plan_that_tensorrt_refuses_is_built_anew(bench):
     """As after an update that changed no version number."""
-    bench.prepare()
+    bench.build()
     path = bench.folder / f"{bench.key.stem}.plan"
     bench.cache.store(bench.key, path.read_bytes().replace(b'"version": "10.3.0"', b'"version": "10.2.0"'))
-    assert bench.prepare().agrees
+    assert bench.build().agrees
     assert bench.built == 2
 
 
 def test_a_plan_without_a_verdict_is_compared_and_not_built_again(bench):
-    bench.prepare()
-    (bench.folder / f"{bench.key.stem}.verdict").unlink()
-    assert bench.prepare().agrees
+    bench.build()
+    (bench.folder / f"{bench.key.stem}.result").unlink()
+    assert bench.build().agrees
     assert bench.built == 1
 
 
@@ -304,14 +304,14 @@ def test_a_model_file_that_was_altered_is_one_line(bench, tmp_path, damage):
     engines(bench, tmp_path, str)
     path = tmp_path / "models" / "eyes.onnx"
     path.write_bytes(damage(path.read_bytes()))
-    assert "is not the one that was checked" in bench.prepare().problem
+    assert "is not the one that was checked" in bench.build().problem
     assert bench.built == 0
 
 
 @pytest.mark.parametrize("location", ["weights.bin", "../../etc/passwd", "/etc/passwd"])
 def test_a_model_with_data_outside_its_file_is_one_line(bench, tmp_path, location):
     engines(bench, tmp_path, str, outside(location))
-    assert "model eyes" in bench.prepare().problem
+    assert "model eyes" in bench.build().problem
     assert bench.built == 0
 
 
@@ -319,46 +319,46 @@ def test_a_model_with_operations_that_tensorrt_lacks_stays_on_the_cpu(bench, tmp
     model = eyes()
     model.graph.node.append(onnx.helper.make_node("Multinomial", [model.graph.output[0].name], ["unused"]))
     engines(bench, tmp_path, str, model.SerializeToString())
-    verdict = bench.prepare()
-    assert "does not understand it (No importer registered for op: Multinomial)" in verdict.problem
-    assert bench.prepare() == verdict
+    result = bench.build()
+    assert "does not understand it (No importer registered for op: Multinomial)" in result.problem
+    assert bench.build() == result
 
 
 @pytest.mark.parametrize("name", ["nobody", "retinaface"])
 def test_a_model_that_is_not_there_is_one_line(bench, name):
     if name == "retinaface" and (default_engines_dir() / "retinaface.onnx").exists():
         pytest.skip("somebody has built it")
-    assert bench.prepare(name).problem
+    assert bench.build(name).problem
 
 
 def test_without_tensorrt_it_is_said_what_is_missing(bench, monkeypatch):
     for name in ("tensorrt", "pycuda", "pycuda.driver"):
         monkeypatch.delitem(sys.modules, name)
-    assert "tensorrt: not installed" in bench.prepare().problem
+    assert "tensorrt: not installed" in bench.build().problem
 
 
 def test_a_tensorrt_that_is_too_old_is_said(bench):
     bench.trt.__version__ = "8.2.1.8"
-    assert "8.2.1.8 is too old" in bench.prepare().problem
+    assert "8.2.1.8 is too old" in bench.build().problem
 
 
 def test_a_folder_that_others_can_enter_is_refused(bench):
     bench.folder.mkdir(mode=0o755)
-    assert "nobody else can enter" in bench.prepare().problem
+    assert "nobody else can enter" in bench.build().problem
 
 
 def test_it_waits_for_another_build(bench, monkeypatch):
-    monkeypatch.setattr(preparing, "BUSY_WAIT_S", 0.01)
+    monkeypatch.setattr(builder, "BUSY_WAIT_S", 0.01)
     with bench.cache.building():
 
-        def release(message: Message) -> None:
+        def release(message: BuildMessage) -> None:
             bench.said.append(message)
             raise InterruptedError
 
         with pytest.raises(InterruptedError):
-            prepare(Order(model="eyes", folder=bench.folder, models=MODELS), release)
-    assert bench.progress == [Progress("waiting for another build", 0.0)]
-    assert bench.prepare().agrees
+            run_build(BuildRequest(model="eyes", folder=bench.folder, models=MODELS), release)
+    assert bench.progress == [BuildProgress("eyes", "waiting for another build", 0.0)]
+    assert bench.build().agrees
 
 
 # Measuring
@@ -371,7 +371,7 @@ class Ticking:
         self.now_s = 0.0
         self.busy_ms = itertools.repeat(0.0)
         monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
-        monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 0.0)
+        monkeypatch.setattr("edged.inference.compare.ENOUGH_S", 0.0)
 
     def engine(self, *takes_ms: float):
         """One that takes so long in turn."""
@@ -399,7 +399,7 @@ def test_which_engine_is_faster_does_not_depend_on_how_busy_the_machine_is(monke
     machine.busy_ms = itertools.chain(
         (8.0 for _ in range(32)), (8.0 * (chance.random() < 2 / 3) for _ in itertools.count())
     )
-    monkeypatch.setattr("edged.backends.measure.ENOUGH_S", 60.0)
+    monkeypatch.setattr("edged.inference.compare.ENOUGH_S", 60.0)
     for engines in ([fast, slow], [slow, fast]):
         times = dict(zip(map(id, engines), run_times(engines, [{}, {}, {}]), strict=True))
         assert times[id(fast)].fastest_ms == pytest.approx(2.0)
