@@ -8,8 +8,8 @@ import click
 
 from convert.model_file import NamedModel
 from edged.errors import ModelError
-from edged.inference.tensorrt import BuildOptions, Progress, Toolkit, find_toolkit, tensorrt_available
-from edged.inference.tensorrt.plan import build_plan
+from edged.inference.tensorrt import BuildOptions, ReportProgress, Toolkit, find_toolkit, tensorrt_available
+from edged.inference.tensorrt.build import build_plan
 
 PERCENT = 100
 
@@ -22,7 +22,9 @@ def require_toolkit() -> Toolkit:
     return find_toolkit()
 
 
-def make_plan(toolkit: Toolkit, model: NamedModel, options: BuildOptions, progress: Progress | None = None) -> bytes:
+def make_plan(
+    toolkit: Toolkit, model: NamedModel, options: BuildOptions, progress: ReportProgress | None = None
+) -> bytes:
     """The plan's bytes; takes minutes. Raise ModelError in one line when it cannot be built."""
     if options.accelerator is not None and options.precision != "fp16":
         raise ModelError(f"model {model.name}: the DLA computes in FP16 only; leave out --precision or --dla-core")
@@ -30,7 +32,7 @@ def make_plan(toolkit: Toolkit, model: NamedModel, options: BuildOptions, progre
 
 
 @contextmanager
-def shown_progress(name: str) -> Iterator[Progress]:
+def shown_progress(name: str) -> Iterator[ReportProgress]:
     """What to tell the progress of a build to, so that a person at a terminal sees it."""
     with click.progressbar(length=PERCENT, label=f"building {name}", file=sys.stderr) as bar:
 

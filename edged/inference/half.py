@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from edged.errors import ModelError
-from edged.inference.onnx_graph import check_plain, parse
 
 FULL_PRECISION = frozenset({"Exp", "Reciprocal", "Sigmoid", "Softmax"})
 """Operations kept in FP32, and with them what follows up to the outputs, unless one of `LARGE` follows: an exponential
@@ -52,8 +52,8 @@ def to_float(model: bytes, name: str) -> bytes:
 
 
 def _prepared(data: bytes, name: str) -> onnx.ModelProto:
-    model = parse(data, name)
-    check_plain(model, name)
+    model = _parse(data, name)
+    _check_plain(model, name)
     del model.graph.value_info[:]  # types of before the Casts moved, where an optimiser wrote them down
     _constants_to_initializers(model.graph)
     _casts_to_the_front(model.graph, name)
@@ -240,3 +240,39 @@ def _types_of(model: onnx.ModelProto, name: str) -> dict[str, int]:
     values: Iterator[Any] = (v for group in (inferred.input, inferred.output, inferred.value_info) for v in group)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return types | {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    """The model of `data`, which must have been checked by its hash before. Raise ModelError when it is none."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise ModelError(f"model {name}: not an ONNX file; restore it") from None
+    return model
+
+
+def _check_plain(model: onnx.ModelProto, name: str) -> None:
+    """Raise ModelError for what a model of ours never has, and what others were attacked through.
+
+    External data names files that a parser would open, also such as climb out of the folder (CVE-2022-25882,
+    CVE-2024-27318); so it is refused wherever it stands, not followed.
+    """
+    graph = model.graph
+    tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise ModelError(
+                f"model {name}: tensor {tensor.name!r} lies outside the file; save the model as a single file"
+            )
+    if graph.sparse_initializer:
+        raise ModelError(f"model {name}: has sparse weights, which are not supported")
+    if model.functions:
+        raise ModelError(f"model {name}: has functions of its own, which are not supported; export it without")
+    for node in graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise ModelError(f"model {name}: has operator {node.domain}.{node.op_type}, which is not ONNX's own")
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            raise ModelError(
+                f"model {name}: {node.op_type} has a graph inside, which is not supported; export it without"
+            )

@@ -103,10 +103,10 @@ def logger_works(trt) -> bool:
 
 
 def monitor_works(trt) -> bool:
-    from edged.inference.tensorrt import plan
+    from edged.inference.tensorrt import build
 
     told = []
-    monitor = plan._monitor(trt, lambda *what: told.append(what))
+    monitor = build._monitor(trt, lambda *what: told.append(what))
     if monitor is None:
         return not hasattr(trt, "IProgressMonitor")
     monitor.phase_start("a", None, 2)
@@ -117,12 +117,12 @@ def monitor_works(trt) -> bool:
 
 
 def flags_exist(trt) -> bool:
-    from edged.inference.tensorrt import plan
+    from edged.inference.tensorrt import build
     from edged.inference.tensorrt.binding import build_way, parse_version
 
     ways = [build_way(parse_version(trt.__version__), precision) for precision in ("fp16", "fp32")]
     return all(
-        plan._network_flags(trt, way) and (hasattr(trt.BuilderFlag, "FP16") or not way.half_flag) for way in ways
+        build._network_flags(trt, way) and (hasattr(trt.BuilderFlag, "FP16") or not way.half_flag) for way in ways
     )
 
 
@@ -130,12 +130,12 @@ def build_is_refused(trt) -> bool:
     """The real builder finds no GPU: that must come out as our one line."""
     from edged.errors import ModelError
     from edged.inference.manifest import ProfileEntry
-    from edged.inference.tensorrt import plan
+    from edged.inference.tensorrt import build
     from tests.support.small_models import small_model
 
     profile = ProfileEntry(min=(1, 4, 4, 3), opt=(1, 4, 4, 3), max=(1, 4, 4, 3))
     try:
-        plan.build_plan(trt, "small", small_model(), {"faces": profile}, plan.BuildOptions())
+        build.build_plan(trt, "small", small_model(), {"faces": profile}, build.BuildOptions())
     except ModelError as error:
         return "its engine cannot be built" in str(error)
     return False

@@ -1,10 +1,17 @@
 """TensorRT on the GPU: builds plans from ONNX models, keeps them, and runs them behind the `Engine` contract."""
 
 from edged.inference.tensorrt.binding import Gpu, GpuMemoryError, not_installed, tensorrt_available
-from edged.inference.tensorrt.build import Toolkit, build_engine, engine_key, find_toolkit, open_tensorrt_engine
+from edged.inference.tensorrt.build import (
+    BuildOptions,
+    ReportProgress,
+    Toolkit,
+    build_engine,
+    engine_key,
+    find_toolkit,
+    open_tensorrt_engine,
+)
 from edged.inference.tensorrt.cache import CacheBusyError, CacheFullError, EngineCache, EngineKey
 from edged.inference.tensorrt.engine import TensorrtEngine
-from edged.inference.tensorrt.plan import BuildOptions, Progress
 from edged.inference.tensorrt.thread import GpuThread
 
 __all__ = [
@@ -16,7 +23,7 @@ __all__ = [
     "Gpu",
     "GpuMemoryError",
     "GpuThread",
-    "Progress",
+    "ReportProgress",
     "TensorrtEngine",
     "Toolkit",
     "build_engine",
