@@ -10,8 +10,8 @@ from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
 from edged.analyse.static import StaticFaces
 from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
-from edged.detect.cuts import SceneCuts
-from edged.detect.watch import Watch
+from edged.detect.changes import SceneCuts
+from edged.detect.schedule import DetectionSchedule
 from edged.events import Events
 from edged.events.encounters import Encounters
 from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
@@ -149,7 +149,7 @@ def build_pipeline(
         events=_events(camera, settings, events),
         encounters=Encounters(camera, events),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
-        watch=None if every_frame else Watch(detector),
+        schedule=None if every_frame else DetectionSchedule(detector),
         # In a cab headlights and tunnels change the whole picture, and a driver who sleeps must not become somebody new.
         cuts=None if settings.wants.drowsiness else SceneCuts(),
     )

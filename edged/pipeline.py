@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
-from edged.detect.cuts import SceneCuts
-from edged.detect.watch import Watch
+from edged.detect.changes import SceneCuts
+from edged.detect.schedule import DetectionSchedule
 from edged.events import Encounters, Events
 from edged.ports import Detector
 from edged.signals import Smoother
@@ -66,7 +66,7 @@ class Pipeline:
     encounters: Encounters
     static: StaticFaces | None = None
     """None where static faces are not told from people."""
-    watch: Watch | None = None
+    schedule: DetectionSchedule | None = None
     """Runs the detector where it pays; None where it runs on every whole picture."""
     cuts: SceneCuts | None = None
     """Ends all tracks when another scene begins; None where there are no cuts, but sweeping lights that look like one."""
@@ -103,9 +103,9 @@ class Pipeline:
         return outcome
 
     def _detect(self, frame: Frame) -> list[Detection]:
-        if self.watch is None:
+        if self.schedule is None:
             return self.detector.detect(frame.image)
-        return self.watch.look(frame.time_s, frame.image, self.tracker.expected(frame.time_s))
+        return self.schedule.detect(frame.time_s, frame.image, self.tracker.expected(frame.time_s))
 
     def finish(self, time_s: float, reason: str) -> Outcome:
         """End what is open, because the camera stops, falls silent or changes its settings; who comes next is new."""
@@ -118,5 +118,5 @@ class Pipeline:
     def _end_tracks(self) -> None:
         """Every face in the next picture is new."""
         self.tracker.forget()
-        if self.watch is not None:
-            self.watch.forget()
+        if self.schedule is not None:
+            self.schedule.forget()

@@ -98,16 +98,16 @@ def test_faces_are_read_from_the_smallest_size_that_anything_asks_for(keys, smal
 
 
 def test_only_in_a_stream_faces_are_not_looked_for_everywhere_in_every_picture():
-    assert build_pipeline("door", camera(), Config(), everything()).watch is not None
-    assert build_pipeline("door", camera(), Config(), everything(), every_frame=True).watch is None
+    assert build_pipeline("door", camera(), Config(), everything()).schedule is not None
+    assert build_pipeline("door", camera(), Config(), everything(), every_frame=True).schedule is None
 
 
 def test_a_camera_with_faces_of_its_own_size_watches_with_its_own_detector():
     shared = AnchorFreeDetector(Seen(), WorkingSize(1280, 1.0), 0.35)
     models = Models(shared, ConstantJudge(BARE), {"detector": Seen()}, {})
     pipeline = build_pipeline("door", camera(smallest_face=96), Config(), models)
-    assert pipeline.watch is not None
-    assert pipeline.watch.detector is pipeline.detector is not shared
+    assert pipeline.schedule is not None
+    assert pipeline.schedule.detector is pipeline.detector is not shared
 
 
 # --- the detector

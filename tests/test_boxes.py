@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edged.baselines import mtcnn
+from edged.detect import anchor_free
 from edged.detect import boxes as geometry
+from edged.inference import default_engines_dir, load_manifest, open_engine
+from edged.readers import DetectionLimits, make_detector
+from edged.selftest.golden import golden_pictures
 
 # Whole numbers on a small field: overlaps, ties, shared edges and boxes without area are all likely.
 coordinate = st.integers(0, 12)
@@ -49,12 +54,10 @@ def test_iou_is_the_slow_iou(a, b, kind):
 
 
 @given(box_lists, st.data(), thresholds, kinds)
-def test_suppression_is_the_slow_suppression(rows, data, threshold, kind):
+def test_strict_suppression_is_the_slow_suppression(rows, data, threshold, kind):
     scores = data.draw(st.lists(st.sampled_from([0.1, 0.5, 0.9, 1.0]), min_size=len(rows), max_size=len(rows)))
     boxes, values = array(rows), np.array(scores)
-    greedy = geometry.suppress(boxes, values, threshold, kind)
-    strict = geometry.suppress_strictly(boxes, values, threshold, kind)
-    assert greedy.tolist() == slow_suppress(rows, scores, threshold, kind, strictly=False)
+    strict = mtcnn.suppress_strictly(boxes, values, threshold, kind)
     assert strict.tolist() == slow_suppress(rows, scores, threshold, kind, strictly=True)
 
 
@@ -63,7 +66,7 @@ def test_suppression_of_many_boxes_crosses_block_borders():
     corners = rng.uniform(0, 100, (700, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(1, 30, (700, 2))], axis=1)
     scores = rng.uniform(size=700)
-    found = geometry.suppress_strictly(boxes, scores, 0.4)
+    found = mtcnn.suppress_strictly(boxes, scores, 0.4)
     assert 20 < len(found) < 500
     assert found.tolist() == slow_suppress(boxes.tolist(), scores.tolist(), 0.4, "union", strictly=True)
 
@@ -72,14 +75,13 @@ def test_a_chain_of_overlaps_tells_the_two_suppressions_apart():
     chain = array([(0, 0, 10, 10), (4, 0, 14, 10), (8, 0, 18, 10)])
     scores = np.array([0.9, 0.8, 0.7])
     assert geometry.suppress(chain, scores, 0.4).tolist() == [0, 2]
-    assert geometry.suppress_strictly(chain, scores, 0.4).tolist() == [0]
+    assert mtcnn.suppress_strictly(chain, scores, 0.4).tolist() == [0]
 
 
 @pytest.mark.parametrize("kind", ["union", "min"])
-def test_boxes_without_area_overlap_nothing_and_are_kept(kind):
+def test_boxes_without_area_overlap_nothing(kind):
     boxes = array([(5, 5, 5, 9), (5, 5, 5, 9), (0, 0, 10, 10)])
     assert geometry.iou(boxes, boxes, kind)[:2].tolist() == [[0, 0, 0], [0, 0, 0]]
-    assert len(geometry.suppress(boxes, np.ones(3), 0.0, kind)) == 3
 
 
 def test_min_sees_a_box_inside_another():
@@ -91,21 +93,21 @@ def test_min_sees_a_box_inside_another():
 @given(box_lists)
 def test_squares_keep_the_centre_and_the_longer_side(rows):
     boxes = array(rows)
-    found = geometry.squares(boxes)
+    found = mtcnn.squared(boxes)
     np.testing.assert_allclose(found[:, :2] + found[:, 2:], boxes[:, :2] + boxes[:, 2:])
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
     np.testing.assert_allclose(found[:, 2:] - found[:, :2], np.stack([sides, sides], axis=1))
 
 
 def test_clip_moves_corners_to_the_edges():
-    found = geometry.clip(array([(-3, 2, 50, 60), (60, 60, 70, 70)]), 40, 30)
+    found = mtcnn.clip(array([(-3, 2, 50, 60), (60, 60, 70, 70)]), 40, 30)
     assert found.tolist() == [[0, 2, 40, 30], [40, 30, 40, 30]]
 
 
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 20))
 def test_best_keeps_the_best_in_their_order(values, count):
     scores = np.array(values, float)
-    found = geometry.best(scores, count)
+    found = mtcnn.best(scores, count)
     assert sorted(scores[found]) == sorted(values)[-count:]
     assert found.tolist() == sorted(set(found.tolist()))
 
@@ -114,7 +116,33 @@ def test_best_keeps_the_best_in_their_order(values, count):
 def test_dtypes_are_kept_and_nothing_comes_of_nothing(dtype):
     none = np.empty((0, 4), dtype)
     some = np.array([[0, 0, 2, 4]], dtype)
-    for function in (geometry.squares, geometry.areas, lambda b: geometry.clip(b, 3, 3), lambda b: geometry.iou(b, b)):
+    for function in (mtcnn.squared, geometry.areas, lambda b: mtcnn.clip(b, 3, 3), lambda b: geometry.iou(b, b)):
         assert function(none).dtype == function(some).dtype == dtype
         assert len(function(none)) == 0
-    assert geometry.suppress(none, none[:, 0], 0.5).size == geometry.suppress_strictly(none, none[:, 0], 0.5).size == 0
+    assert geometry.suppress(none, none[:, 0], 0.5).size == mtcnn.suppress_strictly(none, none[:, 0], 0.5).size == 0
+
+
+def test_greedy_suppression_is_the_slow_suppression():
+    rng = np.random.default_rng(7)
+    for count in (1, 2, 10, 100, 300):
+        corners = rng.uniform(0, 200, (count, 2))
+        boxes = np.concatenate([corners, corners + rng.uniform(1, 60, (count, 2))], axis=1).astype(np.float32)
+        scores = rng.choice([0.3, 0.5, 0.9, 1.0], count).astype(np.float32)  # equal ones are common
+        expected = slow_suppress(boxes.tolist(), scores.tolist(), 0.45, "union", strictly=False)
+        assert geometry.suppress(boxes, scores, 0.45).tolist() == expected
+
+
+def test_on_the_golden_pictures_the_same_faces_are_kept(monkeypatch):
+    def both(boxes, scores, threshold):
+        kept = geometry.suppress(boxes, scores, threshold)
+        assert kept.tolist() == slow_suppress(boxes.tolist(), scores.tolist(), threshold, "union", strictly=False)
+        dropped.append(len(boxes) - len(kept))
+        return kept
+
+    dropped: list[int] = []
+    monkeypatch.setattr(anchor_free, "suppress", both)
+    manifest = load_manifest(default_engines_dir())
+    detector = make_detector("edged", lambda name: open_engine(manifest, name, 1), DetectionLimits(12, 0.05))
+    for picture in golden_pictures():
+        detector.detect(picture.image)
+    assert sum(dropped) > 50

@@ -8,7 +8,7 @@ from support.doubles import BARE, WORN, ConstantJudge, ScriptedDetector, analyse
 from edged.analyse import Analyser
 from edged.assembly import Models, build_pipeline
 from edged.config import CameraConfig, Config
-from edged.detect.cuts import SceneCuts
+from edged.detect.changes import SceneCuts
 from edged.events import Events
 from edged.events.encounters import Encounters
 from edged.events.kinds import MaskEvents

@@ -11,9 +11,17 @@ from hypothesis.extra.numpy import arrays
 
 from convert.pose.evaluate import mean_errors, open_service, read_all, score
 from convert.pose.heads import read_heads, split
-from edged.analyse.pose.fused import LEARNED_SHARES, SOLVED_SHARES, FusedPose, fuse
+from edged.analyse.pose.fused import (
+    CROP_SIZE,
+    LEARNED_SHARES,
+    MAX_BATCH,
+    SOLVED_SHARES,
+    FusedPose,
+    LearnedPose,
+    LearnedPoses,
+    fuse,
+)
 from edged.analyse.pose.landmark_pose import UNMASKED_POINTS, LandmarkPoses, solve
-from edged.analyse.pose.learned import CROP_SIZE, MAX_BATCH, LearnedPose, LearnedPoses
 from edged.analyse.pose.rotation import (
     about_z,
     angles_of,

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from support.doubles import square
 
-from edged.analyse.look import blended, likeness, look_at
-from edged.analyse.static import MOST_PLACES, StaticFaces
+from edged.analyse.static import MOST_PLACES, StaticFaces, correlation, mean_patch, patch_at
 from edged.types import Box, Detection, Image, StaticFace, Track
 
 FPS = 5.0
@@ -117,27 +116,27 @@ def poster(camera: Camera | None = None) -> Watch:
 
 def test_a_look_is_the_same_in_another_light_and_another_for_another_face():
     camera, box = Camera(noise=2.0), square(*CENTRE, SIDE)
-    look = look_at(camera.picture(0), box)
-    dim = look_at(camera.picture(0, light=0.4), box)
-    other = look_at(camera.picture(0, OTHER), box)
-    assert likeness(look, dim) > 0.99
-    assert likeness(look, other) < 0.7
-    assert likeness(blended([look, dim]), look) > 0.99
+    look = patch_at(camera.picture(0), box)
+    dim = patch_at(camera.picture(0, light=0.4), box)
+    other = patch_at(camera.picture(0, OTHER), box)
+    assert correlation(look, dim) > 0.99
+    assert correlation(look, other) < 0.7
+    assert correlation(mean_patch([look, dim]), look) > 0.99
 
 
 @pytest.mark.parametrize(
     "box", [Box(0, 0, 5, 60), Box(300, 300, 360, 360), Box(-90, 10, -10, 90), Box(190, 100, 220, 103)]
 )
 def test_where_there_is_nothing_to_see_there_is_no_look(box):
-    assert look_at(Camera().picture(0), box) is None
+    assert patch_at(Camera().picture(0), box) is None
 
 
 def test_in_the_dark_there_is_no_look():
-    assert look_at(np.full((140, 200, 3), 7, np.uint8), square(*CENTRE, SIDE)) is None
+    assert patch_at(np.full((140, 200, 3), 7, np.uint8), square(*CENTRE, SIDE)) is None
 
 
 def test_a_box_that_reaches_out_of_the_picture_is_looked_at_as_far_as_it_goes():
-    assert look_at(Camera().picture(0), Box(150, 90, 230, 170)) is not None
+    assert patch_at(Camera().picture(0), Box(150, 90, 230, 170)) is not None
 
 
 # --- pictures of faces

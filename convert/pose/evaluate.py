@@ -21,9 +21,8 @@ from convert.pose.heads import (
     split,
 )
 from edged.analyse.landmarks import LandmarkRegressor
-from edged.analyse.pose.fused import FusedPose
+from edged.analyse.pose.fused import FusedPose, LearnedPose
 from edged.analyse.pose.landmark_pose import solve
-from edged.analyse.pose.learned import LearnedPose
 from edged.analyse.pose.rotation import angles_of, head_poses, ray_rotation
 from edged.baselines.heatmap_pose import HeatmapPose
 from edged.baselines.six_point_pose import SixPointPose

@@ -18,7 +18,7 @@ from convert.pose.store import HeadStore, open_store
 from convert.pose.train import rotations_of
 from convert.record import Report, record_model
 from convert.training.progress import load_trained
-from edged.analyse.pose.learned import CROP_SIZE
+from edged.analyse.pose.fused import CROP_SIZE
 from edged.analyse.pose.rotation import vector_of
 from edged.errors import UsageError
 from edged.inference import load_manifest

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from convert.augment import Shift, blur, grow, jpeg, middle, noise, photometric, shrink
 from convert.pose.store import HeadStore
 from convert.training.batches import Batches, Course, Mixture
-from edged.analyse.pose.learned import CROP_SIZE
+from edged.analyse.pose.fused import CROP_SIZE
 from edged.analyse.pose.rotation import about_z
 
 Pixels = NDArray[np.uint8]

@@ -12,8 +12,8 @@ from convert.data.expressions import change, random_expression
 from convert.data.landmarks import PointedFace, read_points
 from convert.pose.heads import FoundHead, PosedHead, find_head, masked, projected_points
 from edged.analyse.align import aligned_crops, square_around
+from edged.analyse.pose.fused import CROP_MARGIN, CROP_SIZE
 from edged.analyse.pose.landmark_pose import solve
-from edged.analyse.pose.learned import CROP_MARGIN, CROP_SIZE
 from edged.analyse.pose.rotation import about_z
 from edged.analyse.pose.shape import HEAD_SHAPE
 from edged.ports import Detector

@@ -17,7 +17,7 @@ from convert.pose.sources import WIDE, from_heads, training_crops
 from convert.pose.store import HeadStore, open_store, write_store
 from convert.training.batches import Course
 from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
-from edged.analyse.pose.learned import CROP_SIZE
+from edged.analyse.pose.fused import CROP_SIZE
 from edged.analyse.pose.rotation import angles_of
 from edged.ports import Detector
 

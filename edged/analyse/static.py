@@ -1,31 +1,45 @@
 """Tells pictures of faces (a portrait on the wall, a poster, a dummy) from people: at one place, they look the same for long.
 
 Boxes only say which place is meant: a detector's trembling, some hundredths of a face, is as much as somebody who sits
-still moves in ten seconds. Pixels say whether anything has changed. One second's looks at the place are averaged, and held
-against what it looked like when it last changed. In noise, flicker, compression and with a camera that trembles, pictures
-of faces kept a likeness of 0.97 and more, large ones of 0.99; people who sat, drove or held their eyes shut fell below
+still moves in ten seconds. Pixels say whether anything has changed. One second's patches of the place are averaged, and
+compared with the patch when it last changed. In noise, flicker, compression and with a camera that trembles, pictures
+of faces kept a correlation of 0.97 and more, large ones of 0.99; people who sat, drove or held their eyes shut fell below
 that within some seconds. A face on a screen that plays a film moves, and is taken for a person.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from edged.analyse.look import Look, blended, likeness, look_at
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from edged.types import Box, Image, StaticFace, Track
 
-LOOK_EVERY_S = 0.2
+Patch: TypeAlias = NDArray[np.float32]
+"""A place in the picture as PATCH_SIDE x PATCH_SIDE grey values without their mean, of length 1: brightness and contrast leave it
+as it is."""
+
+PATCH_SIDE = 24
+LEAST_BOX = 6
+"""Pixels; there is nothing to compare in less."""
+LEAST_CONTRAST = 2.0
+"""Standard deviation in grey levels; in the dark there is nothing but noise."""
+
+PATCH_EVERY_S = 0.2
 BLOCK_S = 1.0
-"""The looks of so long are averaged into one."""
+"""The patches of so long are averaged into one."""
 LONGEST_BLOCK_S = 3.0
-"""Of a block that took longer, for want of looks, no more than this counts as stillness."""
+"""Of a block that took longer, for lack of patches, no more than this counts as stillness."""
 SAME, SAME_SMALL = 0.99, 0.97
-"""Likeness from which a place looks the very same; faces under SMALL pixels are noisier."""
+"""Correlation from which two patches are the same; faces under SMALL pixels are noisier."""
 SMALL = 60.0
 SETBACK_S = 5.0
 """One block that looks different takes away so much stillness; two in a row all of it."""
 SAME_AT_ONCE = 0.9
-"""The same for one single look at a place that is known well."""
+"""The same for one single patch of a place that is known well."""
 SAME_PLACE, SAME_SIZE = 0.25, 1.3
 """A face further from its place than this share of its side, or larger or smaller by this factor, has left it."""
 CHANGES = 4
@@ -52,14 +66,14 @@ class _Place:
     since_s: float = 0.0
     """Since when the present face is known to be still."""
     still_s: float = 0.0
-    reference: Look | None = None
-    """What it looked like when it last changed."""
-    known: Look | None = None
-    """What it looks like as a picture of a face, once that was found out."""
-    previous: Look | None = None
+    reference: Patch | None = None
+    """The patch when it last changed."""
+    known: Patch | None = None
+    """The patch of the picture of a face, once it was found to be one."""
+    previous: Patch | None = None
     changes: int = 0
     alike: int = 0
-    looks: list[Look] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
     block_s: float = 0.0
     """When the present block began."""
 
@@ -68,13 +82,13 @@ class _Place:
         return SAME if self.box.side >= SMALL else SAME_SMALL
 
     def join(self, track: Track, time_s: float, image: Image) -> None:
-        """A face is here now. Where a picture is known to be, one look tells whether it is that."""
+        """A face is here now. Where a picture is known to be, one patch says whether it is that."""
         self.track, self.joined_s, self.seen_s = track.id, time_s, time_s
         self._begin_block(time_s)
         if self.known is None:
             return
-        look = look_at(image, self.box)
-        self.static = look is not None and likeness(look, self.known) >= SAME_AT_ONCE
+        patch = patch_at(image, self.box)
+        self.static = patch is not None and correlation(patch, self.known) >= SAME_AT_ONCE
         self.since_s, self.changes, self.alike = time_s, 0, 0
         if not self.static:
             self.reference, self.still_s = None, 0.0
@@ -86,56 +100,56 @@ class _Place:
         """Take in one frame. `needed_s`: how long a face must be still."""
         if not 0 <= time_s - self.block_s <= LONGEST_BLOCK_S:  # out of sight for long, or the clock was set back
             self._begin_block(time_s)
-        elif self.looks and time_s - self.seen_s < LOOK_EVERY_S * 0.95:
+        elif self.patches and time_s - self.seen_s < PATCH_EVERY_S * 0.95:
             return
         self.seen_s = time_s
-        if (look := look_at(image, self.box)) is not None:
-            self.looks.append(look)
-        if self.looks and time_s - self.block_s >= BLOCK_S:
-            self._judge(blended(self.looks), time_s, needed_s)
+        if (patch := patch_at(image, self.box)) is not None:
+            self.patches.append(patch)
+        if self.patches and time_s - self.block_s >= BLOCK_S:
+            self._judge(mean_patch(self.patches), time_s, needed_s)
             self._begin_block(time_s)
 
     def is_remembered(self, time_s: float, seconds: float) -> bool:
-        """Whether it is worth keeping with nobody in it."""
+        """Whether it is worth keeping with no face in it."""
         return self.known is not None or (self.still_s >= WORTH_S and 0 <= time_s - self.seen_s <= seconds)
 
     def _begin_block(self, time_s: float) -> None:
-        self.looks, self.block_s = [], time_s
+        self.patches, self.block_s = [], time_s
 
-    def _judge(self, look: Look, time_s: float, needed_s: float) -> None:
-        if self.known is not None and likeness(look, self.known) >= self.same:
-            self._found_static(look, self.block_s)
+    def _judge(self, patch: Patch, time_s: float, needed_s: float) -> None:
+        if self.known is not None and correlation(patch, self.known) >= self.same:
+            self._found_static(patch, self.block_s)
         elif self.static:
-            self._doubt(look)
-        elif self.reference is not None and likeness(look, self.reference) >= self.same:
+            self._doubt(patch)
+        elif self.reference is not None and correlation(patch, self.reference) >= self.same:
             self.changes = 0
             self.still_s += min(time_s - self.block_s, LONGEST_BLOCK_S)
             if self.still_s >= needed_s * (MOVED_FACTOR if self.moved else 1.0):
-                self._found_static(look, self.since_s)
+                self._found_static(patch, self.since_s)
         elif self.reference is not None and self.changes == 0:
             self.changes, self.still_s = 1, max(0.0, self.still_s - SETBACK_S)
         else:
             self.moved = self.moved or self.reference is not None
             self.changes = 0
-            self.reference, self.still_s, self.since_s = look, 0.0, self.block_s
-        self.previous = look
+            self.reference, self.still_s, self.since_s = patch, 0.0, self.block_s
+        self.previous = patch
 
-    def _found_static(self, look: Look, since_s: float) -> None:
-        """It follows the light: what it looks like now counts from now on."""
+    def _found_static(self, patch: Patch, since_s: float) -> None:
+        """It follows the light: this patch counts from now on."""
         if not self.static:
             self.static, self.since_s = True, since_s
-        self.known, self.changes, self.alike = look, 0, 0
+        self.known, self.changes, self.alike = patch, 0, 0
 
-    def _doubt(self, look: Look) -> None:
+    def _doubt(self, patch: Patch) -> None:
         """A picture looks different: the light has changed when it stays so, and it lives when it goes on changing."""
-        if self.previous is not None and likeness(look, self.previous) >= self.same:
+        if self.previous is not None and correlation(patch, self.previous) >= self.same:
             self.alike, self.changes = self.alike + 1, 0
         else:
             self.changes, self.alike = self.changes + 1, 0
         if self.alike >= CHANGES:
-            self._found_static(look, self.since_s)
+            self._found_static(patch, self.since_s)
         elif self.changes >= CHANGES:
-            self.static, self.moved, self.reference, self.still_s = False, True, look, 0.0
+            self.static, self.moved, self.reference, self.still_s = False, True, patch, 0.0
             self.since_s = self.block_s
 
 
@@ -168,7 +182,7 @@ class StaticFaces:
             inhabited[track.id] = place
             place.see(time_s, image, self.seconds)
         self._forget(time_s)
-        return tuple(_told(place, present[track_id]) for track_id, place in inhabited.items() if place.static)
+        return tuple(_static_face(place, present[track_id]) for track_id, place in inhabited.items() if place.static)
 
     def _settle(self, track: Track, time_s: float, image: Image) -> _Place:
         """The place where a face is now: a remembered one that is free, else a new one."""
@@ -192,7 +206,7 @@ class StaticFaces:
         self._places = kept
 
 
-def _told(place: _Place, track: Track) -> StaticFace:
+def _static_face(place: _Place, track: Track) -> StaticFace:
     since_s = max(place.since_s, place.joined_s)
     return StaticFace(track.id, track.box, always=since_s - track.first_seen_s <= FRESH_S)
 
@@ -206,3 +220,30 @@ def _distance(place: Box, box: Box) -> float:
     """Of the centres, the larger of both directions, in sides of the place."""
     (x1, y1), (x2, y2) = place.centre, box.centre
     return max(abs(x1 - x2), abs(y1 - y2)) / max(place.side, 1.0)
+
+
+def patch_at(image: Image, box: Box) -> Patch | None:
+    """The patch of `box` as far as it lies in the picture; None where it is too small or flat."""
+    height, width = image.shape[:2]
+    left, right = (min(max(round(x), 0), width) for x in (box.x1, box.x2))
+    top, bottom = (min(max(round(y), 0), height) for y in (box.y1, box.y2))
+    if right - left < LEAST_BOX or bottom - top < LEAST_BOX:
+        return None
+    grey = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2GRAY)
+    small = np.asarray(cv2.resize(grey, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    return None if small.std() < LEAST_CONTRAST else _unit(small)
+
+
+def mean_patch(patches: list[Patch]) -> Patch:
+    """The mean of the patches of one place: noise and trembling go, what is there stays."""
+    return _unit(np.mean(patches, axis=0, dtype=np.float32))
+
+
+def correlation(a: Patch, b: Patch) -> float:
+    """Of their grey values: 1 for the same patch, 0 for patches that have nothing in common."""
+    return float((a * b).sum())
+
+
+def _unit(grey: NDArray[np.float32]) -> Patch:
+    centred = grey - grey.mean()
+    return np.asarray(centred / max(float(np.sqrt((centred * centred).sum())), 1e-6), np.float32)

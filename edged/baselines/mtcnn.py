@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.detect import boxes as geometry
+from edged.detect.boxes import Floats as Boxes
+from edged.detect.boxes import Kind, iou
 from edged.errors import ConfigError, UsageError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image
@@ -30,6 +31,7 @@ MAX_SIDE = 32_766  # what OpenCV can resample
 PRECISE_VALUES = 3 << 23  # 8 megapixels: 100 MB as floats
 STRIP_PIXELS = 1 << 16  # P-Net sees this much at once: more falls out of the caches and takes twice as long
 
+_BLOCK = 256  # rows compared at once: bounds memory to N x 256 overlaps
 _SAME_SCALE_OVERLAP = 0.5
 _OVERLAP = 0.7
 _GREY = (127.5, 127.5, 127.5)  # 0 once normalised
@@ -98,7 +100,7 @@ class Mtcnn:
         """P-Net over the pyramid: square boxes."""
         height, width = image.shape[:2]
         found = [self._propose_at(image, scale) for scale in scales(height, width, self._settings)]
-        return geometry.squares(_distinct(found, _OVERLAP).boxes[:MAX_PROPOSALS])
+        return squared(_distinct(found, _OVERLAP).boxes[:MAX_PROPOSALS])
 
     def _propose_at(self, image: Picture, scale: float) -> Scored:
         height, width = image.shape[:2]
@@ -127,8 +129,8 @@ class Mtcnn:
         result = self._rnet.run({"picture": patches(image, squares, 24)})
         likely = result["probabilities"] > self._settings.thresholds[1]
         boxes = _moved(squares[likely], result["offsets"][likely])
-        keep = geometry.suppress_strictly(boxes, result["probabilities"][likely], _OVERLAP)[:MAX_CANDIDATES]
-        return geometry.squares(boxes[keep])
+        keep = suppress_strictly(boxes, result["probabilities"][likely], _OVERLAP)[:MAX_CANDIDATES]
+        return squared(boxes[keep])
 
     def _finish(self, image: Picture, squares: Floats) -> list[Detection]:
         """O-Net over the candidates: the faces."""
@@ -139,8 +141,8 @@ class Mtcnn:
         squares, scores = squares[likely], result["probabilities"][likely]
         points = _sides(squares)[:, None, :2] * result["points"][likely] + squares[:, None, :2] - 1
         boxes = _moved(squares, result["offsets"][likely])
-        keep = geometry.suppress_strictly(boxes, scores, _OVERLAP, "min")
-        boxes = geometry.clip(boxes, image.shape[1] - 1, image.shape[0] - 1)
+        keep = suppress_strictly(boxes, scores, _OVERLAP, "min")
+        boxes = clip(boxes, image.shape[1] - 1, image.shape[0] - 1)
         return [Detection(Box(*boxes[i].tolist()), float(scores[i]), points[i]) for i in keep]
 
 
@@ -200,9 +202,9 @@ def _distinct(found: list[Scored], threshold: float) -> Scored:
     """All boxes together, best first, without those that overlap a better one."""
     boxes = np.concatenate([_NO_BOXES, *(scored.boxes for scored in found)])
     scores = np.concatenate([np.empty(0, np.float32), *(scored.scores for scored in found)])
-    keep = geometry.best(scores, MAX_WINDOWS)
+    keep = best(scores, MAX_WINDOWS)
     boxes, scores = boxes[keep], scores[keep]
-    keep = geometry.suppress_strictly(boxes, scores, threshold)
+    keep = suppress_strictly(boxes, scores, threshold)
     return Scored(boxes[keep], scores[keep])
 
 
@@ -214,3 +216,46 @@ def _sides(boxes: Floats) -> Floats:
 
 def _moved(boxes: Floats, offsets: Floats) -> Floats:
     return boxes + offsets * _sides(boxes)
+
+
+def suppress_strictly(boxes: Boxes, scores: Boxes, threshold: float, kind: Kind = "union") -> NDArray[np.intp]:
+    """Non-maximum suppression without mercy: indices of the boxes kept, best score first.
+
+    A box is dropped when it overlaps *any* better one by more than `threshold`, even one that was itself dropped.
+    """
+    order = _best_first(scores)
+    ranked = boxes[order]
+    keep = np.ones(len(order), bool)
+    for start in range(0, len(order), _BLOCK):
+        block = ranked[start : start + _BLOCK]
+        overlaps = iou(ranked[: start + len(block)], block, kind) > threshold
+        better = np.arange(len(overlaps))[:, None] < np.arange(start, start + len(block))
+        keep[start : start + len(block)] = ~(overlaps & better).any(axis=0)
+    return order[keep]
+
+
+def squared(boxes: Boxes) -> Boxes:
+    """The boxes made square about their centres, with the longer side."""
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    side = np.maximum(width, height)
+    x1 = boxes[:, 0] + width / 2 - side / 2
+    y1 = boxes[:, 1] + height / 2 - side / 2
+    return np.stack([x1, y1, x1 + side, y1 + side], axis=1)
+
+
+def clip(boxes: Boxes, right: float, bottom: float) -> Boxes:
+    """The boxes with every corner moved into 0 … `right`, 0 … `bottom`."""
+    limit = np.array([right, bottom, right, bottom], boxes.dtype)
+    return np.clip(boxes, np.zeros(4, boxes.dtype), limit)
+
+
+def best(scores: Boxes, count: int) -> NDArray[np.intp]:
+    """Indices of the `count` best scores (all, when there are fewer), in their given order."""
+    if len(scores) <= count:
+        return np.arange(len(scores))
+    return np.sort(np.argpartition(scores, -count)[-count:])
+
+
+def _best_first(scores: Boxes) -> NDArray[np.intp]:
+    """Equal scores, common where a network is quite sure, come last one first: the same on every machine."""
+    return np.argsort(scores, kind="stable")[::-1]

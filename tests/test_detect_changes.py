@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert.data.coco import read_coco, read_picture
-from edged.detect.unchanged import CELL, changed, glance_at
+from edged.detect.changes import CELL, changed, thumbnail
 from edged.types import Image
 
 HALL = np.random.default_rng(1).integers(40, 200, (23, 40, 3)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
@@ -19,7 +19,7 @@ def seen(image: Image, noise: float, seed: int) -> Image:
 
 
 def differs(image: Image, before: Image) -> bool:
-    return bool(changed(glance_at(image), glance_at(before)).any())
+    return bool(changed(thumbnail(image), thumbnail(before)).any())
 
 
 def test_a_cameras_noise_changes_nothing():
@@ -30,7 +30,7 @@ def test_a_cameras_noise_changes_nothing():
 def test_the_smallest_face_anywhere_is_a_change(x: int, y: int, step: int):
     there = HALL.copy()
     there[y : y + 24, x : x + 24] += np.uint8(step % 256)
-    cells = changed(glance_at(there), glance_at(HALL))
+    cells = changed(thumbnail(there), thumbnail(HALL))
     rows, columns = np.nonzero(cells)
     assert rows.size
     assert y // CELL <= rows.min() <= rows.max() <= (y + 23) // CELL
@@ -38,13 +38,13 @@ def test_the_smallest_face_anywhere_is_a_change(x: int, y: int, step: int):
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 9), (1, 1), (15, 17), (1080, 1920)])
-def test_pictures_of_any_size_have_a_glance(size: tuple[int, int]):
+def test_pictures_of_any_size_have_a_thumbnail(size: tuple[int, int]):
     picture = np.full((*size, 3), 77, np.uint8)
-    glance = glance_at(picture)
-    assert glance.shape == (-(-size[0] // CELL) if size[1] else 0, -(-size[1] // CELL) if size[0] else 0, 3)
-    assert (glance == 77).all()
-    assert changed(glance, glance).shape == glance.shape[:2]
-    assert not changed(glance, glance).any()
+    small = thumbnail(picture)
+    assert small.shape == (-(-size[0] // CELL) if size[1] else 0, -(-size[1] // CELL) if size[0] else 0, 3)
+    assert (small == 77).all()
+    assert changed(small, small).shape == small.shape[:2]
+    assert not changed(small, small).any()
 
 
 def test_real_faces_of_the_smallest_size_do_not_appear_unseen(shared):

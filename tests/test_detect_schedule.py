@@ -11,7 +11,7 @@ from support.doubles import ConstantJudge, ScriptedDetector, analyser_settings, 
 from edged.analyse import Analyser
 from edged.config import EventsConfig
 from edged.detect.mosaic import MARGIN
-from edged.detect.watch import BUSY_S, LOOK_AGAIN_S, Watch
+from edged.detect.schedule import BUSY_S, FULL_PASS_S, DetectionSchedule
 from edged.events import Events
 from edged.events.encounters import Encounters
 from edged.events.kinds import MaskEvents
@@ -69,15 +69,15 @@ def test_whatever_happens_everything_is_looked_at_in_good_time(steps: list[tuple
     """Every second, and of what changes elsewhere nothing stays unseen for longer than BUSY_S."""
     world, expected = World(), [HERE] if followed else []
     world.people = [Detection(HERE.box, 0.9)] if followed else []
-    watch, time_s, looked_s, looked_at = Watch(world), 0.0, -1e9, -1
+    schedule, time_s, looked_s, looked_at = DetectionSchedule(world), 0.0, -1e9, -1
     for step, shown in steps:
         time_s += step
         world.forget()
-        found = watch.look(time_s, PATCHES[shown], expected)
+        found = schedule.detect(time_s, PATCHES[shown], expected)
         assert [one.box for one in found] == [one.box for one in world.people if followed or world.everywhere]
         if world.everywhere:
             looked_s, looked_at = time_s, shown
-        assert time_s - looked_s < LOOK_AGAIN_S
+        assert time_s - looked_s < FULL_PASS_S
         assert shown == looked_at or time_s - looked_s < BUSY_S
         if followed:
             assert world.everywhere or HERE.box in world.places
@@ -89,34 +89,34 @@ def test_what_appears_where_nothing_moved_is_looked_at_in_that_very_picture(
 ):
     world, expected = World(), [HERE] if followed else []
     world.people = [Detection(HERE.box, 0.9)] if followed else []
-    watch = Watch(world)
+    schedule = DetectionSchedule(world)
     for number in range(rested):
-        watch.look(number / 15, HALL, expected)
+        schedule.detect(number / 15, HALL, expected)
     new = Box(x, y, x + 24, y + 24)
     there = HALL.copy()
     there[y : y + 24, x : x + 24] = np.where(there[y : y + 24, x : x + 24] > 120, 40, 200)
     world.people.append(Detection(new, 0.9))
-    found = watch.look(rested / 15, there, expected)
+    found = schedule.detect(rested / 15, there, expected)
     assert new in [one.box for one in found]
 
 
 def test_a_hall_where_something_moves_all_the_time_is_not_looked_at_in_every_picture():
     world, rng = World(), np.random.default_rng(2)
-    watch = Watch(world)
+    schedule = DetectionSchedule(world)
     for number in range(150):
-        watch.look(number / 15, with_patch(*(int(v) for v in rng.integers(0, 300, 2))), [])
+        schedule.detect(number / 15, with_patch(*(int(v) for v in rng.integers(0, 300, 2))), [])
     assert world.everywhere <= 150 / 15 / BUSY_S + 1
 
 
 def test_whoever_is_not_where_they_were_expected_is_looked_for_everywhere_at_once():
     world = World()
-    watch = Watch(world)
-    watch.look(0.0, HALL, [])
+    schedule = DetectionSchedule(world)
+    schedule.detect(0.0, HALL, [])
     far = Detection(square(500, 300), 0.9)
     world.people = [far]
     world.forget()
-    assert watch.look(0.05, HALL, [HERE]) == [far]
-    assert watch.look(0.10, HALL, [HERE._replace(clear=False)]) == [far], (
+    assert schedule.detect(0.05, HALL, [HERE]) == [far]
+    assert schedule.detect(0.10, HALL, [HERE._replace(clear=False)]) == [far], (
         "a find that nobody follows yet is looked at too"
     )
     assert world.everywhere == 1, "who was not seen clearly is looked for nearby only"
@@ -132,34 +132,34 @@ def test_who_is_seen_in_both_looks_is_one_and_the_nearer_look_counts():
         def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
             return [near]
 
-    assert Watch(Two()).look(0.0, HALL, [HERE]) == [other, near]
+    assert DetectionSchedule(Two()).detect(0.0, HALL, [HERE]) == [other, near]
 
 
-@pytest.mark.parametrize("time_s", [LOOK_AGAIN_S, 60.0, -0.1, float("nan")])
+@pytest.mark.parametrize("time_s", [FULL_PASS_S, 60.0, -0.1, float("nan")])
 def test_no_picture_tells_about_another_for_long_or_backwards(time_s: float):
     world = World()
-    watch = Watch(world)
-    watch.look(0.0, HALL, [])
-    watch.look(time_s, HALL, [])
+    schedule = DetectionSchedule(world)
+    schedule.detect(0.0, HALL, [])
+    schedule.detect(time_s, HALL, [])
     assert world.everywhere == 2
 
 
 def test_a_picture_of_another_size_and_another_scene_are_looked_at():
     world = World()
-    watch = Watch(world)
-    watch.look(0.0, HALL, [])
-    watch.look(0.1, HALL[:-16], [])
-    watch.forget()
-    watch.look(0.2, HALL[:-16], [])
-    watch.look(0.3, HALL[:0], [])
+    schedule = DetectionSchedule(world)
+    schedule.detect(0.0, HALL, [])
+    schedule.detect(0.1, HALL[:-16], [])
+    schedule.forget()
+    schedule.detect(0.2, HALL[:-16], [])
+    schedule.detect(0.3, HALL[:0], [])
     assert world.everywhere == 4
 
 
 def test_a_detector_that_knows_no_neighbourhoods_is_asked_whenever_somebody_is_expected():
     detector = ScriptedDetector([])
-    watch = Watch(detector)
+    schedule = DetectionSchedule(detector)
     for number in range(10):
-        watch.look(number / 15, HALL, [HERE] if number >= 5 else [])
+        schedule.detect(number / 15, HALL, [HERE] if number >= 5 else [])
     assert len(detector.pictures) == 6
 
 
@@ -174,7 +174,7 @@ def line_of(detector: Detector) -> Pipeline:
         Events(MaskEvents("door")),
         Encounters("door"),
     )
-    return Pipeline("door", detector, *stages, watch=Watch(detector))
+    return Pipeline("door", detector, *stages, schedule=DetectionSchedule(detector))
 
 
 def walk(speed: float, fps: float, side: float = 40.0) -> Callable[[float], Box]:
