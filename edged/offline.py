@@ -26,7 +26,7 @@ from edged.types import (
     Detection,
     Drowsiness,
     DrowsinessLevel,
-    EyeLook,
+    EyeReading,
     Face,
     Frame,
     HeadPose,
@@ -330,7 +330,7 @@ def _followed(detection: Detection, face: Face, scores: MaskScores, smoothed: _S
     )
 
 
-def _eyes(drowsiness: Drowsiness | None, look: EyeLook | None) -> Eyes | None:
+def _eyes(drowsiness: Drowsiness | None, look: EyeReading | None) -> Eyes | None:
     """The smoothed signal where there is one, else what this one look shows; None where neither can tell.
 
     Eyes that are shut in a yawn are shut, though the signal does not count it. Lids that went down with the head look shut

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from edged.records import Message
-from edged.types import Box, Detection, EyeLook, HeadPose, Image, Landmarks, Lens, MaskScores
+from edged.types import Box, Detection, EyeReading, HeadPose, Image, Landmarks, Lens, MaskScores
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -53,17 +53,17 @@ class Detector(Protocol):
 
 @runtime_checkable
 class NearbyDetector(Detector, Protocol):
-    """A detector that can also look at parts of a picture, for less."""
+    """A detector that also makes crop passes, which cost less."""
 
     def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
-        """All faces in the neighbourhoods of these boxes, in pixels of `image`, best first; each face once.
+        """All faces in the crops around these boxes, in pixels of `image`, best first; each face once.
 
-        What the border of a neighbourhood may cut off is left out. None when the whole picture costs no more.
+        What the border of a crop may cut off is left out. None when the whole picture costs no more.
         """
 
 
 class MaskJudge(Protocol):
-    """Tells how masks are worn, for many faces of one picture at once."""
+    """Classifies how masks are worn, for many faces of one picture at once."""
 
     def judge(self, image: Image, boxes: Sequence[Box]) -> list[MaskScores]:
         """One MaskScores for each box, in order; one batched run however many boxes."""
@@ -77,7 +77,7 @@ class LandmarkReader(Protocol):
 
 
 class PoseReader(Protocol):
-    """Tells where heads point, for many faces of one picture at once."""
+    """Estimates where heads point, for many faces of one picture at once."""
 
     def read(
         self,
@@ -87,14 +87,14 @@ class PoseReader(Protocol):
         masked: Sequence[bool],
         lens: Lens,
     ) -> list[HeadPose | None]:
-        """One for each face, in order; None where it cannot be told. `masked`: nose, mouth or chin are covered."""
+        """One for each face, in order; None where it is unavailable. `masked`: nose, mouth or chin are covered."""
 
 
 class EyeReader(Protocol):
     """Reads eyes, for many faces of one picture at once."""
 
-    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeLook]:
-        """One EyeLook for each face, in order; one batched run however many."""
+    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeReading]:
+        """One EyeReading for each face, in order; one batched run however many."""
 
 
 class Clock(Protocol):

@@ -62,7 +62,7 @@ class Lens:
 
 
 class MaskState(str, Enum):
-    """How a mask is worn. UNCERTAIN is an answer, and never a violation."""
+    """How a mask is worn. UNCERTAIN is a result, and never a violation."""
 
     CORRECT = "correct"
     INCORRECT = "incorrect"
@@ -172,7 +172,7 @@ class HeadPose:
 
 
 @dataclass(frozen=True, slots=True)
-class EyeLook:
+class EyeReading:
     """What one frame shows of a person's eyes; the image-left and image-right eye's share in it is decided inside.
 
     `open_probability` is the classifier's, calibrated. `aspect_ratio` is the lids' distance over the eye's width
@@ -187,7 +187,7 @@ class EyeLook:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """What one frame's pixels tell about one track.
+    """What was read from one frame's pixels about one track.
 
     `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight", "bowed",
     "unsure", "cut off" below).
@@ -202,13 +202,13 @@ class Face:
     unjudged: str | None = None
     landmarks: Landmarks | None = None
     pose: HeadPose | None = None
-    eyes: EyeLook | None = None
+    eyes: EyeReading | None = None
     mouth_ratio: float | None = None
     unread: str | None = None
 
 
 class Votes(NamedTuple):
-    """How many looks at a face spoke for each state; `uncertain` counts looks too weak to speak."""
+    """How many judgements of a face were for each state; `uncertain` counts those too weak to count for one."""
 
     correct: int = 0
     incorrect: int = 0
@@ -229,7 +229,7 @@ class MaskVote:
     score: float
     votes: Votes
     since_s: float | None = None
-    """Since when looks have spoken for `state`, which is before it was taken up; None while it is uncertain."""
+    """Since when judgements have been for `state`, which is before it was taken up; None while it is uncertain."""
 
 
 Distraction = Literal["long", "repeated"]
@@ -243,12 +243,12 @@ DrowsinessReason = Literal["microsleep", "sleep", "perclos", "yawning", "nodding
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Whether one person looks where they should, over time.
+    """Whether one person attends to the target direction, over time.
 
-    `attentive` is None while it is not known; `unavailable` then says why. `away_s` is how long the present look away
-    has lasted, `away_recent_s` how much of the recent window (30 s by default) went to looks away. `distraction` stands
+    `attentive` is None while it is not known; `unavailable` then says why. `away_s` is how long the present glance away
+    has lasted, `away_recent_s` how much of the recent window (30 s by default) went to glances away. `distraction` stands
     from the moment a limit is passed until attention has returned. `attentive_s` and `away_total_s` sum up the passage.
-    `distraction_s` is how long ago that began which passed the limit: the look away, or the first of those that add up.
+    `distraction_s` is how long ago that began which passed the limit: the glance away, or the first of those that add up.
     """
 
     track: int
@@ -265,7 +265,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Drowsiness:
-    """How awake one person looks, over time. What cannot be told is None, never zero.
+    """How awake one person looks, over time. What is unavailable is None, never zero.
 
     `openness` is the eyes' opening in the person's own range, 0 shut and 1 as open as usual; `closed` follows it with
     hysteresis, and `closure_s` is how long the present closure has lasted. `perclos` is the share of valid time of the
@@ -294,7 +294,7 @@ class Drowsiness:
 
 @dataclass(frozen=True, slots=True)
 class StaticFace:
-    """A face that is a picture of one, and nobody: it has not moved at all for long. `box` is where it hangs.
+    """A picture of a face, and no person: it has not moved at all for long. `box` is where it hangs.
 
     `always` says that it has been still for as long as its track is known; else somebody was followed before, whom the
     tracker took for this one.
@@ -326,7 +326,7 @@ EventPhase = Literal["start", "update", "end"]
 class Event:
     """One step in an event's life. `key` is the same from start to end, and unique within a run.
 
-    `violation` marks the one step that alerts people; events without it are for the record. A start is told once the
+    `violation` marks the one step that alerts people; events without it are for the record. A start is reported once the
     behaviour is confirmed, at `time_s`; `began_s` is when it began, None where that is the same.
     """
 
@@ -374,7 +374,7 @@ class DrowsinessSummary:
 class Encounter:
     """One person's passage: a track that lasted. Sent again whenever it changes, `closed` at the end.
 
-    `static` comes with the last one: it was nobody, and what was told before is to be taken back.
+    `static` comes with the last one: it was no person, and what was reported before is withdrawn.
     """
 
     key: str

@@ -15,7 +15,7 @@ from convert.eyes.split import GAP, CropFile, is_held_out, read_crops, split
 from edged.analyse.eyes import EYE_SIZE, EYE_STATES, EyeFrame, eye_crops
 from edged.analyse.ratios import eye_aspect_ratios
 from edged.inference import default_engines_dir, load_manifest, open_engine
-from edged.types import Box, Detection, EyeLook, Landmarks
+from edged.types import Box, Detection, EyeReading, Landmarks
 
 DATA = Path(os.environ.get("EDGED_SHARED", "../shared")) / "data"
 needs_eyes = pytest.mark.skipif(not (DATA / "eyes").is_dir(), reason="needs shared/data/eyes (see EDGED_SHARED)")
@@ -219,7 +219,7 @@ class TrueReaders:
             points = self.faces[number] * image.shape[1] / 300
             return [Landmarks(points.astype(np.float32), np.zeros(68, np.float32))]
         ratio = eye_aspect_ratios(faces[0].points).image_left
-        return [EyeLook(float(ratio > 0.1), ratio)]
+        return [EyeReading(float(ratio > 0.1), ratio)]
 
 
 def test_the_size_table_shows_perfect_readers_as_perfect(tmp_path):

@@ -14,7 +14,7 @@ from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor
 from edged.signals.drowsiness import DrowsinessMonitor
-from edged.types import Drowsiness, Event, EyeLook, Face, HeadPose, MaskScores, MaskState
+from edged.types import Drowsiness, Event, EyeReading, Face, HeadPose, MaskScores, MaskState
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
 BLINKS = every(4, 0.15, 1.5, 3600)
@@ -171,8 +171,8 @@ def test_a_face_that_vanishes_in_a_nod_and_one_upside_down_cause_none(fps):
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 SHARE = st.floats(0, 1)
-LOOKS = st.none() | st.builds(EyeLook, st.none() | ANY, st.none() | ANY) | st.sampled_from(
-    [EyeLook(0.02, 0.08), EyeLook(0.02, 0.08), EyeLook(0.98, 0.3), EyeLook(None, None, "hidden")]
+LOOKS = st.none() | st.builds(EyeReading, st.none() | ANY, st.none() | ANY) | st.sampled_from(
+    [EyeReading(0.02, 0.08), EyeReading(0.02, 0.08), EyeReading(0.98, 0.3), EyeReading(None, None, "hidden")]
 )  # fmt: skip
 NEAR = st.floats(-80, 80)
 POSES = st.none() | st.builds(HeadPose, *[ANY] * 6) | st.builds(HeadPose, *[NEAR] * 5, st.just(3.0))

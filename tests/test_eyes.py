@@ -23,7 +23,7 @@ from edged.analyse.eyes import (
     eye_crops,
 )
 from edged.errors import ModelError
-from edged.types import EyeLook, HeadPose, Landmarks
+from edged.types import EyeReading, HeadPose, Landmarks
 
 FRONTAL = HeadPose(0, 0, 0, 0, 0, 1)
 BRIGHT, DARK, GREEN = (255, 255, 255), (0, 0, 0), (0, 255, 0)
@@ -101,8 +101,8 @@ def mirrored(landmarks, width):
 
 
 def test_open_eyes_are_open_and_shut_eyes_are_not():
-    assert read(picture(BRIGHT, BRIGHT), face()) == [EyeLook(1.0, pytest.approx(0.3))]
-    assert read(picture(DARK, DARK), face(opening=0.05)) == [EyeLook(0.0, pytest.approx(0.05))]
+    assert read(picture(BRIGHT, BRIGHT), face()) == [EyeReading(1.0, pytest.approx(0.3))]
+    assert read(picture(DARK, DARK), face(opening=0.05)) == [EyeReading(0.0, pytest.approx(0.05))]
 
 
 def test_answers_come_in_the_order_of_the_faces_also_when_some_cannot_be_read():
@@ -142,18 +142,18 @@ def test_an_answer_that_is_none_of_ours_is_refused(answer):
 
 
 def test_eyes_just_under_the_limit_are_small_and_at_it_are_not():
-    assert read(picture(), face(width=SMALLEST_EYE - 0.1)) == [EyeLook(None, None, "small")]
+    assert read(picture(), face(width=SMALLEST_EYE - 0.1)) == [EyeReading(None, None, "small")]
     assert read(picture(), face(width=SMALLEST_EYE))[0].unavailable is None
 
 
 @pytest.mark.parametrize("pose", [turned(LARGEST_YAW + 1), turned(-LARGEST_YAW - 1), turned(0, -LARGEST_PITCH - 1)])
 def test_a_face_turned_far_is_turned_away(pose):
-    assert read(picture(), face(), pose=pose) == [EyeLook(None, None, "turned away")]
+    assert read(picture(), face(), pose=pose) == [EyeReading(None, None, "turned away")]
 
 
 def test_eyes_of_what_is_hardly_a_head_are_hidden():
     assert read(picture(DARK), face(), pose=replace(FRONTAL, deviation=59.0))[0].unavailable is None
-    assert read(picture(DARK), face(), pose=replace(FRONTAL, deviation=90.0)) == [EyeLook(None, None, "hidden")]
+    assert read(picture(DARK), face(), pose=replace(FRONTAL, deviation=90.0)) == [EyeReading(None, None, "hidden")]
 
 
 def test_of_a_turned_face_the_nearer_eye_counts_alone():
@@ -180,15 +180,15 @@ def test_a_hidden_eye_leaves_the_word_to_the_other():
     look = read(picture(GREEN, DARK), face())[0]
     assert look.open_probability == 0.0
     assert look.aspect_ratio == pytest.approx(0.3)
-    assert read(picture(GREEN, GREEN), face()) == [EyeLook(None, None, "hidden")]
+    assert read(picture(GREEN, GREEN), face()) == [EyeReading(None, None, "hidden")]
 
 
 def test_unsure_lids_give_no_ratio_and_lost_corners_no_eye():
     unsure = face(deviation=4)
     look = read(picture(), unsure)[0]
     assert (look.open_probability, look.aspect_ratio) == (1.0, None)
-    assert read(picture(), face(deviation=15)) == [EyeLook(None, None, "hidden")]
-    assert read(picture(), face(deviation=math.nan)) == [EyeLook(None, None, "hidden")]
+    assert read(picture(), face(deviation=15)) == [EyeReading(None, None, "hidden")]
+    assert read(picture(), face(deviation=math.nan)) == [EyeReading(None, None, "hidden")]
 
 
 def test_an_eye_outside_the_picture_is_hidden():

@@ -27,7 +27,7 @@ from edged.config.people import PROFILES
 from edged.errors import SourceLost
 from edged.offline import TIGHT_CROP_BELOW, Recording, analyse_picture
 from edged.render.annotate import COLOURS
-from edged.types import Box, Detection, EyeLook, HeadPose, Image, Lens, MaskScores, MaskState
+from edged.types import Box, Detection, EyeReading, HeadPose, Image, Lens, MaskScores, MaskState
 
 TURNED = HeadPose(-3.123456, 4.0, 0.5, 0.0, 0.0, 2.0)
 POINTS = np.array([[10, 20], [30, 20], [20, 30], [12, 40], [28, 40]], np.float32)
@@ -43,7 +43,7 @@ def models(frames: list[list[Detection]], scores: MaskScores = BARE) -> Models:
 
 def reading(
     frames: list[list[Detection]],
-    look: EyeLook = OPEN,
+    look: EyeReading = OPEN,
     scores: MaskScores = BARE,
     pose: HeadPose | None = TURNED,
 ) -> Models:
@@ -161,7 +161,7 @@ def test_every_face_is_read_however_small_in_one_run(picture):
 
 
 @pytest.mark.parametrize(
-    ("look", "eyes"), [(SHUT, {"openness": 0.04, "closed": True}), (EyeLook(None, None, "turned away"), None)]
+    ("look", "eyes"), [(SHUT, {"openness": 0.04, "closed": True}), (EyeReading(None, None, "turned away"), None)]
 )
 def test_eyes_that_cannot_be_read_are_null_and_never_open(picture, look, eyes):
     (face,) = faces_of(analyse_picture(picture, Config(), reading([[sighting(50, 50)]], look)))
@@ -288,7 +288,7 @@ def test_one_doubtful_look_does_not_shut_a_recordings_eyes(tmp_path):
     """Lids as far apart as usual, of which the classifier alone is not sure."""
     parts = reading([[sighting(160, 120, 100)]] * 60)
     for analysed in Recording(write_dark_video(tmp_path / "a.avi", 60), Config(), parts).frames():
-        parts.eyes.look = EyeLook(0.45, OPEN.aspect_ratio) if 1.5 <= analysed.time_s < 1.6 else OPEN
+        parts.eyes.look = EyeReading(0.45, OPEN.aspect_ratio) if 1.5 <= analysed.time_s < 1.6 else OPEN
         assert not any(face.eyes.closed for face in analysed.faces)
 
 
@@ -297,7 +297,7 @@ def test_people_are_told_of_attention_only_where_it_is_known(tmp_path):
     ahead = Config.model_validate({"attention": {"target_yaw": 0, "target_pitch": 0}})
     frames = list(Recording(write_dark_video(tmp_path / "a.avi", 30), ahead, looking).frames())
     assert "attentive" in {word for analysed in frames for face in analysed.faces for word in face.words}
-    blind = reading([[sighting(160, 120, 60)]] * 30, EyeLook(None, None, "small"), pose=None)
+    blind = reading([[sighting(160, 120, 60)]] * 30, EyeReading(None, None, "small"), pose=None)
     frames = list(Recording(write_dark_video(tmp_path / "b.avi", 30), ahead, blind).frames())
     assert {word for analysed in frames for face in analysed.faces for word in face.words} == set()
 

@@ -13,7 +13,7 @@ from support.traces import Camera, Move, Script, every
 
 from edged.config import DrowsinessConfig
 from edged.signals.drowsiness import DrowsinessMonitor
-from edged.types import Drowsiness, EyeLook, Face, HeadPose, Landmarks
+from edged.types import Drowsiness, EyeReading, Face, HeadPose, Landmarks
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
 BLINKS = every(4, 0.15, 1.5, 3600)
@@ -72,7 +72,7 @@ def test_either_cue_does_it_alone(fps, cues):
 
 
 def test_one_odd_frame_does_not_split_a_closure():
-    shut, open_ = EyeLook(0.02, 0.09), EyeLook(0.98, 0.3)
+    shut, open_ = EyeReading(0.02, 0.09), EyeReading(0.98, 0.3)
     looks = [open_] * 60 + [shut] * 30 + [open_] + [shut] * 30 + [open_] * 30
     monitor = DrowsinessMonitor()
     told = [monitor.update(k / 30, [Face(track(1, 100), eyes=look)])[0] for k, look in enumerate(looks)]
@@ -81,7 +81,7 @@ def test_one_odd_frame_does_not_split_a_closure():
 
 
 def test_nor_does_one_make_a_blink():
-    shut, open_ = EyeLook(0.02, 0.09), EyeLook(0.98, 0.3)
+    shut, open_ = EyeReading(0.02, 0.09), EyeReading(0.98, 0.3)
     monitor = DrowsinessMonitor()
     for k in range(30 * 60):
         (told,) = monitor.update(k / 30, [Face(track(1, 100), eyes=shut if k % 100 == 99 else open_)])
@@ -201,7 +201,7 @@ def test_who_looks_down_from_the_beginning_is_not_asleep():
     for k in range(200):
         pitch, ratio = (-26, 0.3) if k < 100 else (-36, 0.09)
         pose = HeadPose(0, pitch, 0, 0, pitch, 5.0)
-        (told,) = monitor.update(k / 10, [Face(track(1, 100), pose=pose, eyes=EyeLook(0.01, ratio))])
+        (told,) = monitor.update(k / 10, [Face(track(1, 100), pose=pose, eyes=EyeReading(0.01, ratio))])
         assert (told.closed, told.reasons) == (None, ())
         assert "eyes: looking down" in told.unavailable
 
@@ -213,7 +213,7 @@ def test_a_turned_mouth_is_as_high_as_ever_and_less_wide(yaw, ratio, found):
     monitor = DrowsinessMonitor()
     for k in range(120):
         mouth = ratio if 50 <= k < 80 else 0.05
-        face = Face(track(1, 100), pose=HeadPose(yaw, 0, 0, yaw, 0, 3.0), eyes=EyeLook(0.97, 0.3), mouth_ratio=mouth)
+        face = Face(track(1, 100), pose=HeadPose(yaw, 0, 0, yaw, 0, 3.0), eyes=EyeReading(0.97, 0.3), mouth_ratio=mouth)
         (told,) = monitor.update(k / 10, [face])
     assert (told.yawns or 0) == found
     assert (told.yawns is None) is (yaw == 60)
@@ -299,7 +299,7 @@ def test_lids_that_look_shut_at_the_border_are_doubted_when_the_head_may_be_down
     """Of a face cut off by the picture's border the pose is a guess: enough to doubt, not to know."""
     for pitch, closed in ((-35.0, None), (0.0, True)):
         guess, monitor = HeadPose(0, pitch, 0, 0, pitch, 90.0), DrowsinessMonitor()
-        face = Face(track(1, 100), pose=guess, eyes=EyeLook(0.02, 0.08), unread="cut off")
+        face = Face(track(1, 100), pose=guess, eyes=EyeReading(0.02, 0.08), unread="cut off")
         for k in range(20):
             (told,) = monitor.update(k / 10, [face])
         assert told.closed is closed
@@ -309,7 +309,7 @@ def test_lids_that_look_shut_at_the_border_are_doubted_when_the_head_may_be_down
 def test_small_faces_tell_nothing():
     monitor = DrowsinessMonitor()
     for k in range(100):
-        (told,) = monitor.update(k / 10, [Face(track(1, 40), eyes=EyeLook(0.01, 0.05), mouth_ratio=0.9)])
+        (told,) = monitor.update(k / 10, [Face(track(1, 40), eyes=EyeReading(0.01, 0.05), mouth_ratio=0.9)])
     assert told.level == "unknown"
     assert told.unavailable[:3] == ("eyes: small", "mouth: small", "head: small")
 
@@ -339,7 +339,7 @@ def test_the_usual_opening_is_learned_slowly_once_it_is_known():
     (person,) = monitor._people._states.values()
     assert person.meter._open_ratio == pytest.approx(0.31, abs=0.02)
     for k in range(600):
-        monitor.update(1060 + k / 15, [Face(track(1, 100), eyes=EyeLook(None, 0.15))])
+        monitor.update(1060 + k / 15, [Face(track(1, 100), eyes=EyeReading(None, 0.15))])
     assert person.meter._open_ratio > 0.25
 
 
@@ -354,7 +354,7 @@ def test_who_begins_asleep_does_not_make_shut_eyes_the_usual_ones():
 
 def test_doubled_late_and_disordered_frames_tell_nothing_new():
     plain, odd = DrowsinessMonitor(), DrowsinessMonitor()
-    awake = [Face(track(1, 100), eyes=EyeLook(0.98, 0.3), mouth_ratio=0.1)]
+    awake = [Face(track(1, 100), eyes=EyeReading(0.98, 0.3), mouth_ratio=0.1)]
     script = Script(70, shut=[*BLINKS[:12], (60, 63.5)], yawns=[(20, 23)])
     for time_s, faces in Camera(15).film(script):
         expected = plain.update(time_s, faces)
@@ -370,7 +370,7 @@ def test_a_clock_that_leaps_makes_no_closure(leap):
         offset += leap if k % 50 == 0 else 0.0
         shut = k % 50 in (0, 1, 2, 3, 47, 48, 49)
         pose = HeadPose(0, -30 if shut else 0, 0, 0, -30 if shut else 0, 3)
-        look = EyeLook(0.02, 0.08) if shut else EyeLook(0.98, 0.3)
+        look = EyeReading(0.02, 0.08) if shut else EyeReading(0.98, 0.3)
         (told,) = monitor.update(1e6 + offset + k / 10, [Face(track(1, 100), pose=pose, eyes=look, mouth_ratio=0.1)])
         assert told.reasons == ()
         assert told.closure_s < 0.5
@@ -387,7 +387,7 @@ def test_two_people_have_nothing_to_do_with_each_other():
 
 def test_who_is_gone_is_forgotten():
     monitor = DrowsinessMonitor()
-    monitor.update(0.0, [Face(track(1, 100), eyes=EyeLook(0.9, 0.3))])
+    monitor.update(0.0, [Face(track(1, 100), eyes=EyeReading(0.9, 0.3))])
     monitor.update(0.1, [])
     assert not monitor._people._states
 
@@ -396,7 +396,7 @@ def test_memory_is_bounded_however_long_somebody_sits_there():
     monitor = DrowsinessMonitor()
     for k in range(20_000):
         shut, angle = k % 40 < 5, 20 * math.sin(k / 9)
-        look = EyeLook(0.02, 0.08) if shut else EyeLook(0.98, 0.3)
+        look = EyeReading(0.02, 0.08) if shut else EyeReading(0.98, 0.3)
         pose = HeadPose(0, angle, 0, 0, angle, 3)
         monitor.update(k / 30, [Face(track(1, 100), pose=pose, eyes=look, mouth_ratio=0.9 * (k % 300 < 90))])
     (person,) = monitor._people._states.values()
@@ -416,8 +416,8 @@ def test_thresholds_are_those_of_the_settings():
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 SHARE = st.floats(0, 1)
 LOOKS = st.none() | st.builds(
-    EyeLook, st.none() | SHARE | ANY, st.none() | SHARE | ANY, st.none() | st.just("hidden")
-) | st.sampled_from([EyeLook(0.02, 0.08), EyeLook(0.98, 0.3)])  # fmt: skip
+    EyeReading, st.none() | SHARE | ANY, st.none() | SHARE | ANY, st.none() | st.just("hidden")
+) | st.sampled_from([EyeReading(0.02, 0.08), EyeReading(0.98, 0.3)])  # fmt: skip
 POSES = st.none() | st.builds(HeadPose, *[st.floats(-60, 60)] * 5, st.just(3.0)) | st.builds(HeadPose, *[ANY] * 6)
 STEPS = st.sampled_from([0.03, 0.1, 0.2, 0.2, 0.2, 1.0, 0.0, -0.1, 3.0, -50.0])
 FRAMES = st.tuples(STEPS, LOOKS, POSES, st.none() | SHARE | ANY, st.booleans())
@@ -445,7 +445,7 @@ def test_any_readings_at_any_times_give_numbers_that_make_sense(frames):
 # --- who is known
 
 
-NARROW = EyeLook(0.1, 0.17)
+NARROW = EyeReading(0.1, 0.17)
 """Eyes of somebody who laughs: narrow, and shut to the classifier."""
 
 
@@ -456,7 +456,7 @@ def test_narrow_eyes_of_somebody_never_seen_otherwise_raise_no_alarm():
 
 
 def test_eyes_that_shut_once_they_were_seen_open_raise_it_at_once():
-    monitor, open_eyes = DrowsinessMonitor(), EyeLook(0.98, 0.3)
+    monitor, open_eyes = DrowsinessMonitor(), EyeReading(0.98, 0.3)
     told = [monitor.update(k / 10, [Face(track(1, 100), eyes=open_eyes if k < 10 else NARROW)])[0] for k in range(50)]
     assert "sleep" in reasons(told)
 
@@ -471,7 +471,7 @@ def test_a_weak_reopening_does_not_end_a_closure(glare, whole):
     monitor, told = DrowsinessMonitor(), []
     for k in range(120):
         probability = 0.98 if not 30 <= k < 90 else glare if 42 <= k < 47 else 0.02
-        told += monitor.update(k / 15, [Face(track(1, 100), eyes=EyeLook(probability, None))])
+        told += monitor.update(k / 15, [Face(track(1, 100), eyes=EyeReading(probability, None))])
     assert (max(one.closure_s for one in told) > 3) is whole
     assert ("sleep" in reasons(told)) is whole
 
@@ -480,7 +480,7 @@ def test_after_a_blink_a_weak_reopening_is_one():
     monitor, told = DrowsinessMonitor(), []
     for k in range(150):
         probability = (0.02 if k % 10 < 3 else 0.45) if 30 <= k < 110 else 0.98
-        told += monitor.update(k / 15, [Face(track(1, 100), eyes=EyeLook(probability, None))])
+        told += monitor.update(k / 15, [Face(track(1, 100), eyes=EyeReading(probability, None))])
     assert max(one.closure_s for one in told) < 0.5
 
 
@@ -488,7 +488,7 @@ def test_after_a_first_look_with_the_chin_up_shut_eyes_are_no_look_down():
     monitor, told = DrowsinessMonitor(), []
     for k in range(120):
         pitch = 25 if k < 50 else 0
-        look = EyeLook(0.02, 0.08) if k >= 80 else EyeLook(0.98, 0.3)
+        look = EyeReading(0.02, 0.08) if k >= 80 else EyeReading(0.98, 0.3)
         told += monitor.update(k / 10, [Face(track(1, 100), pose=HeadPose(0, pitch, 0, 0, pitch, 3), eyes=look)])
     assert "sleep" in reasons(told)
 
@@ -496,7 +496,7 @@ def test_after_a_first_look_with_the_chin_up_shut_eyes_are_no_look_down():
 # --- a hand before the mouth
 
 
-def with_lips(mouth: float, doubt: float, eyes: EyeLook) -> Face:
+def with_lips(mouth: float, doubt: float, eyes: EyeReading) -> Face:
     """A face 100 px high from the bridge of the nose to the chin, whose inner lips' landmarks are unsure by `doubt` of that."""
     points = np.zeros((68, 2), np.float32)
     points[8] = 0, 100
@@ -510,7 +510,7 @@ def test_a_yawn_behind_a_hand_is_one_yawn_and_no_sleep():
     for k in range(200):
         yawning, hidden = 60 <= k < 130, 75 <= k < 115
         mouth, doubt = (0.08, 0.027) if hidden else (0.8, 0.02) if yawning else (0.05, 0.016)
-        eyes = EyeLook(0.01, 0.12) if 65 <= k < 128 else EyeLook(0.98, 0.3)
+        eyes = EyeReading(0.01, 0.12) if 65 <= k < 128 else EyeReading(0.98, 0.3)
         told += monitor.update(k / 10, [with_lips(mouth, doubt, eyes)])
     assert told[-1].yawns == 1
     assert reasons(told) == set()

@@ -1,7 +1,7 @@
-"""Decides which faces are worth which look in this frame, and looks at all of them in one batch a model.
+"""Decides which faces are classified and read in this frame, and does so in one batch a model.
 
-A verdict on a mask that stands needs few looks: until a track's vote is settled every sighting is judged, afterwards
-one in a while. Attention and drowsiness live from what changes between frames: those who want them pay for a look at
+A verdict on a mask that stands needs few judgements: until a track's vote is settled every detection is judged, afterwards
+one in a while. Attention and drowsiness depend on what changes between frames: cameras that need them read
 every face in every frame, up to a limit. This is where most of the work on the per-frame path is saved.
 """
 
@@ -14,7 +14,7 @@ from edged.types import (
     MOST_DEVIATION,
     Box,
     Detection,
-    EyeLook,
+    EyeReading,
     Face,
     HeadPose,
     Image,
@@ -34,19 +34,19 @@ class AnalyserSettings:
     smallest_landmarks: float
     """Faces with a shorter side are not read; see `[attention]` and `[drowsiness]`."""
     least_score: float = 0.5
-    """Of a weaker sighting nobody can say what it shows: a hand, a nape, half a face. Its mask is not judged."""
-    looks_until_settled: int = 8
+    """A weaker detection may show a hand, the back of a head, half a face. Its mask is not judged."""
+    judgements_until_settled: int = 8
     settled_interval_s: float = 0.5
-    """From one look at the mask to the next once the verdict stands."""
+    """From one judgement of the mask to the next once the verdict stands."""
     most_faces: int = 64
-    """Faces judged in one frame at most; those not looked at for longest go first, of equals the largest."""
+    """Faces judged in one frame at most; those not judged for longest go first, of equals the largest."""
     most_read: int = 16
     """Faces whose landmarks, pose and eyes are read in one frame at most; chosen as `most_faces` are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """What reads faces beyond the mask; pose and eyes are None where the profile does not want them."""
+    """What reads faces beyond the mask; pose and eyes are None where the profile does not need them."""
 
     landmarks: LandmarkReader
     pose: PoseReader | None = None
@@ -70,11 +70,11 @@ LensMaker = Callable[[int, int], Lens]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of one face; what could not be, or was not wanted, is None. `unread` says why, where it is known."""
+    """What was read of one face; what could not be, or was not requested, is None. `unread` says why, where it is known."""
 
     landmarks: Landmarks
     pose: HeadPose | None
-    eyes: EyeLook | None
+    eyes: EyeReading | None
     mouth_ratio: float | None
     unread: str | None = None
 
@@ -95,7 +95,7 @@ def read_faces(
 
 def is_cut_below(box: Box, image_height: int) -> bool:
     """Whether a face goes on below the picture, so that mouth or nose are not in it: its box ends there, and is wider than high,
-    as no whole face's is. What is left looks like a bare face.
+    as no whole face's is. What is left resembles a bare face.
     """
     return box.height < box.width and box.y2 >= image_height - AT_THE_BORDER * max(box.width, box.height)
 
@@ -107,10 +107,10 @@ def is_masked(scores: MaskScores) -> bool:
 
 @dataclass(slots=True)
 class _Known:
-    """What one track's looks so far have left behind; looks at the mask and readings have their own turns."""
+    """What is kept of one track; judgements of the mask and readings have their own turns."""
 
-    looks: int = 0
-    looked_s: float = float("-inf")
+    judgements: int = 0
+    judged_s: float = float("-inf")
     read_s: float = float("-inf")
     scores: MaskScores | None = None
 
@@ -126,37 +126,37 @@ class Analyser:
     _known: dict[int, _Known] = field(default_factory=dict)
 
     def analyse(self, time_s: float, image: Image, tracks: Sequence[Track]) -> list[Face]:
-        """One Face for each track, in order; those not looked at say why. The mask comes first: it hides what is read next."""
+        """One Face for each track, in order; those not judged or read say why. The mask comes first: it hides the rest."""
         self._known = {track.id: self._known.get(track.id) or _Known() for track in tracks}
         unjudged = [self._reason_not_to_judge(time_s, track, image.shape[0]) for track in tracks]
         judged = self._judge(time_s, image, _without_reason(tracks, unjudged))
         unread = [self._reason_not_to_read(track) for track in tracks]
         read = self._read(time_s, image, _without_reason(tracks, unread))
         faces = []
-        for track, no_look, no_reading in zip(tracks, unjudged, unread, strict=True):
+        for track, not_judged, not_read in zip(tracks, unjudged, unread, strict=True):
             scores, reading = judged.get(track.id), read.get(track.id)
             if scores and reading and _is_bowed(reading.pose):
-                scores, no_look = None, "bowed"
-            no_look = None if scores else no_look or "not due"
+                scores, not_judged = None, "bowed"
+            not_judged = None if scores else not_judged or "not due"
             if reading is None:
-                faces.append(Face(track, scores, no_look, unread=no_reading or "not due"))
+                faces.append(Face(track, scores, not_judged, unread=not_read or "not due"))
             else:
                 own = reading.landmarks, reading.pose, reading.eyes, reading.mouth_ratio, reading.unread
-                faces.append(Face(track, scores, no_look, *own))
+                faces.append(Face(track, scores, not_judged, *own))
         return faces
 
     def _judge(self, time_s: float, image: Image, tracks: Sequence[Track]) -> Mapping[int, MaskScores]:
         """Scores of those whose turn it is, by track."""
         if len(tracks) > self.settings.most_faces:
-            tracks = sorted(tracks, key=lambda t: (self._known[t.id].looked_s, -t.box.side))[: self.settings.most_faces]
+            tracks = sorted(tracks, key=lambda t: (self._known[t.id].judged_s, -t.box.side))[: self.settings.most_faces]
         if not tracks:
             return {}
         judged = {}
         for track, scores in zip(tracks, self.judge.judge(image, [track.box for track in tracks]), strict=True):
             known = self._known[track.id]
-            # Whose mask looks another way than before is looked at as somebody new: it may have been put on or taken off.
-            looks = known.looks + 1 if known.scores is None or known.scores.state is scores.state else 1
-            known.looks, known.looked_s, known.scores = looks, time_s, scores
+            # A mask that is judged otherwise than before starts anew: it may have been put on or taken off.
+            judgements = known.judgements + 1 if known.scores is None or known.scores.state is scores.state else 1
+            known.judgements, known.judged_s, known.scores = judgements, time_s, scores
             judged[track.id] = scores
         return judged
 
@@ -194,10 +194,10 @@ class Analyser:
         if is_cut_below(track.box, image_height):
             return "cut off"
         known = self._known[track.id]
-        if known.looks < self.settings.looks_until_settled:
+        if known.judgements < self.settings.judgements_until_settled:
             return None
-        # A look that lies ahead is one before the clock was set back.
-        return "not due" if 0 <= time_s - known.looked_s < self.settings.settled_interval_s else None
+        # A judgement that lies ahead is one before the clock was set back.
+        return "not due" if 0 <= time_s - known.judged_s < self.settings.settled_interval_s else None
 
     def _reason_not_to_read(self, track: Track) -> str | None:
         if self.readers is None:

@@ -1,12 +1,14 @@
 """Cuts faces out of a picture as square crops of one size: the same function in training and in service."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.errors import ModelError
+from edged.ports import Engine
 from edged.types import Box, Image
 
 _FAR = 1e6
@@ -89,3 +91,16 @@ def _window(start: float, side: float, length: int) -> tuple[int, int]:
     """The part of one axis that interpolation can touch: OpenCV refuses to warp from very large pictures."""
     first = min(max(math.floor(start) - 2, 0), length - 1)
     return first, min(max(math.ceil(start + side) + 2, first + 1), length)
+
+
+def probabilities(engine: Engine, inputs: Mapping[str, NDArray[np.uint8]], kind: str) -> list[list[float]]:
+    """What a classifier of three classes says of each crop in its one input. Raise ModelError for a model that is no `kind`."""
+    (crops,) = inputs.values()
+    output = engine.run(inputs).get("probabilities")
+    if output is None or output.shape != (len(crops), 3) or not ((output >= 0) & (output < 1.01)).all():
+        raise ModelError(
+            f"model {engine.name}: its output is not {len(crops)} x 3 probabilities; "
+            f"it is not {kind} of edged's: name another in the config"
+        )
+    rows: list[list[float]] = output.tolist()
+    return rows

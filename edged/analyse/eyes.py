@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.analyse.crop import probabilities
 from edged.analyse.ratios import eye_aspect_ratios, eye_widths
-from edged.errors import ModelError
 from edged.ports import Engine
-from edged.types import EyeLook, HeadPose, Image, Landmarks
+from edged.types import EyeReading, HeadPose, Image, Landmarks
 
 MODEL = "eyes"
 """The classifier's name in the manifest."""
@@ -23,7 +23,7 @@ EYE_MARGIN = 1.5
 """Side of the square cut from the picture, in units of the distance between the eye's corners."""
 
 EYE_STATES = ("open", "closed", "hidden")
-"""What the classifier tells apart, in the order of its answer."""
+"""What the classifier tells apart, in the order of its output."""
 
 MAX_BATCH = 32
 """More eyes than this are read in several runs, so that a crowd cannot grow the memory."""
@@ -143,32 +143,28 @@ class EyeClassifier:
         self._smallest_eye = smallest_eye
         self._crops = np.empty((MAX_BATCH, EYE_SIZE, EYE_SIZE, 3), np.uint8)
 
-    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeLook]:
-        """One EyeLook for each face, in order. Raise ModelError when the engine's answer is not one."""
+    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeReading]:
+        """One EyeReading for each face, in order. Raise ModelError for a wrong model."""
         faces = [
             eyes_worth_reading(image, face, pose, self._smallest_eye)
             for face, pose in zip(landmarks, poses, strict=True)
         ]
         frames = [sight.frame for sights in faces if not isinstance(sights, str) for sight in sights]
-        answers = iter(self._classify(image, frames))
+        outputs = iter(self._classify(image, frames))
         return [
-            EyeLook(None, None, sights) if isinstance(sights, str) else _look(sights, [next(answers) for _ in sights])
+            EyeReading(None, None, sights)
+            if isinstance(sights, str)
+            else _reading(sights, [next(outputs) for _ in sights])
             for sights in faces
         ]
 
     def _classify(self, image: Image, frames: Sequence[EyeFrame]) -> list[list[float]]:
         """Probabilities of `EYE_STATES` for each frame."""
-        answers: list[list[float]] = []
+        outputs: list[list[float]] = []
         for start in range(0, len(frames), MAX_BATCH):
             crops = eye_crops(image, frames[start : start + MAX_BATCH], self._crops)
-            answer = self._engine.run({"eyes": crops}).get("probabilities")
-            if answer is None or answer.shape != (len(crops), 3) or not ((answer >= 0) & (answer < 1.01)).all():
-                raise ModelError(
-                    f"model {self._engine.name}: its answer is not {len(crops)} x 3 probabilities; "
-                    "it is not an eye classifier of edged's: name another in the config"
-                )
-            answers.extend(answer.tolist())
-        return answers
+            outputs += probabilities(self._engine, {"eyes": crops}, "an eye classifier")
+        return outputs
 
 
 def eyes_worth_reading(image: Image, face: Landmarks, pose: HeadPose | None, smallest_eye: float) -> list[_Sight] | str:
@@ -213,10 +209,10 @@ def _inside(frame: EyeFrame, image: Image) -> bool:
     return bool(half_x <= frame.x <= width - half_x and half_y <= frame.y <= height - half_y)
 
 
-def _look(sights: Sequence[_Sight], answers: Sequence[Sequence[float]]) -> EyeLook:
+def _reading(sights: Sequence[_Sight], outputs: Sequence[Sequence[float]]) -> EyeReading:
     """What the readable eyes of one face say together; an eye that is most likely hidden says nothing."""
     total = opened = ratio_total = ratios = 0.0
-    for sight, (is_open, is_closed, is_hidden) in zip(sights, answers, strict=True):
+    for sight, (is_open, is_closed, is_hidden) in zip(sights, outputs, strict=True):
         if is_hidden >= max(is_open, is_closed):
             continue
         total += sight.weight
@@ -225,5 +221,5 @@ def _look(sights: Sequence[_Sight], answers: Sequence[Sequence[float]]) -> EyeLo
             ratio_total += sight.weight
             ratios += sight.weight * sight.ratio
     if not total:
-        return EyeLook(None, None, "hidden")
-    return EyeLook(opened / total, ratios / ratio_total if ratio_total else None)
+        return EyeReading(None, None, "hidden")
+    return EyeReading(opened / total, ratios / ratio_total if ratio_total else None)

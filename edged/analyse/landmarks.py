@@ -23,7 +23,7 @@ PASSES = 2
 """The second pass's crop follows the points of the first: a detector's box and five points are only roughly right."""
 
 _LARGEST_OFFSET = 4.0
-"""Points further than this from the crop's centre, in sides of the crop, are no answer."""
+"""Points further than this from the crop's centre, in sides of the crop, are no output."""
 
 _LARGEST_LOG = 10.0
 
@@ -42,7 +42,7 @@ class LandmarkRegressor:
         self._pixels = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
     def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
-        """One Landmarks for each detection, in order. Raise ModelError when the engine's answer is not one."""
+        """One Landmarks for each detection, in order. Raise ModelError when the engine's output is not one."""
         found: list[Landmarks] = []
         for start in range(0, len(detections), MAX_BATCH):
             batch = detections[start : start + MAX_BATCH]
@@ -57,13 +57,13 @@ class LandmarkRegressor:
     def _run(self, image: Image, squares: Sequence[Square]) -> list[Landmarks]:
         """One run on at most MAX_BATCH squares."""
         crops = aligned_crops(image, squares, CROP_SIZE, self._pixels)
-        answer = self._engine.run({"faces": crops.pixels})
-        points, logs = answer.get("points"), answer.get("log_deviations")
+        output = self._engine.run({"faces": crops.pixels})
+        points, logs = output.get("points"), output.get("log_deviations")
         if not _is_answer(points, (len(squares), 68, 2), _LARGEST_OFFSET) or not _is_answer(
             logs, (len(squares), 68), _LARGEST_LOG
         ):
             raise ModelError(
-                f"model {self._engine.name}: its answer is not {len(squares)} x 68 points with deviations; "
+                f"model {self._engine.name}: its output is not {len(squares)} x 68 points with deviations; "
                 "it is not a landmark regressor of edged's: name another in the config"
             )
         assert points is not None  # noqa: S101 - for the type checker: checked just now
@@ -79,7 +79,7 @@ def _is_answer(values: NDArray[np.float32] | None, shape: tuple[int, ...], large
 def _in_picture(
     crops: AlignedCrops, squares: Sequence[Square], points: NDArray[np.float32], logs: NDArray[np.float32]
 ) -> list[Landmarks]:
-    """The answers moved from their crops to the picture."""
+    """The outputs moved from their crops to the picture."""
     return [
         Landmarks(
             apply(affine, (offsets + 0.5) * CROP_SIZE).astype(np.float32),

@@ -1,11 +1,10 @@
-"""Tells how masks are worn, with a crop classifier behind an `Engine`."""
+"""Classifies how masks are worn, with a crop classifier behind an `Engine`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from edged.analyse.crop import square_crops
-from edged.errors import ModelError
+from edged.analyse.crop import probabilities, square_crops
 from edged.ports import Engine
 from edged.types import Box, Image, MaskScores
 
@@ -31,16 +30,11 @@ class MaskClassifier:
         self._crops = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
     def judge(self, image: Image, boxes: Sequence[Box]) -> list[MaskScores]:
-        """One MaskScores for each box, in order. Raise ModelError when the engine's answer is not one."""
+        """One MaskScores for each box, in order. Raise ModelError for a wrong model."""
         scores: list[MaskScores] = []
         for start in range(0, len(boxes), MAX_BATCH):
             batch = boxes[start : start + MAX_BATCH]
             crops = square_crops(image, batch, CROP_SIZE, CROP_MARGIN, self._crops)
-            answer = self._engine.run({"faces": crops}).get("probabilities")
-            if answer is None or answer.shape != (len(batch), 3) or not ((answer >= 0) & (answer < 1.01)).all():
-                raise ModelError(
-                    f"model {self._engine.name}: its answer is not {len(batch)} x 3 probabilities; "
-                    "it is not a mask classifier of edged's: name another in the config"
-                )
-            scores.extend(MaskScores(*row) for row in answer.tolist())
+            rows = probabilities(self._engine, {"faces": crops}, "a mask classifier")
+            scores.extend(MaskScores(*row) for row in rows)
         return scores

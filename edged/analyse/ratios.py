@@ -15,7 +15,7 @@ _Outline = list[list[float]]
 
 
 class EyePair(NamedTuple):
-    """One value for each eye of a face, as they stand in the image; None where it cannot be told."""
+    """One value for each eye of a face, as they stand in the image; None where it is unavailable."""
 
     image_left: float | None
     image_right: float | None
@@ -39,7 +39,7 @@ def eye_aspect_ratios(points: Points) -> EyePair:
 def mouth_ratio(points: Points) -> float | None:
     """The inner lips' distance over their width: (|61-67| + |62-66| + |63-65|) / (2 |60-64|), iBUG numbers from 0.
 
-    `points` is 68 x 2. 0 for a shut mouth; yawns go beyond 0.6. None where it cannot be told.
+    `points` is 68 x 2. 0 for a shut mouth; yawns go beyond 0.6. None where it is unavailable.
     """
     lips: _Outline = points[60:68].tolist()
     return _ratio(lips, 4, ((1, 7), (2, 6), (3, 5)))

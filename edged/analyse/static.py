@@ -1,4 +1,4 @@
-"""Tells pictures of faces (a portrait on the wall, a poster, a dummy) from people: at one place, they look the same for long.
+"""Distinguishes pictures of faces (a portrait on the wall, a poster, a dummy) from people: they stay the same for long.
 
 Boxes only say which place is meant: a detector's trembling, some hundredths of a face, is as much as somebody who sits
 still moves in ten seconds. Pixels say whether anything has changed. One second's patches of the place are averaged, and

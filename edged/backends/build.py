@@ -99,7 +99,7 @@ class EngineBuild:
     def poll(self) -> BuildProgress | BuildResult | None:
         """What is new: the progress since the last time, or nothing, or the result, which later calls return again.
 
-        Never waits long, never raises. A crash, too much memory or too long a time is a result too, with the `problem`.
+        Never blocks, never raises. A crash, too much memory or too long a time is a result too, with the `problem`.
         """
         if self._result is not None or self._process is None:
             return self._result

@@ -34,7 +34,7 @@ class SwitchingEngine:
         return (self._accelerated or self._cpu).backend
 
     def offer(self, engine: Engine) -> None:
-        """Have the next `switch` take up `engine`, which is known to answer as the CPU's does."""
+        """Have the next `switch` take up `engine`, whose outputs are known to agree with the CPU's."""
         self._offered.append(engine)
 
     def switch(self) -> None:
@@ -50,16 +50,16 @@ class SwitchingEngine:
         if engine is None:
             return self._cpu.run(inputs)
         try:
-            answer = engine.run(inputs)
-            if strange := _not_finite(answer):
+            output = engine.run(inputs)
+            if strange := _not_finite(output):
                 raise ModelError(
                     f"its output {strange} is not a number"
                 )  # half precision overflows where FP32 does not
         except ModelError as error:
-            answer = self._cpu.run(inputs)  # raises too when the inputs are to blame
-            if not _not_finite(answer):
+            output = self._cpu.run(inputs)  # raises too when the inputs are to blame
+            if not _not_finite(output):
                 self.give_up(str(error))
-        return answer
+        return output
 
     def give_up(self, reason: str) -> None:
         """Be back on the CPU, for good; a second call does nothing."""
@@ -70,6 +70,6 @@ class SwitchingEngine:
         self._accelerated = None
 
 
-def _not_finite(answer: Arrays) -> str | None:
+def _not_finite(output: Arrays) -> str | None:
     """The first output that holds what is no number, or None."""
-    return next((name for name, array in answer.items() if not np.isfinite(array).all()), None)
+    return next((name for name, array in output.items() if not np.isfinite(array).all()), None)

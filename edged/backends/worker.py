@@ -51,7 +51,7 @@ class BackendWorker(Worker):
         if broken:
             given_up = [broken, *(problem for problem in given_up if broken not in problem)]
         if self.is_stuck():
-            given_up.append("TensorRT has not answered for minutes, the CPU goes on; restart the device")
+            given_up.append("TensorRT has not responded for minutes, the CPU goes on; restart the device")
         if self.failure is not None:
             given_up.append(_unexpected(self.failure))
         return [*self._reported, *given_up]

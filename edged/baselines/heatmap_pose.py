@@ -1,4 +1,4 @@
-"""Head pose from five points drawn as heatmaps, with the seed's network (arXiv 1812.00739) behind an `Engine`."""
+"""Head pose from five points drawn as heatmaps, with the network of arXiv 1812.00739 behind an `Engine`."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ def to_square(points: NDArray[np.float64], deviations: NDArray[np.float64]) -> N
 class HeatmapPose:
     """Implements `edged.ports.PoseReader`.
 
-    The engine takes `points` float32 [batch, 5, 3] as `to_square` gives them, and answers `angles` float32 [batch, 3]:
+    The engine takes `points` float32 [batch, 5, 3] as `to_square` gives them, and gives `angles` float32 [batch, 3]:
     yaw, pitch and roll in degrees relative to the line of sight. The heatmaps are drawn inside the graph.
     """
 
@@ -70,9 +70,9 @@ class HeatmapPose:
         """One for each face, in order; None where the landmarks are not finite. Raise ModelError for a wrong model."""
         poses: list[HeadPose | None] = [None] * len(landmarks)
         squares = [(row, _square(face)) for row, face in enumerate(landmarks)]
-        told = [(row, square) for row, square in squares if square is not None]
-        for start in range(0, len(told), MAX_BATCH):
-            batch = told[start : start + MAX_BATCH]
+        usable = [(row, square) for row, square in squares if square is not None]
+        for start in range(0, len(usable), MAX_BATCH):
+            batch = usable[start : start + MAX_BATCH]
             facing = matrix_of(self._angles(np.stack([square for _, square in batch])).astype(np.float64))
             rays = ray_rotation(np.stack([_middle(landmarks[row].points) for row, _ in batch]), lens)
             read = head_poses(facing, rays, np.full(len(batch), DEVIATION))
@@ -84,7 +84,7 @@ class HeatmapPose:
         angles = self._engine.run({"points": points}).get("angles")
         if angles is None or angles.shape != (len(points), 3) or not np.isfinite(angles).all():
             raise ModelError(
-                f"model {self._engine.name}: its answer is not {len(points)} x 3 angles; "
+                f"model {self._engine.name}: its output is not {len(points)} x 3 angles; "
                 "it is not a heatmap pose of edged's: name another in the config"
             )
         return angles

@@ -52,7 +52,7 @@ class MtcnnSettings:
     """What may be tuned, with the package's defaults. Raise ConfigError for values that make no sense."""
 
     smallest_face: float = 20.0
-    """The side of the smallest face looked for, in px; the time taken falls with its square."""
+    """The side of the smallest face to find, in px; the time taken falls with its square."""
     scale_factor: float = 0.709
     """Each scale's size relative to the one before."""
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8)

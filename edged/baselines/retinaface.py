@@ -18,22 +18,22 @@ from edged.ports import Engine
 from edged.types import Box, Detection, Image
 
 ANCHORS = {8: (10, 20), 16: (32, 64), 32: (128, 256)}
-"""The sides of the squares that faces are told relative to, in px, by stride; all are centred in their cell."""
+"""The sides of the squares that faces are relative to, in px, by stride; all are centred in their cell."""
 VALUES = 15
 """Of each anchor: face logit, box centre (dx, dy), log size (w, h), five points (dx, dy); all raw."""
 CHANNELS = 2 * VALUES
 """Of each output: the first anchor's values, then the second's."""
 CENTRE_VARIANCE = 0.1
-"""Centres and points are told in tenths of the anchor's side …"""
+"""Centres and points are in tenths of the anchor's side …"""
 SIZE_VARIANCE = 0.2
 """… and sizes in fifths of the natural logarithm."""
 MEAN_BGR = (104, 117, 123)
 """What the graph subtracts; borders of this colour are 0 to the network, as those inside it are."""
 
 OWN_SIZE = WorkingSize(long_side=2048, enlarge=1.0)
-"""Pictures are looked at as they are; a larger one would take more than a gigabyte of memory."""
+"""Pictures keep their size; a larger one would take more than a gigabyte of memory."""
 LARGEST_LOG_SCALE = 4.0
-"""No face is 50 times as large as its anchor; the bound keeps absurd answers finite."""
+"""No face is 50 times as large as its anchor; the bound keeps absurd outputs finite."""
 
 Rows = NDArray[np.float32]
 
@@ -74,22 +74,22 @@ class RetinaFace:
     def detect(self, image: Image) -> list[Detection]:
         """All faces, best first, boxes cut to the picture; points may lie outside it.
 
-        Raise ModelError when the engine's answer is not RetinaFace's.
+        Raise ModelError when the engine's output is not RetinaFace's.
         """
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return []
         canvas, scale_x, scale_y = self._canvas.lay(image)
-        answers = self._engine.run({"image": canvas[None]})
-        rows = np.concatenate([self._level(answers, stride, canvas.shape) for stride in ANCHORS])
+        outputs = self._engine.run({"image": canvas[None]})
+        rows = np.concatenate([self._level(outputs, stride, canvas.shape) for stride in ANCHORS])
         # Bounds the suppression: a wall of posters must not stall the camera.
         rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._settings.most]]
         rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._settings.overlap)[: self._settings.most]]
         return _detections(rows, scale_x, scale_y, width, height)
 
-    def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
+    def _level(self, outputs: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""
-        level = answers.get(f"stride{stride}")
+        level = outputs.get(f"stride{stride}")
         if level is None or level.shape != (1, CHANNELS, shape[0] // stride, shape[1] // stride):
             raise ModelError(
                 f"model {self._engine.name}: stride{stride} is missing or not [1, {CHANNELS}, H/{stride}, W/{stride}]; "

@@ -1,4 +1,4 @@
-"""Head pose from six landmarks and OpenCV's solvePnP, as the seed has it: kept to compare with, not for accuracy."""
+"""Head pose from six landmarks and OpenCV's solvePnP: a widespread method, kept to compare with and not for its accuracy."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from edged.types import Detection, HeadPose, Image, Landmarks, Lens
 SIX_POINTS = (30, 8, 36, 45, 48, 54)
 """Nose tip, chin, outer eye corners, mouth corners, in iBUG order."""
 
-# The seed's generic head, turned from its frame (Y up, Z towards the camera) into ours; other heads differ by 3 to 8 degrees.
+# A generic head that many programs use, turned from its axes (Y up, Z towards the camera) into ours; others differ by 3 to 8 degrees.
 SIX_POINT_HEAD = np.array(
     [(0, 0, 0), (0, 330, 65), (-225, -170, 135), (225, -170, 135), (-150, 150, 125), (150, 150, 125)], np.float64
 )

@@ -1,4 +1,4 @@
-"""Our one-stage detector at run time: a pass over the picture and one over a small copy, or one over neighbourhoods of
+"""Our one-stage detector at run time: a pass over the picture and one over a small copy, or one over crops around
 expected faces; decoding and suppression in NumPy.
 """
 
@@ -26,15 +26,15 @@ NEAR_SIDE = 320
 """Longer side of the small copy, in which faces that fill the picture have the size of those learned from. It costs a
 sixteenth of a picture of 1,280."""
 FAR_SIDE = 352
-"""Pictures looked at no larger than this need no copy: whatever is in them is small enough."""
+"""Pictures processed no larger than this need no copy: whatever is in them is small enough."""
 FAR_FACE, NEAR_FACE = 160.0, 112.0
 """Longer sides, in pixels of the working size: the largest face taken from the picture, and the smallest from the copy.
-Close up, the network takes parts of faces and plain walls for faces; on held-out pictures looked at twice as large the
+Close up, the network takes parts of faces and plain walls for faces; on held-out pictures processed twice as large the
 copy raises AP from 0.925 to 0.932."""
 SURE_WHOLE, INSIDE = 0.5, 0.7
 """What lies with more than this share of itself inside a face of the copy that scores so much is a part of that face."""
 CUT_OFF = 0.08
-"""A find this near to a border of a neighbourhood, in units of its longer side, may be what is seen of a larger face."""
+"""A detection this near to a border of a neighbourhood, in units of its longer side, may be what is seen of a larger face."""
 WORTH_IT = 0.7
 """Neighbourhoods that take a larger share than this of the pixels of the whole picture save nothing."""
 MOST_PARTS = 32
@@ -69,13 +69,13 @@ class AnchorFreeDetector:
         self._score, self._overlap, self._most = score, overlap, most
 
     def detect(self, image: Image) -> list[Detection]:
-        """All faces, best score first. Raise ModelError when the engine's answer is not a detector's."""
+        """All faces, best score first. Raise ModelError when the engine's output is not a detector's."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return []
-        rows, scale = self._look(self._canvas, image)
+        rows, scale = self._pass(self._canvas, image)
         if scale.max() * max(width, height) > FAR_SIDE:
-            near, near_scale = self._look(self._near, image)
+            near, near_scale = self._pass(self._near, image)
             rows = join(rows, rescaled(near, scale / near_scale))
         # Bounds the suppression: a wall of posters must not stall the camera.
         rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._most]]
@@ -83,7 +83,7 @@ class AnchorFreeDetector:
         return _detections(rescaled(rows, np.float32(1) / scale), width, height)
 
     def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
-        """See `NearbyDetector`. Large faces are looked at smaller, as in the small copy: one pass is enough."""
+        """See `NearbyDetector`. Large faces are scaled down, as in the small copy: one pass is enough."""
         height, width = image.shape[:2]
         scale = self._working_size.scale(width, height) if width and height else 1.0
         if len(boxes) > MOST_PARTS:
@@ -102,19 +102,19 @@ class AnchorFreeDetector:
         rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
         return _detections(rows, width, height)
 
-    def _look(self, canvas: Canvas, image: Image) -> tuple[Rows, NDArray[np.float32]]:
+    def _pass(self, canvas: Canvas, image: Image) -> tuple[Rows, NDArray[np.float32]]:
         """The candidates at one working size, in its pixels, and the scales along x and y."""
         picture, scale_x, scale_y = canvas.lay(image)
         return self._run(picture), np.array([scale_x, scale_y], np.float32)
 
     def _run(self, picture: Image) -> Rows:
         """The candidates in a picture whose sides are multiples of 32, in its pixels."""
-        answers = self._engine.run({"image": picture[None]})
-        return np.concatenate([self._level(answers, stride, picture.shape) for stride in STRIDES])
+        outputs = self._engine.run({"image": picture[None]})
+        return np.concatenate([self._level(outputs, stride, picture.shape) for stride in STRIDES])
 
-    def _level(self, answers: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
+    def _level(self, outputs: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""
-        level = answers.get(f"stride{stride}")
+        level = outputs.get(f"stride{stride}")
         if level is None or level.shape != (1, CHANNELS, shape[0] // stride, shape[1] // stride):
             raise ModelError(
                 f"model {self._engine.name}: stride{stride} is missing or not [1, {CHANNELS}, H/{stride}, W/{stride}]; "

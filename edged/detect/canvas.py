@@ -1,4 +1,4 @@
-"""Lays a picture on the canvas that a one-stage detector looks at: scaled, and bordered to multiples of 32."""
+"""Lays a picture on the canvas that a one-stage detector runs on: scaled, and bordered to multiples of 32."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from edged.types import Image
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """How large the picture is looked at: `enlarge` times its size, but its longer side at most `long_side`.
+    """How large the detector sees the picture: `enlarge` times its size, but its longer side at most `long_side`.
 
     The bound on the side bounds memory and time, whatever the camera or the file brings.
     """

@@ -1,4 +1,4 @@
-"""Lays parts of one picture side by side on one small canvas, so that one run of a detector looks at them all; pure geometry."""
+"""Lays parts of one picture side by side on one small canvas, so that one run of a detector covers them all: the crop pass."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,10 @@ import numpy as np
 from edged.types import Box, Image
 
 MARGIN = 0.75
-"""How far around an expected face is looked, in units of its longer side: nobody walks further from one picture to the next,
+"""How far a crop extends around an expected face, in units of its longer side: nobody walks further from one picture to the next,
 at 15 a second, than he was expected to."""
 FACE = 112.0
-"""Longer side, in canvas pixels, up to which an expected face is looked at as in the whole picture; larger ones at the half, the
+"""Longer side, in canvas pixels, up to which an expected face is scaled as in the whole picture; larger ones at the half, the
 quarter and so on, down to this. A scale that followed every change of size would make the box tremble."""
 STEP = 16
 """Parts begin and end at multiples of so many canvas pixels, in the picture and on the canvas: who keeps still is seen alike."""

@@ -15,7 +15,7 @@ from edged.ports import Arrays, Engine
 Floats = NDArray[np.float64]
 
 PROBABILITY = 0.005
-"""Probabilities, also those told as logits, may differ by this much."""
+"""Probabilities, also those given as logits, may differ by this much."""
 PIXELS = 0.3
 """Points and lengths may differ by this much, in pixels of what the model sees, …"""
 PIXELS_OF_LENGTH = 0.005
@@ -23,7 +23,7 @@ PIXELS_OF_LENGTH = 0.005
 DEGREES = 0.3
 """Angles may differ by this much: a tenth of what the best reader of heads errs by."""
 PART_OF_RANGE = 0.01
-"""Outputs whose meaning the manifest does not tell may differ by this part of their largest value."""
+"""Outputs whose meaning the manifest does not say may differ by this part of their largest value."""
 SURE = 0.5
 
 
@@ -40,19 +40,19 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether all differences are allowed; infinite where an answer was not finite."""
+        """Whether all differences are allowed; infinite where an output was not finite."""
         return self.difference <= 1.0
 
 
 def compare_engines(
     entry: ModelEntry, reference: Engine, candidate: Engine, inputs: Sequence[Arrays]
 ) -> list[Agreement]:
-    """One Agreement for each part of each output that the manifest tells apart. Raise ModelError when a run fails."""
-    answers = [(reference.run(given), candidate.run(given)) for given in inputs]
+    """One Agreement for each part of each output that the manifest lists. Raise ModelError when a run fails."""
+    results = [(reference.run(given), candidate.run(given)) for given in inputs]
     found = []
     for output in entry.outputs:
         for part in entry.agreement.get(output, (None,)):
-            ratios = [_ratios(expected[output], given[output], part) for expected, given in answers]
+            ratios = [_ratios(expected[output], given[output], part) for expected, given in results]
             worst = max((float(values.max()) for values in ratios if values.size), default=0.0)
             unit = part.unit if part else "part of its range"
             found.append(Agreement(output, unit, worst, sum(values.size for values in ratios)))

@@ -30,7 +30,7 @@ MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "S
 """Operations that only move values: they may read floats where they read integers."""
 
 ALWAYS_FLOAT = {"Resize": (1, 2)}
-"""Inputs (by place) that ONNX wants in FP32 whatever the data's type: a region and scales."""
+"""Inputs (by place) that ONNX requires in FP32 whatever the data's type: a region and scales."""
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -236,7 +236,7 @@ def _types_of(model: onnx.ModelProto, name: str) -> dict[str, int]:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
     except Exception as error:  # noqa: BLE001
-        raise ModelError(f"model {name}: its types cannot be told ({' '.join(str(error).split())[:200]})") from None
+        raise ModelError(f"model {name}: its types cannot be inferred ({' '.join(str(error).split())[:200]})") from None
     values: Iterator[Any] = (v for group in (inferred.input, inferred.output, inferred.value_info) for v in group)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return types | {tensor.name: tensor.data_type for tensor in model.graph.initializer}

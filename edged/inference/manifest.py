@@ -77,7 +77,7 @@ class ModelEntry(_Entry):
     built_locally: bool = False
     """True for files that are built on each machine because their weights are others', or because they are large."""
     trained_locally: bool = False
-    """True for files that everybody who wants them trains: no two are the same, so their hash is in `hash_file`, not here."""
+    """True for files that each user trains: no two are the same, so their hash is in `hash_file`, not here."""
     precision: Literal["fp16", "fp32"] = "fp16"
     """What GPU engines of it compute in: "fp32" where half precision costs accuracy."""
     remedy: str = ""
@@ -164,7 +164,7 @@ class Manifest:
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({error.strerror}); {self.remedy(name)}") from None
         if not entry.sha256:
-            raise ModelError(f"{path}: no {entry.hash_file} tells which file was checked; {self.remedy(name)}")
+            raise ModelError(f"{path}: no {entry.hash_file} says which file was checked; {self.remedy(name)}")
         found = hashlib.sha256(data).hexdigest()
         if found != entry.sha256:
             raise ModelError(

@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the `Engine` contract, on the CPU unless told otherwise; the only module that imports onnxruntime."""
+"""ONNX Runtime behind the `Engine` contract, on the CPU unless configured otherwise; the only module that imports onnxruntime."""
 
 import logging
 from collections.abc import Sequence

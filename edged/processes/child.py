@@ -23,7 +23,7 @@ STARVED_S = 10.0
 MOST_BYTES_OF_A_LINE = 4096
 MOST_LINES_KEPT = 20
 FOR_CHILDREN = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "OPENCV_FFMPEG_LOGLEVEL": "16"}
-"""FFmpeg's errors are heard: they tell a wrong password from a wrong address."""
+"""FFmpeg's errors are read: they distinguish a wrong password from a wrong address."""
 NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY", "LISTEN_FDS")
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ELSEWHERE = ("XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
-"""Libraries that find one of these do not look at HOME."""
+"""Libraries that find one of these ignore HOME."""
 
 
 def live_in(folder: Path) -> None:

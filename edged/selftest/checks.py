@@ -1,6 +1,6 @@
-"""What each stage must say of the golden pictures: within these tolerances, what the CPU said when they were made.
+"""What each stage must give for the golden pictures: within these tolerances, what the CPU gave when they were made.
 
-Each stage is given the golden values of the stages before it, so that a model answers for itself only.
+Each stage is given the golden values of the stages before it, so that each model is checked by itself.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from edged.selftest.golden import (
     read_landmarks,
     read_poses,
 )
-from edged.types import Detection, EyeLook, HeadPose, Landmarks, MaskScores, MaskState
+from edged.types import Detection, EyeReading, HeadPose, Landmarks, MaskScores, MaskState
 
 SAME_BOX, SAME_FACE = 0.8, 0.5
 """Intersection over union: of our own detector's boxes with the golden ones, which may come from a neighbouring cell when
@@ -135,8 +135,8 @@ def _check_poses(name: str, open_model: OpenModel, pictures: Sequence[GoldenPict
 
 
 def _check_eyes(open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[str]:
-    def check(face: GoldenFace, look: EyeLook) -> str | None:
-        seen = eye_state(look)
+    def check(face: GoldenFace, eyes: EyeReading) -> str | None:
+        seen = eye_state(eyes)
         return None if seen == face.eyes else f"the eyes are read as {seen}, they are {face.eyes}"
 
     return _differences(pictures, read_eyes(open_model, pictures), check)
@@ -151,14 +151,14 @@ def _angles(pose: HeadPose) -> tuple[float, float, float]:
 
 
 def _differences(
-    pictures: Sequence[GoldenPicture], answers: Sequence[Sequence[T]], check: Callable[[GoldenFace, T], str | None]
+    pictures: Sequence[GoldenPicture], outputs: Sequence[Sequence[T]], check: Callable[[GoldenFace, T], str | None]
 ) -> list[str]:
     """What `check` says of every face, with its place."""
     return [
         f"{_where(picture, number)}: {difference}"
-        for picture, row in zip(pictures, answers, strict=True)
-        for number, (face, answer) in enumerate(zip(picture.faces, row, strict=True), 1)
-        if (difference := check(face, answer))
+        for picture, row in zip(pictures, outputs, strict=True)
+        for number, (face, output) in enumerate(zip(picture.faces, row, strict=True), 1)
+        if (difference := check(face, output))
     ]
 
 

@@ -34,7 +34,7 @@ from edged.readers import (
     using,
 )
 from edged.toml import load_toml
-from edged.types import Box, Detection, EyeLook, HeadPose, Image, Landmarks, Lens, MaskScores, MaskState
+from edged.types import Box, Detection, EyeReading, HeadPose, Image, Landmarks, Lens, MaskScores, MaskState
 
 FOLDER, TABLE = "golden", "golden.toml"
 """Beside the models, and therein."""
@@ -226,7 +226,7 @@ def read_poses(name: str, open_model: OpenModel, pictures: Sequence[GoldenPictur
     ]
 
 
-def read_eyes(open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[list[EyeLook]]:
+def read_eyes(open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[list[EyeReading]]:
     """What the eye classifier says of each picture's faces, from their golden landmarks."""
     reader = EyeClassifier(open_model(EYE_MODEL))
     return [
@@ -235,11 +235,11 @@ def read_eyes(open_model: OpenModel, pictures: Sequence[GoldenPicture]) -> list[
     ]
 
 
-def eye_state(look: EyeLook) -> str:
-    """What one look at a face's eyes says, as the table has it."""
-    if look.open_probability is None:
-        return look.unavailable or "hidden"
-    return "open" if look.open_probability >= SURE_OPEN else "closed"
+def eye_state(eyes: EyeReading) -> str:
+    """What was read of one face's eyes, as the table has it."""
+    if eyes.open_probability is None:
+        return eyes.unavailable or "hidden"
+    return "open" if eyes.open_probability >= SURE_OPEN else "closed"
 
 
 def golden_inputs(names: Sequence[str], models: ModelsConfig) -> dict[str, list[dict[str, NDArray[Any]]]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from edged.config import DrowsinessConfig
 from edged.signals.learned import LearnedValue
-from edged.types import EyeLook
+from edged.types import EyeReading
 
 SHORTEST_SECONDS = 0.05
 """A closure shorter than any blink is noise."""
@@ -61,7 +61,7 @@ class OpennessMeter:
     _shut_ratios: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_BLINKS))
     _dip: float | None = None
 
-    def measure(self, now_s: float, eyes: EyeLook, learn: bool) -> float | None:
+    def measure(self, now_s: float, eyes: EyeReading, learn: bool) -> float | None:
         """The openness in one frame, or None when it does not tell. `learn`: the head is as it is when eyes are open."""
         ratio, probability = finite(eyes.aspect_ratio), finite(eyes.open_probability)
         if eyes.unavailable is not None or (ratio is None and probability is None):

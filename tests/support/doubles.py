@@ -10,7 +10,7 @@ from edged.types import (
     JUDGED_STATES,
     Box,
     Detection,
-    EyeLook,
+    EyeReading,
     HeadPose,
     Image,
     Landmarks,
@@ -28,7 +28,7 @@ BARE = MaskScores(0.02, 0.03, 0.95)
 WORN = MaskScores(0.95, 0.03, 0.02)
 SPLIT = MaskScores(0.34, 0.33, 0.33)
 AHEAD = HeadPose(2.0, -1.0, 0.5, 0.0, 0.0, 3.0)
-OPEN, SHUT = EyeLook(0.96, 0.31), EyeLook(0.04, 0.08)
+OPEN, SHUT = EyeReading(0.96, 0.31), EyeReading(0.04, 0.08)
 MOUTH_RATIO = 0.2
 
 
@@ -136,11 +136,11 @@ class ConstantPose:
 class ConstantEyes:
     """Implements `edged.ports.EyeReader`: everybody's eyes alike; remembers the poses it was given."""
 
-    def __init__(self, look: EyeLook = OPEN) -> None:
+    def __init__(self, look: EyeReading = OPEN) -> None:
         self.look = look
         self.batches: list[list[HeadPose | None]] = []
 
-    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeLook]:
+    def read(self, image: Image, landmarks: Sequence[Landmarks], poses: Sequence[HeadPose | None]) -> list[EyeReading]:
         assert len(landmarks) == len(poses)
         self.batches.append(list(poses))
         return [self.look] * len(landmarks)

@@ -38,7 +38,7 @@ from edged.report import build_report
 from edged.selftest.golden import golden_pictures
 from edged.store import Store, StoreReader
 from edged.store.upkeep import Upkeep
-from edged.types import Detection, EyeLook, Face, Frame, Image, MaskScores, Track
+from edged.types import Detection, EyeReading, Face, Frame, Image, MaskScores, Track
 from support.doubles import (
     AHEAD,
     BARE,
@@ -124,10 +124,10 @@ class Looks:
 
     def __init__(self, scores: Sequence[MaskScores] = (), eyes: Sequence[float] = (), people: int = 1) -> None:
         self._people = people
-        self._looks = [(one, OPEN) for one in scores] + [(BARE, EyeLook(one, None)) for one in eyes]
+        self._looks = [(one, OPEN) for one in scores] + [(BARE, EyeReading(one, None)) for one in eyes]
 
     def __call__(self, config: Config, folder: Path) -> Facts:
-        def faces(time_s: float, scores: MaskScores, eyes: EyeLook) -> list[Face]:
+        def faces(time_s: float, scores: MaskScores, eyes: EyeReading) -> list[Face]:
             boxes = [square(200.0 * number, 100, 120) for number in range(1, self._people + 1)]
             tracks = [Track(n, box, 0.0, time_s, 2, Detection(box, 0.9)) for n, box in enumerate(boxes, 1)]
             return [Face(track, scores, pose=AHEAD, eyes=eyes) for track in tracks]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from edged.types import Detection, EyeLook, Face, HeadPose, MaskScores, Track
+from edged.types import Detection, EyeReading, Face, HeadPose, MaskScores, Track
 from support.doubles import square
 
 OPEN_RATIO, SHUT_RATIO = 0.30, 0.09
@@ -187,17 +187,17 @@ class Camera:
         yaw, pitch = yaw + self.wobble(1.0), pitch + self.wobble(1.0)
         return HeadPose(yaw, pitch, script.roll + self.wobble(1.0), yaw, pitch, 3.0)
 
-    def eyes(self, script: Script, time_s: float) -> EyeLook:
+    def eyes(self, script: Script, time_s: float) -> EyeReading:
         """Lids follow the head when it goes down: they read as closed, though nobody sleeps."""
         lowered = sum(move.share(time_s) * min(move.pitch, 0.0) for move in script.moves)
         if within(script.hidden, time_s):
-            return EyeLook(None, None, "hidden")
+            return EyeReading(None, None, "hidden")
         shut = within(script.shut, time_s) or lowered < -18
         lowered_eyes = within(script.lowered, time_s) and not shut
         ratio = SHUT_RATIO if shut else script.open_ratio * (LOWERED if lowered_eyes else 1.0)
         ratio = max(0.0, ratio + self.wobble(0.012))
         probability = min(max((0.03 if shut or lowered_eyes else 0.97) + self.wobble(0.02), 0.0), 1.0)
-        return EyeLook(probability if script.classifier else None, ratio if script.ratio else None)
+        return EyeReading(probability if script.classifier else None, ratio if script.ratio else None)
 
     def wobble(self, deviation: float) -> float:
         return self.random.gauss(0.0, deviation) * self.noise

@@ -28,7 +28,7 @@ FURTHEST = 1e5
 """Pixels: a box beyond belongs to no picture."""
 
 LEARNED_SHARES = np.array([1.3, 0.9, 0.7])
-"""The learned pose's errors about the head's axes (nod, turn, tilt) over the one expected error that it tells."""
+"""The learned pose's errors about the head's axes (nod, turn, tilt) over the one expected error that it gives."""
 
 SOLVED_SHARES = np.array([3.0, 0.7, 0.7])
 """The same of the landmarks' pose, whose weakness is the nod: noses are longer or shorter, and landmark readers, taught on
@@ -39,7 +39,7 @@ STEADY, TURNED_LOSS = 10.0, 0.05
 off the line of sight costs nothing, and each square degree beyond so many degrees of expected error."""
 
 MOST_TURNED = 40.0
-"""Degrees off the line of sight, by the pixels; the landmarks of heads turned further are not looked at."""
+"""Degrees off the line of sight, by the pixels; the landmarks of heads turned further are not used."""
 
 AT_ODDS = 3.0
 """Readings further apart than so many times their common expected error are not averaged: the surer one is taken."""
@@ -69,25 +69,25 @@ class LearnedPose:
         self._crops = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
     def read(self, image: Image, detections: Sequence[Detection]) -> LearnedPoses:
-        """The poses of all faces, in order. Raise ModelError when the engine's answer is not one."""
+        """The poses of all faces, in order. Raise ModelError when the engine's output is not one."""
         count = len(detections)
         poses = LearnedPoses(np.empty((count, 3, 3)), np.empty(count))
         for start in range(0, count, MAX_BATCH):
             batch = detections[start : start + MAX_BATCH]
             squares = [square_around(face.box, face.points, CROP_MARGIN) for face in batch]
-            answer = self._engine.run({"faces": aligned_crops(image, squares, CROP_SIZE, self._crops).pixels})
-            columns, deviations = self._checked(answer, len(batch))
+            output = self._engine.run({"faces": aligned_crops(image, squares, CROP_SIZE, self._crops).pixels})
+            columns, deviations = self._checked(output, len(batch))
             turns = about_z(np.degrees(np.array([square.angle for square in squares])))
             poses.rotations[start : start + len(batch)] = turns @ from_six(columns)
             poses.deviations[start : start + len(batch)] = deviations
         return poses
 
-    def _checked(self, answer: Arrays, count: int) -> tuple[Array, Array]:
-        columns, deviations = (answer.get(name, np.empty(0)).astype(np.float64) for name in ("columns", "deviations"))
+    def _checked(self, output: Arrays, count: int) -> tuple[Array, Array]:
+        columns, deviations = (output.get(name, np.empty(0)).astype(np.float64) for name in ("columns", "deviations"))
         finite = np.isfinite(columns).all() and np.isfinite(deviations).all()
         if columns.shape != (count, 6) or deviations.shape != (count,) or not finite:
             raise ModelError(
-                f"model {self._engine.name}: its answer is not {count} rotations with their errors; "
+                f"model {self._engine.name}: its output is not {count} rotations with their errors; "
                 "it is not a head pose of edged's: name another in the config"
             )
         return columns, deviations

@@ -55,7 +55,7 @@ def parse_version(text: str) -> Version:
 
 @dataclass(frozen=True, slots=True)
 class BuildWay:
-    """How one version of TensorRT is told about precision."""
+    """How one version of TensorRT is given the precision."""
 
     explicit_batch: bool
     """The network's creation flag; mandatory before 10, gone in 11."""
@@ -195,7 +195,7 @@ def the_log(trt: Any) -> Any:
 
 
 def failure(what: str, said: str, remedy: str) -> ModelError:
-    """The error for `what` failed, after TensorRT or CUDA `said` so; out of memory is told apart."""
+    """The error for `what` failed, after TensorRT or CUDA `said` so; out of memory is an error of its own."""
     if _OUT_OF_MEMORY.search(said):
         return GpuMemoryError(f"{what}: the GPU is out of memory; stop what else uses it, {USE_CPU}")
     return ModelError(f"{what} ({said[:300] or 'no reason given'}); {remedy}")

@@ -28,7 +28,7 @@ from edged.inference.tensorrt.engine import TensorrtEngine
 from edged.inference.tensorrt.thread import GpuThread
 
 ReportProgress = Callable[[str, float], None]
-"""Told what is being done, and which part of it (0 … 1) is."""
+"""Called with what is being done, and which part of it (0 … 1) is."""
 
 WORKSPACE_BYTES = 256 << 20
 
@@ -215,10 +215,10 @@ def _monitor(trt: Any, progress: ReportProgress | None) -> Any:
     """Passes on the progress of the outermost phase; before TensorRT 10 there is none to be had."""
     if progress is None or not hasattr(trt, "IProgressMonitor"):
         return None
-    tell = progress
+    report = progress
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """TensorRT calls it from threads of its own; only the outermost phase is told, so one at a time."""
+        """TensorRT calls it from threads of its own; only the outermost phase is reported, so one at a time."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -227,15 +227,15 @@ def _monitor(trt: Any, progress: ReportProgress | None) -> Any:
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             if not parent_phase:
                 self._steps[phase_name] = max(1, num_steps)
-                tell(phase_name, 0.0)
+                report(phase_name, 0.0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             if phase_name in self._steps:
-                tell(phase_name, min(1.0, (step + 1) / self._steps[phase_name]))
+                report(phase_name, min(1.0, (step + 1) / self._steps[phase_name]))
             return True
 
         def phase_finish(self, phase_name: str) -> None:
             if self._steps.pop(phase_name, None):
-                tell(phase_name, 1.0)
+                report(phase_name, 1.0)
 
     return Monitor()

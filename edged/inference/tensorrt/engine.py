@@ -121,7 +121,7 @@ class _Loaded:
         return buffer
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """Copy in, compute, copy out; the answers are new arrays, the caller's own."""
+        """Copy in, compute, copy out; the outputs are new arrays, the caller's own."""
         cuda, stream = self._session.cuda, self._session.stream
         for buffer in self._inputs:
             array = inputs[buffer.name]
@@ -131,11 +131,11 @@ class _Loaded:
             cuda.memcpy_htod_async(buffer.device, host, stream)
         if not self._context.execute_async_v3(stream.handle):
             raise self._failure(f"model {self._name}: the run failed", USE_CPU.removeprefix("or "))
-        answers = {buffer.name: _part(buffer, self._output_shape(buffer.name)) for buffer in self._outputs}
+        outputs = {buffer.name: _part(buffer, self._output_shape(buffer.name)) for buffer in self._outputs}
         for buffer in self._outputs:
-            cuda.memcpy_dtoh_async(answers[buffer.name], buffer.device, stream)
+            cuda.memcpy_dtoh_async(outputs[buffer.name], buffer.device, stream)
         stream.synchronize()
-        return {name: answer.copy() for name, answer in answers.items()}
+        return {name: output.copy() for name, output in outputs.items()}
 
     def _shape_input(self, name: str, shape: Shape) -> None:
         if self._given.get(name) == shape:
@@ -196,10 +196,10 @@ class TensorrtEngine:
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run once; see `Engine`. A batch larger than the engine was built for is run in parts."""
         parts = self._parts(inputs)
-        answers = self._thread.call(lambda _: [self._loaded.run(part) for part in parts], RUN_PATIENCE_S)
-        if len(answers) == 1:
-            return answers[0]
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+        outputs = self._thread.call(lambda _: [self._loaded.run(part) for part in parts], RUN_PATIENCE_S)
+        if len(outputs) == 1:
+            return outputs[0]
+        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
     def close(self) -> None:
         """Give its memory back; the engine must not be used afterwards."""

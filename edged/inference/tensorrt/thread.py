@@ -1,7 +1,7 @@
 """One thread that owns the GPU: the primary context, one stream, and every object of TensorRT and PyCUDA live in it alone.
 
 A context of CUDA is current in one thread; PyCUDA frees memory only in the thread that allocated it; an execution
-context of TensorRT belongs to one thread at a time. So nobody else touches them: others hand in a job and wait.
+context of TensorRT belongs to one thread at a time. So no other thread touches them: others queue a job and wait.
 """
 
 import logging
@@ -46,13 +46,13 @@ class Resource(Protocol):
 @dataclass(slots=True)
 class _Job(Generic[T]):
     work: Callable[[Session], T]
-    answer: "Future[T]"
+    future: "Future[T]"
 
 
 class GpuThread:
     """Runs jobs one after the other, in its own thread; shared by all engines of a process.
 
-    Callers wait for their answers, so the queue never holds more jobs than there are callers.
+    Callers wait for their results, so the queue never holds more jobs than there are callers.
     """
 
     def __init__(self, trt: Any, cuda: Any, number: int = 0) -> None:
@@ -75,14 +75,14 @@ class GpuThread:
 
     def call(self, work: Callable[[Session], T], patience_s: float) -> T:
         """What `work` gives. Raise ModelError when it raises anything, or has given nothing after `patience_s`."""
-        answer: Future[T] = Future()
+        future: Future[T] = Future()
         with self._gate:
             if self._closed:
                 raise ModelError("the GPU has been given up; start the daemon anew")
             if self._broken:
                 raise ModelError(self._broken)
-            self._jobs.put(_Job(work, answer))
-        return self._await(answer, patience_s)
+            self._jobs.put(_Job(work, future))
+        return self._await(future, patience_s)
 
     def hold(self, resource: Resource) -> None:
         """Release `resource` when the thread ends; called by jobs."""
@@ -102,15 +102,15 @@ class GpuThread:
                 self._jobs.put(None)
         self._thread.join(CLOSE_PATIENCE_S)
         if self._thread.is_alive():
-            log.error("the GPU does not answer: it is left as it is")
+            log.error("the GPU does not respond: it is left as it is")
         return not self._thread.is_alive()
 
-    def _await(self, answer: "Future[T]", patience_s: float) -> T:
+    def _await(self, future: "Future[T]", patience_s: float) -> T:
         try:
-            return answer.result(patience_s)
+            return future.result(patience_s)
         except FutureTimeoutError:
-            answer.cancel()
-            self._broken = f"the GPU has not answered for {patience_s:g} s; restart the daemon, {USE_CPU}"
+            future.cancel()
+            self._broken = f"the GPU has not responded for {patience_s:g} s; restart the daemon, {USE_CPU}"
             raise ModelError(self._broken) from None
 
     def _live(self, ready: "Future[None]") -> None:
@@ -160,16 +160,16 @@ class GpuThread:
         job = self._jobs.get()
         if job is None:
             return False
-        if not job.answer.set_running_or_notify_cancel():
+        if not job.future.set_running_or_notify_cancel():
             return True
         try:
-            job.answer.set_result(job.work(session))
+            job.future.set_result(job.work(session))
         except Exception as error:  # noqa: BLE001
             # A new error: the old one's traceback would keep its frames, and so engines and buffers, alive.
-            job.answer.set_exception(self._told(session, error))
+            job.future.set_exception(self._model_error(session, error))
         return True
 
-    def _told(self, session: Session, error: Exception) -> ModelError:
+    def _model_error(self, session: Session, error: Exception) -> ModelError:
         if isinstance(error, ModelError):
             return type(error)(str(error))
         said = one_line(error)
