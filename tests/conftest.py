@@ -25,7 +25,7 @@ settings.load_profile("any-load")
 
 LONGEST_FIRST = (
     "test_privacy.py", "test_daemon_backends.py", "test_kill.py", "test_daemon.py", "test_cli_files.py", "test_cli.py",
-    "test_cli_engines.py", "test_backends_child.py", "test_camera_faults.py", "test_convert_passages.py",
+    "test_cli_engines.py", "test_backends_build.py", "test_camera_faults.py", "test_convert_passages.py",
     "test_cli_streams.py", "test_daemon_selftest.py", "test_selftest.py", "test_report_build.py", "test_capture_child.py",
     "test_odd_pictures.py", "test_daemon_announced.py",
 )  # fmt: skip
