@@ -11,7 +11,7 @@ from edged.types import Detection, HeadPose, Image, Landmarks, Lens
 SIX_POINTS = (30, 8, 36, 45, 48, 54)
 """Nose tip, chin, outer eye corners, mouth corners, in iBUG order."""
 
-# A generic head that many programs use, turned from its axes (Y up, Z towards the camera) into ours; others differ by 3 to 8 degrees.
+# A generic head that many programs use, turned from its axes (Y up, Z to the camera) into ours; others differ by 3 to 8 degrees.
 SIX_POINT_HEAD = np.array(
     [(0, 0, 0), (0, 330, 65), (-225, -170, 135), (225, -170, 135), (-150, 150, 125), (150, 150, 125)], np.float64
 )
