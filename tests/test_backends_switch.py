@@ -329,7 +329,7 @@ def test_a_gpu_that_hangs_costs_one_wait(site, monkeypatch):
     synchronize = stream.synchronize
     monkeypatch.setattr(stream, "synchronize", lambda self: (awake.wait(60), synchronize(self)))
     assert site.engines[0].run(faces(1))["probabilities"].shape == (1, 3)
-    assert ["has not answered for 0.2 s" in problem for problem in worker.problems()] == [False, True]
+    assert ["has not responded for 0.2 s" in problem for problem in worker.problems()] == [False, True]
     awake.set()
     assert until(lambda: not worker.is_alive())
 
@@ -383,7 +383,7 @@ def test_a_search_that_makes_no_progress_is_told(site, monkeypatch):
     monkeypatch.setattr(ScriptedBuild, "poll", lambda self: (awake.wait(60), failed("small", "nothing"))[1])
     worker = site.worker()
     worker.start()
-    assert until(lambda: any("has not answered for minutes" in problem for problem in worker.problems()))
+    assert until(lambda: any("has not responded for minutes" in problem for problem in worker.problems()))
     awake.set()
     assert until(lambda: worker.problems() == ["nothing"])
 

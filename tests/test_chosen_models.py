@@ -122,7 +122,7 @@ def test_a_file_without_its_hash_or_with_another_is_refused_before_it_is_parsed(
     for spoilt in (b"", b"\xff" * 5000, b"0" * 64, None):
         record = engines / "mask-xception.onnx.sha256"
         record.unlink() if spoilt is None else record.write_bytes(spoilt)
-        with pytest.raises(ModelError, match=r"no mask-xception\.onnx\.sha256 tells") as caught:
+        with pytest.raises(ModelError, match=r"no mask-xception\.onnx\.sha256 says") as caught:
             load_manifest(engines).verified_bytes("mask-xception")
         assert "\n" not in str(caught.value)
 

@@ -379,9 +379,9 @@ def test_after_an_error_that_spoils_the_context_nothing_is_tried_any_more(one_be
 def test_a_gpu_that_never_answers_is_given_up(one_bench, monkeypatch):
     engine = one_bench.open()
     answered = threading.Event()
-    with pytest.raises(ModelError, match=r"has not answered for 0.05 s"):
+    with pytest.raises(ModelError, match=r"has not responded for 0.05 s"):
         one_bench.thread().call(lambda _: answered.wait(60), patience_s=0.05)
-    with pytest.raises(ModelError, match="has not answered"):
+    with pytest.raises(ModelError, match="has not responded"):
         engine.run(faces(1))
     monkeypatch.setattr(gpu_thread, "CLOSE_PATIENCE_S", 0.05)
     assert not one_bench.thread().close()
