@@ -37,14 +37,14 @@ def watch(analyser: Analyser, times: list[float], *tracks) -> list[list[Face]]:
 
 def test_a_new_face_is_looked_at_in_every_frame_until_it_settles():
     judge = ConstantJudge()
-    faces = watch(Analyser(judge, analyser_settings(looks_until_settled=8)), [k / 10 for k in range(8)], track(1))
+    faces = watch(Analyser(judge, analyser_settings(judgements_until_settled=8)), [k / 10 for k in range(8)], track(1))
     assert [face.mask for (face,) in faces] == [BARE] * 8
     assert all(len(batch) == 1 for batch in judge.batches)
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
 def test_a_settled_face_is_looked_at_twice_a_second_at_every_frame_rate(fps):
-    analyser = Analyser(ConstantJudge(), analyser_settings(looks_until_settled=3, settled_interval_s=0.5))
+    analyser = Analyser(ConstantJudge(), analyser_settings(judgements_until_settled=3, settled_interval_s=0.5))
     watch(analyser, [k / fps for k in range(3)], track(1))
     later = watch(analyser, [3 / fps + k / fps for k in range(10 * fps)], track(1))
     assert 16 <= looks(later) <= 20
@@ -52,7 +52,7 @@ def test_a_settled_face_is_looked_at_twice_a_second_at_every_frame_rate(fps):
 
 
 def test_a_clock_that_is_set_back_does_not_end_the_looks():
-    analyser = Analyser(ConstantJudge(), analyser_settings(looks_until_settled=1, settled_interval_s=0.5))
+    analyser = Analyser(ConstantJudge(), analyser_settings(judgements_until_settled=1, settled_interval_s=0.5))
     watch(analyser, [1000.0], track(1))
     later = watch(analyser, [k / 10 for k in range(20)], track(1))
     assert looks(later) == 4
@@ -95,7 +95,7 @@ def test_no_frame_has_more_looks_than_the_cap():
 
 
 def test_a_track_that_was_gone_begins_anew_and_nothing_is_kept_of_it():
-    analyser = Analyser(ConstantJudge(), analyser_settings(looks_until_settled=1, settled_interval_s=100))
+    analyser = Analyser(ConstantJudge(), analyser_settings(judgements_until_settled=1, settled_interval_s=100))
     for number in range(1000):
         analyser.analyse(number / 10, BLACK, [track(number)])
     assert len(analyser._known) == 1
@@ -118,7 +118,7 @@ def test_a_profile_without_readers_reads_nobody_and_says_so():
 
 
 def test_a_face_is_read_in_every_frame_although_its_mask_has_settled():
-    analyser, readers = reading(analyser_settings(looks_until_settled=2, settled_interval_s=100))
+    analyser, readers = reading(analyser_settings(judgements_until_settled=2, settled_interval_s=100))
     faces = watch(analyser, [k / 10 for k in range(10)], track(1))
     assert looks(faces) == 2
     assert [face.unread for (face,) in faces] == [None] * 10
@@ -212,7 +212,7 @@ def test_some_mask_is_there_when_that_is_more_probable_than_none(scores, masked)
 
 
 def test_between_looks_the_last_scores_say_whether_the_mouth_is_hidden():
-    analyser, readers = reading(analyser_settings(looks_until_settled=1, settled_interval_s=1.0))
+    analyser, readers = reading(analyser_settings(judgements_until_settled=1, settled_interval_s=1.0))
     for time_s, scores in ((0.0, WORN), (0.5, BARE), (1.0, BARE)):
         analyser.judge.scores = scores
         analyser.analyse(time_s, BLACK, [track(1)])
@@ -250,7 +250,7 @@ def test_masks_of_heads_bowed_far_are_not_judged(pitch, judged):
 
 def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():
     judge = ConstantJudge(WORN)
-    analyser = Analyser(judge, analyser_settings(looks_until_settled=3, settled_interval_s=0.5))
+    analyser = Analyser(judge, analyser_settings(judgements_until_settled=3, settled_interval_s=0.5))
     watch(analyser, [k / 10 for k in range(20)], track(1))
     judge.scores = BARE
     later = watch(analyser, [2 + k / 10 for k in range(10)], track(1))
