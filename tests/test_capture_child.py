@@ -1,8 +1,10 @@
 """A capture process that does anything at all harms neither its parent nor the other cameras, and leaves nothing behind."""
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 from support.cameras import PLAY, QuickLiveCamera, Weather, goes, live_camera
@@ -116,6 +118,28 @@ def test_a_camera_that_never_shows_a_picture_is_offline(weather):
     with live_camera(SOURCE, weather.open, kind=Impatient) as (worker, _):
         assert until(lambda: "gives no picture" in worker.state().reason)
         assert worker.state().status == "offline"
+
+
+def test_a_camera_that_comes_and_goes_for_weeks_leaves_nothing_in_memory(weather):
+    """Without Python's collector, which does not know how large a picture is."""
+    feeds: list[weakref.ref[object]] = []
+
+    def open_live(config):
+        feed = weather.open(config)
+        feeds.append(weakref.ref(feed))
+        return feed
+
+    gc.disable()
+    try:
+        with live_camera(SOURCE, open_live) as (_, inbox):
+            for count in range(3):
+                assert until(lambda: inbox.take(1.0) is not None)
+                weather.becomes("unplug")
+                assert until(lambda: len(feeds) > count + 1)  # noqa: B023
+                weather.becomes(PLAY)
+        assert [feed for feed in feeds if feed() is not None] == []
+    finally:
+        gc.enable()
 
 
 def test_a_camera_that_hangs_stops_within_a_second(weather):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from support.doubles import BARE, ConstantJudge, ScriptedDetector
-from support.peak import PEAK_MB
+from support.peak import ANONYMOUS_MB, PEAK_MB
 from support.recordings import camera, shaded, take_all, write_coded
 
 from edged.assembly import Models
@@ -232,6 +232,43 @@ def test_a_recording_without_end_takes_a_bounded_memory(tmp_path: Path, kind: st
     assert int(megabytes) < 150 + 8 * MOST_BYTES_A_PICTURE // 2**20
     assert kind in ("avi", "mkv") or "cut off" in flaw, "those two say where they end"
     assert done.stderr == ""
+
+
+OPENED_ANEW = """
+import gc, sys
+from edged.capture.video import VideoFile
+from edged.config.source import parse_source
+gc.disable()  # it counts objects of Python, and may not run for hours while pictures and decoders fill the memory
+uri, ways = sys.argv[1], sys.argv[2]
+def play(video):
+    for _ in range(PICTURES):
+        video.skip()
+        video.picture()
+looped = VideoFile(parse_source(uri + "?loop=1"))
+for number in range(120):
+    if number == 20:
+        before = MEGABYTES
+    if ways == "looped":
+        play(looped)
+        continue
+    video = VideoFile(parse_source(uri))
+    play(video)
+    video.close()
+print(MEGABYTES - before)
+"""
+
+
+@pytest.mark.parametrize(("ways", "pictures"), [("looped", 12), ("closed at its end", 12), ("closed midway", 5)])
+def test_a_recording_that_is_opened_again_and_again_takes_no_more_memory(
+    tmp_path: Path, ways: str, pictures: int
+) -> None:
+    """A loop that plays for weeks; a folder of thousands of clips. A hundred decoders, or their pictures, would show."""
+    path = write_coded(tmp_path / "a.mp4", EVEN[:12], size=320)
+    code = OPENED_ANEW.replace("MEGABYTES", ANONYMOUS_MB).replace("PICTURES", str(pictures))
+    done = subprocess.run(
+        [sys.executable, "-c", code, path.as_uri(), ways], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert int(done.stdout) < 20, "megabytes"
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.sidedata.sidedata import SideDataContainer
 from av.video import VideoStream
 from av.video.reformatter import VideoReformatter
 
@@ -170,6 +171,9 @@ class _Pass:
         return None
 
     def close(self) -> None:
+        # A generator that has not ended holds this object, and this object holds it. Only Python's collector would part them,
+        # and that counts objects of Python, not the decoder's threads and pictures: it may not run for hours.
+        self._pictures.close()
         self._container.close()
         self._file.close()
 
@@ -185,7 +189,7 @@ class _Pass:
             raise SourceLost(f"{self._path}: {what}; convert it to H.264 in MP4")
         return container
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def _decoded(self) -> Generator[av.VideoFrame, None, None]:
         for packet in self._demuxed():
             try:
                 pictures = packet.decode()
@@ -282,7 +286,8 @@ class _Bounded:
 
 def upright(image: Image, picture: av.VideoFrame) -> Image:
     """The picture turned and mirrored as its display matrix says: phones film on their side."""
-    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    # Not `picture.side_data`: PyAV keeps that in the picture, which it holds; see `_Pass.close`.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")
     if matrix is None:
         return image
     # Column, row → across * column + over * row, down * column + along * row; see FFmpeg's display.h.
