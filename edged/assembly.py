@@ -77,7 +77,12 @@ class Models:
 def wanted(config: Config) -> Wants:
     """What the cameras want, taken together."""
     wants = [camera.wants for camera in config.camera.values()]
-    return Wants(*(any(getattr(want, name) for want in wants) for name in ("mask", "attention", "drowsiness")))
+    return Wants(
+        mask=any(want.mask for want in wants),
+        attention=any(want.attention for want in wants),
+        drowsiness=any(want.drowsiness for want in wants),
+        one_person=bool(wants) and all(want.one_person for want in wants),
+    )
 
 
 def model_names(config: ModelsConfig, wants: Wants = MASK_ONLY) -> tuple[str, ...]:

@@ -47,7 +47,14 @@ def refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
     there = identity(target)
     for source in inputs if there else ():
         if identity(source) == there:
-            raise UsageError(f"{target}: is {source}, which is read; choose another file")
+            raise UsageError(f"{target}: {written_over(target, source)}; choose another file")
+
+
+def written_over(target: Path, source: Path) -> str:
+    """Why `target` cannot be written, which is `source` by whatever name, in words."""
+    if target == source:
+        return "is read, and would be written over"
+    return f"is the same file as {source}, which is read and would be written over"
 
 
 @contextmanager

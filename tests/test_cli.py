@@ -186,7 +186,7 @@ def test_analyze_reads_landmarks_pose_and_eyes_unless_only_masks_are_wanted(port
     """The portrait looks into the lens, a little tilted, with her eyes open."""
     done = edged("analyze", portrait, "--json")
     assert done.returncode == 0, done.stderr
-    (face,) = [face for face in json.loads(done.stdout)["faces"] if face["score"] > 0.6]
+    (face,) = [face for face in json.loads(done.stdout)["faces"] if face["counted"]]
     landmarks, five = np.array(face["keypoints68"]), np.array(face["keypoints5"])
     assert landmarks.shape == (68, 2)
     width = face["box"][2] - face["box"][0]
@@ -259,8 +259,8 @@ def test_analyze_tells_what_the_configs_cameras_or_the_profile_ask(config: Path,
     by_config, by_profile, plain = (
         edged("analyze", portrait, *options).stdout for options in (("--config", config), ("--profile", "driver"), ())
     )
-    assert by_config == by_profile == f"{portrait}: 1 faces: eyes open\n"
-    assert plain == f"{portrait}: 1 faces: 1 none\n"
+    assert by_config == by_profile == f"{portrait}: 1 face: eyes open\n"
+    assert plain == f"{portrait}: 1 face: 1 none\n"
     done = edged("analyze", portrait, "--only", "mask", "--profile", "driver")
     assert done.returncode == 2
     assert "--profile" in one_line(done)

@@ -91,7 +91,7 @@ def test_originals_are_never_written_over(tmp_path: Path, way: str) -> None:
     before = {file: file.read_bytes() for file in pics.iterdir()}
     done = analyze(pics, "--out", out)
     assert done.returncode == 2
-    assert "which is read; choose another --out" in one_line(done)
+    assert "would be written over; choose another --out" in one_line(done)
     assert {file: file.read_bytes() for file in pics.iterdir()} == before
 
 
@@ -112,6 +112,8 @@ def test_copies_are_made_anew(tmp_path: Path) -> None:
     done = analyze(tmp_path / "pics", "--out", out)
     assert done.returncode == 0, done.stderr
     assert shade_of(out / "a.jpg") == 9
+    assert done.stderr == f"edged: 2 annotated files in {out}\n"
+    assert done.stdout == f"{one}: 0 faces\n{video}: 0.2 s, 5 pictures, 0 passages\n"
     assert {file.name for file in out.iterdir()} == {"a.jpg", "v.mp4"}
 
 
@@ -196,6 +198,12 @@ def test_nothing_of_a_folder_is_left_out_in_silence(tmp_path: Path) -> None:
     assert "i.heic: this kind of file is not read; convert it to JPEG or MP4" in done.stderr
 
 
+def test_a_file_that_is_neither_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Bring the ladder.")
+    done = analyze(tmp_path / "notes.txt")
+    assert "notes.txt: neither a picture nor a video that can be decoded; convert it to JPEG or MP4" in one_line(done)
+
+
 def test_a_file_of_any_name_is_taken_for_what_it_is(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg").rename(tmp_path / "picture")
     write_coded(tmp_path / "v.mkv", EVEN[:3]).rename(tmp_path / "film.dat")
@@ -245,7 +253,7 @@ def test_a_report_goes_into_a_fifo_and_to_standard_output(tmp_path: Path, config
 def test_the_config_and_the_database_are_not_written_over(config: Path, verb: tuple[str, ...], name: str) -> None:
     before = config.with_name(name).read_bytes()
     done = edged(*verb, "--config", config, "--out", config.with_name(name))
-    assert (done.returncode, "which is read" in one_line(done)) == (2, True)
+    assert (done.returncode, "would be written over" in one_line(done)) == (2, True)
     assert config.with_name(name).read_bytes() == before
 
 
@@ -264,7 +272,7 @@ def test_a_mask_is_not_drawn_over_the_picture_itself(tmp_path: Path) -> None:
     portrait.write_bytes(cv2.imencode(".png", data.astronaut()[..., ::-1])[1].tobytes())
     before = portrait.read_bytes()
     done = edged("wear-mask", portrait, "--out", portrait)
-    assert (done.returncode, "which is read" in one_line(done)) == (2, True)
+    assert (done.returncode, "would be written over" in one_line(done)) == (2, True)
     assert portrait.read_bytes() == before
     done = edged("wear-mask", portrait, folder=tmp_path)
     assert done.returncode == 0, done.stderr

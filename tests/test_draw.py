@@ -144,6 +144,10 @@ def test_where_nobody_asked_for_masks_no_state_is_drawn():
     assert white(annotate(grey(400, 400), [Portrait(FACE, None)])) == 0
 
 
+def test_green_means_a_mask_worn_correctly_and_nothing_else():
+    assert COLOURS[CORRECT] not in LEVEL_COLOURS.values()
+
+
 @pytest.mark.parametrize("level", LEVEL_COLOURS)
 def test_the_level_colours_the_frame_of_a_face_without_a_mask_state(level):
     assert tuple(annotate(grey(400, 400), [Portrait(FACE, None, level=level)])[200, 100]) == LEVEL_COLOURS[level]

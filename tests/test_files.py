@@ -181,7 +181,10 @@ def test_what_is_read_is_not_written_over(tmp_path: Path, way: str) -> None:
         os.link(source, target)
     else:
         target = source if way == "itself" else tmp_path / ".." / tmp_path.name / "source"
-    with pytest.raises(UsageError, match="source, which is read"), scratch(target, [tmp_path / "none", source]):
+    with (
+        pytest.raises(UsageError, match="source, which is read and would be written over"),
+        scratch(target, [tmp_path / "none", source]),
+    ):
         pytest.fail("it must not get here")
     assert source.read_text() == "original"
 

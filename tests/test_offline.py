@@ -22,6 +22,7 @@ from support.doubles import (
 from support.recordings import shaded, write_video
 
 from edged.assembly import Models
+from edged.cli.summary import Summary
 from edged.config import Config
 from edged.config.people import PROFILES
 from edged.errors import SourceLost
@@ -77,6 +78,7 @@ def test_a_pictures_record_has_every_key_the_scoring_scripts_read(picture):
             "track": None,
             "box": [1.23, 2.0, 41.0, 52.5],
             "score": 0.98765,
+            "counted": True,
             "mask": {"state": "none", "scores": {"correct": 0.02, "incorrect": 0.03, "none": 0.95}},
             "keypoints5": POINTS.tolist(),
             "keypoints68": None,
@@ -313,7 +315,32 @@ def test_weak_finds_are_in_the_record_and_are_not_drawn(picture):
     finds = [sighting(50, 50, score=0.9), sighting(150, 50, score=0.55)]
     analysed = analyse_picture(picture, Config(), models([finds]))
     assert [face.score for face in analysed.faces] == [0.9, 0.55]
-    assert [face.score for face in analysed.shown()] == [0.9]
+    assert [face["counted"] for face in faces_of(analysed)] == [True, False]
+    assert [face.score for face in analysed.counted()] == [0.9]
+
+
+def test_of_those_in_a_cab_only_the_driver_is_counted(picture, tmp_path):
+    """In a picture the largest face that is sure; in a recording whom the daemon takes for the driver."""
+    finds = [sighting(50, 50, 40, score=0.99), sighting(150, 50, 60, score=0.9), sighting(100, 50, 90, score=0.3)]
+    faces = faces_of(analyse_picture(picture, Config(), models([finds]), one_person=True))
+    assert [face["counted"] for face in faces] == [False, True, False]
+    two = models([[sighting(80, 120, 60), sighting(230, 120, 100)]] * 20)
+    *_, last = Recording(write_dark_video(tmp_path / "a.avi", 20), Config(), two, one_person=True).frames()
+    assert [face.box.side > 80 for face in last.counted()] == [True]
+    assert len(last.faces) == 2
+
+
+def test_a_recordings_summary_tells_who_passed_for_how_long_and_the_gravest(tmp_path):
+    two = [sighting(80, 120, 60), sighting(230, 120, 60)]
+    recording = Recording(write_dark_video(tmp_path / "a.avi", 50), Config(), models([two] * 50))
+    summary = Summary(PROFILES["entrance"])
+    for analysed in recording.frames():
+        summary.add(analysed)
+    line = summary.line()
+    assert line.startswith("2.0 s, 50 pictures, 2 passages: uncertain 2 passages, ")
+    assert "; none 2 passages, " in line
+    assert "; worst: none, first at " in line
+    assert Summary(PROFILES["driver"]).line() == "0.0 s, 0 pictures, 0 passages"
 
 
 def test_nothing_is_drawn_that_nobody_asked_for(picture):

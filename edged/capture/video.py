@@ -15,6 +15,7 @@ from av.video import VideoStream
 from av.video.reformatter import VideoReformatter
 
 from edged.capture.live import MOST_PIXELS
+from edged.capture.sources import kind_of
 from edged.config.source import Source
 from edged.errors import SourceLost
 from edged.files import open_regular
@@ -287,7 +288,7 @@ class _Bounded:
 def upright(image: Image, picture: av.VideoFrame) -> Image:
     """The picture turned and mirrored as its display matrix says: phones film on their side."""
     # Not `picture.side_data`: PyAV keeps that in the picture, which it holds; see `_Pass.close`.
-    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub knows no argument
     if matrix is None:
         return image
     # Column, row → across * column + over * row, down * column + along * row; see FFmpeg's display.h.
@@ -315,4 +316,6 @@ def _why(path: Path, error: Exception) -> str:
         return "is empty; record it again"
     if head[4:8] in (b"ftyp", b"mdat") and isinstance(error, av.InvalidDataError):
         return "its index is missing: it was cut off, or never finished; copy or record it again"
+    if kind_of(path) == "other":
+        return "neither a picture nor a video that can be decoded; convert it to JPEG or MP4"
     return "not a video that can be decoded; convert it to H.264 in MP4"

@@ -14,17 +14,20 @@ from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_b
 from edged.capture.video_writer import VideoWriter
 from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
+from edged.cli.summary import Summary, count_of
 from edged.config import DETECTORS, Config, Wants
 from edged.config.people import PROFILES, Profile
 from edged.errors import Failed, SourceLost, UsageError
 from edged.files import writing
-from edged.offline import Analysed, Recording, analyse_picture
-from edged.readers import DetectionLimits, make_detector
+from edged.found import Analysed
+from edged.offline import Recording, analyse_picture
+from edged.readers import SURE_SCORES, DetectionLimits, make_detector
 
 # In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
 # score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
 SMALLEST_FACE = 12.0
 LEAST_SCORE = 0.05
+SURE_SCORE = min(SURE_SCORES.values())
 MOST_SHOWN = 5
 
 
@@ -56,7 +59,8 @@ MOST_SHOWN = 5
 @click.option(
     "--profile",
     type=click.Choice(list(PROFILES)),
-    help="Draw and print what a camera of this profile follows; that of the config's cameras, else everything, when left out.",
+    help="Draw and print what a camera of this profile follows, with driver of the driver only; that of the config's cameras,"
+    " else everything, when left out.",
 )
 @click.option("--detector", type=click.Choice(DETECTORS), help="Another detector than the config's.")
 @click.option(
@@ -67,7 +71,9 @@ MOST_SHOWN = 5
 @click.option(
     "--least-score",
     type=click.FloatRange(0.02, 0.95),
-    help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out.",
+    help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out. Only"
+    f" faces that are `counted` are told and drawn: in pictures those that score {SURE_SCORE} or more, in videos those that"
+    " are followed.",
 )
 def analyze(
     sources: tuple[Path, ...],
@@ -83,7 +89,10 @@ def analyze(
     smallest_face: float | None,
     least_score: float | None,
 ) -> None:
-    """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."""
+    """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos.
+
+    With --json a line holds weak finds too; `counted` marks the faces that the text tells of and the copies show.
+    """
     if only and profile:
         raise UsageError("--only and --profile both say what is asked; leave one of them out")
     config = read_config_if_any(config_file)
@@ -105,18 +114,21 @@ def analyze(
         ),
     )
     for analysed in _progress(
-        _pictures(pictures, config, thorough, pad, field_of_view, problems), len(pictures), "pictures"
+        _pictures(pictures, config, thorough, pad, field_of_view, asked, problems), len(pictures), "pictures"
     ):
         _tell(analysed, as_json, str(analysed.source), asked)
         if out is not None:
             write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
     for video in videos:
         try:
-            recording = Recording(video, config, models, field_of_view, fps)
+            recording = Recording(video, config, models, field_of_view, fps, one_person=asked.one_person)
             _analyse_video(recording, as_json, copies.get(video), asked)
             problems += [recording.flaw] if recording.flaw else []
         except SourceLost as error:
             problems.append(str(error))
+    if out is not None and not as_json:
+        made = sum(copy.exists() for copy in copies.values())
+        click.echo(f"edged: {count_of(made, 'annotated file')} in {out}", err=True)
     if problems:
         raise Failed("\n".join(problems))
 
@@ -156,15 +168,21 @@ def _open_folder(folder: Path, found: dict[Kind, list[Path]]) -> None:
     left_out = [file.name for file, kind in kinds.items() if kind == "other"]
     if left_out and len(left_out) < len(files):
         shown = ", ".join(left_out[:MOST_SHOWN]) + (", …" if len(left_out) > MOST_SHOWN else "")
-        click.echo(f"edged: {folder}: no pictures or videos by their names, left out: {shown}", err=True)
+        click.echo(f"edged: {folder}: left out: {shown} (by their names neither pictures nor videos)", err=True)
 
 
 def _pictures(
-    paths: list[Path], config: Config, models: Models, pad: float, field_of_view: float | None, problems: list[str]
+    paths: list[Path],
+    config: Config,
+    models: Models,
+    pad: float,
+    field_of_view: float | None,
+    asked: Wants,
+    problems: list[str],
 ) -> Iterator[Analysed]:
     for path in paths:
         try:
-            yield analyse_picture(path, config, models, pad, field_of_view)
+            yield analyse_picture(path, config, models, pad, field_of_view, one_person=asked.one_person)
         except SourceLost as error:
             problems.append(str(error))
 
@@ -173,21 +191,24 @@ def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked
     path = recording.path
     if recording.assumption:
         click.echo(f"edged: {recording.assumption.replace('unless fps says', 'unless --fps says')}", err=True)
+    summary = Summary(asked)
     with ExitStack() as stack:
         writer = None
         if copy is not None:
             writer = stack.enter_context(VideoWriter(stack.enter_context(writing(copy, [path])), recording.fps))
         for analysed in _progress(recording.frames(), recording.frame_count, path.name):
-            if as_json or analysed.faces:
+            summary.add(analysed)
+            if as_json or analysed.counted():
                 _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
             if writer is not None:
                 writer.write(analysed.annotated(asked), analysed.time_s)
+    if not as_json:
+        click.echo(f"{path}: {summary.line()}")
 
 
 def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iterator[Analysed]:
     """A bar on stderr, where somebody is looking at it and results do not run through the same screen."""
-    terminal = sys.stderr.isatty() and not sys.stdout.isatty()
-    if not terminal:
+    if length == 0 or not sys.stderr.isatty() or sys.stdout.isatty():
         yield from items
         return
     with click.progressbar(items, length=length, label=label, file=sys.stderr) as bar:
@@ -198,8 +219,8 @@ def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
     if as_json:
         print_json(analysed.record())
         return
-    faces = analysed.shown()
+    faces = analysed.counted()
     states = Counter(face.state.value for face in faces if asked.mask)
     found = [f"{count} {state}" for state, count in states.items()]
     found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.told(asked))]
-    click.echo(f"{label}: {len(faces)} faces" + (f": {', '.join(found)}" if found else ""))
+    click.echo(f"{label}: {count_of(len(faces), 'face')}" + (f": {', '.join(found)}" if found else ""))

@@ -8,7 +8,7 @@ import cv2
 from edged.capture.sources import kind_of
 from edged.capture.video_writer import MADE_BY, is_our_video
 from edged.errors import Failed, UsageError
-from edged.files import identity, open_regular, write
+from edged.files import identity, open_regular, write, written_over
 from edged.types import Image
 
 QUALITY = 92
@@ -48,7 +48,7 @@ def _refuse_others(names: dict[Path, Path]) -> None:
         if there is None:
             continue
         if there in originals:
-            raise UsageError(f"{target}: is {originals[there]}, which is read; choose another --out")
+            raise UsageError(f"{target}: {written_over(target, originals[there])}; choose another --out")
         if not _is_ours(target):
             raise UsageError(f"{target}: is there already, and was not made by `edged analyze`; choose another --out")
 

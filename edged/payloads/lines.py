@@ -91,6 +91,9 @@ class FaceLine(TypedDict):
     box: Annotated[list[float], Field(min_length=4, max_length=4)]
     """x1, y1, x2, y2 in pixels, origin at the top left."""
     score: Probability
+    counted: bool
+    """Whether the text tells of this face and the copies show it. In pictures: its score is at least 0.6; in videos: it is
+    followed. With the profile `driver`: and it is the driver's."""
     mask: MaskVerdict | None
     keypoints5: list[Point] | None
     """Image-left eye, image-right eye, nose tip, image-left and image-right corner of the mouth."""

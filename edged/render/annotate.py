@@ -35,12 +35,12 @@ BAR, WHITE = (50, 50, 50), (255, 255, 255)
 """Behind words that are not about the mask, and the words themselves."""
 LEVEL_COLOURS: dict[DrowsinessLevel, Colour] = {
     "unknown": (150, 130, 90),
-    "alert": (60, 170, 40),
+    "alert": (160, 150, 30),
     "notice": (20, 150, 200),
     "warning": (20, 105, 235),
     "alarm": (40, 40, 220),
 }
-"""They frame faces on cameras whose profile does not ask for masks."""
+"""They frame faces on cameras whose profile does not ask for masks: green is a mask worn correctly, and nothing else."""
 
 LEAST_SIDE_FOR_POINTS, LEAST_SIDE_FOR_AXES, LEAST_SIDE_FOR_BADGE = 40, 28, 14
 """Pixels. On smaller faces they would hide the face."""
