@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from edged.cli.options import config_option, json_lines_option, print_json, read_config
-from edged.errors import UsageError
+from edged.errors import StoreError, UsageError
 from edged.messages import iso
 from edged.store import StoreReader, lasted_ms
+from edged.store.follower import Follower
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 POLL_S = 0.5
@@ -33,12 +34,11 @@ LEAST_TOLD_MS = 50
 @click.option("--follow", "-f", is_flag=True, help="Go on printing as events happen.")
 def events(config_file: Path | None, as_json: bool, since: str, kind: str | None, follow: bool) -> None:
     """Print recorded events, oldest first."""
-    reader = StoreReader(read_config(config_file).store.path)
-    rows = reader.events(since=parse_since(since), kind=kind)
-    for row in rows:
+    follower = Follower(StoreReader(read_config(config_file).store.path), kind)
+    for row in follower.begin(parse_since(since)):
         _print(row, as_json)
     if follow:
-        _follow(reader, kind, as_json, max((row["event_id"] for row in rows), default=""))
+        _follow(follower, as_json)
 
 
 def parse_since(text: str) -> int:
@@ -55,18 +55,19 @@ def parse_since(text: str) -> int:
     return int(instant.timestamp() * 1000)
 
 
-def _follow(reader: StoreReader, kind: str | None, as_json: bool, after: str) -> None:
-    """Print each event when it starts and once more when it has ended, until interrupted."""
-    started_ms = time.time_ns() // 1_000_000
-    unfinished: dict[str, int] = {}
+def _follow(follower: Follower, as_json: bool) -> None:
+    """Print each event when it starts and at each further step until it has ended, until interrupted."""
+    is_away = False
     while True:
-        # A day back covers events that are committed late, or stamped by a clock that was set back.
-        for row in reader.events(since=started_ms - 86_400_000, kind=kind):
-            known = unfinished.get(row["event_id"])
-            if (row["event_id"] > after and known is None) or (known is not None and known != row["seq"]):
-                _print(row, as_json)
-                unfinished[row["event_id"]] = row["seq"]
         time.sleep(POLL_S)
+        try:
+            rows, is_away = follower.news(), False
+        except StoreError as error:
+            if not is_away:
+                click.echo(f"edged: {error}; waiting for it", err=True)
+            rows, is_away = [], True
+        for row in rows:
+            _print(row, as_json)
 
 
 def _print(row: dict[str, Any], as_json: bool) -> None:

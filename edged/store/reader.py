@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,30 +29,20 @@ class StoreReader:
         """How many messages wait."""
         return int(self._rows("SELECT count(*) AS n FROM outbox")[0]["n"])
 
-    def events(
-        self,
-        since: int = 0,
-        until: int | None = None,
-        kind: str | None = None,
-        after: str = "",
-        limit: int | None = None,
-    ) -> list[Row]:
-        """Events by start, oldest first: `since` <= start < `until`, identities above `after`; votes and details parsed."""
-        sql = "SELECT * FROM events WHERE started_at >= ? AND event_id > ?"
-        values: list[object] = [since, after]
+    def events(self, since: int = 0, until: int | None = None, kind: str | None = None) -> list[Row]:
+        """Events by start, oldest first: `since` <= start < `until`; votes and details parsed."""
+        sql = "SELECT * FROM events WHERE started_at >= ?"
+        values: list[object] = [since]
         if until is not None:
             sql, values = sql + " AND started_at < ?", [*values, until]
         if kind is not None:
             sql, values = sql + " AND kind = ?", [*values, kind]
-        sql += " ORDER BY started_at, event_id"
-        if limit is not None:
-            sql, values = sql + " LIMIT ?", [*values, limit]
-        return [_parsed(row) for row in self._rows(sql, values)]
+        return [parsed_row(row) for row in self._rows(sql + " ORDER BY started_at, event_id", values)]
 
     def encounters(self, since: int, until: int) -> list[Row]:
         """Encounters first seen in [`since`, `until`), oldest first, JSON parsed."""
         sql = "SELECT * FROM encounters WHERE first_seen >= ? AND first_seen < ? ORDER BY first_seen, encounter_id"
-        return [_parsed(row) for row in self._rows(sql, (since, until))]
+        return [parsed_row(row) for row in self._rows(sql, (since, until))]
 
     def coverage(self, since: int, until: int) -> list[Row]:
         """Camera-minutes that begin in [`since`, `until`), by camera and minute."""
@@ -95,9 +85,16 @@ class StoreReader:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0]["value"]) if rows else None
 
-    def _rows(self, sql: str, values: object = ()) -> list[Row]:
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[..., list[Row]]]:
+        """Questions within are all answered from one instant: `ask(sql, value, …)`."""
         with self._connection() as connection:
-            return [dict(row) for row in connection.execute(sql, values)]  # type: ignore[arg-type]
+            connection.execute("BEGIN")
+            yield lambda sql, *values: _all(connection, sql, values)
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        with self._connection() as connection:
+            return _all(connection, sql, values)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -112,6 +109,10 @@ class StoreReader:
                 yield connection
         except SQLITE_ERRORS as error:
             raise StoreError(f"{self.path}: cannot be read ({error})") from None
+
+
+def _all(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
+    return [dict(row) for row in connection.execute(sql, values)]
 
 
 def readable_text(raw: bytes) -> str:
@@ -135,7 +136,7 @@ def parsed_json(text: str | None) -> Any:
         return None
 
 
-def _parsed(row: Row) -> Row:
+def parsed_row(row: Row) -> Row:
     """Decode the JSON columns."""
     for column in ("votes", "details", "attention", "drowsiness"):
         if column in row:
