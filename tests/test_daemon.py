@@ -82,7 +82,7 @@ def test_a_subscriber_sees_everything_and_sigterm_ends_it_in_order(
     assert daemon.count("SELECT sum(frames_analysed) FROM coverage") > 0
     assert daemon.count("SELECT count(*) FROM encounters WHERE closed = 0") == 0
     assert is_tidy(daemon)
-    assert not (daemon.database.parent / "edged.sock").exists()
+    assert not (daemon.database.parent / "edged.db.sock").exists()
 
 
 def _types(subscriber: Subscriber, kind: str) -> list[str]:

@@ -9,6 +9,7 @@ from support.mosquitto import until
 
 from edged.daemon.status import StatusServer, ask, socket_path
 from edged.errors import Unavailable
+from edged.store import Store
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def server(path: Path):
 
 
 def test_the_socket_lies_beside_the_database(path: Path) -> None:
-    assert path.name == "edged.sock"
+    assert path.name == "edged.db.sock"
 
 
 @pytest.mark.usefixtures("server")
@@ -70,6 +71,58 @@ def test_the_socket_of_a_killed_daemon_is_replaced_and_goes_with_its_successor(p
     assert not path.exists()
 
 
+def test_a_socket_that_was_deleted_is_made_anew(
+    server: StatusServer, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(path)["mode"] == "normal"
+    path.unlink()
+    assert until(path.is_socket)
+    assert until(lambda: answers(path))
+    assert "was deleted; it is made anew" in caplog.text
+
+
+def answers(path: Path) -> bool:
+    try:
+        return ask(path)["mode"] == "normal"
+    except Unavailable:
+        return False
+
+
+def test_two_databases_have_two_sockets(tmp_path: Path) -> None:
+    names = ["edged", "edged.db", "edged.sqlite", "edged.sqlite.db"]
+    assert len({socket_path(tmp_path / name) for name in names}) == len(names)
+
+
+def test_a_living_daemons_socket_is_left_alone(
+    server: StatusServer, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = StatusServer(path, lambda: {"mode": "late"})
+    late.open()
+    late.start()
+    assert "another program answers there" in caplog.text
+    assert late.stop(60)
+    assert ask(path)["mode"] == "normal"
+
+
+def test_a_daemon_that_stops_leaves_a_socket_that_is_not_its_own(path: Path) -> None:
+    server = StatusServer(path, dict)
+    server.open()
+    server.stopping.set()
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        server.start()
+        assert server.stop(60)
+        assert path.is_socket()
+
+
+def test_a_daemon_without_its_socket_is_not_said_to_be_stopped(path: Path) -> None:
+    database = path.with_suffix("")
+    with Store(database), pytest.raises(Unavailable, match="one is writing") as refusal:
+        ask(path)
+    assert "systemctl start" not in str(refusal.value)
+
+
 def test_without_a_daemon_the_remedy_is_named(path: Path) -> None:
     with pytest.raises(Unavailable, match="systemctl start edged") as refusal:
         ask(path)
@@ -94,7 +147,7 @@ def test_what_another_program_answers_is_not_taken_for_the_daemon(path: Path) ->
 
 
 def test_a_path_too_long_for_a_socket_costs_only_the_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server = StatusServer(tmp_path / ("x" * 120) / "edged.sock", dict)
+    server = StatusServer(tmp_path / ("x" * 120) / "edged.db.sock", dict)
     server.open()
     server.start()
     assert until(server.is_alive)

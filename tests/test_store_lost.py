@@ -3,19 +3,24 @@
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.mosquitto import until
+from support.mosquitto import PATIENCE_S, until
 from support.publishing import parcel
 from support.storing import event_ids, message, started
 
+from edged.errors import StoreError
+from edged.files import is_first_byte_locked
 from edged.publish.delivery import Delivery
 from edged.publish.quarantine import Quarantine
 from edged.store import Store, StoreReader
 from edged.store import worker as store_worker
+from edged.store.files import lock_of
 from edged.store.recovery import is_sound
 from edged.store.worker import FILES_INTERVAL_S, StoreWorker
 
@@ -257,3 +262,71 @@ def test_delivery_goes_on_after_a_backup_was_restored(writer: Writer) -> None:
 
     assert until(comes)
     assert payloads
+
+
+def a_second_one(path: Path) -> str:
+    """What another process says that opens the database to write."""
+    code = f"from pathlib import Path; from edged.store import Store; Store(Path({str(path)!r})).close()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
+    return done.stderr.strip().splitlines()[-1] if done.stderr else ""
+
+
+def test_deleting_the_locks_file_lets_no_second_writer_in(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    with Store(path):
+        lock_of(path).unlink()
+        assert "another edged is writing it" in a_second_one(path)
+    assert a_second_one(path) == ""
+
+
+def test_a_deleted_lock_is_made_anew(writer: Writer) -> None:
+    lock = lock_of(writer.path)
+    lock.unlink()
+    assert until(lock.exists)
+    assert writer.writes(500)
+    assert writer.told == 0
+
+
+def test_the_lock_is_on_the_database_that_was_put_back(writer: Writer) -> None:
+    for file in writer.path.parent.iterdir():
+        if file.is_file():
+            file.unlink()
+    assert until(lambda: writer.told)
+    assert writer.writes(500)
+    lock_of(writer.path).unlink()
+    assert "another edged is writing it" in a_second_one(writer.path)
+
+
+def test_who_has_come_to_write_meanwhile_keeps_its_database(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    first = Store(path)
+    first.write(event(1))
+    for file in list(tmp_path.iterdir()):
+        file.unlink()
+    with Store(path) as second:
+        second.write(event(2))
+        loss = first.loss()
+        assert loss is not None
+        assert not first.abandon(loss)
+        with pytest.raises(StoreError, match="another edged"):
+            Store(path)
+        assert second.loss() is None
+        second.write(event(3))
+        assert ids(path) == ["E000002", "E000003"]
+
+
+def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    assert not is_first_byte_locked(path)
+    code = (
+        "import sys, time; from pathlib import Path; from edged.store import Store\n"
+        "store = Store(Path(sys.argv[1])); print(1, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        locked = is_first_byte_locked(path)
+        process.kill()
+    assert locked
+    assert not is_first_byte_locked(path)
+    Store(path).close()

@@ -12,6 +12,7 @@ To add requests (for a console, or a command that changes something) without bre
   as pictures, needs a socket of its own.
 """
 
+import errno
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import Unavailable
+from edged.files import identity, is_first_byte_locked
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -29,8 +31,8 @@ MOST_BYTES = 1_000_000
 
 
 def socket_path(database: Path) -> Path:
-    """Where the daemon that writes `database` answers."""
-    return database.with_suffix(".sock")
+    """Where the daemon that writes `database` answers; no two databases share one."""
+    return database.with_name(database.name + ".sock")
 
 
 class StatusServer(Worker):
@@ -41,27 +43,39 @@ class StatusServer(Worker):
         self._path = path
         self._snapshot = snapshot
         self._socket: socket.socket | None = None
+        self._identity: tuple[int, int] | None = None
+        self._problem = ""
 
     def open(self) -> None:
-        """Bind. A socket that cannot be had is logged: the daemon works without one."""
+        """Bind. A socket that cannot be had is logged once, and tried again: the daemon works without one."""
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            if self._path.is_socket():  # of a daemon that was killed
-                self._path.unlink()
+            if self._path.is_socket():
+                if _is_served(self._path):
+                    raise OSError(errno.EADDRINUSE, "another program answers there")
+                self._path.unlink()  # of a daemon that was killed
             server.bind(str(self._path))
             self._path.chmod(0o660)
             server.listen(4)
             server.settimeout(0.5)
-            self._socket = server
         except OSError as error:
             server.close()
-            log.warning(
-                "%s: `edged status` will not work (%s); use a shorter store.path", self._path, error.strerror or error
-            )
+            if (problem := str(error.strerror or error)) != self._problem:
+                self._problem = problem
+                remedy = "; use a shorter store.path" if error.errno is None else ""
+                log.warning("%s: `edged status` will not work (%s)%s", self._path, problem, remedy)
+        else:
+            self._socket, self._identity, self._problem = server, identity(self._path), ""
 
     def work(self) -> None:
         while not self.stopping.is_set():
             self.beat()
+            if self._socket is not None and not self._is_there():
+                log.warning("%s was deleted; it is made anew", self._path)
+                self._socket.close()
+                self._socket = None
+            if self._socket is None:
+                self.open()
             if self._socket is None:
                 self.stopping.wait(1.0)
                 continue
@@ -73,7 +87,12 @@ class StatusServer(Worker):
                 self._answer(connection)
         if self._socket is not None:
             self._socket.close()
-            self._path.unlink(missing_ok=True)
+            if self._is_there():
+                self._path.unlink(missing_ok=True)
+
+    def _is_there(self) -> bool:
+        """Whether the socket's name still leads to it."""
+        return identity(self._path) == self._identity
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(2.0)
@@ -83,8 +102,22 @@ class StatusServer(Worker):
             log.debug("a client of the status socket got no answer: %s", error)
 
 
+def _is_served(path: Path) -> bool:
+    """Whether somebody listens at the socket that is there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return path.is_socket()
+    return True
+
+
 def ask(path: Path) -> dict[str, Any]:
-    """The running daemon's answer. Raise Unavailable when none runs."""
+    """The running daemon's answer at `socket_path(database)`. Raise Unavailable when none runs."""
+    database = path.with_suffix("")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(5.0)
@@ -97,7 +130,11 @@ def ask(path: Path) -> dict[str, Any]:
         snapshot: dict[str, Any] = json.loads(answer)
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise Unavailable(
-            f"{path}: no daemon answers ({reason}); start it with `systemctl start edged` or `edged run`"
-        ) from None
+        raise Unavailable(f"{path}: no daemon answers ({reason}); {_remedy(database)}") from None
     return snapshot
+
+
+def _remedy(database: Path) -> str:
+    if is_first_byte_locked(database):
+        return f"yet one is writing {database}, and makes a socket anew that was deleted: ask again in a moment"
+    return "start it with `systemctl start edged` or `edged run`"

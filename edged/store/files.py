@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edged.errors import NotOurs, StoreError
-from edged.files import identity, lock
+from edged.files import identity, lock, lock_first_byte
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
@@ -94,33 +94,84 @@ def _no_answer(path: Path, error: OSError) -> StoreError:
 
 
 class WriterLock:
-    """Held from its making until `release`."""
+    """Held from its making until `release`: on a file of its own, which is there before the database is, and on the
+    database itself, so that deleting the one lets nobody in.
+    """
 
     def __init__(self, database: Path) -> None:
         """Make the folder if need be and take the lock. Raise StoreError when another holds it, or files cannot be made."""
-        folder = database.parent
+        self._database = database
+        self._held: int | None = None
+        self._descriptor: int | None = self._take()
+        try:
+            self.hold()
+        except BaseException:
+            self.release()
+            raise
+
+    def hold(self) -> None:
+        """Lock the database that is there now, if any. Raise StoreError when another holds it.
+
+        Call again after SQLite or a backup has made the file.
+        """
+        if self._held is not None:
+            # The same file must not be opened twice: closing it once more would let go of SQLite's locks.
+            held = os.fstat(self._held)
+            if identity(self._database) == (held.st_dev, held.st_ino):
+                return
+        try:
+            descriptor = os.open(self._database, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return  # none there yet, or SQLite says why it cannot be opened
+        if self._held is not None:
+            os.close(self._held)
+        self._held = descriptor
+        if not lock_first_byte(descriptor):
+            raise self._taken()
+
+    def renew(self) -> bool:
+        """Make the lock's file anew where it was deleted; return whether this process is still the one that writes."""
+        own = None if self._descriptor is None else os.fstat(self._descriptor)
+        if own and identity(lock_of(self._database)) == (own.st_dev, own.st_ino):
+            return True
+        try:
+            taken = self._take()
+        except StoreError:
+            return False
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = taken
+        return True
+
+    def release(self) -> None:
+        """Let the next one in; call after the connection is closed. Idempotent."""
+        for descriptor in (self._held, self._descriptor):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._held = self._descriptor = None
+
+    def _take(self) -> int:
+        """A descriptor of the lock's file that holds its lock."""
+        folder, path = self._database.parent, lock_of(self._database)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"{folder}: cannot be made ({error.strerror}); set store.path to a folder edged may write"
             ) from None
-        path = lock_of(database)
         try:
-            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         except OSError as error:
             raise StoreError(
                 f"{path}: cannot be opened ({error.strerror}); the folder must belong to the user edged runs as"
             ) from None
-        if not lock(self._descriptor):
-            self.release()
-            raise StoreError(f"{database}: another edged is writing it; stop that one first")
+        if not lock(descriptor):
+            os.close(descriptor)
+            raise self._taken()
+        return descriptor
 
-    def release(self) -> None:
-        """Let the next one in. Idempotent."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def _taken(self) -> StoreError:
+        return StoreError(f"{self._database}: another edged is writing it; stop that one first")
 
 
 Identity = tuple[int, int]

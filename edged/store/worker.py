@@ -185,6 +185,7 @@ class StoreWorker(Worker):
 
     def _check_files(self) -> None:
         """SQLite does not notice that its file was deleted or replaced, and seldom that it was overwritten."""
+        self._store.keep_lock()
         loss = self._store.loss()
         if loss is not None:
             log.error("%s; the database is opened again", loss)

@@ -73,6 +73,7 @@ class Store:
         self._db = Database(self._connection)
         self._files: WatchedFiles | None = None
         try:
+            self._lock.hold()
             self._migrate()
             self._mark()
             self.last_seq = self._outbox_sequence()
@@ -124,6 +125,11 @@ class Store:
             return Loss(self.path, "overwritten")
         return loss
 
+    def keep_lock(self) -> None:
+        """Make the lock's file anew where somebody has deleted it."""
+        if self._files is not None:
+            self._lock.renew()
+
     def abandon(self, loss: Loss) -> bool:
         """Close a database that has suffered `loss`; return whether all of it was put back where it was.
 
@@ -136,7 +142,8 @@ class Store:
             log.error("%s", error)
         own = self._files.identities if self._files else frozenset()
         self._close_files()
-        keep = loss == (self.path, "replaced")
+        # Where another process has come to write meanwhile, what it has made is its own.
+        keep = loss == (self.path, "replaced") or not self._lock.renew()
         try:
             return rescued is not None and put_back(rescued, self.path, own, keep_present=keep)
         except OSError as error:
