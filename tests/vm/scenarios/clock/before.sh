@@ -2,7 +2,7 @@
 mkdir -p /run/systemd/timesync
 touch /run/systemd/timesync/synchronized
 wait_for 120 grep -q '/violation ' /run/heard
-wait_for 60 grep -q '"clock_synced": true' /run/heard
+wait_for 60 grep -q '"clock_synced": *true' /run/heard
 /opt/edged/bin/python - <<'PY'
 import json, sqlite3, time
 db = sqlite3.connect("file:/var/lib/edged/edged.db?mode=ro", uri=True)

@@ -3,7 +3,7 @@ date -s "@$now" >/dev/null
 mkdir -p /run/systemd/timesync
 touch /run/systemd/timesync/synchronized
 : >/run/heard
-wait_for 200 grep -q '/violation .*"clock_synced": true' /run/heard
+wait_for 200 grep -q '/violation .*"clock_synced": *true' /run/heard
 looked() {
     /opt/edged/bin/python - <<PY
 import json, sqlite3
