@@ -144,9 +144,16 @@ clean: ## Remove what setup and the tests made
 
 CODENAME ?= bookworm
 ARCH ?= amd64
-.PHONY: deb lock-debian
+.PHONY: deb deb-check lock-debian
 deb: setup ## Build the Debian package for CODENAME (bookworm, trixie, noble, jammy) and ARCH (amd64, arm64) into build/deb
 	@$(BIN)/python systemd/debian/build.py $(CODENAME) $(ARCH) build/deb
+
+deb-check: setup ## Build the package of CODENAME twice and compare, run lintian, and try it in a pristine system of that release (needs root, mmdebstrap, lintian)
+	@$(BIN)/python systemd/debian/build.py $(CODENAME) $(ARCH) build/deb
+	@XZ_LEVEL=0 $(BIN)/python systemd/debian/build.py $(CODENAME) $(ARCH) build/deb/once && XZ_LEVEL=0 $(BIN)/python systemd/debian/build.py $(CODENAME) $(ARCH) build/deb/again
+	@cmp build/deb/once/edged_*+$(CODENAME)*_$(ARCH).deb build/deb/again/edged_*+$(CODENAME)*_$(ARCH).deb && rm -r build/deb/once build/deb/again
+	@lintian --fail-on error build/deb/edged_*+$(CODENAME)*_$(ARCH).deb
+	@sh tests/deb/check.sh build/deb/edged_*+$(CODENAME)*_$(ARCH).deb $(CODENAME) "$$($(BIN)/python -c 'from tests.vm.lab import clip; print(clip())')"
 
 # What run.txt locks, for each release's Python. Debian 13's own numpy is left out: picamera2 is built against it.
 LOCK_DEBIAN = uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --no-annotate --no-header \
