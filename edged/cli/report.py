@@ -1,5 +1,6 @@
-"""`edged report`: one local day, week or month as a page, a table or JSON."""
+"""`edged report`: one local day, week or month as text, a page, a table or JSON."""
 
+import sys
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,22 +24,30 @@ from edged.report import (
     render_html,
     render_period_csv,
     render_period_html,
+    render_text,
     stored_report,
 )
 from edged.store import StoreReader
 
-FORMATS = ("html", "csv", "json")
+SUFFIXES = {"text": "txt"}
+FORMATS = ("text", "html", "csv", "json")
 
 
 @click.command()
 @click.argument("day", metavar="[DATE]", default="yesterday")
 @config_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="text on a terminal, html into a file or another program, when left out.",
+)
 @click.option("--week", "period", flag_value="week", help="Of the week from Monday to Sunday that holds DATE.")
 @click.option("--month", "period", flag_value="month", help="Of the month that holds DATE.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, or into this folder as DATE.FORMAT.")
-def report(day: str, config_file: Path | None, form: str, period: Period | None, out: Path | None) -> None:
-    """The report of DATE: 2026-11-19, yesterday or today; or of its week or month."""
+def report(day: str, config_file: Path | None, form: str | None, period: Period | None, out: Path | None) -> None:
+    """The report of DATE, yesterday when left out: 2026-11-19, yesterday or today; or of its week or month."""
+    form = form or ("text" if out is None and sys.stdout.isatty() else "html")
     config = read_config(config_file)
     now_ms = SystemClock().utc_ms()
     wanted = parse_day(day, ZoneInfo(config.report.timezone), now_ms)
@@ -47,10 +56,13 @@ def report(day: str, config_file: Path | None, form: str, period: Period | None,
         name, text = str(wanted), _of_day(reader, config, wanted, now_ms, form)
     else:
         name, text = f"{days_of(period, wanted)[0]}-{period}", _of_period(reader, config, period, wanted, now_ms, form)
+    if out is None and form == "text":
+        click.echo(text, nl=False)
+        return
     if out is None:
         click.echo(text.encode(), nl=not text.endswith("\n"))  # a document of UTF-8, whatever the terminal speaks
         return
-    file = out / f"{name}.{form}" if out.is_dir() else out
+    file = out / f"{name}.{SUFFIXES.get(form, form)}" if out.is_dir() else out
     write(file, text.encode(), [config_path(config_file), config.store.path])
     click.echo(f"{file}: report of {name}", err=True)
 
@@ -60,11 +72,13 @@ def _of_day(reader: StoreReader, config: Config, day: date, now_ms: int, form: s
     if form == "csv":
         incidents = {kind: list_violations(reader, config, day, kind) for kind in INCIDENTS}
         return render_csv(found, list_violations(reader, config, day), incidents)
-    return render_html(found) if form == "html" else canonical_json(found)
+    renderers = {"html": render_html, "text": render_text, "json": canonical_json}
+    return renderers[form](found)
 
 
 def _of_period(reader: StoreReader, config: Config, period: Period, day: date, now_ms: int, form: str) -> str:
     found = build_period(reader, config, period, day, now_ms)
     if form == "csv":
         return render_period_csv(found)
-    return render_period_html(found) if form == "html" else canonical_json(found)
+    renderers = {"html": render_period_html, "text": render_text, "json": canonical_json}
+    return renderers[form](found)

@@ -20,11 +20,12 @@ class PeriodDay(Counts):
     drowsiness_events: Count
 
 
-class PeriodCamera(Counts):
+class PeriodCamera(Figure):
     """One camera over a week or month."""
 
     camera: str
-    compliance_percent: Percent | None
+    masks_followed: bool
+    coverage_percent: Percent | None
     gaps: Count
     gap_minutes: Count
 

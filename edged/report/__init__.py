@@ -1,10 +1,11 @@
-"""The daily compliance report: one canonical JSON, rendered to a page and a table."""
+"""The daily compliance report: one canonical JSON, rendered to a page, a table and lines for a terminal."""
 
 from edged.report.build import build_report, canonical_json, report_sha256, stored_report
 from edged.report.counts import INCIDENTS, list_violations
 from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
 from edged.report.page import render_html, render_period_html
 from edged.report.period import Period, build_period, days_of
+from edged.report.screen import render_text
 from edged.report.table import render_csv, render_period_csv
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "render_html",
     "render_period_csv",
     "render_period_html",
+    "render_text",
     "report_sha256",
     "stored_report",
 ]

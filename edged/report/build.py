@@ -29,7 +29,7 @@ from edged.payloads.report import (
 from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
 from edged.report.day import MINUTE_MS, Span, wall_clock
-from edged.report.tally import LEAST_JUDGED, Blocks, percent, withhold_unwatched
+from edged.report.tally import LEAST_COVERAGE_PERCENT, LEAST_JUDGED, Blocks, percent, withhold_unwatched
 from edged.report.trend import build_trend
 from edged.report.vigilance import attention_section, drowsiness_section
 from edged.store import StoreReader
@@ -93,7 +93,7 @@ def build_report(
         "verdict": verdict(config.report.target_percent, figure["interval"]) if masks else None,
         "trend": build_trend(reader, day, figure),
         "by_hour": by_hour,
-        "worst_hours": _worst(by_hour),
+        "worst_hours": [] if figure["withheld"] == "coverage" else _worst(by_hour),
         "by_camera": _by_camera(passages, cameras, outages, reported),
         "violations": _violations(events),
         "gaps": _listed_gaps(outages, reported),
@@ -152,7 +152,8 @@ def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: Repor
     for number, hour in enumerate(reported.hours):
         tally = passages.by_hour[number]
         parts = [part for span in past if (part := span.overlap(hour.span)).length]
-        enough = tally.judged >= LEAST_JUDGED
+        watched = _watched_percent(cameras, parts)
+        enough = tally.judged >= LEAST_JUDGED and watched is not None and watched >= LEAST_COVERAGE_PERCENT
         rows.append(
             {
                 "label": hour.label,
@@ -160,7 +161,7 @@ def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: Repor
                 **tally.counts(),
                 "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
                 "open": any(span.overlap(hour.span).length for span in reported.opened),
-                "watched_percent": _watched_percent(cameras, parts),
+                "watched_percent": watched,
             }
         )
     return rows

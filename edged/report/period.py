@@ -21,7 +21,7 @@ from edged.payloads.report import CameraRow, Counts, Figure, Incidents, ReportDo
 from edged.report.build import build_report, stored_report, verdict
 from edged.report.day import day_of
 from edged.report.statistics import ASSUMED_DESIGN_EFFECT, DesignEffect
-from edged.report.tally import LEAST_JUDGED, Tally, figure, percent, withhold_unwatched
+from edged.report.tally import Tally, figure, percent, withhold_unwatched
 from edged.store import StoreReader
 
 Period = Literal["week", "month"]
@@ -129,7 +129,7 @@ def _tally(rows: Sequence[Counts]) -> Tally:
     )
 
 
-def _figure(reports: Sequence[ReportDocument]) -> Figure:
+def _figure(reports: Sequence[Figure]) -> Figure:
     """As in the report of a day, on the effective passages of all days; those of a day without an interval of its own are
     fewer by what is assumed.
     """
@@ -144,13 +144,17 @@ def _figure(reports: Sequence[ReportDocument]) -> Figure:
 
 def _watched_percent(reports: Sequence[ReportDocument]) -> float | None:
     """Each day weighted by its open hours and cameras."""
-    weighted = [
-        (report["coverage_percent"], sum(hour["open"] for hour in report["by_hour"]) * len(report["by_camera"]))
-        for report in reports
-        if report["coverage_percent"] is not None
-    ]
-    whole = sum(weight for _, weight in weighted)
-    return percent(sum(share * weight for share, weight in weighted) / 100, whole)
+    return _weighted((report["coverage_percent"], _open_hours(report) * len(report["by_camera"])) for report in reports)
+
+
+def _open_hours(report: ReportDocument) -> int:
+    return sum(hour["open"] for hour in report["by_hour"])
+
+
+def _weighted(shares: Iterable[tuple[float | None, int]]) -> float | None:
+    """The mean of percentages with their weights; of what is None, nothing."""
+    known = [(share, weight) for share, weight in shares if share is not None]
+    return percent(sum(share * weight for share, weight in known) / 100, sum(weight for _, weight in known))
 
 
 def _day(report: ReportDocument) -> PeriodDay:
@@ -167,19 +171,22 @@ def _day(report: ReportDocument) -> PeriodDay:
 
 
 def _by_camera(reports: Sequence[ReportDocument]) -> list[PeriodCamera]:
-    rows = [row for report in reports for row in report["by_camera"]]
+    rows = [(row, _open_hours(report)) for report in reports for row in report["by_camera"]]
     return [
-        _camera(camera, [row for row in rows if row["camera"] == camera])
-        for camera in sorted({row["camera"] for row in rows})
+        _camera(camera, [(row, hours) for row, hours in rows if row["camera"] == camera])
+        for camera in sorted({row["camera"] for row, _ in rows})
     ]
 
 
-def _camera(camera: str, rows: Sequence[CameraRow]) -> PeriodCamera:
-    tally = _tally(rows)
+def _camera(camera: str, days: Sequence[tuple[CameraRow, int]]) -> PeriodCamera:
+    """From the camera's row and the open hours of each day: its percentage is withheld as that of the whole is."""
+    rows = [row for row, _ in days]
+    watched = _weighted((row["coverage_percent"], hours) for row, hours in days)
     return {
         "camera": camera,
-        **tally.counts(),
-        "compliance_percent": percent(tally.correct, tally.judged) if tally.judged >= LEAST_JUDGED else None,
+        "masks_followed": any(row.get("masks_followed", True) for row in rows),
+        **withhold_unwatched(_figure(rows), watched),
+        "coverage_percent": watched,
         "gaps": sum(row["gaps"] for row in rows),
         "gap_minutes": sum(row["gap_minutes"] for row in rows),
     }
