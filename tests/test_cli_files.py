@@ -1,5 +1,6 @@
 """Files in and out of the command line: originals stay, names of any bytes, nothing left out in silence."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,14 +9,17 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from support.recordings import shaded, write_coded
 from support.storing import started
 
+from edged.cli.analyze import _sorted_out
 from edged.store import Store
 
 EVEN = [number / 25 for number in range(48)]
@@ -219,6 +223,43 @@ def test_what_has_no_end_is_refused_at_once(tmp_path: Path) -> None:
     done = analyze(tmp_path / "fifo", tmp_path / "endless.jpg", tmp_path / "endless.mp4")
     assert done.returncode == 1
     assert done.stderr.count("not a regular file") == 3
+
+
+def test_a_copy_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
+    """A picture too long for JPEG, a copy too large for the disk, a video that cannot be coded: each is told, all else done."""
+    pics = tmp_path / "pics"
+    picture(pics / "a.png")
+    (pics / "b.jpg").write_bytes(b"no picture")
+    cv2.imwrite(str(pics / "c.png"), np.zeros((4, 66_000, 3), np.uint8))
+    noise = np.random.default_rng(0).integers(0, 255, (600, 600, 3), np.uint8)
+    cv2.imwrite(str(pics / "d.png"), noise)
+    write_coded(pics / "e.mp4", EVEN)
+    picture(pics / "z.png")
+    command = f"ulimit -f 64; exec {sys.executable} -m edged analyze --only mask --json --out {tmp_path}/out {pics}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    told = {Path(record["source"]).name for record in records(done)}
+    assert told == {"a.png", "c.png", "d.png", "e.mp4", "z.png"}
+    for name, reason in (("b.jpg", "not a picture"), ("c.png", "leave --out away"), ("d.jpg", "cannot be written")):
+        assert any(name in line and reason in line for line in done.stderr.splitlines()), done.stderr
+    assert "Traceback" not in done.stderr
+    assert {file.name for file in (tmp_path / "out").iterdir()} >= {"a.jpg", "z.jpg"}
+
+
+def test_a_folder_that_cannot_be_listed_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = picture(tmp_path / "good" / "a.png"), tmp_path / "bad"
+    bad.mkdir()
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder == bad:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    problems: list[str] = []
+    assert _sorted_out((bad, good.parent), problems) == ([good], [])
+    assert problems == [f"{bad}: cannot be listed (Permission denied); let this user read it"]
 
 
 # --- reports, masks, backups

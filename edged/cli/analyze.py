@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,14 +118,13 @@ def analyze(
     ):
         _tell(analysed, as_json, str(analysed.source), asked)
         if out is not None:
-            write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
+            with _going_on(problems):
+                write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
     for video in videos:
-        try:
+        with _going_on(problems):
             recording = Recording(video, config, models, field_of_view, fps, one_person=asked.one_person)
             _analyse_video(recording, as_json, copies.get(video), asked)
             problems += [recording.flaw] if recording.flaw else []
-        except SourceLost as error:
-            problems.append(str(error))
     if out is not None and not as_json:
         made = sum(copy.exists() for copy in copies.values())
         click.echo(f"edged: {count_of(made, 'annotated file')} in {out}", err=True)
@@ -140,14 +139,12 @@ def _sorted_out(sources: tuple[Path, ...], problems: list[str]) -> tuple[list[Pa
     """
     found: dict[Kind, list[Path]] = {"picture": [], "video": [], "unreadable": [], "other": []}
     for source in sources:
-        if source.is_dir():
-            _open_folder(source, found)
-            continue
-        try:
+        with _going_on(problems):
+            if source.is_dir():
+                _open_folder(source, found)
+                continue
             kind = kind_of(source)
             found[kind_by_content(source) if kind == "other" else kind].append(source)
-        except SourceLost as error:
-            problems.append(str(error))
     problems += [f"{path}: this kind of file is not read; convert it to JPEG or MP4" for path in found["unreadable"]]
     if not found["picture"] and not found["video"] and not problems:
         known = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
@@ -160,7 +157,7 @@ def _open_folder(folder: Path, found: dict[Kind, list[Path]]) -> None:
     try:
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
-        raise Failed(f"{folder}: cannot be listed ({error.strerror})") from None
+        raise Failed(f"{folder}: cannot be listed ({error.strerror}); let this user read it") from None
     kinds = {file: "other" if file.is_dir() else kind_of(file) for file in files}
     for file, kind in kinds.items():
         if kind != "other":
@@ -169,6 +166,15 @@ def _open_folder(folder: Path, found: dict[Kind, list[Path]]) -> None:
     if left_out and len(left_out) < len(files):
         shown = ", ".join(left_out[:MOST_SHOWN]) + (", …" if len(left_out) > MOST_SHOWN else "")
         click.echo(f"edged: {folder}: left out: {shown} (by their names neither pictures nor videos)", err=True)
+
+
+@contextmanager
+def _going_on(problems: list[str]) -> Iterator[None]:
+    """What fails for one source or its copy is kept for the end, and the others go on."""
+    try:
+        yield
+    except (Failed, SourceLost) as error:
+        problems.append(str(error))
 
 
 def _pictures(
@@ -181,10 +187,11 @@ def _pictures(
     problems: list[str],
 ) -> Iterator[Analysed]:
     for path in paths:
-        try:
-            yield analyse_picture(path, config, models, pad, field_of_view, one_person=asked.one_person)
-        except SourceLost as error:
-            problems.append(str(error))
+        analysed = None
+        with _going_on(problems):
+            analysed = analyse_picture(path, config, models, pad, field_of_view, one_person=asked.one_person)
+        if analysed is not None:
+            yield analysed
 
 
 def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked: Wants) -> None:
@@ -201,7 +208,10 @@ def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked
             if as_json or analysed.counted():
                 _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
             if writer is not None:
-                writer.write(analysed.annotated(asked), analysed.time_s)
+                try:
+                    writer.write(analysed.annotated(asked), analysed.time_s)
+                except Failed as error:
+                    raise Failed(f"{path}: {error}; leave --out away") from None
     if not as_json:
         click.echo(f"{path}: {summary.line()}")
 

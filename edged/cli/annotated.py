@@ -12,6 +12,8 @@ from edged.files import identity, open_regular, write, written_over
 from edged.types import Image
 
 QUALITY = 92
+LONGEST_SIDE = 65_500
+"""Of a JPEG, as libjpeg makes them; the format ends at 65,535."""
 APP0_END = 20
 """OpenCV's pictures begin with 2 bytes and a segment of 18."""
 COMMENT = b"\xff\xfe" + (len(MADE_BY) + 2).to_bytes(2, "big") + MADE_BY.encode()
@@ -65,9 +67,15 @@ def _is_ours(path: Path) -> bool:
 
 
 def write_picture(target: Path, picture: Image, source: Path) -> None:
-    """Write an annotated picture as JPEG."""
+    """Write an annotated picture as JPEG. Raise Failed where JPEG cannot hold it, or nothing can be written."""
+    height, width = picture.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        raise Failed(
+            f"{source}: its {width} x {height} pixels are too many for an annotated JPEG, which has {LONGEST_SIDE} a side"
+            " at most; make it smaller, or leave --out away"
+        )
     good, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not good:
-        raise Failed(f"{target}: cannot be coded as JPEG")
+        raise Failed(f"{source}: its annotated copy cannot be coded as JPEG; leave --out away")
     coded = data.tobytes()
     write(target, coded[:APP0_END] + COMMENT + coded[APP0_END:], [source])
