@@ -83,6 +83,8 @@ def scratch(target: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and is_stdout(target):
+            raise SystemExit(0) from None  # who reads it has enough, as of everything else that is printed
         raise Failed(f"{target}: cannot be written ({error.strerror or error}); choose another file") from None
 
 

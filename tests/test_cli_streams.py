@@ -75,6 +75,16 @@ def test_a_reader_that_leaves_ends_it_quietly(config: Path, verb: str) -> None:
     assert (code, done.stderr) == (b"0", b"")
 
 
+def test_a_reader_that_leaves_ends_a_copy_to_standard_output_quietly(config: Path) -> None:
+    with Store(config.with_name("edged.db")) as store:
+        store.write([started(f"F{number:06d}", number, details={"d": "x" * 1000}) for number in range(300)])
+    done = shell(
+        f"EDGED_CONFIG={config} {EDGED} db backup --out /dev/stdout | head -c 15; echo; echo ${{PIPESTATUS[0]}}"
+    )
+    assert done.stdout == b"SQLite format 3\n0\n"
+    assert done.stderr == b""
+
+
 def test_a_reader_that_leaves_ends_following(config: Path) -> None:
     """`--follow` waits for events for ever: the next one finds nobody."""
     database = config.with_name("edged.db")

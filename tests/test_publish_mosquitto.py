@@ -301,6 +301,38 @@ def test_home_assistants_birth_brings_the_discovery_again(broker: Mosquitto) -> 
         assert len(subscriber.received) == 2
 
 
+def births(port: int, count: int) -> None:
+    """Home Assistant says so often that it has started; return when the broker has all of it."""
+    command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", "homeassistant/status", "-l"]
+    subprocess.run(command, input="online\n" * count, text=True, check=True, timeout=PATIENCE_S)
+
+
+def test_a_flood_of_births_is_answered_once(broker: Mosquitto) -> None:
+    with (
+        Subscriber(broker.port, "homeassistant/device/edged_dev1/config") as subscriber,
+        publishing(broker.port, discovery={"x": 1}, timing=fast(introduce_s=3600.0)) as publisher,
+    ):
+        assert until(lambda: len(subscriber.received) == 1)
+        births(broker.port, 300)
+        publish(broker.port, "edged/dev1/cmd/report", "{}")
+        assert until(publisher.commands)  # all births have come by now
+        assert until(lambda: len(subscriber.received) == 2)
+        time.sleep(0.1)
+        assert len(subscriber.received) == 2
+
+
+def test_the_last_of_several_births_is_answered_too(broker: Mosquitto) -> None:
+    with (
+        Subscriber(broker.port, "homeassistant/device/edged_dev1/config") as subscriber,
+        publishing(broker.port, discovery={"x": 1}, timing=fast(introduce_s=1.0)),
+    ):
+        assert until(lambda: len(subscriber.received) == 1)
+        births(broker.port, 1)
+        assert until(lambda: len(subscriber.received) == 2)
+        births(broker.port, 1)
+        assert until(lambda: len(subscriber.received) == 3)
+
+
 def test_two_devices_of_one_name_are_told_so_and_slow_down(broker: Mosquitto) -> None:
     with publishing(broker.port) as first, publishing(broker.port) as second:
         assert until(lambda: all("device.id" in (p.problem or "") for p in (first, second)))

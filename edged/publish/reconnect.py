@@ -28,6 +28,8 @@ class Timing:
     steady_s: float = 90.0
     poll_s: float = 5.0
     """The outbox is read this often even without a signal that there is something new."""
+    introduce_s: float = 10.0
+    """Home Assistant is told of the device this often at most, however often it says that it has started."""
     rescan_s: float = 60.0
     """The outbox is read from its beginning this often."""
     retry_first_s: float = 10.0

@@ -81,6 +81,9 @@ class Session:
         self._last_taken: Packet | None = None
         self._last_taken_at = 0.0
         self._leaving = False
+        self._introduced_at = float("-inf")
+        self._introduce_at: float | None = None
+        """When Home Assistant, which has started anew, is told of the device: somebody may say so hundreds of times a second."""
 
     def begin(self) -> None:
         """Send what waits in the outbox; then say that the device is online, subscribe, publish every retained value, and at
@@ -106,6 +109,9 @@ class Session:
         finally:
             self._book()  # the last acknowledgements before the end count too
         self._listen()
+        if self._introduce_at is not None and self._clock() >= self._introduce_at:
+            self._introduce_at, self._introduced_at = None, self._clock()
+            self.introduce()
         self._fill()
         self._check_answered()
 
@@ -354,8 +360,8 @@ class Session:
         while self._connection.messages:
             topic, payload, retained = self._connection.messages.popleft()
             if topic == self._device.birth_topic:
-                if payload == ONLINE.encode() and not retained:
-                    self.introduce()
+                if payload == ONLINE.encode() and not retained and self._introduce_at is None:
+                    self._introduce_at = max(self._clock(), self._introduced_at + self._timing.introduce_s)
                 continue
             own = self._device.topic("")
             command = parse_command(topic.removeprefix(own), payload, retained=retained)
