@@ -11,7 +11,7 @@ from typing import Any, Literal
 from edged.assembly import model_names, wanted
 from edged.backends.status import EngineStatus, engine_statuses
 from edged.capture.examine import examine_camera
-from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, exposures
+from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, doubts, exposures
 from edged.config.source import parse_source, redact
 from edged.daemon.status import ask as ask_daemon
 from edged.daemon.status import socket_path
@@ -55,6 +55,7 @@ def examine(config: Config, path: Path | None = None) -> Iterator[Finding]:
     yield Finding(
         "board", "ok", f"{device_model()}, {usable_processors()} cores, known as {device_id(config.device.id)}"
     )
+    yield from (Finding("config", "warning", line) for line in doubts(config))
     yield from (Finding("files", "warning", line) for line in (exposures(path, config) if path else []))
     store, store_answers = _store(config.store.path)
     daemon = _daemon(config) if store_answers else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.files import read_regular
+from edged.toml_hints import hint
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +26,12 @@ _TOO_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MOST_KEY_PARTS}}}
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Parse `path`. Raise OSError when unreadable, ValueError when too large, or as `parse_toml`."""
-    return parse_toml(read_regular(path, MAX_TOML_BYTES))
+    return parse_toml(read_toml(path))
+
+
+def read_toml(path: Path) -> bytes:
+    """The bytes of `path`. Raise OSError when unreadable, ValueError when too large."""
+    return read_regular(path, MAX_TOML_BYTES)
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
@@ -41,6 +47,8 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         raise ValueError(f"a key of more than {MOST_KEY_PARTS} parts ({' '.join(found[0].split())[:40]}…)")
     try:
         return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(hint(str(error), text)) from None
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -1,6 +1,7 @@
 """The config: every mistake is one line with file, key, value and remedy; the shipped files are right and complete."""
 
 import json
+import math
 import re
 import tracemalloc
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from edged.config import CameraConfig, Config, MaskConfig, Wants, config_path, load_config
+from edged.config import CameraConfig, Config, MaskConfig, Wants, config_path, doubts, load_config
 from edged.config.source import parse_source, redact
 from edged.errors import ConfigError
 from edged.toml import MAX_TOML_BYTES, load_toml
@@ -19,7 +20,7 @@ SECTIONS = {name: field.annotation for name, field in Config.model_fields.items(
 
 
 @pytest.fixture
-def mistakes(tmp_path):
+def numbered(tmp_path):
     """Load a text that is wrong; give its lines without the file's name, which each must begin with."""
 
     def load(text):
@@ -33,6 +34,12 @@ def mistakes(tmp_path):
         return [line.removeprefix(f"{path}: ") for line in lines]
 
     return load
+
+
+@pytest.fixture
+def mistakes(numbered):
+    """What `numbered` gives, without the number of the line at its end."""
+    return lambda text: [re.sub(r" \(line \d+\)$", "", line) for line in numbered(text)]
 
 
 @pytest.fixture
@@ -86,10 +93,10 @@ def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
     ("text", "line"),
     [
         ("[store]\nbackups = 31", "key store.backups = 31: must be less than or equal to 30"),
-        ("[store]\nretention_days = true", "key store.retention_days = True: must be a value, not true or false"),
+        ("[store]\nretention_days = true", "key store.retention_days = true: must be a value, not true"),
         ("[mask]\nenter_score = 1.5", "key mask.enter_score = 1.5: must be less than or equal to 1"),
         ("[report]\ntarget_percent = nan", "key report.target_percent = nan: must be a finite number"),
-        ("[device]\nid = 7", "key device.id = 7: must be a valid string"),
+        ("[device]\nid = 7", "key device.id = 7: must be text in quotes"),
         ('[device]\nid = "a/b"', "key device.id = 'a/b': must begin with a letter or digit, and hold only letters"),
         ('[mqtt]\ntls = "maybe"', "key mqtt.tls = 'maybe': must be a valid boolean"),
         ("[mqtt]\nport = 70000", "key mqtt.port = 70000: must be less than or equal to 65535"),
@@ -110,7 +117,7 @@ def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
         (CAMERA + "drowsiness = 3", "key camera.door.drowsiness: must be a table, [camera.door.drowsiness]"),
         ("attention = 3", "key attention = 3: must be a table, [attention]"),
         ("[attention]\nenabled = 3", "key attention.enabled = 3: must be a valid boolean"),
-        ("[attention]\nlong_seconds = true", "key attention.long_seconds = True: must be a value, not true or false"),
+        ("[attention]\nlong_seconds = true", "key attention.long_seconds = true: must be a value, not true"),
         ('[attention]\ndistractions = ["often"]', "key attention.distractions.0 = 'often': must be 'long' or 'repeated'"),
         ("[drowsiness]\nperclos_alarm = 15", "key drowsiness.perclos_alarm = 15: must be less than or equal to 1"),
         ('[drowsiness]\nalert_level = "high"', "key drowsiness.alert_level = 'high': must be 'notice', 'warning' or 'alarm'"),
@@ -144,7 +151,7 @@ def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, look
 @pytest.mark.parametrize(
     ("source", "remedy"),
     [
-        ("/dev/video0", "unknown kind of source; use one of csi://0, picamera://0, v4l2:///"),
+        ("/dev/video0", "a camera on this machine is written v4l2:///dev/video0"),
         ("csi:0", "a csi camera is named by its number, as in csi://0"),
         ("v4l2://dev/video0", "a local path needs three slashes: v4l2:///dev/video0"),
         ("file:///", "the path is missing: file:///…"),
@@ -172,7 +179,8 @@ def test_a_wrong_source_says_what_would_be_right(mistakes, source, remedy):
         ),
         (
             '[report]\nopen_from = "20:00"\nopen_until = "08:00"',
-            "table [report]: open_from = 20:00 must be before open_until = 08:00",
+            "table [report]: open_from = 20:00 must be before open_until = 08:00: a report is of one day, from midnight to "
+            "midnight; for a night leave both out, and read the hours of two days",
         ),
         (
             '[mqtt]\ncert_file = "a"\ntls = true',
@@ -319,7 +327,7 @@ def test_a_file_that_is_not_there_says_how_to_name_one(tmp_path):
         (b"a = " + b"[" * 5000, "not valid TOML: nested too deep"),
         (b"[store]\nretention_days = " + b"9" * 5000, "not valid TOML: Exceeds the limit"),
         (b"[store]\nretention_days = 0x" + b"f" * 9000, "key store.retention_days = …: must be less"),
-        (b"[report]\nsite" + b".a" * 7 + b" = 1", "table [report.site]: must be a valid string"),
+        (b"[report]\nsite" + b".a" * 7 + b" = 1", "table [report.site]: must be text in quotes"),
         (b"a" + b".a" * 10_000 + b" = 1", "not valid TOML: a key of more than 8 parts (a.a.a."),
         (b"[a" + b" . 'b.c'" * 10_000 + b"]", "not valid TOML: a key of more than 8 parts"),
         (b'x = {"a"' + b'."a"' * 10_000 + b" = 1}", "not valid TOML: a key of more than 8 parts"),
@@ -576,3 +584,128 @@ def test_a_shared_key_is_told_where_it_stands_although_the_camera_has_another_of
 def test_a_key_of_odd_characters_is_told_on_one_line(mistakes):
     (line,) = mistakes('"a\\nb\\u001b" = 1')
     assert line.startswith("key 'a\\nb\\x1b': unknown; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("source = rtsp://192.168.1.20/stream", 'text stands in quotes, as in source = "rtsp://192.168.1.20/stream"'),
+        ("source = “v4l2:///dev/video0”", 'quotes are straight, as in source = "v4l2:///dev/video0"'),
+        ("reset = True", "true and false are written in small letters, as in reset = true"),
+        ("reset = yes", "true and false are written in small letters, as in reset = true"),
+        ("fps = 7,5", "decimals stand behind a point, as in fps = 7.5"),
+        ("fps = 10 %", "a number stands alone, as in fps = 10"),
+        ("fps: 10", "between key and value stands =, as in fps = 10"),
+        ("[camera side]", "with dots between its parts, as in [camera.side]"),
+        ("// fps", "a comment begins with #, as in # fps"),
+        ('name = "Door\nfps = 3', 'the quote at the end is missing, as in name = "Door"'),
+        ("name = Main entrance", 'text stands in quotes, as in name = "Main entrance"'),
+    ],
+)
+def test_a_line_that_is_no_toml_is_shown_with_its_number_and_its_right_spelling(numbered, text, right):
+    (line,) = numbered(f"# the hall\n[camera.door]\n{text}\n")
+    assert "not valid TOML: " in line
+    assert "(at line 3, column " in line
+    assert line.endswith(right)
+
+
+@pytest.mark.parametrize(
+    "text", ["password = hunter2", "source = rtsp://admin:hunter2@10.0.0.2/1", "mqtt_psk = hunter2"]
+)
+def test_a_line_that_may_hold_a_secret_is_not_repeated(numbered, text):
+    (line,) = numbered(text)
+    assert "hunter2" not in line
+    assert line.endswith("text stands in quotes")
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (
+            'source = "/dev/video0"',
+            "source = '/dev/video0': a camera on this machine is written v4l2:///dev/video0 (line 2)",
+        ),
+        (
+            'source = "/srv/a.mp4"',
+            "a recording is written file:///srv/a.mp4, a folder of pictures images:///srv/a.mp4 (line 2)",
+        ),
+        ('source = "192.168.1.20/s"', "a network camera is written rtsp://192.168.1.20/s (line 2)"),
+        ('source = "http://10.0.0.2/video"', "pictures over http are not read; most such cameras also speak rtsp"),
+        ("source = 0", "source = 0: must be text in quotes (line 2)"),
+        (
+            'source = "picamera://0"\n' + "flip = true",
+            'flip = true: must be one of "none", "horizontal", "vertical", not true (line 3)',
+        ),
+        (
+            'source = "picamera://0"\n' + "region = [0, 0, 640, 480]",
+            "must be shares of the picture from 0 to 1: left, top, right, bottom",
+        ),
+        ('source = "picamera://0"\n' + '[mqtt]\nhost = ""', "host = '': must not be empty; leave the key out"),
+        (
+            'source = "picamera://0"\n' + '[report]\nopen_from = "20:00"\nopen_until = "06:00"',
+            "for a night leave both out",
+        ),
+    ],
+)
+def test_what_beginners_write_is_answered_with_what_they_meant(numbered, text, right):
+    assert any(right in line for line in numbered(f"[camera.door]\n{text}\n"))
+
+
+def test_a_camera_without_a_name_of_its_own_is_told_how_its_table_is_called(numbered):
+    (line,) = numbered('[camera]\nsource = "picamera://0"\n')
+    assert "key camera.source = " in line
+    assert line.endswith("a camera's table has a name of its own, as in [camera.door] (line 2)")
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        (
+            "[report]\ntarget_percent = 0.9",
+            "key report.target_percent = 0.9: is 0.9 of 100 percent; for 90 % write that number",
+        ),
+        (
+            '[mqtt]\nhost = "b"\nport = 8883',
+            "key mqtt.port = 8883: is the port of encrypted connections; write tls = true",
+        ),
+        ('[mqtt]\nhost = "b"\nport = 1883\ntls = true', "key mqtt.port = 1883: is the port of connections without TLS"),
+        ("[mqtt]\nport = 1884", "table [mqtt]: has no host, so that nothing is published"),
+        (
+            '[camera.a]\nsource = "v4l2:///dev/video0"\n[camera.b]\nsource = "v4l2:///dev/video0?fps=15"',
+            "cameras a, b: share the source v4l2:///dev/video0, and count each person 2 times",
+        ),
+        ("[report]\ntarget_percent = 90", None),
+        ('[mqtt]\nhost = "b"\nport = 8883\ntls = true', None),
+        ('[camera.a]\nsource = "csi://0"\n[camera.b]\nsource = "csi://1"', None),
+        ('[camera.a]\nsource = "file:///a.mp4"\n[camera.b]\nsource = "file:///a.mp4"', None),
+    ],
+)
+def test_what_is_valid_and_surely_not_meant_is_doubted(tmp_path, text, doubt):
+    path = tmp_path / "edged.toml"
+    path.write_text(text)
+    config = load_config(path)
+    lines = list(doubts(config))
+    assert len(lines) == (doubt is not None)
+    assert all(line.startswith(doubt) for line in lines)
+
+
+FACE_METRES = 0.15
+UNKNOWN_WIDTH = 1280
+"""What docs/mount.md computes with: how wide a face is, and a picture whose source does not say."""
+
+
+@pytest.mark.parametrize("name", ["entrance-pi", "entrance-jetson", "classroom", "driver"])
+def test_the_smallest_faces_of_a_shipped_config_fit_the_distance_that_it_names(name):
+    """By the formula of docs/mount.md: who stands as far away as the comment says is found, and judged."""
+    path = CONFIG / f"{name}.toml"
+    config, text = load_config(path), path.read_text()
+    (said,) = re.findall(r"a face ([\d.]+) m away is (\d+) pixels wide", text, re.IGNORECASE)
+    metres, pixels = float(said[0]), int(said[1])
+    for camera in config.camera.values():
+        width = parse_source(camera.source).options.get("width", UNKNOWN_WIDTH)
+        half = math.tan(math.radians(camera.field_of_view) / 2)
+        assert pixels == int(FACE_METRES * width / (2 * metres * half))
+        asked = [part for part in ("mask", "attention", "drowsiness") if getattr(camera.wants, part)]
+        needed = {part: getattr(camera, part).smallest_face for part in asked}
+        needed["found"] = camera.smallest_face or config.models.smallest_face
+        assert {part: size for part, size in needed.items() if size > pixels} == {}

@@ -36,7 +36,7 @@ def test_a_name_that_is_not_utf8_keeps_its_bytes():
         ("file://srv/a.mp4", "three slashes"),
         ("images:///", "path is missing"),
         ("rtsp:///stream", "host is missing"),
-        ("http://h/a", "unknown kind"),
+        ("http://h/a", "pictures over http are not read"),
         ("file:///a.mp4?loop=2", "from 0 to 1"),
         ("file:///a.mp4?loop=", "from 0 to 1"),
         ("images:///a?fps=0", "from 1 to 240"),

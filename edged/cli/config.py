@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edged.cli.options import config_option
-from edged.config import Config, config_path, exposures, load_config
+from edged.config import Config, config_path, doubts, exposures, load_config
 from edged.config.source import redact
 from edged.daemon.status import ask, socket_path
 from edged.errors import Failed, ModelError, SourceLost, Unavailable
@@ -34,7 +34,7 @@ def check(config_file: Path | None) -> None:
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
-    for line in [*exposures(path, loaded), *_unreadable(loaded), *_missing_models(loaded)]:
+    for line in [*doubts(loaded), *exposures(path, loaded), *_unreadable(loaded), *_missing_models(loaded)]:
         click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"
     click.echo(f"{path}: valid; {cameras}")

@@ -1,5 +1,6 @@
 """The config: one TOML file, validated as a whole into frozen models before anything starts."""
 
+from edged.config.doubts import doubts
 from edged.config.exposure import exposures
 from edged.config.load import config_path, config_sha256, load_config
 from edged.config.model import (
@@ -32,6 +33,7 @@ __all__ = [
     "Wants",
     "config_path",
     "config_sha256",
+    "doubts",
     "exposures",
     "load_config",
 ]

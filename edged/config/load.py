@@ -13,13 +13,24 @@ from pydantic import BaseModel, ValidationError
 from edged.config.model import CameraConfig, Config
 from edged.config.source import redact_refused
 from edged.errors import ConfigError
-from edged.toml import load_toml
+from edged.toml import parse_toml, read_toml
+from edged.toml_hints import line_of
 
 DEFAULT_PATH = Path("/etc/edged/edged.toml")
 
 MOST_LISTED = 20
 
 TOP_LEVEL = {*Config.model_fields, "defaults"}
+
+REGION_MISTAKES = (
+    "less_than_equal",
+    "greater_than_equal",
+    "float_parsing",
+    "float_type",
+    "missing",
+    "too_long",
+    "too_short",
+)
 
 OVERRIDABLE = ("mask", "attention", "drowsiness")
 """Tables of which each camera may have its own keys, laid over those that all share."""
@@ -35,14 +46,15 @@ def config_path(given: Path | None = None) -> Path:
 def load_config(path: Path) -> Config:
     """Read and validate the whole file. Raise ConfigError with one line for each mistake."""
     try:
-        raw = load_toml(path)
+        text = read_toml(path)
+        raw = parse_toml(text)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); name the file with --config or EDGED_CONFIG"
         ) from None
     except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return parse_config(raw, path)
+    return parse_config(raw, path, text.decode("utf-8-sig"))
 
 
 def config_sha256(config: Config) -> str:
@@ -50,15 +62,20 @@ def config_sha256(config: Config) -> str:
     return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
-    """Validate the parsed tables of `path`, whose name is only used in messages."""
+def parse_config(raw: Mapping[str, Any], path: Path, text: str = "") -> Config:
+    """Validate the parsed tables of `path`, whose name and text are only used in messages."""
     mistakes = _listed(_structural_mistakes(raw))
     if not mistakes:
         try:
             return Config.model_validate(_merged(raw))
         except ValidationError as error:
             mistakes = _listed(_describe(detail, raw) for detail in error.errors(include_url=False))
-    raise ConfigError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+    raise ConfigError("\n".join(f"{path}: {mistake}{_line(mistake, text)}" for mistake in mistakes))
+
+
+def _line(mistake: str, text: str) -> str:
+    line = line_of(mistake, text)
+    return "" if line is None else f" (line {line})"
 
 
 def _listed(mistakes: Iterable[str]) -> list[str]:
@@ -84,7 +101,9 @@ def _structural_mistakes(raw: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(tables["camera"], dict):
         for camera, table in tables["camera"].items():
             name = _name(("camera", camera))
-            if not isinstance(table, dict):
+            if not isinstance(table, dict) and camera in CameraConfig.model_fields:
+                yield f"key {name} = {_show(table)}: a camera's table has a name of its own, as in [camera.door]"
+            elif not isinstance(table, dict):
                 yield f"key {name} = {_show(table)}: must be a table, [{name}]"
             else:
                 yield from (
@@ -129,6 +148,12 @@ def _for_people(detail: Mapping[str, Any]) -> str:
         return "must begin with a letter or digit, and hold only letters, digits, - and _ (a prefix also /), 63 at most"
     if detail["type"] == "path_type":
         return "must be a path in quotes"
+    if detail["type"] == "string_type":
+        return "must be text in quotes"
+    if detail["type"] == "string_too_short":
+        return "must not be empty; leave the key out where there is nothing to say"
+    if "region" in detail["loc"] and detail["type"] in REGION_MISTAKES:
+        return "must be shares of the picture from 0 to 1: left, top, right, bottom, as in [0.0, 0.1, 1.0, 0.9]; not pixels"
     message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return message[0].lower() + message[1:]
 
@@ -176,7 +201,7 @@ def _name(location: tuple[str, ...]) -> str:
 
 def _show(value: object) -> str:
     try:
-        text = redact_refused(repr(value))
+        text = str(value).lower() if isinstance(value, bool) else redact_refused(repr(value))
     except (RecursionError, ValueError):  # nested too deep, or a number with more digits than Python prints
         return "…"
     return text if len(text) <= 80 else text[:77] + "…"

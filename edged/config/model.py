@@ -307,7 +307,10 @@ class ReportConfig(Section):
     @model_validator(mode="after")
     def _open_before_close(self) -> "ReportConfig":
         if self.open_from >= self.open_until:
-            raise ValueError(f"open_from = {self.open_from} must be before open_until = {self.open_until}")
+            raise ValueError(
+                f"open_from = {self.open_from} must be before open_until = {self.open_until}: a report is of one day, "
+                "from midnight to midnight; for a night leave both out, and read the hours of two days"
+            )
         return self
 
 

@@ -32,5 +32,12 @@ class Section(BaseModel):
         """Python would take true for 1."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
-            raise ValueError("must be a value, not true or false")
+            raise ValueError(f"{_meant(annotation)}, not {str(value).lower()}")
         return value
+
+
+def _meant(annotation: object) -> str:
+    """What a key takes that takes no true or false."""
+    parts = (annotation, *get_args(annotation))
+    allowed = [f'"{value}"' for part in parts for value in get_args(part) if isinstance(value, str)]
+    return f"must be one of {', '.join(allowed)}" if allowed else "must be a value"

@@ -66,7 +66,7 @@ def parse_source(uri: str) -> Source:
         return Source(uri=uri, scheme="gst", path=_pipeline(uri.removeprefix("gst:")), options={})
     parts = _split(uri)
     if parts.scheme not in OPTIONS:
-        raise ValueError(f"unknown kind of source; use one of {EXAMPLES}")
+        raise ValueError(_other_kind(uri) or f"unknown kind of source; use one of {EXAMPLES}")
     if not uri.startswith(parts.scheme):
         raise ValueError(f"the kind of source is written in small letters, without spaces before it: {parts.scheme}:")
     if parts.scheme in NUMBERED:
@@ -156,6 +156,21 @@ def _check_stream(uri: str, parts: SplitResult) -> None:
     port = host.rpartition("]")[2].partition(":")[2]
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= MOST_PORT):
         raise ValueError(f"the port must be a whole number from 1 to {MOST_PORT}; usual is {USUAL_PORTS[parts.scheme]}")
+
+
+def _other_kind(uri: str) -> str:
+    """What was probably meant by a path or an address without its kind; "" where nobody can tell."""
+    if uri.startswith("/dev/"):
+        return f"a camera on this machine is written v4l2://{uri}"
+    if uri.startswith("/"):
+        return f"a recording is written file://{uri}, a folder of pictures images://{uri}"
+    if re.fullmatch(r"\d{1,2}", uri):
+        return f"a camera's number is written v4l2:///dev/video{uri}, csi://{uri} or picamera://{uri}"
+    if re.fullmatch(r"\d+\.\d+\.\d+\.\d+(:\d+)?(/[^@]*)?", uri):
+        return f"a network camera is written rtsp://{uri}"
+    if uri.startswith(("http://", "https://")):
+        return "pictures over http are not read; most such cameras also speak rtsp://host:554/path"
+    return ""
 
 
 def _reserved(text: str) -> str:

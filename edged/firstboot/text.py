@@ -1,9 +1,11 @@
-"""TOML as text: writes tables, and finds the line of a mistake."""
+"""TOML as text: writes tables, and names the line of a mistake."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from edged.toml_hints import line_of
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -40,38 +42,7 @@ def _value(value: object) -> str:
     return repr(value)
 
 
-_HEADER = re.compile(r"^\s*\[+\s*([^\]#]+?)\s*\]+")
-_KEY = re.compile(r"^\s*([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
-_NAMED = re.compile(r"^(?:key|table \[)\s*([\w.-]+)")
-_AT_LINE = re.compile(r"\(at line (\d+)")
-
-
 def with_line(mistake: str, text: str) -> str:
     """`mistake` with the number of its line in front, where that is known."""
-    if found := _AT_LINE.search(mistake):
-        return f"line {found[1]}: {mistake}"
-    if "(at end of document)" in mistake:
-        return f"line {max(1, len(text.splitlines()))}: {mistake}"
-    if named := _NAMED.match(mistake):
-        name = tuple(part for part in named[1].split(".") if not part.isdigit())
-        places = dict(_places(text))
-        while name:
-            if name in places:
-                return f"line {places[name]}: {mistake}"
-            name = name[:-1]
-    return mistake
-
-
-def _places(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Each key and table of a file with its line."""
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            table = _parts(header[1])
-            yield table, number
-        elif key := _KEY.match(line):
-            yield (*table, *_parts(key[1])), number
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in name.split("."))
+    line = line_of(mistake, text)
+    return mistake if line is None else f"line {line}: {mistake}"

@@ -1,0 +1,34 @@
+"""Settings that are valid, and are surely not what was meant."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from edged.config.model import Config
+from edged.config.source import parse_source, redact
+
+TLS_PORT, PLAIN_PORT = 8883, 1883
+PLAYED = ("file", "images")
+"""Sources that several cameras may read at once without harm."""
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """One line for each: key, value, what it comes to, and what was probably meant."""
+    target = config.report.target_percent
+    if target is not None and 0 < target <= 1:
+        yield f"key report.target_percent = {target:g}: is {target:g} of 100 percent; for {100 * target:g} % write that number"
+    mqtt = config.mqtt
+    if mqtt.host is not None and mqtt.port == TLS_PORT and not mqtt.tls:
+        yield f"key mqtt.port = {TLS_PORT}: is the port of encrypted connections; write tls = true, or port = {PLAIN_PORT}"
+    if mqtt.host is not None and mqtt.port == PLAIN_PORT and mqtt.tls:
+        yield f"key mqtt.port = {PLAIN_PORT}: is the port of connections without TLS; leave port out, or write {TLS_PORT}"
+    if config.mqtt.host is None and any(value is not None for value in (mqtt.port, mqtt.username, mqtt.password_file)):
+        yield "table [mqtt]: has no host, so that nothing is published; write host with the broker's name or address"
+    cameras: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, camera in config.camera.items():
+        source = parse_source(camera.source)
+        if source.scheme not in PLAYED:
+            cameras[source.scheme, source.path or source.uri].append(name)
+    for names in cameras.values():
+        if len(names) > 1:
+            shown = redact(config.camera[names[0]].source)
+            yield f"cameras {', '.join(names)}: share the source {shown}, and count each person {len(names)} times"
