@@ -214,8 +214,11 @@ def _told_of_store(question: str, path: Path, outbox_first_s: float) -> dict[str
 def _sqlite() -> list[Finding]:
     if sqlite3.sqlite_version_info >= SAFE_SQLITE:
         return []
-    line = f"{sqlite3.sqlite_version}: older than 3.51.3; never write to the database beside the daemon"
-    return [Finding("sqlite", "ok", line)]
+    line = (
+        f"{sqlite3.sqlite_version}: older than 3.51.3, in which two programs that write at once can damage a database;"
+        " let no other program write to it while the daemon runs"
+    )
+    return [Finding("sqlite", "warning", line)]
 
 
 def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
@@ -226,7 +229,7 @@ def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
     try:
         hidden = mqtt.username is not None and read_password(mqtt) is None
         if hidden and daemon and daemon["same"] and daemon["broker"]["connected"]:
-            return Finding("broker", "ok", f"{where} lets the running daemon in")
+            return Finding("broker", "ok", f"{where} accepts the running daemon")
         problem = probe_broker(mqtt, device_id(config.device.id))
     except EdgedError as error:
         hidden, problem = False, str(error)
@@ -236,7 +239,7 @@ def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
             "start the service and look again; else set mqtt.password_file"
         )
         return Finding("broker", "warning", line)
-    return Finding("broker", "problem" if problem else "ok", problem or f"{where} lets us in")
+    return Finding("broker", "problem" if problem else "ok", problem or f"{where} accepts the connection")
 
 
 def _clock(config: Config) -> Finding:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -193,6 +194,12 @@ def test_the_command_line_counts_from_the_beginning(kept: Kept, tmp_path: Path) 
     since = ("--since", "2020-01-01T00:00Z", "--config", settings)
     assert "(began 2.5 s earlier, lasted 6.5 s, left)" in edged("events", *since).stdout
     row = json.loads(edged("events", "--json", *since).stdout)
+    assert edged("events", *since).stdout.startswith(row["started_at"])
+    settings.write_text(settings.read_text() + '[report]\ntimezone = "Asia/Tokyo"\n')
+    local = edged("events", *since).stdout.split()[0]
+    assert local.endswith("+09:00"), "as the report tells it"
+    assert datetime.fromisoformat(local) == datetime.fromisoformat(row["started_at"].replace("Z", "+00:00"))
+    assert json.loads(edged("events", "--json", *since).stdout) == row, "in UTC"
     assert (row["lasted_s"], row["began_at"] < row["started_at"] < row["ended_at"]) == (6.5, True)
 
 

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from support.payloads import check_lines
 
 from edged.assembly import Models
 from edged.cli import VERBS, cli
+from edged.cli.events import parse_since
 from edged.config import ModelsConfig
 from edged.messages import TOPICS
 from edged.readers import DetectionLimits
@@ -136,6 +139,23 @@ def test_without_a_database_is_exit_code_69(config: Path, verb: tuple[str, ...])
     done = edged(*verb, "--config", config)
     assert done.returncode == 69
     assert "edged.db" in one_line(done)
+
+
+def test_every_verb_is_told_in_a_whole_sentence_and_a_mistyped_one_is_guessed() -> None:
+    told = edged("--help")
+    assert "..." not in told.stdout.partition("Commands:")[2]
+    assert "did you mean status?" in edged("statu").stderr
+    assert edged("statu").returncode == 2
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles"])
+def test_events_since_a_day_begin_with_that_local_day(zone: str) -> None:
+    there = ZoneInfo(zone)
+    midnight = datetime.now(there).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    days = {"today": midnight, "yesterday": (midnight.replace(tzinfo=None) - timedelta(days=1)).replace(tzinfo=there)}
+    for word, start in days.items():
+        assert parse_since(word, there) == start.timestamp() * 1000
+        assert parse_since(start.date().isoformat(), there) == start.timestamp() * 1000
 
 
 @pytest.mark.parametrize("since", ["yesterday-ish", "24x", "2026-13-45"])

@@ -276,6 +276,13 @@ def test_a_report_follows_links_and_keeps_the_umask(tmp_path: Path, config: Path
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
 
 
+def test_a_report_goes_into_a_folder_that_is_not_there_yet(tmp_path: Path, config: Path) -> None:
+    Store(tmp_path / "edged.db").close()
+    done = edged("report", "2026-11-19", "--config", config, "--out", f"{tmp_path}/reports/of/2026/")
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in (tmp_path / "reports" / "of" / "2026").iterdir()] == ["2026-11-19.html"]
+
+
 def test_a_report_goes_into_a_fifo_and_to_standard_output(tmp_path: Path, config: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     got: list[str] = []

@@ -103,3 +103,39 @@ def test_of_nothing_there_are_no_lines(run, monkeypatch):
     monkeypatch.setattr("edged.cli.cameras.attached", list)
     assert run("cameras", "").stdout == ""
     assert run("events", ASKED["events"][0] + " --kind camera").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("is_set", "words"), [(True, "clock: set\n"), (False, "clock: not set: no daily report is made")]
+)
+def test_status_tells_whether_the_clock_is_set_and_what_limits_the_pictures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_set: bool, words: str
+) -> None:
+    camera = {
+        "profile": "entrance",
+        "status": "online",
+        "fps": 15.0,
+        "frames_seen": 513,
+        "frames_analysed": 279,
+        "stages_ms": None,
+        "counts": None,
+        "attention": None,
+    }
+    answer = {
+        "device": "test",
+        "mode": "normal",
+        "uptime_s": 60,
+        "resident_mb": 150.0,
+        "outbox": 0,
+        "errors": [],
+        "broker": {"connected": True, "configured": True},
+        "models": {},
+        "preparing": None,
+        "cameras": {"door": camera},
+        "clock_synced": is_set,
+    }
+    monkeypatch.setattr("edged.cli.status.ask", lambda _: answer)
+    (tmp_path / "edged.toml").write_text(f'[store]\npath = "{tmp_path}/edged.db"\n')
+    told = CliRunner().invoke(cli, ["status", "--config", str(tmp_path / "edged.toml")]).output
+    assert words in told
+    assert "279 of 513 pictures analysed, of each second 15 at most (fps)" in told

@@ -56,7 +56,7 @@ class Examination:
         rate = "" if self.fps is None else f" at {self.fps:.1f} a second"
         return (
             f"gives pictures of {self.width}x{self.height}{rate}, brightness {self.brightness:.0f} of 255, "
-            f"sharpness {self.sharpness:.0f}"
+            f"sharpness {self.sharpness:.0f} (blurred under {BLURRED:.0f})"
         )
 
     def advice(self) -> list[str]:

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -30,6 +31,9 @@ VERBS = {
     "wear-mask": "edged.cli.wear_mask:wear_mask_command",
 }
 
+WHOLE = 1000
+"""Characters: more than any first sentence has."""
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when asked for, so that `edged status` does not wait for model runtimes."""
@@ -43,6 +47,20 @@ class LazyGroup(click.Group):
         module, name = VERBS[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every verb with the whole first sentence of its help."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(limit=WHOLE)) for name, verb in verbs if verb])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See `click.Group`; who mistypes a verb is told the nearest one."""
+        if args and args[0] not in VERBS and (near := get_close_matches(args[0], VERBS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}; did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -42,5 +42,6 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
     violations = play(source, report, say, seconds)
     heard = ", ".join(f"{count} {state}" for state, count in sorted(violations.items())) or "none"
     click.echo(f"Alerts: {heard}. The report of what was played: {report}")
-    shown = make_week(week)
+    click.echo(f"Making the reports of a made-up full week in {week}; this takes a minute or two on a small machine …")
+    shown = make_week(week, say)
     click.echo(f"What a site gets, with made-up data of a full week: {shown}, and the other days beside it")

@@ -13,6 +13,8 @@ from edged.cli.options import config_option, json_lines_option, print_json, read
 from edged.errors import Failed, ModelError
 from edged.inference import Manifest, default_engines_dir, load_manifest
 
+NOT_BUILT = "not built here, and not needed"
+
 
 @click.group()
 def engines() -> None:
@@ -34,10 +36,15 @@ def list_engines(config_file: Path | None, as_json: bool) -> None:
         for name in manifest.entries:
             print_json(_record(manifest, name, states))
         return
+    needed = model_names(config.models, wanted(config))
+    rows = [("MODEL", "TASK", "FILE", "RUNS ON", "ENGINE", "STATE OF THE FILE")]
     for name, entry in manifest.entries.items():
-        state = states[name]
-        columns = f"{name:<16} {entry.task:<16} {entry.file:<20} {state.runs_on:<12} engine {state.state:<8}"
-        click.echo(f"{columns} {_file_state(manifest, name)}")
+        unneeded = entry.built_locally and name not in needed and not manifest.is_there(name)
+        file_state = NOT_BUILT if unneeded else _file_state(manifest, name)
+        rows.append((name, entry.task, entry.file, states[name].runs_on, states[name].state, file_state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     for why in dict.fromkeys(state.why for state in states.values() if state.why):
         names = ", ".join(name for name, state in states.items() if state.why == why)
         click.echo(f"{names}: {why}")

@@ -5,12 +5,14 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from edged.cli.options import config_option, json_lines_option, print_json, read_config
 from edged.errors import StoreError, UsageError
 from edged.messages import iso
+from edged.report.day import parse_day
 from edged.store import StoreReader, lasted_ms
 from edged.store.follower import Follower
 
@@ -26,36 +28,44 @@ LEAST_TOLD_MS = 50
     "--since",
     default="24h",
     show_default=True,
-    help="How far back: 30m, 24h, 7d, or an instant like 2026-11-19T08:00Z.",
+    help="How far back: 30m, 24h, 7d, the start of yesterday, today or a day like 2026-11-19 in report.timezone, or an instant"
+    " like 2026-11-19T08:00Z.",
 )
 @click.option(
     "--kind", type=click.Choice(["mask", "inattention", "drowsiness", "camera", "system"]), help="Only this kind."
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on printing as events happen.")
 def events(config_file: Path | None, as_json: bool, since: str, kind: str | None, follow: bool) -> None:
-    """Print recorded events, oldest first."""
-    follower = Follower(StoreReader(read_config(config_file).store.path), kind)
-    for row in follower.begin(parse_since(since)):
-        _print(row, as_json)
+    """Print recorded events, oldest first; the times are those of report.timezone, in JSON UTC."""
+    config = read_config(config_file)
+    zone = ZoneInfo(config.report.timezone)
+    follower = Follower(StoreReader(config.store.path), kind)
+    for row in follower.begin(parse_since(since, zone)):
+        _print(row, as_json, zone)
     if follow:
-        _follow(follower, as_json)
+        _follow(follower, as_json, zone)
 
 
-def parse_since(text: str) -> int:
-    """UTC milliseconds of "24h" ago, or of an ISO instant. Raise UsageError for anything else."""
+def parse_since(text: str, zone: ZoneInfo) -> int:
+    """UTC milliseconds of "24h" ago, of the start of a day there, or of an ISO instant. Raise UsageError for anything else."""
     now_ms = time.time_ns() // 1_000_000
+    if text in ("today", "yesterday"):
+        text = parse_day(text, zone, now_ms).isoformat()
     if match := re.fullmatch(r"(\d{1,5})([mhd])", text):
         return now_ms - int(match[1]) * UNITS_S[match[2]] * 1000
     try:
         instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise UsageError(f"--since {text!r}: write 30m, 24h, 7d, or an instant like 2026-11-19T08:00Z") from None
+        raise UsageError(
+            f"--since {text!r}: write 30m, 24h, 7d, yesterday, today, a day like 2026-11-19, or an instant like"
+            " 2026-11-19T08:00Z"
+        ) from None
     if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=timezone.utc)
+        instant = instant.replace(tzinfo=zone if len(text) == len("2026-11-19") else timezone.utc)
     return int(instant.timestamp() * 1000)
 
 
-def _follow(follower: Follower, as_json: bool) -> None:
+def _follow(follower: Follower, as_json: bool, zone: ZoneInfo) -> None:
     """Print each event when it starts and at each further step until it has ended, until interrupted."""
     is_away = False
     while True:
@@ -67,10 +77,10 @@ def _follow(follower: Follower, as_json: bool) -> None:
                 click.echo(f"edged: {error}; waiting for it", err=True)
             rows, is_away = [], True
         for row in rows:
-            _print(row, as_json)
+            _print(row, as_json, zone)
 
 
-def _print(row: dict[str, Any], as_json: bool) -> None:
+def _print(row: dict[str, Any], as_json: bool, zone: ZoneInfo) -> None:
     lasted = lasted_ms(row)
     if as_json:
         instants = {name: iso(row.get(name)) for name in ("began_at", "started_at", "ended_at")}
@@ -85,4 +95,5 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
     score = "" if row["score"] is None else f" {row['score']:.2f}"
     place = f" {row['camera']}" if row["camera"] else ""
     unsure = "" if row["clock_ok"] else " (clock not set)"
-    click.echo(f"{iso(row['started_at'])}{unsure} {row['kind']}{place} {row['state']}{score} ({ended})")
+    started = datetime.fromtimestamp(row["started_at"] / 1000, zone).isoformat(timespec="milliseconds")
+    click.echo(f"{started.replace('+00:00', 'Z')}{unsure} {row['kind']}{place} {row['state']}{score} ({ended})")

@@ -1,5 +1,6 @@
 """`edged report`: one local day, week or month as text, a page, a table or JSON."""
 
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 from edged.cli.options import config_option, read_config
 from edged.config import Config, config_path
+from edged.errors import Failed
 from edged.files import write
 from edged.host.clock import SystemClock
 from edged.report import (
@@ -44,8 +46,12 @@ FORMATS = ("text", "html", "csv", "json")
 )
 @click.option("--week", "period", flag_value="week", help="Of the week from Monday to Sunday that holds DATE.")
 @click.option("--month", "period", flag_value="month", help="Of the month that holds DATE.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, or into this folder as DATE.FORMAT.")
-def report(day: str, config_file: Path | None, form: str | None, period: Period | None, out: Path | None) -> None:
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="Write to this file, or into this folder as DATE.FORMAT; what ends with / is a folder.",
+)
+def report(day: str, config_file: Path | None, form: str | None, period: Period | None, out: str | None) -> None:
     """The report of DATE, yesterday when left out: 2026-11-19, yesterday or today; or of its week or month."""
     form = form or ("text" if out is None and sys.stdout.isatty() else "html")
     config = read_config(config_file)
@@ -62,9 +68,20 @@ def report(day: str, config_file: Path | None, form: str | None, period: Period 
     if out is None:
         click.echo(text.encode(), nl=not text.endswith("\n"))  # a document of UTF-8, whatever the terminal speaks
         return
-    file = out / f"{name}.{SUFFIXES.get(form, form)}" if out.is_dir() else out
+    file = _file_in(out, f"{name}.{SUFFIXES.get(form, form)}")
     write(file, text.encode(), [config_path(config_file), config.store.path])
     click.echo(f"{file}: report of {name}", err=True)
+
+
+def _file_in(out: str, name: str) -> Path:
+    """The file that `out` means: itself, or `name` in the folder that it is. One that ends with a slash is made where missing."""
+    target = Path(out)
+    if out.endswith(os.sep):
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failed(f"{out}: cannot be made ({error.strerror}); choose another --out") from None
+    return target / name if target.is_dir() else target
 
 
 def _of_day(reader: StoreReader, config: Config, day: date, now_ms: int, form: str) -> str:

@@ -8,6 +8,11 @@ import click
 from edged.cli.options import config_option, json_object_option, print_json, read_config
 from edged.daemon.status import ask, socket_path
 
+CLOCK_NOT_SET = (
+    "not set: no daily report is made, and events are marked, until it is; enable systemd-timesyncd, or set"
+    " device.trust_clock where another clock keeps the time"
+)
+
 
 @click.command()
 @config_option
@@ -25,6 +30,9 @@ def status(config_file: Path | None, as_json: bool) -> None:
     click.echo(f"broker: {connection}, {answer['outbox']} messages waiting")
     models = ", ".join(f"{name} on {backend}" for name, backend in answer["models"].items())
     click.echo(f"models: {models}")
+    click.secho(
+        f"clock: {'set' if answer['clock_synced'] else CLOCK_NOT_SET}", fg=None if answer["clock_synced"] else "yellow"
+    )
     if preparing := answer["preparing"]:
         click.echo(f"preparing {preparing['model']} for TensorRT: {preparing['step']}, {preparing['percent']} %")
     for name, camera in answer["cameras"].items():
@@ -36,6 +44,7 @@ def status(config_file: Path | None, as_json: bool) -> None:
 
 def _camera_line(camera: dict[str, Any]) -> str:
     line = f"{camera['profile']}, {camera['status']}, {camera['frames_analysed']} of {camera['frames_seen']} pictures analysed"
+    line += f", of each second {camera['fps']:g} at most (fps)"
     if camera["stages_ms"]:
         line += f", {sum(camera['stages_ms'].values()):.1f} ms a picture"
     for counts in (camera["counts"], camera["attention"]):

@@ -231,6 +231,7 @@ class Health:
         return {
             "name": config.name,
             "profile": config.profile,
+            "fps": config.fps,
             "status": state.status,
             "reason": state.reason,
             "since_s": round(time.monotonic() - state.since_s, 1),

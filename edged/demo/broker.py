@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+import re
+import shlex
 import socket
+import sys
 import threading
 from collections.abc import Callable
+from importlib.metadata import requires
 
 from edged.errors import Unavailable
 
@@ -19,7 +23,7 @@ class DemoBroker:
         try:
             import amqtt.broker  # noqa: F401
         except ImportError:
-            raise Unavailable("the demo's broker is amqtt; install edged[demo]") from None
+            raise Unavailable(f"the demo's broker is not installed; run: {_install()}") from None
         logging.getLogger("amqtt").setLevel(logging.ERROR)
         logging.getLogger("transitions").setLevel(logging.ERROR)
         self.port = _free_port()
@@ -71,6 +75,13 @@ class DemoBroker:
                 self._received(message.topic, bytes(message.data).decode())
         await subscriber.disconnect()
         await broker.shutdown()
+
+
+def _install() -> str:
+    """The command that installs what the extra `demo` names, whichever way edged itself was installed."""
+    named = (text.partition(";") for text in requires("edged") or ())
+    wanted = [name.strip() for name, _, condition in named if re.search(r"""extra == ['"]demo['"]""", condition)]
+    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
 
 
 def _free_port() -> int:

@@ -75,7 +75,7 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
     return alerts.violations
 
 
-def make_week(folder: Path) -> Path:
+def make_week(folder: Path, say: Say) -> Path:
     """Make the report pages of a made-up week in `folder`, each DATE.html; return the one to open first.
 
     They come from the real store and `edged report`, in a temporary database. Raise Failed when they cannot be written.
@@ -91,6 +91,7 @@ def make_week(folder: Path) -> Path:
             write_weeks(store, load_config(config))
         for day, file in zip(WEEK, report_files(folder), strict=True):
             _edged("report", str(day), "--config", str(config), "--out", str(file))
+            say(f"  {file.name}", "white")
     return report_files(folder)[FIRST_SHOWN]
 
 

@@ -47,7 +47,7 @@ def report_page(work: Path, height: int) -> Image:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit("a browser is needed: apt-get install chromium")
-    page, picture = make_week(work / "week").absolute(), work / "page.png"
+    page, picture = make_week(work / "week", lambda line, _: print(line)).absolute(), work / "page.png"
     size = f"--window-size={PAGE_WIDTH},{round(height * PAGE_WIDTH / page_width(height))}"
     command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]
     command += [f"--user-data-dir={work / 'browser'}", f"--screenshot={picture}", page.as_uri()]
