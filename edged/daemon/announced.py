@@ -1,10 +1,11 @@
 """Remembers every retained topic and Home Assistant component, so that those of removed cameras are withdrawn."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from edged.config import Config
 from edged.daemon.supervision import kept_topics
+from edged.errors import StoreError
 from edged.publish import device_discovery, platforms
 from edged.store import MetaRow, StoreReader
 from edged.store.reader import parsed_json
@@ -12,6 +13,8 @@ from edged.store.worker import StoreWorker
 
 COMPONENTS, TOPICS = "announced", "retained"
 """Under which the store remembers them."""
+
+UNKNOWN: Final = object()
 
 MOST_TOPICS = 150
 """So many are remembered, those in use first: sixteen cameras have not a third as many."""
@@ -29,21 +32,30 @@ class Announced:
 
     def discovery(self, config: Config, device: str) -> dict[str, Any]:
         """The Home Assistant discovery payload: present components, and removed ones to be withdrawn."""
-        stored = parsed_json(self._reader.meta(COMPONENTS))
+        stored = self._stored(COMPONENTS)
         formerly = (stored if isinstance(stored, dict) else {}) | self._components
         discovery = device_discovery(config, device, formerly)
         self._components = platforms(discovery)
-        self._remember(COMPONENTS, self._components)
+        self._remember(COMPONENTS, stored, self._components)
         return discovery
 
     def gone(self, config: Config) -> list[str]:
         """The relative topics that once held a value, and with this config never will."""
-        stored = parsed_json(self._reader.meta(TOPICS))
+        stored = self._stored(TOPICS)
         formerly = [topic for topic in stored if isinstance(topic, str)] if isinstance(stored, list) else []
         now = [topic for name, camera in config.camera.items() for topic in kept_topics(name, camera.wants)]
         self._topics = list(dict.fromkeys([*now, *formerly, *self._topics]))[:MOST_TOPICS]
-        self._remember(TOPICS, self._topics)
+        self._remember(TOPICS, stored, self._topics)
         return [topic for topic in self._topics if topic not in now]
 
-    def _remember(self, key: str, value: object) -> None:
-        self._store.submit([MetaRow(key, json.dumps(value))])
+    def _stored(self, key: str) -> Any:
+        """What is remembered under `key`, None when nothing is; UNKNOWN while the database cannot be read."""
+        try:
+            return parsed_json(self._reader.meta(key))
+        except StoreError:
+            return UNKNOWN
+
+    def _remember(self, key: str, stored: Any, value: object) -> None:
+        """What could not be read is not overwritten: the next start withdraws what is in it."""
+        if stored is not UNKNOWN:
+            self._store.submit([MetaRow(key, json.dumps(value))])

@@ -16,6 +16,8 @@ from edged.records import Message
 from edged.store import Store, StoreReader
 from edged.store.files import Loss
 from edged.store.recorder import Recorder
+from edged.store.recovery import StoreFull
+from edged.store.unopened import Unopened
 from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 
@@ -69,9 +71,13 @@ class Core:
 def open_core(config: Config, clock: Clock) -> Core:
     """Open the store, put the record in order after the last run, whatever its end, and note that this one began.
 
-    No thread runs yet. Raise StoreError when the database cannot be used.
+    No thread runs yet. A full disk stops nothing but storing. Raise StoreError when the database cannot
+    be used for another reason.
     """
-    store = Store(config.store.path)
+    try:
+        store = Store(config.store.path)
+    except StoreFull as error:  # stops nothing but storing
+        store = Unopened(config.store.path, error)
     watched = WatchedClock(clock, known_reckoning(store))
     outbound = Outbound()
 
@@ -84,8 +90,22 @@ def open_core(config: Config, clock: Clock) -> Core:
 
     def reopen() -> Store:
         opened = Store(config.store.path)
+        if not in_order:
+            put_in_order(opened, Recorder(watched, worker.submit, publishing=config.mqtt.host is not None))
         _record_restored(opened, system_event)
         return opened
+
+    def put_in_order(opened: Store, recorder: Recorder) -> int:
+        """End what the last run left open; return how many events that were."""
+        left_open, last_known = opened.open_events(), opened.last_known()
+        opened.close_encounters()
+        recorder.end_left_open(left_open, last_known)
+        if not opened.is_closed:
+            in_order.append(True)
+        return len(left_open)
+
+    in_order: list[bool] = []
+    """Not empty once that is done: a database that could not be opened at the start is put in order when it can."""
 
     worker = StoreWorker(
         store,
@@ -95,11 +115,9 @@ def open_core(config: Config, clock: Clock) -> Core:
         lost=lost,
     )
     recorder = Recorder(watched, worker.submit, publishing=config.mqtt.host is not None)
-    left_open, last_known = store.open_events(), store.last_known()
-    store.close_encounters()
-    recorder.end_left_open(left_open, last_known)
+    left_open = put_in_order(store, recorder)
     _record_restored(store, recorder.system_event)
-    recorder.system_event("started", {"version": __version__, "left_open": len(left_open)})
+    recorder.system_event("started", {"version": __version__, "left_open": left_open})
     reader = StoreReader(config.store.path)
     watch = CameraWatch(recorder, watched, outbound.retain)
     return Core(

@@ -1,5 +1,6 @@
 """Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup, makes backups."""
 
+import errno
 import glob
 import shutil
 import sqlite3
@@ -38,6 +39,10 @@ PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
 )
 MOST_QUARANTINED = 5
+
+
+class StoreFull(StoreError):
+    """The disk has no room; what was asked was rolled back and may be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +225,15 @@ def _is_gone(path: Path) -> bool:
 
 
 def _cannot_open(path: Path, error: Exception) -> StoreError:
-    remedy = "the folder must exist and belong to the user edged runs as"
     if _is_full(error):
-        remedy = "the disk is full: free some space"
-    return StoreError(f"{path}: cannot be opened ({error}); {remedy}")
+        return StoreFull(f"{path}: cannot be opened ({error}); the disk is full: free some space")
+    return StoreError(f"{path}: cannot be opened ({error}); the folder must exist and belong to the user edged runs as")
 
 
 def _is_full(error: Exception) -> bool:
     """Whether the disk is full; where it has no room for the WAL's index, SQLite calls that an I/O error."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR_SHM"))
 
 

@@ -10,7 +10,9 @@ from edged.backoff import backoff_s
 from edged.errors import StoreError
 from edged.records import Acknowledged, Change
 from edged.store.files import Loss, ReserveFile
-from edged.store.writer import Store, StoreFull, StoreRefused
+from edged.store.recovery import StoreFull
+from edged.store.unopened import Unopened
+from edged.store.writer import Store, StoreRefused
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ class StoreWorker(Worker):
         reopen: Callable[[], Store],
         lost: Callable[[Loss, int | None], None] = lambda loss, gap_from: None,
     ) -> None:
-        """`committed` is called after each commit, `upkeep` about twice a second, `reopen` after an I/O error.
+        """`committed` is called after each commit, `upkeep` about twice a second, `reopen` after an I/O error,
+        and until it gives a database where `store` is `Unopened`.
 
         `lost` is called with what became of the database's files, once it is open again, and since when the record has a gap:
         None when nothing was lost. Where a backup was restored `reopen` reports that.
@@ -54,6 +57,9 @@ class StoreWorker(Worker):
         """Changes lost because nothing could be written for too long, or never could be."""
         self.problem: str | None = None
         """Why nothing can be written now, or None."""
+        if isinstance(store, Unopened):
+            self.problem = str(store.problem)
+            log.error("nothing can be stored: %s", self.problem)
         self._store = store
         self._committed = committed
         self._upkeep = upkeep
@@ -214,6 +220,8 @@ class StoreWorker(Worker):
             return self._waiting_count - len(changes)
 
     def _do_upkeep(self) -> None:
+        if self._store.is_closed:
+            return
         try:
             self._upkeep(self._store)
         except StoreError as error:

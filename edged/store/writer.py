@@ -17,7 +17,7 @@ from edged.records import Change, CoverageMinute, EventRecord
 from edged.store.apply import add_coverage, apply
 from edged.store.files import SQLITE_ERRORS, Loss, WatchedFiles, WriterLock, require_ours
 from edged.store.reader import StoreReader, parsed_json
-from edged.store.recovery import Restored, back_up, is_sound, open_checked, put_back, rescue
+from edged.store.recovery import Restored, StoreFull, back_up, is_sound, open_checked, put_back, rescue
 from edged.store.schema import MIGRATION_NAMES, MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,6 @@ PRUNED = (
 
 MOST_REPORTS = 3660
 """Ten years of them."""
-
-
-class StoreFull(StoreError):
-    """The disk has no room; what was asked was rolled back and may be tried again."""
 
 
 class StoreRefused(StoreError):
