@@ -76,6 +76,14 @@ class MaskState(str, Enum):
     def is_violation(self) -> bool:
         return self in (MaskState.INCORRECT, MaskState.NONE)
 
+    @property
+    def words(self) -> str:
+        """For people: in pictures, on the report and in what the commands print. Machines read the value."""
+        return MASK_WORDS[self.value]
+
+
+MASK_WORDS = {"correct": "worn correctly", "incorrect": "worn incorrectly", "none": "no mask", "uncertain": "uncertain"}
+"""The one set of words for people, by the value that the database, MQTT and JSON hold."""
 
 JUDGED_STATES = (MaskState.CORRECT, MaskState.INCORRECT, MaskState.NONE)
 """The three states a classifier tells apart, in the order of every score vector."""

@@ -280,7 +280,7 @@ def test_analyze_tells_what_the_configs_cameras_or_the_profile_ask(config: Path,
         edged("analyze", portrait, *options).stdout for options in (("--config", config), ("--profile", "driver"), ())
     )
     assert by_config == by_profile == f"{portrait}: 1 face: eyes open\n"
-    assert plain == f"{portrait}: 1 face: 1 none\n"
+    assert plain == f"{portrait}: 1 face: 1 no mask\n"
     done = edged("analyze", portrait, "--only", "mask", "--profile", "driver")
     assert done.returncode == 2
     assert "--profile" in one_line(done)

@@ -1,6 +1,7 @@
 """The documentation says what is so: generated pages are current, examples load, commands exist, queries and programs run."""
 
 import importlib.util
+import json
 import re
 import shlex
 import sqlite3
@@ -73,6 +74,13 @@ def test_payloads_meet_their_schemas(page, title, text):
         check_message(title.removeprefix('title="').rstrip('"'), text)
     else:
         check_lines("analyze", text)
+
+
+def test_the_violation_of_a_mask_is_shown_with_its_votes():
+    shown = [json.loads(text) for _, title, text in blocks("json") if title.endswith('/violation"')]
+    masks = [payload["votes"] for payload in shown if payload["kind"] == "mask"]
+    assert masks
+    assert all(isinstance(count, int) for votes in masks for count in votes.values())
 
 
 COMMANDS = [

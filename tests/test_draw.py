@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edged.render.annotate import BAR, COLOURS, CROWD, LEVEL_COLOURS, NOSE, OPEN, POINT, SHUT, Portrait, annotate
 from edged.render.labels import Places
-from edged.types import Box, HeadPose, Image, MaskState
+from edged.report.words import STATE_WORDS
+from edged.types import MASK_WORDS, Box, HeadPose, Image, MaskState
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
 FACE = Box(100, 100, 300, 300)
@@ -232,3 +233,12 @@ def test_no_words_lie_on_others_or_outside_the_picture_or_on_another_face(wanted
 
 def overlap(one: Box, other: Box) -> bool:
     return min(one.x2, other.x2) > max(one.x1, other.x1) and min(one.y2, other.y2) > max(one.y1, other.y1)
+
+
+def test_pictures_report_and_commands_say_the_same_of_a_mask():
+    """One set of words for people; the values for machines stay."""
+    assert {state.value: state.words for state in MaskState} == MASK_WORDS
+    assert set(STATE_WORDS.items()) == {(state.value, state.words.capitalize()) for state in MaskState}
+    for state in MaskState:
+        portrait = Portrait(Box(0, 0, 90, 90), state, note="#3")
+        assert portrait.headline == f"{STATE_WORDS[state.value]} #3"

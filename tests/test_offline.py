@@ -338,8 +338,8 @@ def test_a_recordings_summary_tells_who_passed_for_how_long_and_the_gravest(tmp_
         summary.add(analysed)
     line = summary.line()
     assert line.startswith("2.0 s, 50 pictures, 2 passages: uncertain 2 passages, ")
-    assert "; none 2 passages, " in line
-    assert "; worst: none, first at " in line
+    assert "; no mask 2 passages, " in line
+    assert "; worst: no mask, first at " in line
     assert Summary(PROFILES["driver"]).line() == "0.0 s, 0 pictures, 0 passages"
 
 

@@ -230,7 +230,7 @@ def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
         print_json(analysed.record())
         return
     faces = analysed.counted()
-    states = Counter(face.state.value for face in faces if asked.mask)
+    states = Counter(face.state.words for face in faces if asked.mask)
     found = [f"{count} {state}" for state, count in states.items()]
     found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.told(asked))]
     click.echo(f"{label}: {count_of(len(faces), 'face')}" + (f": {', '.join(found)}" if found else ""))

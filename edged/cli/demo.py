@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from edged.demo.play import make_week, play
+from edged.types import MASK_WORDS
 
 
 @click.command()
@@ -40,7 +41,9 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
         sys.stdout.flush()
 
     violations = play(source, report, say, seconds)
-    heard = ", ".join(f"{count} {state}" for state, count in sorted(violations.items())) or "none"
+    heard = (
+        ", ".join(f"{count} {MASK_WORDS.get(state, state)}" for state, count in sorted(violations.items())) or "none"
+    )
     click.echo(f"Alerts: {heard}. The report of what was played: {report}")
     click.echo(f"Making the reports of a made-up full week in {week}; this takes a minute or two on a small machine …")
     shown = make_week(week, say)

@@ -15,6 +15,7 @@ from edged.messages import iso
 from edged.report.day import parse_day
 from edged.store import StoreReader, lasted_ms
 from edged.store.follower import Follower
+from edged.types import MASK_WORDS
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 POLL_S = 0.5
@@ -93,7 +94,8 @@ def _print(row: dict[str, Any], as_json: bool, zone: ZoneInfo) -> None:
     if earlier >= LEAST_TOLD_MS:
         ended = f"began {earlier / 1000:.1f} s earlier, {ended}"
     score = "" if row["score"] is None else f" {row['score']:.2f}"
+    state = MASK_WORDS.get(row["state"], row["state"]) if row["kind"] == "mask" else row["state"]
     place = f" {row['camera']}" if row["camera"] else ""
     unsure = "" if row["clock_ok"] else " (clock not set)"
     started = datetime.fromtimestamp(row["started_at"] / 1000, zone).isoformat(timespec="milliseconds")
-    click.echo(f"{started.replace('+00:00', 'Z')}{unsure} {row['kind']}{place} {row['state']}{score} ({ended})")
+    click.echo(f"{started.replace('+00:00', 'Z')}{unsure} {row['kind']}{place} {state}{score} ({ended})")

@@ -7,6 +7,7 @@ import click
 
 from edged.cli.options import config_option, json_object_option, print_json, read_config
 from edged.daemon.status import ask, socket_path
+from edged.types import MASK_WORDS
 
 CLOCK_NOT_SET = (
     "not set: no daily report is made, and events are marked, until it is; enable systemd-timesyncd, or set"
@@ -49,7 +50,7 @@ def _camera_line(camera: dict[str, Any]) -> str:
         line += f", {sum(camera['stages_ms'].values()):.1f} ms a picture"
     for counts in (camera["counts"], camera["attention"]):
         if counts:
-            present = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+            present = ", ".join(f"{count} {MASK_WORDS.get(state, state)}" for state, count in counts.items() if count)
             line += f"; present: {present or 'none'}"
     if static := camera.get("static_faces"):
         line += f"; {static} static (pictures of faces)"

@@ -6,10 +6,10 @@ from edged.config import Wants
 from edged.found import Analysed, Found
 from edged.types import DROWSINESS_LEVELS, DROWSY_LEVELS, MaskState
 
-MASKS = tuple(state.value for state in (MaskState.CORRECT, MaskState.UNCERTAIN, MaskState.INCORRECT, MaskState.NONE))
+MASKS = tuple(state.words for state in (MaskState.CORRECT, MaskState.UNCERTAIN, MaskState.INCORRECT, MaskState.NONE))
 LOOKS = ("attentive", "away")
 LEVELS = DROWSINESS_LEVELS[1:]
-GRAVE = ("incorrect", "none", "away", *DROWSY_LEVELS)
+GRAVE = (MaskState.INCORRECT.words, MaskState.NONE.words, "away", *DROWSY_LEVELS)
 
 
 def count_of(count: int, what: str) -> str:
@@ -48,7 +48,7 @@ class Summary:
                 seen.seconds += passed_s
 
     def line(self) -> str:
-        """`12.3 s, 308 pictures, 2 passages: none 1 passage, 3.2 s; worst: none, from 1.20 s`."""
+        """`12.3 s, 308 pictures, 2 passages: no mask 1 passage, 3.2 s; worst: no mask, first at 1.20 s`."""
         whole = f"{self._last_s:.1f} s, {count_of(self._frames, 'picture')}, {count_of(len(self._tracks), 'passage')}"
         ordered = [word for word in (*MASKS, *LOOKS, *LEVELS) if word in self._seen]
         parts = [
@@ -61,7 +61,7 @@ class Summary:
         return f"{whole}: {'; '.join(parts)}" if parts else whole
 
     def _words(self, face: Found) -> list[str]:
-        words = [face.state.value] if self._asked.mask else []
+        words = [face.state.words] if self._asked.mask else []
         if self._asked.attention and face.attention is not None and face.attention.attentive is not None:
             words.append("attentive" if face.attention.attentive else "away")
         if self._asked.drowsiness and face.drowsiness is not None and face.drowsiness.level in LEVELS:

@@ -20,12 +20,6 @@ COLOURS: dict[MaskState, Colour] = {
     MaskState.NONE: (40, 40, 220),
     MaskState.UNCERTAIN: (130, 130, 130),
 }
-WORDS = {
-    MaskState.CORRECT: "Correctly Masked",
-    MaskState.INCORRECT: "Incorrectly Masked",
-    MaskState.NONE: "Unmasked",
-    MaskState.UNCERTAIN: "Uncertain",
-}
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 POINT, OPEN, SHUT = (255, 255, 120), (140, 240, 60), (200, 60, 255)
 """Landmarks, the outlines of open eyes and of shut ones."""
@@ -78,7 +72,7 @@ class Portrait:
 
     @property
     def headline(self) -> str:
-        return " ".join(filter(None, ("" if self.state is None else WORDS[self.state], self.note)))
+        return " ".join(filter(None, ("" if self.state is None else self.state.words.capitalize(), self.note)))
 
 
 def annotate(image: Image, faces: Sequence[Portrait]) -> Image:
@@ -229,7 +223,7 @@ def _write_legend(drawn: Image, places: Places, faces: Sequence[Portrait]) -> No
     """What the badges of a crowd mean, and how many faces carry each, in a corner without faces if there is one."""
     counts = Counter(face.state for face in faces if face.state is not None)
     scale = max(0.4, min(0.9, min(drawn.shape[:2]) / 1000))
-    entries = [(state, f"{counts[state]} {WORDS[state]}") for state in MaskState if counts[state]]
+    entries = [(state, f"{counts[state]} {state.words}") for state in MaskState if counts[state]]
     if not entries:
         return
     sizes = [cv2.getTextSize(words, FONT, scale, 1)[0] for _, words in entries]

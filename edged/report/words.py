@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-STATE_WORDS = {
-    "correct": "Worn correctly",
-    "incorrect": "Worn incorrectly",
-    "none": "No mask",
-    "uncertain": "Uncertain",
-}
+from edged.types import MASK_WORDS
+
+STATE_WORDS = {value: words.capitalize() for value, words in MASK_WORDS.items()}
 REASON_WORDS = {
     "offline": "Camera offline",
     "stalled": "Camera stalled",
