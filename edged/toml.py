@@ -51,6 +51,10 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         raise ValueError(hint(str(error), text)) from None
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except ValueError as error:
+        if "int_max_str_digits" in str(error):
+            raise ValueError("a number of thousands of digits; write a smaller one") from None
+        raise
 
 
 def _placeholder(found: re.Match[str]) -> str:

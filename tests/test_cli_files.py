@@ -341,7 +341,11 @@ def with_store(config: Path, path: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "path", [r'"a\u0000b"', '":memory:"', '""', '"/"', '"file:x?mode=memory"', '"/x/ballast"', '"/x/edged.sock"']
+    "path",
+    [
+        *(r'"a\u0000b"', '":memory:"', '""', '"/"', '"file:x?mode=memory"', '"/x/ballast"', '"/x/edged.sock"'),
+        *('"~/edged.db"', f'"/x/{"n" * 300}.db"'),
+    ],
 )
 @pytest.mark.parametrize("verb", [("config", "check"), ("run",), ("events",)])
 def test_a_store_that_cannot_be_is_exit_code_78_and_one_line(config: Path, path: str, verb: tuple[str, ...]) -> None:
@@ -352,7 +356,8 @@ def test_a_store_that_cannot_be_is_exit_code_78_and_one_line(config: Path, path:
 
 @pytest.mark.parametrize("what", ["folder", "fifo", "text"])
 @pytest.mark.parametrize(
-    "verb", [("run",), ("events",), ("db", "check"), ("db", "backup"), ("db", "prune"), ("doctor",)]
+    "verb",
+    [("run",), ("config", "check"), ("events",), ("db", "check"), ("db", "backup"), ("db", "prune"), ("doctor",)],
 )
 def test_a_store_that_is_something_else_is_left_alone(
     tmp_path: Path, config: Path, what: str, verb: tuple[str, ...]
@@ -371,6 +376,20 @@ def test_a_store_that_is_something_else_is_left_alone(
     after = path.lstat()
     assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
     assert [file.name for file in path.parent.iterdir()] == ["mine"]
+
+
+def test_a_folder_in_place_of_the_config_is_exit_code_78(tmp_path: Path) -> None:
+    done = edged("config", "check", "--config", tmp_path)
+    assert done.returncode == 78
+    assert f"{tmp_path}: cannot be read" in one_line(done)
+
+
+def test_a_number_of_thousands_of_digits_is_answered_in_our_words(config: Path) -> None:
+    config.write_text(f"[mask]\nvote_seconds = {'9' * 5000}\n")
+    done = edged("config", "check", "--config", config)
+    assert done.returncode == 78
+    assert "a number of thousands of digits" in one_line(done)
+    assert "sys." not in done.stderr
 
 
 @pytest.mark.parametrize("key", ["config", "mqtt.password_file", "camera.credentials_file"])

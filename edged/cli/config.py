@@ -14,8 +14,9 @@ from edged.cli.options import config_option
 from edged.config import Config, config_path, doubts, exposures, load_config
 from edged.config.source import redact
 from edged.daemon.status import ask, socket_path
-from edged.errors import Failed, ModelError, SourceLost, Unavailable
+from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Unavailable
 from edged.publish import check_mqtt
+from edged.store.files import require_ours
 
 POLL_S = 0.2
 RELOAD_S = 120.0
@@ -34,6 +35,12 @@ def check(config_file: Path | None) -> None:
     path = config_path(config_file)
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
+    try:
+        require_ours(loaded.store.path)
+    except NotOurs:
+        raise
+    except StoreError:
+        pass  # a folder that only the service's user may look into
     for line in [*doubts(loaded), *exposures(path, loaded), *_unreadable(loaded), *_missing_models(loaded)]:
         click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"

@@ -22,7 +22,7 @@ from edged.config import Config, config_path, load_config
 config_option = click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="The config file; EDGED_CONFIG, else /etc/edged/edged.toml, when left out.",
 )
 json_object_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -1,5 +1,6 @@
 """The frozen models behind every key of the config file: names, types, limits, defaults and their descriptions."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -200,6 +201,10 @@ class EventsConfig(Section):
     )
 
 
+LONGEST_STORE_NAME = 100
+"""In bytes. A file's name may have 255; backups and quarantined files add to this one, and a socket's whole path may have 107."""
+
+
 class StoreConfig(Section):
     """Where events are kept, and for how long."""
 
@@ -220,6 +225,10 @@ class StoreConfig(Section):
             raise ValueError('must be the path of a file, as "/var/lib/edged/edged.db"')
         if value.name in ("ballast", "backups", "quarantine") or value.suffix in (".lock", ".sock"):
             raise ValueError("is a name that edged uses beside the database; end it in .db")
+        if value.parts[0].startswith("~"):
+            raise ValueError("~ stands for no folder here; write the whole path, from / on")
+        if len(os.fsencode(value.name)) > LONGEST_STORE_NAME:
+            raise ValueError(f"the file's name is too long; use {LONGEST_STORE_NAME} characters at most")
         return value
 
 
