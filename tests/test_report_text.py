@@ -63,6 +63,14 @@ def test_the_text_tells_of_attention_and_drowsiness_where_they_are_followed(tmp_
     assert "attention and drowsiness report of a month" in month
 
 
+def test_the_page_of_a_month_names_its_target(tmp_path: Path) -> None:
+    made = config(target_percent=85)
+    with new_store(tmp_path, watched(START, END)) as store:
+        page = render_period_html(build_period(StoreReader(store.path), made, "month", DAY, END))
+    assert "Target: at least 85.0 % worn correctly." in page
+    assert "of 30 days</span> A day that has not ended counts until now." in page
+
+
 def test_the_text_of_a_month_says_that_it_is_not_whole(tmp_path: Path) -> None:
     _, month = everything(tmp_path)
     assert "Sunday, 1 November 2026 to Monday, 30 November 2026" in month

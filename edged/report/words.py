@@ -10,7 +10,7 @@ STATE_WORDS = {value: words.capitalize() for value, words in MASK_WORDS.items()}
 REASON_WORDS = {
     "offline": "Camera offline",
     "stalled": "Camera stalled",
-    "reconnecting": "Camera reconnecting",
+    "reconnecting": "Camera lost: edged tried to open it again",
     "not running": "edged was not running",
     "not analysed": "Pictures arrived, too few were analysed",
 }
