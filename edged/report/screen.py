@@ -27,7 +27,8 @@ def _head(report: Mapping[str, Any]) -> Iterator[str]:
     if period:
         yield f"{long_date(report['first_day'])} to {long_date(report['last_day'])}, {report['tz']}"
         if not report["complete"]:
-            yield f"Not whole: {report['days_reported']} of its {report['days']} days are counted; a day that has not ended counts until now."
+            counted = f"{report['days_reported']} of {report['days']} days"
+            yield f"Not whole: {counted}. A day that has not ended counts until now."
         return
     yield f"{long_date(report['date'])}, open {report['open_from']}–{report['open_until']}, {report['tz']}"
     if not report["complete"]:
