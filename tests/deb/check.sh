@@ -6,7 +6,7 @@ set -eu
 package=$1 codename=$2 clip=$3
 tests=$(cd "$(dirname "$0")" && pwd)
 case $codename in
-jammy | noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe keys=/usr/share/keyrings/ubuntu-archive-keyring.gpg ;;
+jammy | noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe keys=${UBUNTU_KEYRING:-/usr/share/keyrings/ubuntu-archive-keyring.gpg} ;;
 *) mirror=http://deb.debian.org/debian components=main keys= ;;
 esac
 parcel=$(mktemp -d)
