@@ -1,5 +1,6 @@
 """The config: every mistake is one line with file, key, value and remedy; the shipped files are right and complete."""
 
+import itertools
 import json
 import math
 import re
@@ -7,10 +8,13 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
+from edged.cli import cli
 from edged.config import CameraConfig, Config, MaskConfig, Wants, config_path, doubts, load_config
 from edged.config.source import parse_source, redact
+from edged.doctor import examine
 from edged.errors import ConfigError
 from edged.toml import MAX_TOML_BYTES, load_toml
 
@@ -709,3 +713,15 @@ def test_the_smallest_faces_of_a_shipped_config_fit_the_distance_that_it_names(n
         needed = {part: getattr(camera, part).smallest_face for part in asked}
         needed["found"] = camera.smallest_face or config.models.smallest_face
         assert {part: size for part, size in needed.items() if size > pixels} == {}
+
+
+def test_doctor_and_check_tell_of_the_same_doubts(tmp_path):
+    path = tmp_path / "edged.toml"
+    path.write_text(f'{CAMERA}[report]\ntarget_percent = 0.9\n[store]\npath = "{tmp_path}/e.db"\n')
+    config = load_config(path)
+    (doubt,) = doubts(config)
+    _board, first = itertools.islice(examine(config), 2)
+    assert (first.what, first.verdict, first.line) == ("config", "warning", doubt)
+    done = CliRunner().invoke(cli, ["config", "check", "--config", str(path)])
+    assert done.exit_code == 0
+    assert f"warning: {doubt}" in done.stderr
