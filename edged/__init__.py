@@ -8,5 +8,7 @@ from importlib.metadata import version
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # OpenCV reads this when it is first imported, and every module of this package is imported after this one.
 os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = "100000000"
+# Nor does it print what its decoders think of a damaged picture, without the picture's name: edged says that itself.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
 
 __version__ = version("edged")

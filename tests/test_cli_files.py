@@ -216,6 +216,14 @@ def test_a_file_of_any_name_is_taken_for_what_it_is(tmp_path: Path) -> None:
     assert [Path(record["source"]).name for record in records(done)] == ["picture", *["film.dat"] * 3]
 
 
+@pytest.mark.parametrize("kind", [".png", ".tiff", ".jp2", ".bmp"])
+def test_a_decoder_adds_nothing_to_the_line_about_a_damaged_picture(tmp_path: Path, kind: str) -> None:
+    damaged = picture(tmp_path / "pics" / f"a{kind}")
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    done = analyze(damaged)
+    assert (done.returncode, damaged.name in one_line(done)) == (1, True)
+
+
 def test_what_has_no_end_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "endless.jpg").symlink_to("/dev/zero")

@@ -19,12 +19,9 @@ from edged.types import Image
 
 MOST_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
 """A header may claim any size; beyond this a picture is refused rather than allocated. Set in `edged/__init__.py`."""
-OPENCV_LOGS_ERRORS_ONLY = 2
 
 # OpenCV reads this once, at its first use of FFmpeg; whoever uses it imports this module first.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what fails is logged once, in words with a remedy
-# OpenCV 5 moved the function.
-(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(OPENCV_LOGS_ERRORS_ONLY)
 
 Flip = Literal["none", "horizontal", "vertical"]
 Transport = Literal["auto", "tcp", "udp"]

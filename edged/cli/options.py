@@ -23,6 +23,7 @@ config_option = click.option(
     "--config",
     "config_file",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="The config file; EDGED_CONFIG, else /etc/edged/edged.toml, when left out.",
 )
 json_object_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
