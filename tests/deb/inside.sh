@@ -19,9 +19,11 @@ alert)
     printf '%s\n' '[camera.door]' 'source = "file:///var/lib/edged/entrance.mp4?loop=1&realtime=1"' 'smallest_face = 60' \
         'fps = 5' '[mqtt]' 'host = "127.0.0.1"' >/etc/edged/edged.toml
     mosquitto -p 1883 >/tmp/broker 2>&1 &
-    broker=$!
+    broker=$! daemon=
     sleep 2
-    mosquitto_sub -h 127.0.0.1 -v -t 'edged/#' >/tmp/heard &
+    mosquitto_sub -h 127.0.0.1 -v -t 'edged/#' >/tmp/heard 2>&1 &
+    subscriber=$!
+    trap 'kill $subscriber $broker $daemon 2>/dev/null || true' EXIT
     setpriv --reuid=edged --regid=edged --init-groups edged run --config /etc/edged/edged.toml >/tmp/daemon 2>&1 &
     daemon=$!
     tries=0
@@ -31,7 +33,6 @@ alert)
     done
     kill $daemon
     wait $daemon
-    kill $broker
     echo "an alert was heard after $tries s"
     ;;
 after)
