@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 WINDOW_S = 600.0
 MOST_OF_A_LINE = 3
@@ -70,7 +70,13 @@ def _within(remembered: OrderedDict[str, _Seen], key: str, now_s: float) -> _See
     return seen
 
 
-class LimitedHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    ToText = logging.StreamHandler[TextIO]
+else:
+    ToText = logging.StreamHandler  # Python 3.10 takes no type here
+
+
+class LimitedHandler(ToText):
     """Writes to a stream what `Repeats` lets through. The one place that limits repeated lines."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
