@@ -16,6 +16,7 @@ from convert.commands import (
     mask,
     passages,
     pose,
+    rescorer,
 )
 from edged.errors import EdgedError, Unavailable
 
@@ -26,6 +27,8 @@ COMMANDS = (
     detectors.mtcnn,
     detectors.retinaface,
     detectors.compare,
+    rescorer.train_rescorer,
+    rescorer.export_rescorer,
     mask.train_mask,
     mask.train_mask_teacher,
     mask.export_mask,

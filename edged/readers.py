@@ -13,6 +13,7 @@ from edged.analyse.mask import MaskClassifier
 from edged.analyse.pose.fused import FusedPose
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
+from edged.detect.rescorer import RescoredDetector, least_before
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine, LandmarkReader, MaskJudge, PoseReader
 
@@ -57,7 +58,9 @@ class Choice(Generic[T]):
 
 def _own_detector(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:
     size = WorkingSize(LONGEST_SIDE, min(MOST_ENLARGED, CLEAR_FACE / limits.smallest_face))
-    return AnchorFreeDetector(engines[0], size, limits.least_score)
+    detector, rescorer = engines
+    first = AnchorFreeDetector(detector, size, least_before(limits.least_score))
+    return RescoredDetector(first, rescorer, limits.least_score)
 
 
 def _mtcnn(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:
@@ -99,7 +102,7 @@ def _six_point_pose(engines: Sequence[Engine]) -> PoseReader:
 
 
 DETECTORS = {
-    "edged": Choice(("detector",), _own_detector),
+    "edged": Choice(("detector", "rescorer"), _own_detector),
     "mtcnn": Choice(("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"), _mtcnn),
     "retinaface": Choice(("retinaface",), _retinaface),
 }

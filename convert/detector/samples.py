@@ -127,9 +127,7 @@ def _shows_a_dark_face(image: NDArray[np.uint8], faces: Rows) -> bool:
     return any(lightness(image, face[:4]) < DARK_BELOW for face in bare)
 
 
-def _weights(
-    store: PictureStore, members: NDArray[np.int64], dark: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _weights(store: PictureStore, members: NDArray[np.int64], dark: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Full pictures more often, since one window shows only a part; pictures of the rare state, and of dark faces, too."""
     weights = np.array([np.sqrt(max(1, len(store.rows(number)))) for number in members])
     rare = np.array([(store.rows(number)[:, STATE] == INCORRECT).any() for number in members])

@@ -73,7 +73,7 @@ class ModelEntry(_Entry):
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$")
     sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
     """Of a model that is trained locally, the hash that stands beside its file; empty where none does."""
-    task: Literal["face-detection", "mask-state", "keypoints", "eye-state", "head-pose"]
+    task: Literal["face-detection", "face-rescoring", "mask-state", "keypoints", "eye-state", "head-pose"]
     built_locally: bool = False
     """True for files that are built on each machine because their weights are others', or because they are large."""
     trained_locally: bool = False

@@ -1,0 +1,1 @@
+"""The network that scores detections anew: its crops, training and export."""

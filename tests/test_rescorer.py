@@ -1,0 +1,118 @@
+"""The second stage: which detections are looked at again, and what becomes of their scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.detect.rescorer import (
+    LARGEST_GAIN,
+    MAX_BATCH,
+    SURE,
+    WORTH_IT,
+    RescoredDetector,
+    least_before,
+    shifted,
+)
+from edged.errors import ModelError
+from edged.types import Box, Detection
+
+PICTURE = np.zeros((240, 320, 3), np.uint8)
+
+
+class Finds:
+    """A detector with a list of finds; what lies on the left half is in the neighbourhood of any box."""
+
+    def __init__(self, *scores: float) -> None:
+        self.found = [Detection(Box(10.0 * k, 10, 10.0 * k + 8, 20), score) for k, score in enumerate(scores)]
+
+    def detect(self, image):
+        return list(self.found)
+
+    def detect_around(self, image, boxes):
+        return list(self.found[:1]) if boxes else None
+
+
+class Says:
+    """An engine that adds the same to each score, or answers something else."""
+
+    name, backend = "rescorer", "test"
+
+    def __init__(self, gain: float = 0.0, shape: tuple[int, ...] | None = None) -> None:
+        self.gain, self.shape, self.batches = gain, shape, []
+
+    def run(self, inputs):
+        assert inputs["faces"].dtype == np.uint8
+        assert inputs["faces"].shape[1:] == (80, 80, 3)
+        self.batches.append(len(inputs["faces"]))
+        return {"evidence": np.full(self.shape or len(inputs["faces"]), self.gain, np.float32)}
+
+
+def scores(found):
+    return [round(detection.score, 3) for detection in found]
+
+
+def test_a_find_that_is_no_face_drops_below_the_limit():
+    assert RescoredDetector(Finds(0.65, 0.62), Says(-1.5), 0.35).detect(PICTURE) == []
+
+
+def test_a_doubtful_face_gains_but_a_sure_one_is_not_looked_at_again():
+    engine = Says(0.8)
+    assert scores(RescoredDetector(Finds(0.97, 0.5), engine, 0.35).detect(PICTURE)) == [0.97, 0.69]
+    assert engine.batches == [1]
+
+
+def test_a_picture_of_sure_faces_costs_nothing_more():
+    engine = Says(1.0)
+    RescoredDetector(Finds(0.99, 0.96), engine, 0.35).detect(PICTURE)
+    assert engine.batches == []
+
+
+def test_the_best_comes_first_again():
+    class OnlyTheSecond(Says):
+        def run(self, inputs):
+            return {"evidence": np.array([-1.0, 0.9], np.float32)}
+
+    found = RescoredDetector(Finds(0.6, 0.5), OnlyTheSecond(), 0.05).detect(PICTURE)
+    assert [detection.box.x1 for detection in found] == [10, 0]
+
+
+def test_weak_finds_stay_behind_and_are_not_looked_at():
+    engine = Says(-1.0)
+    found = RescoredDetector(Finds(0.5, WORTH_IT - 0.01), engine, 0.01).detect(PICTURE)
+    assert engine.batches == [1]
+    assert found[0].box.x1 == 0
+    assert found[1].score < WORTH_IT / 1.9
+
+
+def test_a_crowd_is_asked_about_in_bounded_batches():
+    engine = Says()
+    found = RescoredDetector(Finds(*[0.5] * (2 * MAX_BATCH + 3)), engine, 0.1).detect(PICTURE)
+    assert engine.batches == [MAX_BATCH, MAX_BATCH, 3]
+    assert len(found) == 2 * MAX_BATCH + 3
+
+
+def test_neighbourhoods_are_rescored_too_and_none_stays_none():
+    detector = RescoredDetector(Finds(0.5, 0.5), Says(0.5), 0.1)
+    assert scores(detector.detect_around(PICTURE, [Box(0, 0, 5, 5)])) == [round(shifted(0.5, 0.5), 3)]
+    assert detector.detect_around(PICTURE, []) is None
+
+
+@pytest.mark.parametrize("engine", [Says(shape=(3, 1)), Says(float("nan")), Says(float("inf"))])
+def test_an_answer_that_is_none_is_refused_with_its_model_named(engine):
+    with pytest.raises(ModelError, match="model rescorer: its answer is not"):
+        RescoredDetector(Finds(0.5), engine, 0.1).detect(PICTURE)
+
+
+@given(st.floats(0.001, SURE), st.floats(-4, 4))
+def test_scores_stay_scores_and_no_more_is_gained_than_the_first_stage_allows_for(score, gain):
+    found = RescoredDetector(Finds(max(score, WORTH_IT)), Says(gain), 0.0).detect(PICTURE)[0].score
+    assert 0 <= found < 1
+    assert least_before(found) <= max(score, WORTH_IT) + 1e-6
+    assert found <= shifted(max(score, WORTH_IT), LARGEST_GAIN) + 1e-6
+
+
+def test_a_shift_is_one_in_logits():
+    assert shifted(0.5, np.log(3)) == pytest.approx(0.75)
+    assert shifted(0.0, 5.0) == 0
+    assert shifted(1.0, -5.0) == pytest.approx(1)
