@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate measure-capture readme-picture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate measure-capture readme-picture sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ gather-objects: ## Fetch pictures of things that are no faces from Debian's pack
 train-detector: ## Train the face detector on DATA and write it to engines/ (about two hours on two cores; resumes)
 	.venv-train/bin/python -m convert train-detector --data $(DATA) --out $(RUNS)/detector --resume
 	.venv-train/bin/python -m convert export-detector --data $(DATA) --run $(RUNS)/detector
+
+train-rescorer: ## Train the network that scores the detector's detections anew, after train-detector (about half an hour on one core; resumes)
+	.venv-train/bin/python -m convert train-rescorer --data $(DATA) --out $(RUNS)/rescorer --pictures $(RUNS)/detector/pictures-0 --resume
+	.venv-train/bin/python -m convert export-rescorer --data $(DATA) --run $(RUNS)/rescorer
 
 train-landmarks: ## Train the landmark regressor on DATA and write it to engines/ (about an hour on one core; resumes)
 	.venv-train/bin/python -m convert train-landmarks --data $(DATA) --out $(RUNS)/landmarks --resume

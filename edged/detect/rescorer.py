@@ -26,7 +26,7 @@ WORTH_IT, SURE = 0.1, 0.95
 of the former in a crowd."""
 WEAK_LOSS = 0.7
 """What the score of the former loses, in logits, so that they stay behind the others."""
-LARGEST_GAIN = 1.0
+LARGEST_GAIN = 1.25
 """No score gains more than this, in logits: see `least_before`."""
 
 
