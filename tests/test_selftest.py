@@ -67,7 +67,8 @@ def nothing(values):
 
 def its_stage(model):
     """The manifest of that model's stage only: the others would take their time."""
-    names = {"mtcnn-onet": ["mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"]}.get(model, [model])
+    stages = [["mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"], ["detector", "rescorer"]]
+    names = next((stage for stage in stages if model in stage), [model])
     return Manifest(ENGINES, {name: MANIFEST.entry(name) for name in names})
 
 
