@@ -104,7 +104,7 @@ def test_only_in_a_stream_faces_are_not_looked_for_everywhere_in_every_picture()
 
 def test_a_camera_with_faces_of_its_own_size_watches_with_its_own_detector():
     shared = AnchorFreeDetector(Seen(), WorkingSize(1280, 1.0), 0.35)
-    models = Models(shared, ConstantJudge(BARE), {"detector": Seen()}, {})
+    models = Models(shared, ConstantJudge(BARE), {"detector": Seen(), "rescorer": Seen()}, {})
     pipeline = build_pipeline("door", camera(smallest_face=96), Config(), models)
     assert pipeline.schedule is not None
     assert pipeline.schedule.detector is pipeline.detector is not shared
@@ -129,7 +129,7 @@ class Seen:
 def longest_side_seen(**keys: object) -> int:
     engine = Seen()
     shared = AnchorFreeDetector(engine, WorkingSize(1280, 1.0), 0.35)
-    models = Models(shared, ConstantJudge(BARE), {"detector": engine}, {})
+    models = Models(shared, ConstantJudge(BARE), {"detector": engine, "rescorer": Seen()}, {})
     pipeline = build_pipeline("door", camera(**keys), Config(), models)
     with pytest.raises(ModelError):
         pipeline.detector.detect(np.zeros((480, 640, 3), np.uint8))

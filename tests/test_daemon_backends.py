@@ -29,8 +29,8 @@ TOLD_S = 3
 """A build that takes so long is in the state document, which is written once a second."""
 
 ON_THE_CPU, ON_THE_GPU = (
-    {"detector": "onnxruntime", "mask": "onnxruntime"},
-    {"detector": "tensorrt", "mask": "tensorrt"},
+    {"detector": "onnxruntime", "rescorer": "onnxruntime", "mask": "onnxruntime"},
+    {"detector": "tensorrt", "rescorer": "tensorrt", "mask": "tensorrt"},
 )
 
 WHATEVER_IS_FASTER = 'backend = "tensorrt"'
@@ -231,9 +231,9 @@ def test_a_recording_that_plays_while_its_models_move_to_the_gpu_loses_no_pictur
 
     assert [told[0]["backend"], told[-1]["backend"]] == ["onnxruntime", "tensorrt"]
     assert told[-1]["models"] == ON_THE_GPU
-    assert {payload["preparing"]["model"] for payload in told if payload["preparing"]} == {"detector", "mask"}
+    assert {payload["preparing"]["model"] for payload in told if payload["preparing"]} == ON_THE_GPU.keys()
     assert [problem for payload in told for problem in payload["errors"] if "camera" not in problem] == []
-    assert daemon.log.count("now runs on tensorrt") == 2
+    assert daemon.log.count("now runs on tensorrt") == len(ON_THE_GPU)
     assert is_tidy(daemon)
     assert set(daemon.moments("run")) - set(daemon.moments("build")), "the daemon itself ran engines"
 
@@ -315,8 +315,8 @@ def test_an_engine_or_a_gpu_that_fails_later_hands_back_to_the_cpu(
     daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"run": f"refuse {what} 20"}))
     daemon.give(built)
     daemon.start()
-    assert until(lambda: daemon.log.count("is back on onnxruntime") == 2, PATIENCE_S), daemon.log
-    assert daemon.log.count("now runs on tensorrt") == 2
+    assert until(lambda: daemon.log.count("is back on onnxruntime") == len(ON_THE_GPU), PATIENCE_S), daemon.log
+    assert daemon.log.count("now runs on tensorrt") == len(ON_THE_GPU)
     assert daemon.runs_on(ON_THE_CPU)
     assert daemon.tells(said)
     assert daemon.analyses()
@@ -355,7 +355,7 @@ def test_a_reload_of_the_models_ends_what_is_built_and_begins_anew(
     daemons.append(daemon := GpuDaemon(tmp_path, door, models='backend = "auto"', faults={"build": "hang"}))
     first = building(daemon)
     said = daemon.edged("status")
-    assert "models: detector on onnxruntime, mask on onnxruntime\n" in said
+    assert "models: detector on onnxruntime, mask on onnxruntime, rescorer on onnxruntime\n" in said
     assert "preparing detector for TensorRT: building the engine" in said
     daemon.config.write_text(daemon.config.read_text().replace('"auto"', '"onnxruntime"'))
     daemon.signal(signal.SIGHUP)

@@ -20,7 +20,7 @@ def findings(**models: object) -> dict[str, doctor.Finding]:
 
 @pytest.fixture
 def few(tmp_path):
-    return {"EDGED_ENGINES": str(copy_of_engines(tmp_path, "detector", "mask"))}
+    return {"EDGED_ENGINES": str(copy_of_engines(tmp_path, "detector", "rescorer", "mask"))}
 
 
 def examined(folder: Path, environment: dict[str, str], config: str = "") -> dict[str, dict[str, str]]:
@@ -68,13 +68,13 @@ def test_a_jetson_without_tensorrt_is_told_the_package(monkeypatch):
 
 
 def test_an_altered_or_missing_model_is_a_problem(tmp_path, monkeypatch):
-    engines = copy_of_engines(tmp_path, "detector", "mask")
+    engines = copy_of_engines(tmp_path, "detector", "rescorer", "mask")
     (engines / "mask.onnx").write_bytes(b"altered")
     (engines / "detector.onnx").unlink()
     monkeypatch.setenv("EDGED_ENGINES", str(engines))
     found = findings()
     assert {name: finding.verdict for name, finding in found.items()} == {
-        "tensorrt": "ok", "model detector": "problem", "model mask": "problem",
+        "tensorrt": "ok", "model detector": "problem", "model rescorer": "ok", "model mask": "problem",
     }  # fmt: skip
     assert "reinstall edged" in found["model detector"].line
     assert "not the one that was checked" in found["model mask"].line

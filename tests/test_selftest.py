@@ -213,7 +213,7 @@ def test_a_model_that_each_machine_builds_is_missed_only_where_it_is_wanted(tmp_
 @pytest.fixture
 def few(tmp_path):
     """The environment in which there are only the models of an entrance."""
-    return {"EDGED_ENGINES": str(copy_of_engines(tmp_path, "detector", "mask"))}
+    return {"EDGED_ENGINES": str(copy_of_engines(tmp_path, "detector", "rescorer", "mask"))}
 
 
 def test_a_backend_that_is_asked_for_and_not_there_exits_69(tmp_path, few):
