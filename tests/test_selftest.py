@@ -234,7 +234,7 @@ def test_a_backend_that_is_asked_for_and_not_there_exits_69(tmp_path, few):
 
 def test_engines_on_a_gpu_pass_and_are_missed(tmp_path, few):
     gpu = gpu_environment() | few
-    build(tmp_path, gpu, "detector")
+    build(tmp_path, gpu, "detector", "rescorer")
     code, machine, rows, complaint = run_selftest(tmp_path, "--backend", "tensorrt", environment=gpu)
     assert code == 69, "not everything that the config needs is there"
     assert complaint.strip() == "edged: tensorrt has no mask"
@@ -257,7 +257,7 @@ def test_engines_on_a_gpu_pass_and_are_missed(tmp_path, few):
 
 def test_engines_that_were_altered_refused_or_answer_wrongly_are_told(tmp_path, few):
     gpu = gpu_environment() | few
-    build(tmp_path, gpu, "mask")
+    build(tmp_path, gpu, "mask", "rescorer")
     build(tmp_path, gpu_environment(answers="wrong") | few, "detector", agrees=False)
     code, _, rows, _ = run_selftest(tmp_path, environment=gpu_environment(answers="wrong") | few)
     assert code == 1

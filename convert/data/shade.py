@@ -1,17 +1,13 @@
 """Darkens faces: skin that reflects little, heads against a bright door, faces in the shade of a brim or a roof.
 
-The pictures at hand show few dark faces, and a network learns what it is shown: without this it misses dark faces
-sixteen times as often as light ones.
+The pictures at hand show few dark faces, and a network learns what it is shown.
 """
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-DARK_BELOW = 45.0
-"""CIE L* (0 to 100): the middle of a face darker than this counts as dark."""
 REFLECTS = np.array([[0.25, 0.75], [0.32, 0.8], [0.42, 0.85]])
 """What is left of blue, green and red, lowest and highest: dark skin swallows blue first."""
 GLOSS = 0.92
@@ -37,14 +33,3 @@ def darken(image: Pixels, box: NDArray[np.float32], rng: np.random.Generator) ->
     kept = left + (1 - left) * shine
     factor = 1 - share[..., None] * (1 - kept)
     patch[:] = np.clip(patch * factor, 0, 255).astype(np.uint8)
-
-
-def lightness(image: Pixels, box: NDArray[np.float32]) -> float:
-    """Median CIE L* of the middle third of a face box (corners, pixels); 100 where it lies outside the picture."""
-    centre, third = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 6
-    left, top = np.maximum(np.floor(centre - third), 0).astype(int)
-    right, bottom = np.maximum(np.ceil(centre + third), 0).astype(int)
-    patch = image[top:bottom, left:right]
-    if not patch.size:
-        return 100.0
-    return float(np.median(cv2.cvtColor(patch.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)[..., 0]))

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from convert.augment import blur, infrared, jpeg, low_light, noise, photometric
 from convert.data.clutter import draw_clutter
-from convert.data.coco import INCORRECT, NONE, UNKNOWN
+from convert.data.coco import INCORRECT
 from convert.data.headwear import draw_headwear
-from convert.data.shade import DARK_BELOW, darken, lightness
 from convert.detector.losses import Faces
 from convert.detector.pictures import COLUMNS, IGNORED, STATE, SURE, Rows
 from convert.detector.store import PictureStore
@@ -35,12 +34,6 @@ FACELESS_SCALES = (0.7, 5.0)
 CLUTTERED = 0.2
 DRESSED_UP = 0.22
 """How often sunglasses, a cap or something else is drawn on a face."""
-DARKENED = 0.22
-"""How many samples have some of their faces darkened."""
-DARK_WEIGHT = 3.0
-"""How much more often a picture with a dark face is drawn."""
-LEAST_MEASURED = 16
-"""Shorter side, in pixels, of a face whose lightness says something."""
 USUAL_SCALE = 1.35
 """Small pictures are enlarged about this much in service, and so they are here."""
 LEAST_FILLED = 0.6
@@ -72,10 +65,7 @@ class Samples(Batches[Batch]):
         self._names = [name for name in SHARES if len(self._members[name])]
         shares = np.array([SHARES[name] for name in self._names])
         self._shares = shares / shares.sum()
-        dark = {name: _with_a_dark_face(store, members) for name, members in self._members.items()}
-        self._weights = {
-            name: _weights(store, members, dark[name]) for name, members in self._members.items() if len(members)
-        }
+        self._weights = {name: _weights(store, members) for name, members in self._members.items() if len(members)}
 
     def drawn(self, count: int, rng: np.random.Generator) -> Batch:
         """See `Batches`."""
@@ -87,25 +77,16 @@ class Samples(Batches[Batch]):
         """One sample, mirrored half the time, and worn down as cameras do."""
         name = self._names[rng.choice(len(self._names), p=self._shares)]
         if name == "single":
-            sample = mosaic(self._store, self._members[name], self._weights[name], side, rng)
+            sample = mosaic(self._store, self._members[name], side, rng)
         else:
             number = int(rng.choice(self._members[name], p=self._weights[name]))
             sample = window(self._store.pictures.image(number), self._store.rows(number), side, rng)
             if rng.random() < CLUTTERED:
                 draw_clutter(sample.image, sample.faces[:, :4], rng, self._cutouts)
-        if rng.random() < DARKENED:
-            _darken(sample, rng)
         _dress_up(sample, rng)
         if rng.random() < 0.5:
             sample = mirror(sample)
         return Sample(_wear_down(sample.image, rng), _settle(sample.faces))
-
-
-def _darken(sample: Sample, rng: np.random.Generator) -> None:
-    """Darken two of three faces, in place."""
-    for face in sample.faces:
-        if face[STATE] != IGNORED and rng.random() < 0.67:
-            darken(sample.image, face[:4], rng)
 
 
 def _dress_up(sample: Sample, rng: np.random.Generator) -> None:
@@ -116,22 +97,11 @@ def _dress_up(sample: Sample, rng: np.random.Generator) -> None:
             face[19:24] = np.where(face[19:24] > 0, left, face[19:24])
 
 
-def _with_a_dark_face(store: PictureStore, members: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a face of each picture, masked or bare, is dark."""
-    return np.array([_shows_a_dark_face(store.pictures.image(n), store.rows(n)) for n in members], np.bool_)
-
-
-def _shows_a_dark_face(image: NDArray[np.uint8], faces: Rows) -> bool:
-    large = (faces[:, 2:4] - faces[:, :2]).min(axis=1) >= LEAST_MEASURED
-    bare = faces[large & ((faces[:, STATE] == NONE) | (faces[:, STATE] == UNKNOWN))]
-    return any(lightness(image, face[:4]) < DARK_BELOW for face in bare)
-
-
-def _weights(store: PictureStore, members: NDArray[np.int64], dark: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Full pictures more often, since one window shows only a part; pictures of the rare state, and of dark faces, too."""
+def _weights(store: PictureStore, members: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Full pictures more often, since one window shows only a part; pictures of the rare state twice as often."""
     weights = np.array([np.sqrt(max(1, len(store.rows(number)))) for number in members])
     rare = np.array([(store.rows(number)[:, STATE] == INCORRECT).any() for number in members])
-    weights = weights * np.where(rare, 2.0, 1.0) * np.where(dark, DARK_WEIGHT, 1.0)
+    weights = weights * np.where(rare, 2.0, 1.0)
     return np.asarray(weights / weights.sum(), np.float64)
 
 
@@ -162,18 +132,15 @@ def window(image: NDArray[np.uint8], faces: Rows, side: int, rng: np.random.Gene
     return Sample(canvas, _clipped(_moved(faces, moves), 0.0, 0.0, side, side))
 
 
-def mosaic(
-    store: PictureStore, singles: NDArray[np.int64], weights: NDArray[np.float64], side: int, rng: np.random.Generator
-) -> Sample:
-    """A chessboard of single faces, from one to dozens, each drawn by its weight."""
+def mosaic(store: PictureStore, singles: NDArray[np.int64], side: int, rng: np.random.Generator) -> Sample:
+    """A chessboard of single faces, from one to dozens."""
     count = int(rng.choice(TILES, p=TILE_SHARES))
     edges = np.round(np.linspace(0, side, count + 1)).astype(int)
     canvas = np.empty((side, side, 3), np.uint8)
     rows = []
-    drawn = iter(rng.choice(singles, count * count, p=weights).tolist())
     for top, bottom in pairwise(edges.tolist()):
         for left, right in pairwise(edges.tolist()):
-            number = next(drawn)
+            number = int(singles[rng.integers(len(singles))])
             image, faces = store.pictures.image(number), store.rows(number)
             tile = canvas[top:bottom, left:right]
             rows.append(_tile(image, faces, tile, np.array([left, top]), rng))
