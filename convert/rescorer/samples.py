@@ -34,7 +34,7 @@ class Samples(Batches[Batch]):
         self._others = np.flatnonzero(~store.is_face & drawn)
         self._face_weights = _shares(np.where(store.scores[self._faces] < HARD_FACE, 2.0, 1.0))
         # What the detector is surest of costs most.
-        self._other_weights = _shares(0.25 + 3.0 * store.scores[self._others])
+        self._other_weights = _shares(0.25 + 3.0 * store.scores[self._others].astype(np.float64))
 
     def drawn(self, count: int, rng: np.random.Generator) -> Batch:
         """See `Batches`."""
