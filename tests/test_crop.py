@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged.analyse.crop import square_crops
+from edged.crops import square_crops
 from edged.types import Box
 
 

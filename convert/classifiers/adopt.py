@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from convert.classifiers.export import Written, write_classifier
 from convert.classifiers.network import FaceNetwork, Pixels, UserModel
 from convert.data.coco import read_picture
-from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE, MAX_BATCH
+from edged.crops import square_crops
 from edged.errors import Failed, UsageError
 from edged.inference import load_manifest
 from edged.types import JUDGED_STATES, Box, MaskState

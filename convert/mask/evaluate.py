@@ -15,8 +15,8 @@ from convert.data.held_out import MASK_SCENES, held_out_part
 from convert.data.landmarks import face_box, read_points
 from convert.data.split import split
 from convert.layers import normalise
-from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
+from edged.crops import square_crops
 from edged.render import Wear, random_style, wear_mask
 from edged.types import Box, Image
 

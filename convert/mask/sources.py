@@ -15,8 +15,8 @@ from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.reviewed import Reviewed
 from convert.data.teacher import Teacher
-from edged.analyse.crop import square_crops
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
+from edged.crops import square_crops
 from edged.render import Wear, random_style, wear_mask
 from edged.render.mean_face import five_points
 from edged.types import Box, Image

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from convert.data.store import open_crops, write_crops
 from convert.detector.pictures import IGNORED, STATE, SURE, Rows
 from convert.detector.store import PictureStore
-from edged.analyse.crop import square_crops
+from edged.crops import square_crops
 from edged.detect.boxes import iou
 from edged.detect.rescorer import CROP_MARGIN, CROP_SIZE
 from edged.ports import Detector

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.analyse.crop import probabilities
 from edged.analyse.ratios import eye_aspect_ratios, eye_widths
+from edged.crops import probabilities
 from edged.ports import Engine
 from edged.types import EyeReading, HeadPose, Image, Landmarks
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edged.analyse.crop import probabilities, square_crops
+from edged.crops import probabilities, square_crops
 from edged.ports import Engine
 from edged.types import Box, Image, MaskScores
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.analyse.crop import square_crops
+from edged.crops import square_crops
 from edged.errors import ModelError
 from edged.ports import Engine, NearbyDetector
 from edged.types import Box, Detection, Image
