@@ -119,7 +119,9 @@ def _subjects(data: Path, full: OpenModel) -> dict[str, _Subject]:
     mtcnn = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
     found_by = ("detector", "landmarks")
     return {
-        "detector": _Subject(("detector", "rescorer"), (), False, functools.partial(_detection, data, "edged")),
+        # Both networks are rounded in both: they only work together.
+        "detector": _Subject(("detector",), ("rescorer",), False, functools.partial(_detection, data, "edged")),
+        "rescorer": _Subject(("rescorer",), ("detector",), False, functools.partial(_detection, data, "edged")),
         "retinaface": _Subject(("retinaface",), (), False, functools.partial(_detection, data, "retinaface")),
         "mtcnn": _Subject(mtcnn, (), False, functools.partial(_detection, data, "mtcnn")),
         "mask": _Subject(("mask",), (), False, functools.partial(_mask, data)),

@@ -78,7 +78,6 @@ class MaskState(str, Enum):
 
     @property
     def words(self) -> str:
-        """For people: in pictures, on the report and in what the commands print. Machines read the value."""
         return MASK_WORDS[self.value]
 
 

@@ -105,7 +105,7 @@ def test_an_engine_is_built_compared_measured_and_remembered(bench, version):
 def test_what_is_done_is_told_and_never_goes_backwards(bench):
     bench.build()
     told = bench.progress
-    assert [progress.what for progress in told] == [
+    assert [progress.step for progress in told] == [
         "looking for TensorRT",
         "running the golden pictures on the CPU",
         "building the engine",

@@ -48,7 +48,7 @@ def test_anything_else_is_refused_with_the_right_spelling_and_without_the_passwo
     line = str(caught.value)
     assert line.startswith(f"{file}: key mqtt.host = '")
     assert ALONE in line
-    assert line.endswith(right)
+    assert line.endswith(f"{right} (line 2)")
     assert "secret" not in line
 
 

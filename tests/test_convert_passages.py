@@ -95,20 +95,14 @@ def test_every_truth_can_be_read(path):
     assert truth.people
 
 
-HELD_MASK = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a folded mask held at the picture's border for 1.5 s, found at 0.74, is one uncertain passage too many",
-)
 SHORT = (
     "d4_night_passengers",
     "d6_yawning_webcam",
-    pytest.param("e3_mask_advert", marks=HELD_MASK),
+    "e3_mask_advert",
     "e5_mask_chin",
     "driver_3",
     "eye_closure",
 )
-"""A known failure is named with its reason, and fails the test once it is mended."""
 
 
 @needs_models

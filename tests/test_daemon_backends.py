@@ -312,7 +312,7 @@ def test_a_child_that_crashes_takes_nobody_with_it(
 def test_an_engine_or_a_gpu_that_fails_later_hands_back_to_the_cpu(
     door: dict[str, str], built: Path, tmp_path: Path, daemons: list[Daemon], what: str, said: str
 ) -> None:
-    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"run": f"refuse {what} 20"}))
+    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"run": f"refuse {what} 300"}))
     daemon.give(built)
     daemon.start()
     # Of the rescorer's engine it becomes known only if a face is not sure.

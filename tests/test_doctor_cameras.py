@@ -104,7 +104,7 @@ def test_a_recording_on_a_dead_mount_holds_nobody_up(dead_mount, monkeypatch, so
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"), [("'boom', file=sys.stderr", "boom"), ("", "without a word"), ("'[1]'", r"\[1\]")]
+    ("words", "reason"), [("'boom', file=sys.stderr", "boom"), ("", "no output"), ("'[1]'", r"\[1\]")]
 )
 def test_a_look_that_crashes_is_told(tmp_path, monkeypatch, words, reason):
     script = tmp_path / "script.py"

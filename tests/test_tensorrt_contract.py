@@ -149,7 +149,7 @@ def test_the_check_notices_what_is_not_there(bindings):
 HOLDS = {
     "binding.py": {"device": "cuda.Device"},
     "thread.py": {"context": "cuda.Context"},
-    "plan.py": {
+    "build.py": {
         "builder": "trt.Builder",
         "parser": "trt.OnnxParser",
         "config": "trt.IBuilderConfig",
