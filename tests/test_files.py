@@ -182,7 +182,7 @@ def test_what_is_read_is_not_written_over(tmp_path: Path, way: str) -> None:
     else:
         target = source if way == "itself" else tmp_path / ".." / tmp_path.name / "source"
     with (
-        pytest.raises(UsageError, match="is read, and would be written over|which is read and would be written over"),
+        pytest.raises(UsageError, match=r"is read, and would be written over|which is read and would be written over"),
         scratch(target, [tmp_path / "none", source]),
     ):
         pytest.fail("it must not get here")
