@@ -13,7 +13,7 @@ from edged.analyse.mask import MaskClassifier
 from edged.analyse.pose.fused import FusedPose
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
-from edged.detect.rescorer import RescoredDetector, least_before
+from edged.detect.rescorer import RescoredDetector
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine, LandmarkReader, MaskJudge, PoseReader
 
@@ -58,7 +58,7 @@ class Choice(Generic[T]):
 def _own_detector(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:
     size = WorkingSize(LONGEST_SIDE, min(MOST_ENLARGED, CLEAR_FACE / limits.smallest_face))
     detector, rescorer = engines
-    first = AnchorFreeDetector(detector, size, least_before(limits.least_score))
+    first = AnchorFreeDetector(detector, size, limits.least_score)
     return RescoredDetector(first, rescorer, limits.least_score)
 
 

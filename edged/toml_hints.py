@@ -6,13 +6,15 @@ from collections.abc import Iterator
 QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "‚": "'"})
 WORDS = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
 _AT_LINE = re.compile(r"\(at line (\d+)")
-_HEADER = re.compile(r"^\s*\[+\s*([^\]#]+?)\s*\]+")
+_HEADER = re.compile(r"^\s*\[+([^\]#]+)\]+")
 _KEY = re.compile(r"^\s*([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
 _NAMED = re.compile(r"^(?:key|table \[)\s*([\w.-]+)")
 _SETTING = re.compile(r"""\s*(?P<key>[\w."'-]+)\s*(?P<sign>[=:]?)\s*(?P<value>[^\s#].*?)\s*(?:\s#.*)?""")
 _TABLE = re.compile(r"\s*\[\s*(?P<name>[^\[\]]*?)\s*\]?\s*")
-_SECRET = re.compile(r"(?i)pass|psk|secret|token|user|credential|@")
+_SECRET = re.compile(r"(?i)pass|pwd|pw\b|psk|secret|token|usr|user|auth|credential|@|://[^\s]*\?")
 LONGEST = 80
+LONGEST_PLACE = 500
+"""Characters of a line that is searched for a key or a table: expressions take long on longer ones."""
 
 
 def hint(message: str, text: str) -> str:
@@ -25,7 +27,7 @@ def hint(message: str, text: str) -> str:
     if found is None or not 0 < int(found[1]) <= len(lines):
         return message
     line = lines[int(found[1]) - 1].strip()
-    spelling = _spelling(line)
+    spelling = _spelling(line) if len(line) <= LONGEST_PLACE else None
     if _SECRET.search(line) or len(line) > LONGEST or not line.isprintable():
         return f"{message}; {spelling[0]}" if spelling else message
     right = f"; {spelling[0]}, as in {spelling[1]}" if spelling else ""
@@ -52,6 +54,8 @@ def _places(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """Each key and table of a file with its line."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > LONGEST_PLACE:
+            continue
         if header := _HEADER.match(line):
             table = _parts(header[1])
             yield table, number

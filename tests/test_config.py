@@ -725,3 +725,13 @@ def test_doctor_and_check_tell_of_the_same_doubts(tmp_path):
     done = CliRunner().invoke(cli, ["config", "check", "--config", str(path)])
     assert done.exit_code == 0
     assert f"warning: {doubt}" in done.stderr
+
+
+def test_one_device_with_two_regions_is_no_mistake(tmp_path):
+    left, right = "region = [0, 0, 0.5, 1]", "region = [0.5, 0, 1, 1]"
+    file = tmp_path / "edged.toml"
+    tables = [f'[camera.{name}]\nsource = "rtsp://10.0.0.5/live"\n' for name in ("a", "b")]
+    file.write_text("".join(tables))
+    assert any("share the source" in doubt for doubt in doubts(load_config(file)))
+    file.write_text(f"{tables[0]}{left}\n{tables[1]}{right}\n")
+    assert not any("share the source" in doubt for doubt in doubts(load_config(file)))

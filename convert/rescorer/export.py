@@ -14,7 +14,7 @@ from convert.rescorer.network import RescorerModel, RescorerNetwork
 from convert.training.progress import load_trained
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
-from edged.detect.rescorer import CROP_SIZE, RescoredDetector, least_before
+from edged.detect.rescorer import CROP_SIZE, RescoredDetector
 from edged.inference import OnnxEngine
 from edged.ports import Detector
 
@@ -55,7 +55,7 @@ def report(data: Path, engines: Path) -> Report:
     for enlarge in ENLARGEMENTS:
         size = WorkingSize(2000, enlarge)
         alone = AnchorFreeDetector(detector, size, LEAST_SCORE)
-        inner = AnchorFreeDetector(detector, size, least_before(LEAST_SCORE))
+        inner = AnchorFreeDetector(detector, size, LEAST_SCORE)
         both = _figures(truths, (alone, RescoredDetector(inner, rescorer, LEAST_SCORE)))
         for group, (before, after) in both.items():
             lines.append(_line(group, enlarge, before, after))

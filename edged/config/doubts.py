@@ -23,11 +23,11 @@ def doubts(config: Config) -> Iterator[str]:
         yield f"key mqtt.port = {PLAIN_PORT}: is the port of connections without TLS; leave port out, or write {TLS_PORT}"
     if config.mqtt.host is None and any(value is not None for value in (mqtt.port, mqtt.username, mqtt.password_file)):
         yield "table [mqtt]: has no host, so that nothing is published; write host with the broker's name or address"
-    cameras: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    cameras: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     for name, camera in config.camera.items():
         source = parse_source(camera.source)
         if source.scheme not in PLAYED:
-            cameras[source.scheme, source.path or source.uri].append(name)
+            cameras[source.scheme, source.path or source.uri, camera.region, camera.profile].append(name)
     for names in cameras.values():
         if len(names) > 1:
             shown = redact(config.camera[names[0]].source)

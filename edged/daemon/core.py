@@ -90,9 +90,13 @@ def open_core(config: Config, clock: Clock) -> Core:
 
     def reopen() -> Store:
         opened = Store(config.store.path)
-        if not in_order:
-            put_in_order(opened, Recorder(watched, worker.submit, publishing=config.mqtt.host is not None))
-        _record_restored(opened, system_event)
+        try:
+            if not in_order:
+                put_in_order(opened, Recorder(watched, worker.submit, publishing=outbound.publisher is not None))
+            _record_restored(opened, system_event)
+        except BaseException:
+            opened.close()  # or its lock would keep the next try out
+            raise
         return opened
 
     def put_in_order(opened: Store, recorder: Recorder) -> int:

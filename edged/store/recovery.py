@@ -90,7 +90,8 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
         sync(folder)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
-        raise StoreError(f"{target}: the backup could not be written ({error}); free some space") from None
+        refused = StoreFull if _is_full(error) else StoreError
+        raise refused(f"{target}: the backup could not be written ({error}); free some space") from None
     if keep is not None:
         # Never the one just made, however old a wrong clock makes it look.
         older = sorted((file for file in backups(path) if file != target), key=lambda file: file.stat().st_mtime)
@@ -234,13 +235,20 @@ def _is_full(error: Exception) -> bool:
     """Whether the disk is full; where it has no room for the WAL's index, SQLite calls that an I/O error."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR_SHM"))
+    name = getattr(error, "sqlite_errorname", None)
+    if name is None:  # Python 3.10 has no names
+        return "disk is full" in str(error)
+    return str(name).startswith(("SQLITE_FULL", "SQLITE_IOERR_SHM"))
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
     """Damage to the file's content, as against a folder, lock or disk that does not allow opening it."""
     name = getattr(error, "sqlite_errorname", None)
-    return name is None or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    if (
+        name is None
+    ):  # Python 3.10 has no names: a lock, a full disk and a forbidden file are OperationalErrors, damage is none
+        return not isinstance(error, sqlite3.OperationalError)
+    return str(name).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:

@@ -188,6 +188,8 @@ class StoreWorker(Worker):
             self._store.number_messages_after(seq)
         except StoreError as error:
             self.problem = str(error)
+            if isinstance(error, StoreFull):
+                self._reserve.give_up()
 
     def _check_files(self) -> None:
         """SQLite does not notice that its file was deleted or replaced, and seldom that it was overwritten."""

@@ -364,7 +364,7 @@ def _store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> Store
     code = getattr(error, "sqlite_errorname", "") or ""
     if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
         return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
-    if code.startswith("SQLITE_FULL"):
+    if code.startswith("SQLITE_FULL") or (not code and "disk is full" in str(error)):  # Python 3.10 has no names
         return StoreFull(f"{path}: the disk is full; free some space, or lower store.retention_days")
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
         return StoreError(
