@@ -50,8 +50,13 @@ def test_a_find_that_is_no_face_drops_below_the_limit():
 
 def test_a_doubtful_face_gains_but_a_sure_one_is_not_looked_at_again():
     engine = Says(0.8)
-    assert scores(RescoredDetector(Finds(0.97, 0.5), engine, 0.35).detect(PICTURE)) == [0.97, 0.69]
+    assert scores(RescoredDetector(Finds(0.97, 0.5), engine, 0.05).detect(PICTURE)) == [0.97, 0.69]
     assert engine.batches == [1]
+
+
+def test_for_a_camera_scores_only_fall():
+    assert scores(RescoredDetector(Finds(0.5), Says(0.8), 0.35).detect(PICTURE)) == [0.5]
+    assert scores(RescoredDetector(Finds(0.7), Says(-0.5), 0.35).detect(PICTURE)) == [round(shifted(0.7, -0.5), 3)]
 
 
 def test_a_picture_of_sure_faces_costs_nothing_more():
@@ -85,7 +90,7 @@ def test_a_crowd_is_asked_about_in_bounded_batches():
 
 
 def test_neighbourhoods_are_rescored_too_and_none_stays_none():
-    detector = RescoredDetector(Finds(0.5, 0.5), Says(0.5), 0.1)
+    detector = RescoredDetector(Finds(0.5, 0.5), Says(0.5), 0.05)
     assert scores(detector.detect_around(PICTURE, [Box(0, 0, 5, 5)])) == [round(shifted(0.5, 0.5), 3)]
     assert detector.detect_around(PICTURE, []) is None
 

@@ -36,8 +36,13 @@ class RescoredDetector:
     """
 
     def __init__(self, detector: NearbyDetector, engine: Engine, least_score: float) -> None:
-        """`detector` returns what scores at least `least_score`; what scores less in the end is dropped."""
+        """`detector` returns what scores at least `least_score`; what scores less in the end is dropped.
+
+        Where `least_score` is WORTH_IT or more, as for cameras, no score rises: evidence over time is what makes a track a
+        person there, and raised scores of weak detections made persons of what was none on the recordings with known truth.
+        """
         self._detector, self._engine, self._least = detector, engine, least_score
+        self._most = 0.0 if least_score >= WORTH_IT else np.inf
         self._crops = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
@@ -69,7 +74,7 @@ class RescoredDetector:
                 f"model {self._engine.name}: its answer is not {len(boxes)} numbers; "
                 "it does not score detections anew: name another in the config"
             )
-        return np.asarray(evidence, np.float32)
+        return np.asarray(np.minimum(evidence, self._most), np.float32)
 
 
 def _with_gain(detection: Detection, gain: float) -> Detection:
