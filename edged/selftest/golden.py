@@ -197,11 +197,17 @@ def _face(entry: FaceEntry) -> GoldenFace:
     )
 
 
+LEAST_SCORE = 0.05
+"""So that there are detections of which the detector is not sure, and the rescorer is run too."""
+
+
 def find_faces(
     name: str, open_model: OpenModel, models: ModelsConfig, pictures: Sequence[GoldenPicture]
 ) -> list[list[Detection]]:
     """What the detector called `name` finds in each picture."""
-    detector = make_detector(name, open_model, DetectionLimits(models.smallest_face, models.least_score))
+    detector = make_detector(
+        name, open_model, DetectionLimits(models.smallest_face, min(models.least_score, LEAST_SCORE))
+    )
     return [detector.detect(picture.image) for picture in pictures]
 
 
