@@ -83,6 +83,15 @@ def grow(image: Pixels, size: int) -> Pixels:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
+def farther(image: Pixels, margin: float, side: float, farthest: int, rng: np.random.Generator) -> Pixels:
+    """A square crop of a face `side` pixels long as if the face were 9 to `farthest` pixels long, if that is less.
+
+    `margin` is the crop's side in units of the face's.
+    """
+    small = float(np.exp(rng.uniform(np.log(9), np.log(farthest))))
+    return shrink(image, max(8, round(small * margin))) if small < side else image
+
+
 @dataclass(frozen=True)
 class Shift:
     """How far a crop lies from the ideal one: boxes are never exact."""

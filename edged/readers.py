@@ -13,7 +13,7 @@ from edged.analyse.mask import MaskClassifier
 from edged.analyse.pose.fused import FusedPose
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
-from edged.detect.rescorer import RescoredDetector
+from edged.detect.rescorer import WORTH_IT, RescoredDetector
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine, LandmarkReader, MaskJudge, PoseReader
 
@@ -28,9 +28,9 @@ MOST_ENLARGED = 2.0
 LONGEST_SIDE = 1280
 
 SURE_SCORES = {"edged": 0.6, "mtcnn": 0.6, "retinaface": 0.6}
-"""From this score on, a detection of each detector may be a new face. Our own, at a picture's own size, then finds 91 to 92 % of
-the held-out faces of at least 20 px. It has a false positive in one picture of four of crowds, many of them faces that nobody
-labelled, in one of 45 of ordinary people, and in one of 20 of scenes that fool detectors: a person needs evidence over time."""
+"""From this score on, a detection of each detector may be a new face. Our own, at a picture's own size and rescored, then finds
+91 to 92 % of the held-out faces of at least 20 px. It has a false positive in one picture of four of crowds, many of them faces that
+nobody labelled, in one of 45 of ordinary people, and in one of 20 of scenes that fool detectors: a person needs evidence over time."""
 
 MTCNN_LEAST_SCORE = 0.3
 """O-Net lets through more than the package's 0.8: masked faces score low, and the tracker makes use of weak detections."""
@@ -59,7 +59,9 @@ def _own_detector(engines: Sequence[Engine], limits: DetectionLimits) -> Detecto
     size = WorkingSize(LONGEST_SIDE, min(MOST_ENLARGED, CLEAR_FACE / limits.smallest_face))
     detector, rescorer = engines
     first = AnchorFreeDetector(detector, size, limits.least_score)
-    return RescoredDetector(first, rescorer, limits.least_score)
+    # A list that goes down to weak detections is ranked by its scores; a camera follows what begins with a sure one.
+    doubted_from = None if limits.least_score < WORTH_IT else SURE_SCORES["edged"]
+    return RescoredDetector(first, rescorer, limits.least_score, doubted_from)
 
 
 def _mtcnn(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:

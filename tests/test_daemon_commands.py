@@ -84,7 +84,7 @@ class Desk:
             self.reloads += 1
             if self.replaces:
                 self.line, self.reports = Line(connected=False), Reports()
-            self.commands.reloaded(self.problem)
+            self.commands.reloaded(self.problem, swapped=self.problem is None)
 
     def obey_all(self) -> None:
         for _ in range(40):

@@ -45,23 +45,26 @@ def scores(found):
 
 
 def test_a_find_that_is_no_face_drops_below_the_limit():
-    assert RescoredDetector(Finds(0.65, 0.62), Says(-1.5), 0.35).detect(PICTURE) == []
+    assert RescoredDetector(Finds(0.65, 0.62), Says(-1.5), 0.35, None).detect(PICTURE) == []
 
 
 def test_a_doubtful_face_gains_but_a_sure_one_is_not_looked_at_again():
     engine = Says(0.8)
-    assert scores(RescoredDetector(Finds(0.97, 0.5), engine, 0.05).detect(PICTURE)) == [0.97, 0.69]
+    assert scores(RescoredDetector(Finds(0.97, 0.5), engine, 0.05, None).detect(PICTURE)) == [0.97, 0.69]
     assert engine.batches == [1]
 
 
-def test_for_a_camera_scores_only_fall():
-    assert scores(RescoredDetector(Finds(0.5), Says(0.8), 0.35).detect(PICTURE)) == [0.5]
-    assert scores(RescoredDetector(Finds(0.7), Says(-0.5), 0.35).detect(PICTURE)) == [round(shifted(0.7, -0.5), 3)]
+def test_for_a_camera_scores_only_fall_of_what_may_begin_a_track():
+    assert scores(RescoredDetector(Finds(0.7), Says(0.8), 0.35, 0.6).detect(PICTURE)) == [0.7]
+    engine = Says(-0.5)
+    found = scores(RescoredDetector(Finds(0.7, 0.55), engine, 0.35, 0.6).detect(PICTURE))
+    assert found == [round(shifted(0.7, -0.5), 3), 0.55]
+    assert engine.batches == [1], "what is weaker begins no track"
 
 
 def test_a_picture_of_sure_faces_costs_nothing_more():
     engine = Says(1.0)
-    RescoredDetector(Finds(0.99, 0.96), engine, 0.35).detect(PICTURE)
+    RescoredDetector(Finds(0.99, 0.96), engine, 0.35, None).detect(PICTURE)
     assert engine.batches == []
 
 
@@ -70,13 +73,13 @@ def test_the_best_comes_first_again():
         def run(self, inputs):
             return {"evidence": np.array([-1.0, 0.9], np.float32)}
 
-    found = RescoredDetector(Finds(0.6, 0.5), OnlyTheSecond(), 0.05).detect(PICTURE)
+    found = RescoredDetector(Finds(0.6, 0.5), OnlyTheSecond(), 0.05, None).detect(PICTURE)
     assert [detection.box.x1 for detection in found] == [10, 0]
 
 
 def test_weak_finds_stay_behind_and_are_not_looked_at():
     engine = Says(-1.0)
-    found = RescoredDetector(Finds(0.5, WORTH_IT - 0.01), engine, 0.01).detect(PICTURE)
+    found = RescoredDetector(Finds(0.5, WORTH_IT - 0.01), engine, 0.01, None).detect(PICTURE)
     assert engine.batches == [1]
     assert found[0].box.x1 == 0
     assert found[1].score < WORTH_IT / 1.9
@@ -84,13 +87,13 @@ def test_weak_finds_stay_behind_and_are_not_looked_at():
 
 def test_a_crowd_is_asked_about_in_bounded_batches():
     engine = Says()
-    found = RescoredDetector(Finds(*[0.5] * (2 * MAX_BATCH + 3)), engine, 0.1).detect(PICTURE)
+    found = RescoredDetector(Finds(*[0.5] * (2 * MAX_BATCH + 3)), engine, 0.1, None).detect(PICTURE)
     assert engine.batches == [MAX_BATCH, MAX_BATCH, 3]
     assert len(found) == 2 * MAX_BATCH + 3
 
 
 def test_neighbourhoods_are_rescored_too_and_none_stays_none():
-    detector = RescoredDetector(Finds(0.5, 0.5), Says(0.5), 0.05)
+    detector = RescoredDetector(Finds(0.5, 0.5), Says(0.5), 0.05, None)
     assert scores(detector.detect_around(PICTURE, [Box(0, 0, 5, 5)])) == [round(shifted(0.5, 0.5), 3)]
     assert detector.detect_around(PICTURE, []) is None
 
@@ -98,12 +101,12 @@ def test_neighbourhoods_are_rescored_too_and_none_stays_none():
 @pytest.mark.parametrize("engine", [Says(shape=(3, 1)), Says(float("nan")), Says(float("inf"))])
 def test_an_answer_that_is_none_is_refused_with_its_model_named(engine):
     with pytest.raises(ModelError, match="model rescorer: its answer is not"):
-        RescoredDetector(Finds(0.5), engine, 0.1).detect(PICTURE)
+        RescoredDetector(Finds(0.5), engine, 0.1, None).detect(PICTURE)
 
 
 @given(st.floats(WORTH_IT, SURE), st.floats(-4, 4))
 def test_scores_stay_scores_and_move_as_the_evidence_says(score, gain):
-    found = RescoredDetector(Finds(score), Says(gain), 0.0).detect(PICTURE)[0].score
+    found = RescoredDetector(Finds(score), Says(gain), 0.0, None).detect(PICTURE)[0].score
     assert 0 <= found < 1
     assert (found > score) == (np.float32(gain) > 0) or found == pytest.approx(score)
 

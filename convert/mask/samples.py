@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.augment import Shift, blur, grow, jpeg, middle, noise, photometric, shrink
+from convert.augment import Shift, blur, farther, grow, jpeg, middle, noise, photometric
 from convert.data.coco import CORRECT, INCORRECT, NONE
 from convert.mask.store import CropStore
 from convert.training.batches import Batches, Course, Mixture
@@ -89,9 +89,7 @@ def _move(wide: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8
 def _distance(image: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Half of the larger faces become 9 to 64 pixels small, are compressed there, and are grown as in service."""
     if side > 24 and rng.random() < 0.5:
-        small = float(np.exp(rng.uniform(np.log(9), np.log(64))))
-        if small < side:
-            image = shrink(image, max(8, round(small * CROP_MARGIN)))
+        image = farther(image, CROP_MARGIN, side, 64, rng)
     if rng.random() < 0.35:
         image = jpeg(image, rng, 30)
     return grow(image, CROP_SIZE)

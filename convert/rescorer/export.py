@@ -56,7 +56,7 @@ def report(data: Path, engines: Path) -> Report:
         size = WorkingSize(2000, enlarge)
         alone = AnchorFreeDetector(detector, size, LEAST_SCORE)
         inner = AnchorFreeDetector(detector, size, LEAST_SCORE)
-        both = _figures(truths, (alone, RescoredDetector(inner, rescorer, LEAST_SCORE)))
+        both = _figures(truths, (alone, RescoredDetector(inner, rescorer, LEAST_SCORE, None)))
         for group, (before, after) in both.items():
             lines.append(_line(group, enlarge, before, after))
             key = f"{group.replace(' ', '_')}_{enlarge:g}x"

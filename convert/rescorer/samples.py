@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.augment import Shift, blur, grow, infrared, jpeg, low_light, middle, noise, photometric, shrink
+from convert.augment import Shift, blur, farther, grow, infrared, jpeg, low_light, middle, noise, photometric
 from convert.data.shade import darken
 from convert.rescorer.crops import WIDE, CropStore
 from convert.training.batches import Batches, Course
@@ -76,9 +76,7 @@ def jitter(wide: NDArray[np.uint8], side: float, rng: np.random.Generator) -> ND
 def _distance(image: NDArray[np.uint8], side: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Some of the larger finds become small ones, and some are compressed."""
     if side > 20 and rng.random() < 0.3:
-        small = float(np.exp(rng.uniform(np.log(9), np.log(48))))
-        if small < side:
-            image = shrink(image, max(8, round(small * CROP_MARGIN)))
+        image = farther(image, CROP_MARGIN, side, 48, rng)
     if rng.random() < 0.25:
         image = jpeg(image, rng, 30)
     return grow(image, CROP_SIZE)

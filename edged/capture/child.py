@@ -5,7 +5,6 @@ fall due straight into shared memory, and reports each. It may hang, and may be 
 """
 
 import contextlib
-import json
 import signal
 import socket
 import sys
@@ -14,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edged.capture.live import MOST_BYTES_OF_A_MESSAGE, CaptureSettings, Orientation, RateLimiter, receive
+from edged.capture.live import CaptureSettings, Orientation, RateLimiter
 from edged.capture.opencv import CaptureDevice, LiveSource
 from edged.capture.picamera import PiCamera
 from edged.capture.ring import BufferPool, attach_ring
 from edged.errors import SourceLost
+from edged.processes import channel
 from edged.processes.launch import die_with
 from edged.types import Image
 
@@ -68,7 +68,7 @@ class Sender:
         height, width = shape
         self._say({"ring": [width, height]})
         while True:  # until the answer comes; which buffers of the old ring are free does not matter any more
-            message, descriptor = receive(self._parent)
+            message, descriptor = channel.receive_with_descriptor(self._parent)
             if descriptor is not None:
                 self._ring = attach_ring(descriptor, width, height)
                 self._number, self._shape = message["ring"], shape
@@ -78,14 +78,14 @@ class Sender:
         """Take in which buffers are free again."""
         while self._ring is not None:
             try:
-                message, _ = receive(self._parent, socket.MSG_DONTWAIT)
+                message = channel.receive(self._parent, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             if message.get("ring") == self._number:
                 self._ring.lent.difference_update(message["free"])
 
     def _say(self, message: dict[str, Any]) -> None:
-        self._parent.send(json.dumps(message).encode())
+        channel.send(self._parent, message)
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def main() -> None:
         try:
             _serve(parent, settings)
         except SourceLost as error:
-            parent.send(json.dumps({"lost": str(error)}).encode())
+            channel.send(parent, {"lost": str(error)})
 
 
 def _serve(parent: socket.socket, settings: CaptureSettings) -> None:
@@ -116,7 +116,7 @@ def _serve(parent: socket.socket, settings: CaptureSettings) -> None:
 
 
 def _receive_settings(parent: socket.socket) -> bytes:
-    text = parent.recv(MOST_BYTES_OF_A_MESSAGE)
+    text = parent.recv(channel.MOST_BYTES_OF_A_MESSAGE)
     if not text:
         sys.exit(0)
     return text

@@ -7,12 +7,10 @@ picture in a slot, without `slot` of one that was only seen, with `"broken": tru
 ends it.
 """
 
-import json
 import math
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from collections import deque
@@ -23,9 +21,9 @@ from edged.capture.live import CaptureSettings, Shot
 from edged.capture.recovery import STREAM, STREAM_TRANSPORT, advice
 from edged.capture.ring import MOST_LENT, BufferPool, make_ring, ring_fits
 from edged.errors import SourceLost
+from edged.processes import channel
 from edged.processes.child import ChildProcess
 
-MOST_BYTES_OF_A_MESSAGE = 4096
 MOST_MESSAGES_A_SECOND = 1000
 OLDEST_S = 10.0
 """A time stamp older than this, or in the future, is replaced by the present."""
@@ -48,7 +46,7 @@ class ChildFeed:
         self._second, self._messages = 0, 0
         self._reason: str | None = None
         self._ended: bool | None = None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = channel.pair()
         try:
             arguments = [str(theirs.fileno()), str(os.getpid())]
             self._process = ChildProcess([*command, *arguments], [theirs.fileno()], hide, signal.SIGTERM)
@@ -91,20 +89,14 @@ class ChildFeed:
 
     def _receive(self) -> Shot | None:
         try:
-            data = self._socket.recv(MOST_BYTES_OF_A_MESSAGE)
+            message = channel.receive(self._socket)
         except BlockingIOError:
             return None
         except ConnectionError:
-            data = b""
-        if not data:
-            raise SourceLost(self._why_it_ended())
-        self._count()
-        try:
-            message = json.loads(data)
-        except ValueError:  # also of bytes that are no text
+            raise SourceLost(self._why_it_ended()) from None
+        except ValueError:
             raise self._invalid() from None
-        if not isinstance(message, dict):
-            raise self._invalid()
+        self._count()
         return self._understand(message)
 
     def _understand(self, message: dict[str, Any]) -> Shot | None:
@@ -169,7 +161,7 @@ class ChildFeed:
     def _say(self, message: dict[str, Any], descriptor: int | None = None) -> bool:
         """Send without waiting; False when the child does not read."""
         try:
-            socket.send_fds(self._socket, [json.dumps(message).encode()], [] if descriptor is None else [descriptor])
+            channel.send(self._socket, message, descriptor)
         except (BlockingIOError, ConnectionError):
             return False
         return True

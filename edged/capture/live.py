@@ -3,13 +3,11 @@
 No config library is needed to import this: the capture process starts without them.
 """
 
-import array
 import json
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -90,26 +88,6 @@ class Feed(Protocol):
 
     def gone(self) -> bool:
         """Whether the process has ended."""
-
-
-MOST_BYTES_OF_A_MESSAGE = 65_536
-
-
-def receive(peer: socket.socket, flags: int = 0) -> tuple[dict[str, Any], int | None]:
-    """The next message of a trusted peer, and the descriptor that came with it.
-
-    Raise ConnectionError when the peer has hung up, BlockingIOError when nothing is there and `flags` say not to wait.
-    """
-    # Not socket.recv_fds: it drops its flags (Python 3.9 to 3.13).
-    size = array.array("i", [0]).itemsize
-    data, ancillary, _, _ = peer.recvmsg(MOST_BYTES_OF_A_MESSAGE, socket.CMSG_SPACE(size), flags)
-    if not data:
-        raise ConnectionError("the peer has hung up")
-    message: dict[str, Any] = json.loads(data)
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            return message, array.array("i", content[:size])[0]
-    return message, None
 
 
 ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}

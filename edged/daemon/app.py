@@ -206,6 +206,7 @@ class App:
     def _reload(self) -> None:
         """Put the file in force if it is valid; keep the config as it is, and say why, if it is not."""
         self._notifier.reloading(done=False)
+        before = self._runtime
         try:
             config = load_config(self._path)
             for line in exposures(self._path, config):
@@ -217,7 +218,7 @@ class App:
         else:
             self._reload_problem = None
         self._reloads += 1
-        self._commands.reloaded(self._reload_problem)
+        self._commands.reloaded(self._reload_problem, swapped=self._runtime is not before)
         self._notifier.reloading(done=True)
 
     def _apply(self, config: Config) -> None:

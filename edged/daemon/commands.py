@@ -74,10 +74,13 @@ class Commands:
             self._self_test_asked = None
         self._send_answers(runtime)
 
-    def reloaded(self, problem: str | None) -> None:
-        """The file was read, and is in force but for `problem`. Call after every reload, also one that no command asked for."""
-        if problem is None:
-            self._give_up_reports(RELOADED)  # the reporter that had them is gone
+    def reloaded(self, problem: str | None, swapped: bool) -> None:
+        """The file was read, and is in force but for `problem`. Call after every reload, also one that no command asked for.
+
+        `swapped`: the runtime is another, and the reporter that had the reports asked for is gone.
+        """
+        if swapped:
+            self._give_up_reports(RELOADED)
         for command in self._reloads_asked:
             self.reply(command, {"ok": problem is None, "error": problem})
         self._reloads_asked.clear()

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from edged import __version__
 from edged.config import Config
 from edged.daemon.announced import Announced
 from edged.daemon.supervision import CameraWatch
+from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.host.device import device_id
 from edged.ports import Clock
@@ -75,7 +77,7 @@ def open_core(config: Config, clock: Clock) -> Core:
     be used for another reason.
     """
     try:
-        store = Store(config.store.path)
+        store = _first_opened(config.store.path)
     except StoreFull as error:  # stops nothing but storing
         store = Unopened(config.store.path, error)
     watched = WatchedClock(clock, known_reckoning(store))
@@ -89,7 +91,7 @@ def open_core(config: Config, clock: Clock) -> Core:
         system_event("recovered", {"reason": str(loss), "gap_from": gap_from})
 
     def reopen() -> Store:
-        opened = Store(config.store.path)
+        opened = Store(config.store.path) if in_order else _first_opened(config.store.path)
         try:
             if not in_order:
                 put_in_order(opened, Recorder(watched, worker.submit, publishing=outbound.publisher is not None))
@@ -102,7 +104,6 @@ def open_core(config: Config, clock: Clock) -> Core:
     def put_in_order(opened: Store, recorder: Recorder) -> int:
         """End what the last run left open; return how many events that were."""
         left_open, last_known = opened.open_events(), opened.last_known()
-        opened.close_encounters()
         recorder.end_left_open(left_open, last_known)
         if not opened.is_closed:
             in_order.append(True)
@@ -127,6 +128,20 @@ def open_core(config: Config, clock: Clock) -> Core:
     return Core(
         device_id(config.device.id), watched, worker, reader, recorder, outbound, Announced(reader, worker), watch
     )
+
+
+def _first_opened(path: Path) -> Store:
+    """The store as it is first opened in this run: the passages that a crash left open are closed.
+
+    Raise what `Store` raises; nothing is held then, or its lock would keep the next try out.
+    """
+    store = Store(path)
+    try:
+        store.close_encounters()
+    except StoreError:
+        store.close()
+        raise
+    return store
 
 
 def _record_restored(store: Store, system_event: Callable[[str, Mapping[str, object]], None]) -> None:

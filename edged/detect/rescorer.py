@@ -22,8 +22,8 @@ CROP_MARGIN = 2.0
 """Side of the square cut from the picture, in units of the detection's longer side: hair, neck and shoulders help."""
 MAX_BATCH = 32
 WORTH_IT, SURE = 0.1, 0.9
-"""Detections that score less are none, those that score more are faces: only the others are looked at again. A camera, which
-drops what scores below 0.35, has some three of them in a full pass; a list that goes down to 0.05 has forty."""
+"""Detections that score less are none, those that score more are faces: only the others are looked at again. There are some
+forty of them in a picture of people."""
 WEAK_LOSS = 0.7
 """What the score of the former loses, in logits, so that they stay behind the others."""
 
@@ -35,14 +35,18 @@ class RescoredDetector:
     the logit of the detection's score.
     """
 
-    def __init__(self, detector: NearbyDetector, engine: Engine, least_score: float) -> None:
+    def __init__(
+        self, detector: NearbyDetector, engine: Engine, least_score: float, doubted_from: float | None
+    ) -> None:
         """`detector` returns what scores at least `least_score`; what scores less in the end is dropped.
 
-        Where `least_score` is WORTH_IT or more, as for cameras, no score rises: evidence over time is what makes a track a
-        person there, and raised scores of weak detections made persons of what was none on the recordings with known truth.
+        `doubted_from`: only what scores so much may begin a track, so the others need not be looked at; and no score rises.
+        A camera has two of them in a full pass. Evidence over time is what makes a track a person there: raised scores of
+        weak detections made persons of what was none on the recordings with known truth. None: every detection counts.
         """
         self._detector, self._engine, self._least = detector, engine, least_score
-        self._most = 0.0 if least_score >= WORTH_IT else np.inf
+        self._from = WORTH_IT if doubted_from is None else doubted_from
+        self._most = np.inf if doubted_from is None else 0.0
         self._crops = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
@@ -56,7 +60,7 @@ class RescoredDetector:
 
     def _rescored(self, image: Image, found: list[Detection]) -> list[Detection]:
         found = [one if one.score >= WORTH_IT else _with_gain(one, -WEAK_LOSS) for one in found]
-        unsure = [place for place, detection in enumerate(found) if WORTH_IT <= detection.score <= SURE]
+        unsure = [place for place, detection in enumerate(found) if self._from <= detection.score <= SURE]
         for start in range(0, len(unsure), MAX_BATCH):
             places = unsure[start : start + MAX_BATCH]
             evidence = self._evidence(image, [found[place].box for place in places])

@@ -41,6 +41,3 @@ class Unopened(Store):
 
     def last_known(self) -> int:
         return 0
-
-    def close_encounters(self) -> None:
-        """None are known."""

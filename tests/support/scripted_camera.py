@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from edged.capture.live import receive
 from edged.capture.ring import attach_ring
+from edged.processes.channel import receive_with_descriptor
 
 PICTURE_EVERY_S = 0.02
 
@@ -30,7 +30,7 @@ class Camera:
         self.parent.send(json.dumps(message).encode())
 
     def hear(self, flags: int = 0) -> None:
-        message, descriptor = receive(self.parent, flags)
+        message, descriptor = receive_with_descriptor(self.parent, flags)
         if descriptor is not None:
             self.ring, self.number = attach_ring(descriptor, *self.size), message["ring"]
         elif message["ring"] == self.number:
