@@ -28,9 +28,10 @@ MOST_ENLARGED = 2.0
 LONGEST_SIDE = 1280
 
 SURE_SCORES = {"edged": 0.6, "mtcnn": 0.6, "retinaface": 0.6}
-"""From this score on, a detection of each detector may be a new face. Our own, at a picture's own size and rescored, then finds
-91 to 92 % of the held-out faces of at least 20 px. It has a false positive in one picture of four of crowds, many of them faces that
-nobody labelled, in one of 45 of ordinary people, and in one of 20 of scenes that fool detectors: a person needs evidence over time."""
+"""From this score on, a detection of each detector may be a new face. Our own, rescored as for a camera and at a picture's own
+size, then finds 89 to 92 % of the held-out faces of at least 20 px. It has a false positive in one picture of five of crowds,
+many of them faces that nobody labelled, in one of 75 of ordinary people, and in one of 40 of scenes that fool detectors: a person
+needs evidence over time."""
 
 MTCNN_LEAST_SCORE = 0.3
 """O-Net lets through more than the package's 0.8: masked faces score low, and the tracker makes use of weak detections."""

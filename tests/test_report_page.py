@@ -128,7 +128,8 @@ def test_a_sparse_day_prints_no_percentage_at_all(reports):
 
 def test_an_empty_day_says_so_and_prints_its_gap(reports):
     text = text_of(render_html(reports["empty"]))
-    assert "Nobody was seen" in text
+    assert "Nothing was watched" in text
+    assert "Nobody was seen" not in text
     assert "Watched 0.0 % of open hours" in text
     assert "08:00 20:00 12 h 00 min door edged was not running" in text
     assert "No violations." in text

@@ -41,7 +41,7 @@ class RescoredDetector:
         """`detector` returns what scores at least `least_score`; what scores less in the end is dropped.
 
         `doubted_from`: only what scores so much may begin a track, so the others need not be looked at; and no score rises.
-        A camera has two of them in a full pass. Evidence over time is what makes a track a person there: raised scores of
+        A camera has one or two of them in a full pass. Evidence over time is what makes a track a person there: raised scores of
         weak detections made persons of what was none on the recordings with known truth. None: every detection counts.
         """
         self._detector, self._engine, self._least = detector, engine, least_score

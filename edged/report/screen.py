@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edged.report.words import VERDICT_WORDS, WORDS, duration, long_date, number, subject_of, with_names
+from edged.report.words import UNSEEN_WORDS, VERDICT_WORDS, WORDS, duration, long_date, number, subject_of, with_names
 
 LABEL = 12
 MOST_GAPS = 5
@@ -40,7 +40,7 @@ def _masks(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         few = f"; indicative only: {report['judged']} judged" if report["few"] else ""
         yield "Masks", f"{number(report['compliance_percent'])} % worn correctly ({_interval(report)}){few}"
     elif not report["encounters"]:
-        yield "Masks", "Nobody was seen."
+        yield "Masks", f"{UNSEEN_WORDS[report['coverage_percent'] != 0]}."
     else:
         yield "Masks", f"No percentage. {WORDS['withheld'][report['withheld']]}"
     if report["verdict"]:

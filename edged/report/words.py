@@ -18,6 +18,8 @@ WITHHELD_WORDS = {
     "few": "Fewer than 30 passages were judged: too few for a percentage.",
     "coverage": "Less than half of the open time was watched: no percentage speaks for the whole day.",
 }
+UNSEEN_WORDS = {True: "Nobody was seen", False: "Nothing was watched"}
+"""Of a day or period without a passage, by whether any of its open time was watched."""
 VERDICT_WORDS = {"met": "met", "not met": "not met", "cannot tell": "the interval cannot tell"}
 DISTRACTION_WORDS = {"long": "Away for long", "repeated": "Away repeatedly"}
 DROWSINESS_WORDS = {
@@ -44,6 +46,7 @@ MONTHS = (
 WORDS = {
     "state": STATE_WORDS,
     "reason": REASON_WORDS,
+    "unseen": UNSEEN_WORDS,
     "withheld": WITHHELD_WORDS,
     "distraction": DISTRACTION_WORDS,
     "drowsiness": DROWSINESS_WORDS,
