@@ -175,9 +175,10 @@ PAGES = {"configure.md": configure, "command-line.md": command_line}
 
 
 def main() -> None:
-    """Write the pages, or those named."""
-    for name in sys.argv[1:] or PAGES:
-        (HERE / name).write_text(PAGES[name](), "utf-8")
+    """Write the pages beside this file, or into the folder that is named."""
+    folder = Path(sys.argv[1]) if sys.argv[1:] else HERE
+    for name, make in PAGES.items():
+        (folder / name).write_text(make(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Desk:
             self.reloads += 1
             if self.replaces:
                 self.line, self.reports = Line(connected=False), Reports()
-            self.commands.reloaded(self.problem, swapped=self.problem is None)
+            self.commands.reloaded(self.problem, swapped=self.replaces)
 
     def obey_all(self) -> None:
         for _ in range(40):
@@ -173,6 +173,17 @@ def test_a_report_whose_reporter_a_reload_replaces_is_answered(desk: Desk) -> No
     desk.line.connected = True
     desk.step()
     assert "reloaded meanwhile" in desk.answers("report")[0]["error"]
+
+
+def test_a_report_waits_through_a_reload_that_changes_nothing(desk: Desk) -> None:
+    desk.ask("report", request_id="r")
+    desk.step()
+    desk.ask("reload")
+    desk.step()
+    desk.reports.asked[0][1]({"ok": True})
+    desk.step()
+    (answer,) = desk.answers("report")
+    assert (answer["request_id"], answer["ok"]) == ("r", True)
 
 
 def test_a_busy_reporter_says_so(desk: Desk) -> None:
