@@ -43,7 +43,7 @@ MONTHS = (
 )
 
 
-WORDS = {
+WORDS: Mapping[str, Mapping[Any, str]] = {
     "state": STATE_WORDS,
     "reason": REASON_WORDS,
     "unseen": UNSEEN_WORDS,
