@@ -130,9 +130,9 @@ audit: sbom ## Hold the bill of materials against LIST, osv.dev's advisories as 
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 lock: ## Write the locked requirements anew
 	$(LOCK) --extra dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
-	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) --constraint requirements/dev.txt --extra console --extra outputs pyproject.toml --output-file requirements/run.txt
 	$(LOCK) --constraint requirements/dev.txt requirements/build.in --output-file requirements/build.txt
-	$(LOCK) --constraint requirements/dev.txt --extra jetson pyproject.toml --output-file requirements/jetson.txt
+	$(LOCK) --constraint requirements/dev.txt --extra jetson --extra console --extra outputs pyproject.toml --output-file requirements/jetson.txt
 	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
 	@$(MAKE) --no-print-directory lock-debian
 
@@ -163,7 +163,7 @@ deb-check: setup ## Build the package of CODENAME twice and compare, run lintian
 
 # What run.txt locks, for each release's Python. Debian 13's own numpy is left out: picamera2 is built against it.
 LOCK_DEBIAN = uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --no-annotate --no-header \
-	--no-emit-index-url --no-emit-find-links --no-emit-package pip --no-emit-package tzdata pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-emit-package pip --no-emit-package tzdata --extra console --extra outputs pyproject.toml
 lock-debian:
 	$(LOCK_DEBIAN) --python-version 3.10 --constraint requirements/run.txt --output-file requirements/debian/jammy.txt
 	$(LOCK_DEBIAN) --python-version 3.11 --constraint requirements/run.txt --output-file requirements/debian/bookworm.txt
