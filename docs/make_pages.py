@@ -29,6 +29,12 @@ for each mistake; after a change run
 A wrong file is refused, with the reason, and the last good settings stay in force. The commented file with every key
 is `config/edged.toml` (installed in `/opt/edged/share/edged/config`); `edged config show` prints what is in force.
 
+What the console changes, it writes into `/var/lib/edged/config/console.toml` (the folder `config` beside the
+database), and never into your file. Its keys win over yours, one by one; without it yours alone are in force. A tool of
+your own may put files named `NN-name.toml`, two digits first, there as well. `edged config show --origins` says which
+file each key comes from. A file that would make the whole invalid is left out with one line, and the rest goes on; one
+with which edged twice did not start is renamed to `….refused`, and the console's last good one comes back.
+
 The least that works:
 
 ```toml

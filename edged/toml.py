@@ -1,7 +1,9 @@
-"""Reads a TOML file on every supported Python, with bounds on its size and on the depth of its keys."""
+"""Reads a TOML file on every supported Python, with bounds on its size and on the depth of its keys; writes tables as TOML."""
 
+import json
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ MOST_KEY_PARTS = 8
 _NOT_KEYS = re.compile(
     r'"""(?:\\.|[^\\])*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*"?|\'[^\'\n]*\'?|#[^\n]*', re.DOTALL
 )
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TOO_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MOST_KEY_PARTS}}}")
 
 
@@ -60,3 +63,35 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 def _placeholder(found: re.Match[str]) -> str:
     """A quoted part of a key is a part; a comment is none."""
     return "" if found[0].startswith("#") else "_"
+
+
+def dump_toml(tables: Mapping[str, Any]) -> str:
+    """The text of `tables`, which hold strings, numbers, booleans, lists and tables."""
+    return "\n".join(_table((), tables)).lstrip("\n") + "\n"
+
+
+def _table(name: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    if name and (plain or not table):
+        yield f"\n[{'.'.join(_key(part) for part in name)}]"
+    yield from (f"{_key(key)} = {_value(value)}" for key, value in plain.items())
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _table((*name, key), value)
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _value(key)
+
+
+def _value(value: object) -> str:
+    """JSON's strings are TOML's, but for the character DEL."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(part) for part in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edged.cli.options import config_option
-from edged.config import Config, config_path, doubts, exposures, load_config
+from edged.config import Config, config_path, doubts, exposures, load_config, load_layered
 from edged.config.source import redact
 from edged.daemon.status import ask, socket_path
 from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Unavailable
@@ -33,7 +33,8 @@ def config() -> None:
 def check(config_file: Path | None) -> None:
     """Validate the whole file; every mistake is one line on stderr, and so is what deserves a warning."""
     path = config_path(config_file)
-    loaded = load_config(path)
+    layered = load_layered(path)
+    loaded = layered.config
     check_mqtt(loaded.mqtt)
     try:
         require_ours(loaded.store.path)
@@ -41,10 +42,17 @@ def check(config_file: Path | None) -> None:
         raise
     except StoreError:
         pass  # a folder that only the service's user may look into
-    for line in [*doubts(loaded), *exposures(path, loaded), *_unreadable(loaded), *_missing_models(loaded)]:
+    for line in [
+        *layered.left_out,
+        *doubts(loaded),
+        *exposures(path, loaded),
+        *_unreadable(loaded),
+        *_missing_models(loaded),
+    ]:
         click.secho(f"warning: {line}", fg="yellow", err=True)
     cameras = ", ".join(loaded.camera) or "no camera yet: add a table like [camera.door] with a source"
-    click.echo(f"{path}: valid; {cameras}")
+    over = "".join(f" with {layer.path}" for layer in layered.layers)
+    click.echo(f"{path}{over}: valid; {cameras}")
 
 
 def _unreadable(config: Config) -> Iterator[str]:
@@ -108,9 +116,19 @@ def _reloaded(daemon: Path, count: int) -> dict[str, Any]:
 
 @config.command()
 @config_option
-def show(config_file: Path | None) -> None:
+@click.option(
+    "--origins", is_flag=True, help="Print the keys that are set, and the file that each comes from, instead."
+)
+def show(config_file: Path | None, origins: bool) -> None:
     """Print the effective config, defaults filled in and passwords hidden, as JSON."""
-    loaded = load_config(config_path(config_file)).model_dump(mode="json")
+    layered = load_layered(config_path(config_file))
+    for line in layered.left_out:
+        click.secho(f"warning: {line}", fg="yellow", err=True)
+    if origins:
+        for key, file in layered.origins().items():
+            click.echo(f"{key}: {file}")
+        return
+    loaded = layered.config.model_dump(mode="json")
     for camera in loaded["camera"].values():
         camera["source"] = redact(camera["source"])
     click.echo(json.dumps(loaded, indent=2))

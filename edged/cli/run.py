@@ -10,10 +10,14 @@ from pathlib import Path
 import click
 
 from edged.cli.options import config_option
-from edged.config import config_path, exposures, load_config
+from edged.config import Config, config_path, exposures, load_config, load_layered
+from edged.config.trial import Trial
+from edged.errors import ConfigError, Failed, ModelError
 from edged.host.clock import SystemClock
 from edged.logs import configure_logging
 from edged.processes.home import live_in
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -25,14 +29,30 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload asked for while all is still being loaded has no use yet
     configure_logging(verbose)
     path = config_path(config_file)
-    config = load_config(path)
+    config, trial = load_on_trial(path)
     for line in exposures(path, config):
-        logging.getLogger(__name__).warning("%s", line)
+        log.warning("%s", line)
     keep_to_ourselves(config.store.path.parent)
     from edged.daemon.app import App  # the model runtimes load only now: a wrong config is reported at once
 
-    app = App(path, config, SystemClock(config.device.trust_clock), until_played=until_played)
+    try:
+        app = App(path, config, SystemClock(config.device.trust_clock), trial=trial, until_played=until_played)
+    except (ConfigError, ModelError) as error:
+        if trial.is_open:  # a new layer may be why: started again, the daemon sets that aside
+            raise Failed(str(error)) from None
+        raise
     sys.exit(app.run())
+
+
+def load_on_trial(path: Path) -> tuple[Config, Trial]:
+    """The config, without layers that kept the daemon from starting twice. Raise ConfigError when it is wrong."""
+    trial = Trial(load_layered(path))
+    set_aside = trial.begin()
+    for line in set_aside:
+        log.error("%s", line)
+    if set_aside:
+        trial = Trial(load_layered(path))
+    return load_config(path), trial
 
 
 def keep_to_ourselves(state: Path) -> None:

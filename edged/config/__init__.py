@@ -2,7 +2,8 @@
 
 from edged.config.doubts import doubts
 from edged.config.exposure import exposures
-from edged.config.load import config_path, config_sha256, load_config
+from edged.config.layers import Layered, load_config, load_layered
+from edged.config.load import config_path, config_sha256
 from edged.config.model import (
     DETECTORS,
     CameraConfig,
@@ -25,6 +26,7 @@ __all__ = [
     "DrowsinessConfig",
     "EventsConfig",
     "KindConfig",
+    "Layered",
     "MaskConfig",
     "ModelsConfig",
     "MqttConfig",
@@ -36,4 +38,5 @@ __all__ = [
     "doubts",
     "exposures",
     "load_config",
+    "load_layered",
 ]

@@ -43,18 +43,18 @@ def config_path(given: Path | None = None) -> Path:
     return Path(os.environ.get("EDGED_CONFIG") or DEFAULT_PATH)
 
 
-def load_config(path: Path) -> Config:
-    """Read and validate the whole file. Raise ConfigError with one line for each mistake."""
+NAME_IT = "; name the file with --config or EDGED_CONFIG"
+
+
+def read_tables(path: Path, remedy: str = NAME_IT) -> tuple[dict[str, Any], bytes]:
+    """The tables of one file, not validated, and its bytes. Raise ConfigError when it cannot be read, or is no TOML."""
     try:
-        text = read_toml(path)
-        raw = parse_toml(text)
+        data = read_toml(path)
+        return parse_toml(data), data
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); name the file with --config or EDGED_CONFIG"
-        ) from None
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}){remedy}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return parse_config(raw, path, text.decode("utf-8-sig"))
 
 
 def config_sha256(config: Config) -> str:

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import Any
 
 from edged import messages
-from edged.config import Config, config_sha256, exposures, load_config
+from edged.config import Config, config_sha256, exposures, load_layered
+from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
 from edged.daemon.core import open_core
 from edged.daemon.runtime import build_runtime, changed_sections
@@ -45,8 +46,11 @@ class App:
     `_core` lives as long as the process; `_runtime` is everything that the config shapes, and one assignment swaps it.
     """
 
-    def __init__(self, path: Path, config: Config, clock: Clock, *, until_played: bool = False) -> None:
+    def __init__(
+        self, path: Path, config: Config, clock: Clock, *, trial: Trial | None = None, until_played: bool = False
+    ) -> None:
         """Open the store and load the models; nothing runs yet. `until_played`: stop when all recordings have ended.
+        `trial` hears when the daemon has come up with the config.
 
         Raise ConfigError, ModelError or StoreError when the daemon cannot serve.
         """
@@ -67,6 +71,7 @@ class App:
         self._status = StatusServer(socket_path(config.store.path), self._status_answer)
         self._reload_problem: str | None = None
         self._reloads = 0
+        self._trial, self._trial_due_s = trial, float("inf")
         self._was_stuck = False
         self._state: Mapping[str, Any] = {}
         self._published_state: Mapping[str, Any] = {}
@@ -88,6 +93,7 @@ class App:
         self._status.open()
         self._status.start()
         self._notifier.ready()
+        self._trial_due_s = self._core.clock.monotonic_s() + SERVED_S
         cameras = ", ".join(self._runtime.config.camera)
         log.info("edged serves %s as %s (%s)", cameras, self._core.device, device_model())
 
@@ -142,9 +148,18 @@ class App:
                 return STARTED_AFRESH
             if self._notifier.watchdog_interval_s and now_s >= next_watchdog_s:
                 next_watchdog_s = now_s + self._feed_watchdog(self._notifier.watchdog_interval_s)
+            if now_s >= self._trial_due_s:
+                self._come_up()
             if self._until_played and self._runtime.cameras.all_played:
-                return 0
+                break
+        self._come_up()
         return 0
+
+    def _come_up(self) -> None:
+        """The config in force is one that the daemon can serve with."""
+        self._trial_due_s = float("inf")
+        if self._trial:
+            self._trial.passed()
 
     def _supervise(self) -> None:
         """Once a second: cameras, counts, rates, the state document."""
@@ -169,6 +184,7 @@ class App:
         core, inference = self._core, self._runtime.inference
         errors = self._health.errors(self._runtime.cameras, broker_problem, self._reload_problem)
         errors += self._thermal.problems() + too_slow + inference.backends.problems()
+        errors += self._trial.left_out if self._trial else ()
         if doubt := core.clock.doubt():
             errors.append(doubt)
         try:
@@ -208,10 +224,16 @@ class App:
         self._notifier.reloading(done=False)
         before = self._runtime
         try:
-            config = load_config(self._path)
+            layered = load_layered(self._path)
+            config = layered.config
+            for line in layered.left_out:
+                log.warning("%s", line)
             for line in exposures(self._path, config):
                 log.warning("%s", line)
             self._apply(config)
+            if self._trial:
+                self._trial.follow(layered)
+            self._trial_due_s = self._core.clock.monotonic_s() + SERVED_S
         except EdgedError as error:
             self._reload_problem = f"the config was not reloaded: {error}"
             log.error("%s", self._reload_problem)

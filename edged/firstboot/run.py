@@ -10,11 +10,11 @@ from edged.config.source import redact
 from edged.errors import ConfigError
 from edged.firstboot.place import ERROR, Found, find, leave, set_aside
 from edged.firstboot.settings import Settings, settings_of
-from edged.firstboot.text import dump_toml, with_line
+from edged.firstboot.text import with_line
 from edged.firstboot.write import PASSWORD, apply
 from edged.host.device import device_id
 from edged.publish import check_mqtt
-from edged.toml import parse_toml
+from edged.toml import dump_toml, parse_toml
 
 log = logging.getLogger(__name__)
 

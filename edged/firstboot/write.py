@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edged.files import sync, write_beside
 from edged.firstboot.settings import NetworkConfig, Settings
-from edged.firstboot.text import dump_toml
+from edged.toml import dump_toml
 
 CONFIG = Path("etc/edged/edged.toml")
 PASSWORD = Path("etc/edged/mqtt-password")
