@@ -64,3 +64,17 @@ def test_a_layer_with_which_it_does_not_start_costs_two_starts_and_no_person(dae
     assert not file.exists()
     assert file.with_name("console.toml.refused").read_text() == NOT_TRAINED
     assert daemon.stop() == 0
+
+
+def test_without_a_camera_it_waits_where_it_may_and_a_layer_brings_one(clip: Path, tmp_path: Path) -> None:
+    with Daemon(tmp_path, {}, options=["--wait-for-camera"]) as box:
+        box.start()
+        assert until(lambda: box.status() or not box.is_running, PATIENCE_S)
+        assert box.status()["cameras"] == {}
+        assert any("no camera is configured; open the console" in error for error in box.status()["errors"])
+        layer(box, f"[camera.door]\nsource = {json.dumps(looped(clip))}\n")
+        box.signal(signal.SIGHUP)
+        assert box.serves(PATIENCE_S), box.log
+        assert until(lambda: box.status()["errors"] == [], PATIENCE_S), box.status()
+        assert box.stop() == 0
+        assert "Traceback" not in box.log

@@ -89,7 +89,7 @@ def test_every_drop_in_is_valid_once_its_lines_are_taken_in(installed, drop_in):
         ("RestartSec", "5s"),
         ("RestartPreventExitStatus", "78"),
         ("StartLimitIntervalSec", "0"),
-        ("ExecStart", f"{PROGRAM} run --config /etc/edged/edged.toml"),
+        ("ExecStart", f"{PROGRAM} run --wait-for-camera --config /etc/edged/edged.toml"),
         ("ExecReload", f"{PROGRAM} config apply --config /etc/edged/edged.toml"),
         ("User", "edged"),
         ("StateDirectory", "edged"),

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 @click.command()
 @config_option
 @click.option("--until-played", is_flag=True, help="Stop when every camera is a recording that has ended.")
+@click.option("--wait-for-camera", is_flag=True, help="Serve also while no camera is configured: the console adds one.")
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
-def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
+def run(config_file: Path | None, until_played: bool, wait_for_camera: bool, verbose: bool) -> None:
     """Watch the configured cameras until stopped."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload asked for while all is still being loaded has no use yet
     configure_logging(verbose)
@@ -36,7 +37,8 @@ def run(config_file: Path | None, until_played: bool, verbose: bool) -> None:
     from edged.daemon.app import App  # the model runtimes load only now: a wrong config is reported at once
 
     try:
-        app = App(path, config, SystemClock(config.device.trust_clock), trial=trial, until_played=until_played)
+        clock = SystemClock(config.device.trust_clock)
+        app = App(path, config, clock, trial=trial, until_played=until_played, wait_for_camera=wait_for_camera)
     except (ConfigError, ModelError) as error:
         if trial.is_open:  # a new layer may be why: started again, the daemon sets that aside
             raise Failed(str(error)) from None

@@ -37,6 +37,7 @@ RECHECK_S = 2.0
 """After a worker was found stuck, before systemd is asked to end the daemon."""
 STARTED_AFRESH = 1
 """Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
+NO_CAMERA = "no camera is configured"
 RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report"}
 
 
@@ -47,10 +48,17 @@ class App:
     """
 
     def __init__(
-        self, path: Path, config: Config, clock: Clock, *, trial: Trial | None = None, until_played: bool = False
+        self,
+        path: Path,
+        config: Config,
+        clock: Clock,
+        *,
+        trial: Trial | None = None,
+        until_played: bool = False,
+        wait_for_camera: bool = False,
     ) -> None:
         """Open the store and load the models; nothing runs yet. `until_played`: stop when all recordings have ended.
-        `trial` hears when the daemon has come up with the config.
+        `trial` hears when the daemon has come up with the config. `wait_for_camera`: serve also while there is none.
 
         Raise ConfigError, ModelError or StoreError when the daemon cannot serve.
         """
@@ -59,9 +67,8 @@ class App:
         self._reload_asked = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from now on: loading the models takes a while
             signal.signal(number, self._on_signal)
-        check_cameras(config, path)
-        check_mqtt(config.mqtt)
-        self._path, self._until_played = path, until_played
+        self._path, self._until_played, self._wait_for_camera = path, until_played, wait_for_camera
+        self._check(config)
         self._notifier = Notifier()
         self._core = core = open_core(config, clock)
         self._runtime = build_runtime(core, config)
@@ -94,7 +101,7 @@ class App:
         self._status.start()
         self._notifier.ready()
         self._trial_due_s = self._core.clock.monotonic_s() + SERVED_S
-        cameras = ", ".join(self._runtime.config.camera)
+        cameras = ", ".join(self._runtime.config.camera) or "no camera yet"
         log.info("edged serves %s as %s (%s)", cameras, self._core.device, device_model())
 
     def _stop(self) -> None:
@@ -185,6 +192,10 @@ class App:
         errors = self._health.errors(self._runtime.cameras, broker_problem, self._reload_problem)
         errors += self._thermal.problems() + too_slow + inference.backends.problems()
         errors += self._trial.left_out if self._trial else ()
+        if not self._runtime.config.camera:
+            errors.append(
+                f"{NO_CAMERA}; open the console, or add a table like [camera.door] with a source to {self._path}"
+            )
         if doubt := core.clock.doubt():
             errors.append(doubt)
         try:
@@ -243,14 +254,19 @@ class App:
         self._commands.reloaded(self._reload_problem, swapped=self._runtime is not before)
         self._notifier.reloading(done=True)
 
+    def _check(self, config: Config) -> None:
+        """Raise ConfigError when the daemon could not serve under it."""
+        if not config.camera and not self._wait_for_camera:
+            raise ConfigError(f"{self._path}: {NO_CAMERA}; add a table like [camera.door] with a source")
+        check_mqtt(config.mqtt)
+
     def _apply(self, config: Config) -> None:
         """Swap the runtime for one of `config`. Raise ConfigError or ModelError, and change nothing, when that cannot be."""
         core, old = self._core, self._runtime
         changed = changed_sections(old.config, config)
         if fixed := changed - RELOADABLE:
             raise ConfigError(f"[{'], ['.join(sorted(fixed))}] changed, which needs `systemctl restart edged`")
-        check_cameras(config, self._path)
-        check_mqtt(config.mqtt)
+        self._check(config)
         if changed:
             new = build_runtime(core, config, before=old)
             old.end_capture(core, "reload", successor=new)
@@ -269,12 +285,6 @@ class App:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()
-
-
-def check_cameras(config: Config, path: Path) -> None:
-    """Raise ConfigError when the config names no camera."""
-    if not config.camera:
-        raise ConfigError(f"{path}: no camera is configured; add a table like [camera.door] with a source")
 
 
 def _steady(state: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -84,14 +84,15 @@ class Daemon:
         extra: str = "",
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
     ) -> None:
-        """`prefix`: a program that becomes the daemon, with its arguments."""
+        """`prefix`: a program that becomes the daemon, with its arguments. `options`: more of `edged run`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "edged.toml"
         self.database = folder / "store" / "edged.db"
         self._log = folder / "edged.log"
         self._environment = {**os.environ, **(environment or {})}
-        self._command = [*prefix, sys.executable, "-m", "edged", "run", "--config", str(self.config)]
+        self._command = [*prefix, sys.executable, "-m", "edged", "run", *options, "--config", str(self.config)]
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(cameras, port=port, extra=extra)
 

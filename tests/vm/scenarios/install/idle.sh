@@ -1,6 +1,6 @@
-# Installed, enabled, and idle until a camera is configured; nothing has failed.
+# Installed, enabled, and waiting for a camera; nothing has failed.
 [ "$(systemctl is-enabled edged.service edged-report.timer | sort -u)" = enabled ] || fail "not enabled"
-active inactive || fail "not idle: $(systemctl show edged -p ActiveState --value)"
+active active || fail "it does not wait for a camera: $(systemctl show edged -p ActiveState --value)"
 [ -z "$(systemctl list-units --failed --no-legend 'edged*')" ] || fail "a unit failed"
 edged --version
 edged doctor 2>&1 | grep -i camera || fail "doctor does not say what is next"
