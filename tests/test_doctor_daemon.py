@@ -1,5 +1,6 @@
 """What `edged doctor` says beside the running daemon, and of what only the daemon's unit can see."""
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from support.mosquitto import Mosquitto, free_port, needs_mosquitto
 
 from edged import doctor
 from edged.config import CameraConfig, Config, MqttConfig, StoreConfig, config_sha256
-from edged.daemon.status import StatusServer, socket_path
+from edged.daemon.status import socket_path
 from edged.doctor import _broker, _camera, _daemon
+from edged.sockets import LineServer
 
 PASSWORD = "geheim"  # noqa: S105
 ONLINE = {"status": "online", "frames_seen": 4711, "reason": None}
@@ -36,7 +38,7 @@ def running(settings: Config, connected: bool = True, **door: object):
         "cameras": {"door": ONLINE | door, "hall": ONLINE},
         "broker": {"configured": True, "connected": connected},
     }
-    server = StatusServer(socket_path(settings.store.path), lambda: answer)
+    server = LineServer("status", socket_path(settings.store.path), lambda _: json.dumps(answer).encode(), use="")
     server.open()
     server.start()
     try:

@@ -1,15 +1,22 @@
 """The status socket answers every question with one document, and outlives odd neighbours."""
 
+import json
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.mosquitto import until
 
-from edged.daemon.status import StatusServer, ask, socket_path
+from edged.daemon.status import ask, socket_path
 from edged.errors import Unavailable
+from edged.sockets import LineServer
 from edged.store import Store
+
+
+def serving(path: Path, **answer: Any) -> LineServer:
+    return LineServer("status", path, lambda _: json.dumps(answer).encode(), use="`edged status`")
 
 
 @pytest.fixture
@@ -19,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(path: Path):
-    running = StatusServer(path, lambda: {"mode": "normal", "long": "x" * 500_000})
+    running = serving(path, mode="normal", long="x" * 500_000)
     running.open()
     running.start()
     yield running
@@ -63,7 +70,7 @@ def test_the_socket_of_a_killed_daemon_is_replaced_and_goes_with_its_successor(p
     dead.close()
     with pytest.raises(Unavailable, match="no daemon answers"):
         ask(path)
-    server = StatusServer(path, lambda: {"mode": "normal"})
+    server = serving(path, mode="normal")
     server.open()
     server.start()
     assert ask(path) == {"mode": "normal"}
@@ -72,7 +79,7 @@ def test_the_socket_of_a_killed_daemon_is_replaced_and_goes_with_its_successor(p
 
 
 def test_a_socket_that_was_deleted_is_made_anew(
-    server: StatusServer, path: Path, caplog: pytest.LogCaptureFixture
+    server: LineServer, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert ask(path)["mode"] == "normal"
     path.unlink()
@@ -94,9 +101,9 @@ def test_two_databases_have_two_sockets(tmp_path: Path) -> None:
 
 
 def test_a_living_daemons_socket_is_left_alone(
-    server: StatusServer, path: Path, caplog: pytest.LogCaptureFixture
+    server: LineServer, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    late = StatusServer(path, lambda: {"mode": "late"})
+    late = serving(path, mode="late")
     late.open()
     late.start()
     assert "another program answers there" in caplog.text
@@ -105,7 +112,7 @@ def test_a_living_daemons_socket_is_left_alone(
 
 
 def test_a_daemon_that_stops_leaves_a_socket_that_is_not_its_own(path: Path) -> None:
-    server = StatusServer(path, dict)
+    server = serving(path)
     server.open()
     server.stopping.set()
     path.unlink()
@@ -147,7 +154,7 @@ def test_what_another_program_answers_is_not_taken_for_the_daemon(path: Path) ->
 
 
 def test_a_path_too_long_for_a_socket_costs_only_the_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server = StatusServer(tmp_path / ("x" * 120) / "edged.db.sock", dict)
+    server = serving(tmp_path / ("x" * 120) / "edged.db.sock")
     server.open()
     server.start()
     assert until(server.is_alive)

@@ -15,8 +15,8 @@ from edged.config import Config, config_sha256, exposures, load_layered
 from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
 from edged.daemon.core import open_core
+from edged.daemon.requests import Requests
 from edged.daemon.runtime import build_runtime, changed_sections
-from edged.daemon.status import StatusServer, socket_path
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.errors import ConfigError, EdgedError
@@ -75,7 +75,7 @@ class App:
         self._health = Health(core.device, started_s, core.clock, core.store)
         self._thermal = ThermalMonitor(core.clock)
         self._commands = Commands(core.clock, path)
-        self._status = StatusServer(socket_path(config.store.path), self._status_answer)
+        self._status = Requests(self._commands, {"status": self._status_answer}).server(config.store.path)
         self._reload_problem: str | None = None
         self._reloads = 0
         self._trial, self._trial_due_s = trial, float("inf")

@@ -1,9 +1,12 @@
-"""Carries out commands that came over MQTT: one method for each verb, whose answer goes to `cmd/<verb>/result`."""
+"""Carries out commands, from MQTT and the request socket alike: one method for each verb, whose answer goes to who asked."""
 
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,11 @@ from zoneinfo import ZoneInfo
 
 from edged.daemon.runtime import Runtime
 from edged.daemon.selftest import SelfTest
+from edged.daemon.status import wait_s
 from edged.errors import EdgedError
 from edged.ports import Clock
 from edged.publish import Command, result
+from edged.publish.commands import result_document
 from edged.records import Message
 from edged.report.day import day_of, parse_day
 
@@ -23,15 +28,18 @@ ANSWER_WAIT_S = 30.0
 """An answer waits so long for a connection that carries it: a reload may have ended the one before."""
 
 MOST_ANSWERS = 64
+MOST_ASKED = 16
+"""Commands of the request socket that wait for the main thread."""
 
 STOPPING = "the daemon is stopping; ask again when it is back"
 RELOADED = "the config was reloaded meanwhile; ask again"
+BUSY = "busy with other commands; ask again in a moment"
 
 Answer = dict[str, Any]
 
 
 class Commands:
-    """The daemon's side of `cmd/<verb>`; handled in the main thread, one command at a time, without waiting there.
+    """The daemon's side of every command; handled in the main thread, one command at a time, without waiting there.
 
     Every command is answered: when it is done, when a restart or a reload overtakes it, and when the daemon stops. Answers
     that find no connection wait a while for one. Reload and restart are the caller's to do: see `reload_asked`,
@@ -45,6 +53,8 @@ class Commands:
         self._self_test = SelfTest(clock, config_file)
         self._self_test_asked: Command | None = None
         self._waiting: deque[Command] = deque()
+        self._asked: queue.Queue[Command] = queue.Queue(MOST_ASKED)
+        self._stopped = False
         self._lock = threading.Lock()
         self._reloads_asked: list[Command] = []
         self._reports_asked: list[Command] = []
@@ -60,6 +70,21 @@ class Commands:
     def reload_asked(self) -> bool:
         """The config file is to be read; `reloaded` answers whoever asked."""
         return bool(self._reloads_asked)
+
+    def ask(self, command: Command) -> Answer:
+        """Have it carried out by the main thread and wait for the result's document; from any other thread."""
+        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        try:
+            self._asked.put_nowait(replace(command, answer=answers.put))
+        except queue.Full:
+            return result_document({"ok": False, "error": BUSY}, command)
+        if self._stopped:
+            self._refuse_asked()
+        try:
+            return answers.get(timeout=wait_s(command.verb))
+        except queue.Empty:
+            late = f"not done within {wait_s(command.verb):.0f} s; it may still be carried out"
+            return result_document({"ok": False, "error": late}, command)
 
     def handle(self, runtime: Runtime) -> None:
         """Carry out the next command that has come in, and send what can be answered. Call often."""
@@ -88,6 +113,8 @@ class Commands:
     def stop(self, runtime: Runtime) -> None:
         """End what still runs, and answer whoever waits for it."""
         self._self_test.stop()
+        self._stopped = True
+        self._refuse_asked()
         self._collect(runtime)
         unanswered = [*self._reloads_asked, *self._waiting, *([self._self_test_asked] if self._self_test_asked else [])]
         self._waiting.clear()
@@ -99,12 +126,20 @@ class Commands:
         self._send_answers(runtime)
 
     def reply(self, command: Command, answer: Answer) -> None:
-        """Have it answered at the next call of `handle` or `stop`; from any thread."""
+        """Have it answered, over MQTT at the next call of `handle` or `stop`; from any thread."""
+        if command.answer is not None:
+            command.answer(result_document(answer, command))
+            return
         self._answers.append((self._clock.monotonic_s() + ANSWER_WAIT_S, result(answer, command)))
 
     def _collect(self, runtime: Runtime) -> None:
-        """Take over what the connection has received."""
+        """Take over what the connection and the request socket have received."""
         self._waiting += runtime.publisher.commands() if runtime.publisher else []
+        self._waiting += _taken(self._asked)
+
+    def _refuse_asked(self) -> None:
+        for command in _taken(self._asked):
+            self.reply(command, {"ok": False, "error": STOPPING})
 
     def _send_answers(self, runtime: Runtime) -> None:
         """Hand over the answers while there is a connection."""
@@ -147,7 +182,7 @@ class Commands:
 
     def _restart(self, command: Command, runtime: Runtime) -> None:
         """The answer leaves before the connection does: a publisher that stops sends what it was handed."""
-        log.warning("a restart was asked for over MQTT")
+        log.warning("a restart was asked for %s", "over MQTT" if command.answer is None else "on the request socket")
         self.reply(command, {"ok": True, "error": None})
         self.restart_asked = True
 
@@ -157,3 +192,12 @@ class Commands:
             self.reply(command, {"ok": False, "error": problem})
         else:
             self._self_test_asked = command
+
+
+def _taken(waiting: queue.Queue[Command]) -> list[Command]:
+    """What waits there, at most as many as there is room for."""
+    taken: list[Command] = []
+    with suppress(queue.Empty):
+        while len(taken) < MOST_ASKED:
+            taken.append(waiting.get_nowait())
+    return taken

@@ -17,7 +17,7 @@ To add a part (a console, a local output):
 3. If it is a `Worker` of which the daemon's life depends, name it in `threads`: the supervisor checks it for failure and
    standstill, and feeds the watchdog by it. Start it in `start`; stop it in `close`, unless `successor` holds the same object.
 4. What it reports once a second (problems, a document to publish) is asked for in `App._supervise`; what a client may ask of
-   it is a request on the status socket (see `status.py`) or a verb of `cmd/<verb>` (see `commands.py`).
+   it is a question on the request socket (see `requests.py`), what it may have done is a command (see `commands.py`).
 """
 
 import logging

@@ -1,17 +1,21 @@
-"""Turns a message on `cmd/<verb>` into a `Command`, a `Refusal` that says what is wrong with it, or nothing."""
+"""Turns a message on `cmd/<verb>`, or a line on the request socket, into a `Command` or a `Refusal` that says what is wrong."""
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from edged import messages
 from edged.records import Message
 
-VERBS = frozenset({"report", "reload", "restart", "selftest"})
+VERBS: Final[Mapping[str, tuple[str, ...]]] = {"reload": (), "report": ("date",), "restart": (), "selftest": ()}
+"""Every command, and its arguments beside `request_id`; other keys are left out."""
+
 LONGEST_BYTES = 4096
 """A command is a verb and a request id; anything larger was not meant for us."""
+LONGEST_LINE = 65_536
+"""Of the request socket, in bytes."""
 
 LONGEST_TEXT = 256
 """Characters of a request id or a date."""
@@ -22,13 +26,15 @@ ANSWERABLE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something a person asked for. `payload` holds at most a `request_id`, to be echoed in the result, and a `date`.
+    """Something a person asked for. `payload` holds at most a `request_id`, to be echoed in the result, and the verb's arguments.
 
-    Both can be written as JSON again: a number is finite, a text is Unicode, neither is long.
+    All of them can be written as JSON again: a number is finite, a text is Unicode, neither is long.
     """
 
     verb: str
     payload: dict[str, Any]
+    answer: Callable[[dict[str, Any]], None] | None = field(default=None, compare=False)
+    """Takes the result's document, from any thread; None of one that came over MQTT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +54,57 @@ def parse_command(topic: str, payload: bytes, *, retained: bool) -> Command | Re
     folder, _, verb = topic.rpartition("/")
     if retained or folder != messages.COMMANDS or not ANSWERABLE.fullmatch(verb):
         return None
-    if len(payload) > LONGEST_BYTES:
-        return Refusal(verb, f"the command is longer than {LONGEST_BYTES} bytes, and was not read", {})
+    content = _content(payload, LONGEST_BYTES)
+    return Refusal(verb, content, {}) if isinstance(content, str) else _command(verb, content, VERBS)
+
+
+def parse_request(line: bytes, questions: Collection[str] = ()) -> Command | Refusal:
+    """What a line on the request socket asks for: a command, or one of `questions`; an empty one asks for the status. Raises
+    nothing, whatever the bytes.
+    """
+    content = _content(line.strip() or b'{"verb": "status"}', LONGEST_LINE)
+    if isinstance(content, str):
+        return Refusal("", content, {})
+    verb = content.get("verb")
+    known = {**dict.fromkeys(questions, ()), **VERBS}
+    if not isinstance(verb, str) or not ANSWERABLE.fullmatch(verb):
+        return Refusal("", f"names no verb; known here: {', '.join(sorted(known))}", {})
+    return _command(verb, content, known)
+
+
+def _content(text: bytes, most: int) -> dict[str, Any] | str:
+    """The JSON object, or what is wrong with it."""
+    if len(text) > most:
+        return f"the command is longer than {most} bytes, and was not read"
     try:
-        content = json.loads(payload or b"{}", parse_constant=_refuse, object_pairs_hook=_unique)
+        content = json.loads(text or b"{}", parse_constant=_refuse, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        return Refusal(verb, f'not JSON ({_words(error)}); a command is an object, as in {{"request_id": "7"}}', {})
-    if not isinstance(content, dict):
-        return Refusal(verb, 'a command is a JSON object, as in {"request_id": "7"}', {})
-    known = {key: content[key] for key in ("request_id", "date") if key in content}
+        return f'not JSON ({_words(error)}); a command is an object, as in {{"request_id": "7"}}'
+    return content if isinstance(content, dict) else 'a command is a JSON object, as in {"request_id": "7"}'
+
+
+def _command(verb: str, content: Mapping[str, Any], verbs: Mapping[str, tuple[str, ...]]) -> Command | Refusal:
+    known = {key: content[key] for key in ("request_id", *verbs.get(verb, ())) if key in content}
     wrong = [key for key, value in known.items() if not _can_be_echoed(value)]
     kept = {key: value for key, value in known.items() if key not in wrong}
     if wrong:
         return Refusal(
             verb, f"{' and '.join(wrong)}: must be a text of at most {LONGEST_TEXT} characters or a number", kept
         )
-    if verb not in VERBS:
-        return Refusal(verb, f"unknown command; known here: {', '.join(sorted(VERBS))}", kept)
+    if verb not in verbs:
+        return Refusal(verb, f"unknown command; known here: {', '.join(sorted(verbs))}", kept)
     return Command(verb, kept)
 
 
 def result(answer: Mapping[str, Any], to: Command | Refusal) -> Message:
     """The message on `cmd/<verb>/result`."""
+    return messages.COMMAND_RESULT.message(result_document(answer, to), to.verb)
+
+
+def result_document(answer: Mapping[str, Any], to: Command | Refusal) -> dict[str, Any]:
+    """What is answered, over MQTT and on the request socket."""
     request = {key: to.payload[key] for key in ("request_id",) if key in to.payload}
-    return messages.COMMAND_RESULT.message({"v": 1, **request, **answer}, to.verb)
+    return {"v": 1, **request, **answer}
 
 
 def _can_be_echoed(value: object) -> bool:
