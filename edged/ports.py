@@ -53,9 +53,12 @@ class Detector(Protocol):
 
 @runtime_checkable
 class NearbyDetector(Detector, Protocol):
-    """A detector that also makes crop passes, which cost less."""
+    """A detector that also makes crop passes, which cost less. `known`: where faces are that need no second look."""
 
-    def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+        """See `Detector`."""
+
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
         """All faces in the crops around these boxes, in pixels of `image`, best first; each face once.
 
         What the border of a crop may cut off is left out. None when the whole picture costs no more.

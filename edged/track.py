@@ -190,7 +190,11 @@ class Tracker:
     def expected(self, time_s: float) -> list[Expected]:
         """Where each followed face should be at `time_s`."""
         return [
-            Expected(c.motion.predict(time_s, self._settings.coast_seconds), c.in_sight and self._is_clear(c.track))
+            Expected(
+                c.motion.predict(time_s, self._settings.coast_seconds),
+                clear=c.in_sight and self._is_clear(c.track),
+                born=c.track.id > 0,
+            )
             for c in self._candidates
         ]
 

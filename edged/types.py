@@ -138,10 +138,13 @@ class Track:
 
 
 class Expected(NamedTuple):
-    """Where somebody who is followed should be; `clear` says whether the picture before showed them clearly."""
+    """Where somebody who is followed should be."""
 
     box: Box
     clear: bool
+    """Whether the picture before showed them clearly."""
+    born: bool = False
+    """Whether the track has passed the birth gate: it is a person, and no score of a detection changes that."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,11 +32,11 @@ class World:
         self.everywhere = 0
         self.places: list[Box] = []
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
         self.everywhere += 1
         return list(self.people)
 
-    def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
         self.places += boxes
         return [one for one in self.people if any(_is_near(one.box, box) for box in boxes)]
 
@@ -126,10 +126,12 @@ def test_who_is_seen_in_both_looks_is_one_and_the_nearer_look_counts():
     near, coarse, other = Detection(square(120, 120), 0.8), Detection(square(123, 121, 44), 0.9), sighting(400)
 
     class Two(World):
-        def detect(self, image: Image) -> list[Detection]:
+        def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
             return [coarse, other]
 
-        def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+        def detect_around(
+            self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()
+        ) -> list[Detection] | None:
             return [near]
 
     assert DetectionSchedule(Two()).detect(0.0, HALL, [HERE]) == [other, near]

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.detect.rescorer import MAX_BATCH, SURE, WORTH_IT, RescoredDetector, shifted
+from edged.detect.schedule import DetectionSchedule
 from edged.errors import ModelError
+from edged.track import Tracker
 from edged.types import Box, Detection
 
 PICTURE = np.zeros((240, 320, 3), np.uint8)
@@ -18,10 +20,10 @@ class Finds:
     def __init__(self, *scores: float) -> None:
         self.found = [Detection(Box(10.0 * k, 10, 10.0 * k + 8, 20), score) for k, score in enumerate(scores)]
 
-    def detect(self, image):
+    def detect(self, image, known=()):
         return list(self.found)
 
-    def detect_around(self, image, boxes):
+    def detect_around(self, image, boxes, known=()):
         return list(self.found[:1]) if boxes else None
 
 
@@ -60,6 +62,34 @@ def test_for_a_camera_scores_only_fall_of_what_may_begin_a_track():
     found = scores(RescoredDetector(Finds(0.7, 0.55), engine, 0.35, 0.6).detect(PICTURE))
     assert found == [round(shifted(0.7, -0.5), 3), 0.55]
     assert engine.batches == [1], "what is weaker begins no track"
+
+
+def test_who_is_a_person_already_is_not_looked_at_again():
+    engine = Says(-0.5)
+    detector = RescoredDetector(Finds(0.7, 0.7), engine, 0.35, 0.6)
+    second = detector.detect(PICTURE)[1].box
+    assert sorted(scores(detector.detect(PICTURE, [second]))) == [round(shifted(0.7, -0.5), 3), 0.7]
+    assert detector.detect_around(PICTURE, [second], [Box(0, 10, 8, 20)])[0].score == 0.7
+    assert engine.batches == [2, 1]
+
+
+def test_only_tracks_past_the_birth_gate_are_known_to_the_detector():
+    """Else one look at a fist would be the last, and its score would raise a person."""
+
+    asked = []
+
+    class Asked(Finds):
+        def detect_around(self, image, boxes, known=()):
+            asked.append((len(known), sum(one.born for one in tracker.expected(time_s))))
+            return list(self.found)
+
+    tracker = Tracker()
+    schedule = DetectionSchedule(Asked(0.9))
+    for frame in range(12):
+        time_s = frame / 10
+        tracker.update(time_s, schedule.detect(time_s, PICTURE, tracker.expected(time_s)))
+    assert asked[0] == (0, 0)
+    assert asked[-1] == (1, 1)
 
 
 def test_a_picture_of_sure_faces_costs_nothing_more():

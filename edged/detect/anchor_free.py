@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.detect.boxes import iou, suppress
+from edged.detect.boxes import SAME_FACE, iou, suppress
 from edged.detect.canvas import SMALL_FACES, Canvas, WorkingSize
 from edged.detect.mosaic import LONGEST, Part, around, arrange, merged
 from edged.errors import ModelError
@@ -56,7 +56,7 @@ class AnchorFreeDetector:
         engine: Engine,
         working_size: WorkingSize = SMALL_FACES,
         score: float = 0.3,
-        overlap: float = 0.45,
+        overlap: float = SAME_FACE,
         most: int = 300,
     ) -> None:
         """Faces scoring below `score` are dropped, as are those overlapping a better one by more than `overlap` IoU.
@@ -68,7 +68,7 @@ class AnchorFreeDetector:
         self._canvas, self._near = Canvas(working_size), Canvas(WorkingSize(NEAR_SIDE, 1.0))
         self._score, self._overlap, self._most = score, overlap, most
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
         """All faces, best score first. Raise ModelError when the engine's output is not a detector's."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
@@ -82,7 +82,7 @@ class AnchorFreeDetector:
         rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
         return _detections(rescaled(rows, np.float32(1) / scale), width, height)
 
-    def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
         """See `NearbyDetector`. Large faces are scaled down, as in the small copy: one pass is enough."""
         height, width = image.shape[:2]
         scale = self._working_size.scale(width, height) if width and height else 1.0

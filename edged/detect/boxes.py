@@ -3,15 +3,22 @@
 Boxes are N x 4 arrays of floats (x1, y1, x2, y2) with x1 <= x2 and y1 <= y2; every function keeps their dtype.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.types import Box
+
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Kind: TypeAlias = Literal["union", "min"]
 """What an intersection is divided by: the area of both boxes together, or the smaller box's."""
+
+
+SAME_FACE = 0.45
+"""Detections that overlap by more than this IoU are of one face."""
 
 
 def areas(boxes: Floats) -> Floats:
@@ -34,6 +41,11 @@ def iou(a: Floats, b: Floats, kind: Kind = "union") -> Floats:
     area_a, area_b = areas(a)[:, None], areas(b)[None, :]
     whole = np.minimum(area_a, area_b) if kind == "min" else area_a + area_b - common
     return np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
+
+
+def covers(boxes: Sequence[Box], box: Box, overlap: float = SAME_FACE) -> bool:
+    """Whether one of `boxes` is the same face as `box`."""
+    return len(boxes) > 0 and bool(iou(np.array([box]), np.array(boxes)).max() > overlap)
 
 
 def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.intp]:

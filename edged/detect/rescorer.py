@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.crops import square_crops
+from edged.detect.boxes import covers
 from edged.errors import ModelError
 from edged.ports import Engine, NearbyDetector
 from edged.types import Box, Detection, Image
@@ -49,18 +50,22 @@ class RescoredDetector:
         self._most = np.inf if doubted_from is None else 0.0
         self._crops = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
         """All faces, best score first. Raise ModelError when an engine's answer is not a detector's."""
-        return self._rescored(image, self._detector.detect(image))
+        return self._rescored(image, self._detector.detect(image), known)
 
-    def detect_around(self, image: Image, boxes: Sequence[Box]) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
         """See `NearbyDetector`."""
         found = self._detector.detect_around(image, boxes)
-        return None if found is None else self._rescored(image, found)
+        return None if found is None else self._rescored(image, found, known)
 
-    def _rescored(self, image: Image, found: list[Detection]) -> list[Detection]:
+    def _rescored(self, image: Image, found: list[Detection], known: Sequence[Box]) -> list[Detection]:
         found = [one if one.score >= WORTH_IT else _with_gain(one, -WEAK_LOSS) for one in found]
-        unsure = [place for place, detection in enumerate(found) if self._from <= detection.score <= SURE]
+        unsure = [
+            place
+            for place, detection in enumerate(found)
+            if self._from <= detection.score <= SURE and not covers(known, detection.box)
+        ]
         for start in range(0, len(unsure), MAX_BATCH):
             places = unsure[start : start + MAX_BATCH]
             evidence = self._evidence(image, [found[place].box for place in places])

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edged.detect.boxes import iou
+from edged.detect.boxes import covers
 from edged.detect.changes import CELL, Thumbnail, changed, thumbnail
 from edged.detect.mosaic import MARGIN
 from edged.ports import Detector, NearbyDetector
@@ -24,8 +24,6 @@ FULL_PASS_S = 1.0
 """The longest time between two full passes."""
 BUSY_S = 0.3
 """The time between two full passes where something moves all the time."""
-SAME_FACE = 0.45
-"""Detections that overlap by more than this IoU are of one face, as within one pass."""
 FOUND = 0.2
 """A face is where it was expected when a detection overlaps that place by this IoU."""
 CANDIDATE_SCORE, MOST_CANDIDATES = 0.45, 4
@@ -48,19 +46,19 @@ class DetectionSchedule:
     def detect(self, time_s: float, image: Image, expected: Sequence[Expected]) -> list[Detection]:
         """The faces in this picture. Of those outside the crops some may be missing; see above."""
         followed = [one.box for one in expected]
-        places = followed + [box for box in self._candidates if not _covers(followed, box)]
+        places = followed + [box for box in self._candidates if not covers(followed, box)]
         now = thumbnail(image)
         due = self._is_due(time_s, now, places)
-        near = self._crop_pass(image, followed if due else places)
+        people = [one.box for one in expected if one.born]
+        near = self._crop_pass(image, followed if due else places, people)
         if (
             not due
             and near is not None
-            and all(_covers([d.box for d in near], e.box, FOUND) for e in expected if e.clear)
+            and all(covers([d.box for d in near], e.box, FOUND) for e in expected if e.clear)
         ):
             return near
-        found = near or []
-        known = [detection.box for detection in found]
-        found = found + [d for d in self.detector.detect(image) if not _covers(known, d.box)]
+        found = list(near or [])
+        found += self._full_pass(image, [detection.box for detection in found], people)
         found.sort(key=lambda detection: -detection.score)
         self._seen, self._full_s = now, time_s
         self._candidates = [d.box for d in found if d.score >= CANDIDATE_SCORE][: len(followed) + MOST_CANDIDATES]
@@ -70,11 +68,17 @@ class DetectionSchedule:
         """The next picture is another scene's."""
         self._seen, self._candidates = None, []
 
-    def _crop_pass(self, image: Image, places: Sequence[Box]) -> list[Detection] | None:
+    def _full_pass(self, image: Image, found: Sequence[Box], people: Sequence[Box]) -> list[Detection]:
+        """What the whole picture shows beside what was `found` already."""
+        detector, known = self.detector, [*found, *people]
+        seen = detector.detect(image, known) if isinstance(detector, NearbyDetector) else detector.detect(image)
+        return [detection for detection in seen if not covers(found, detection.box)]
+
+    def _crop_pass(self, image: Image, places: Sequence[Box], people: Sequence[Box]) -> list[Detection] | None:
         """None where a full pass is needed, or costs no more."""
         if not places:
             return []
-        return self.detector.detect_around(image, places) if isinstance(self.detector, NearbyDetector) else None
+        return self.detector.detect_around(image, places, people) if isinstance(self.detector, NearbyDetector) else None
 
     def _is_due(self, time_s: float, now: Thumbnail, places: Sequence[Box]) -> bool:
         """Whether a full pass is due."""
@@ -101,10 +105,3 @@ def _clear(cells: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", box: Box) -
     left, top = (max(0, int(np.ceil((value - margin) / CELL))) for value in box[:2])
     right, bottom = (max(0, int((value + margin) // CELL)) for value in box[2:])
     cells[top:bottom, left:right] = False
-
-
-def _covers(boxes: Sequence[Box], box: Box, overlap: float = SAME_FACE) -> bool:
-    """Whether one of `boxes` is the same face as `box`."""
-    if not boxes:
-        return False
-    return bool(iou(np.array([box]), np.array(boxes)).max() > overlap)
