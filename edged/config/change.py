@@ -1,7 +1,7 @@
 """Changes of the console's layer: planned and shown key by key, written whole, and taken back one by one."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,18 +48,19 @@ class Plan:
     """The earlier file that this brings back, where it takes a change back."""
 
 
-def plan_change(path: Path, keys: Mapping[str, Any], read: str | None = None) -> Plan:
+def plan_change(path: Path, keys: Mapping[str, Any], read: str | None = None, trusted: Collection[str] = ()) -> Plan:
     """What setting `keys` (`camera.door.region` and so on; None: as without the console) in the console's layer would do.
 
     `path` is the user's own file. `read` is the `Layered.sha256` that whoever asks has seen. Raise ConfigError when a file
-    was changed since, a key is not the console's to set, or the whole would be invalid.
+    was changed since, a key is neither the console's to set nor `trusted`, or the whole would be invalid.
     """
     before = _unchanged(path, read)
     if not 0 < len(keys) <= MOST_KEYS:
         raise ConfigError(f"a change sets 1 to {MOST_KEYS} keys, and not {len(keys)}")
     tables = _own_tables(before)
     for key, value in keys.items():
-        _require_settable(key, value)
+        if key not in trusted:
+            _require_settable(key, value)
         _set(tables, key.split("."), value)
     return _plan(before, tables)
 
@@ -80,7 +81,8 @@ def write(plan: Plan) -> None:
     """Put the console's file on the disk, whole, and keep the one before it. Raise OSError."""
     folder = plan.before.folder
     file, history = folder / CONSOLE, folder / "history"
-    history.mkdir(mode=0o750, parents=True, exist_ok=True)
+    make_folder(folder)
+    make_folder(history)
     if plan.taken_back is None:
         kept = steps(plan.before.config)
         number = int(kept[-1].stem) + 1 if kept else 1
@@ -95,6 +97,13 @@ def write(plan: Plan) -> None:
         sync(folder)
     if plan.taken_back is not None:
         plan.taken_back.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that the service's group may read, whatever the umask. Raise OSError."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o750)
 
 
 def steps(config: Config) -> list[Path]:

@@ -260,6 +260,14 @@ class App:
             raise ConfigError(f"{self._path}: {NO_CAMERA}; add a table like [camera.door] with a source")
         check_mqtt(config.mqtt)
 
+    def configured(self, config: Config) -> bool:
+        """Put `config` in force, as `_apply`; give False where that takes a restart."""
+        if changed_sections(self._runtime.config, config) - RELOADABLE:
+            self._check(config)
+            return False
+        self._apply(config)
+        return True
+
     def _apply(self, config: Config) -> None:
         """Swap the runtime for one of `config`. Raise ConfigError or ModelError, and change nothing, when that cannot be."""
         core, old = self._core, self._runtime
