@@ -9,6 +9,8 @@ import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.mosquitto import until
 
+from edged.daemon.status import request, socket_path
+
 pytestmark = needs_models
 
 PATIENCE_S = 120.0
@@ -78,3 +80,24 @@ def test_without_a_camera_it_waits_where_it_may_and_a_layer_brings_one(clip: Pat
         assert until(lambda: box.status()["errors"] == [], PATIENCE_S), box.status()
         assert box.stop() == 0
         assert "Traceback" not in box.log
+
+
+def test_the_console_changes_settings_through_the_daemon_which_serves_under_them_at_once(daemon: Daemon) -> None:
+    def ask(**asked: object) -> dict[str, object]:
+        return request(socket_path(daemon.database), "configure", **asked)
+
+    daemon.start()
+    assert daemon.serves(PATIENCE_S), daemon.log
+    seen = ask()
+    assert (seen["ok"], seen["own"]) == (True, {}), seen
+    changed = ask(set={"camera.door.fps": 7}, read=seen["sha256"], who="admin")
+    assert changed["changes"] == ["camera.door.fps: 10.0 → 7.0"], changed
+    assert daemon.status()["cameras"]["door"]["fps"] == 7
+    assert "admin changed the settings: camera.door.fps: 10.0 → 7.0" in daemon.log
+    refused = ask(set={"models.mask": "mobilenet"})
+    assert not refused["ok"], "not the console's to set"
+    assert not ask(set={"camera.door.fps": 9}, read=seen["sha256"])["ok"], "changed since"
+    assert ask(undo=True)["changes"] == ["camera.door.fps: 7.0 → 10.0"]
+    assert daemon.status()["cameras"]["door"]["fps"] == 10
+    assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log

@@ -11,9 +11,10 @@ from types import FrameType
 from typing import Any
 
 from edged import messages
-from edged.config import Config, config_sha256, exposures, load_layered
+from edged.config import Config, Layered, config_sha256, exposures, load_layered
 from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
+from edged.daemon.configure import Configure
 from edged.daemon.core import open_core
 from edged.daemon.requests import Requests
 from edged.daemon.runtime import build_runtime, changed_sections
@@ -74,7 +75,8 @@ class App:
         self._runtime = build_runtime(core, config)
         self._health = Health(core.device, started_s, core.clock, core.store)
         self._thermal = ThermalMonitor(core.clock)
-        self._commands = Commands(core.clock, path)
+        self._configure = Configure(path, self._configured)
+        self._commands = Commands(core.clock, path, {"configure": self._change_settings})
         self._status = Requests(self._commands, {"status": self._status_answer}).server(config.store.path)
         self._reload_problem: str | None = None
         self._reloads = 0
@@ -242,9 +244,7 @@ class App:
             for line in exposures(self._path, config):
                 log.warning("%s", line)
             self._apply(config)
-            if self._trial:
-                self._trial.follow(layered)
-            self._trial_due_s = self._core.clock.monotonic_s() + SERVED_S
+            self._follow(layered)
         except EdgedError as error:
             self._reload_problem = f"the config was not reloaded: {error}"
             log.error("%s", self._reload_problem)
@@ -260,7 +260,23 @@ class App:
             raise ConfigError(f"{self._path}: {NO_CAMERA}; add a table like [camera.door] with a source")
         check_mqtt(config.mqtt)
 
-    def configured(self, config: Config) -> bool:
+    def _follow(self, layered: Layered) -> None:
+        """These files are what the daemon serves under; if it comes up with them, they are good."""
+        if self._trial:
+            self._trial.follow(layered)
+        self._trial_due_s = self._core.clock.monotonic_s() + SERVED_S
+
+    def _change_settings(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The verb `configure`."""
+        before = self._runtime
+        answer = self._configure.answer(asked)
+        if self._runtime is not before:
+            self._reload_problem = None
+            self._follow(load_layered(self._path))
+            self._commands.reloaded(None, swapped=True)
+        return answer
+
+    def _configured(self, config: Config) -> bool:
         """Put `config` in force, as `_apply`; give False where that takes a restart."""
         if changed_sections(self._runtime.config, config) - RELOADABLE:
             self._check(config)

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -46,7 +46,10 @@ class Commands:
     `restart_asked`.
     """
 
-    def __init__(self, clock: Clock, config_file: Path) -> None:
+    def __init__(
+        self, clock: Clock, config_file: Path, local: Mapping[str, Callable[[Mapping[str, Any]], Answer]] | None = None
+    ) -> None:
+        """`local`: commands of the request socket only, each carried out at once, with its arguments."""
         self.restart_asked = False
         """The daemon is to be started afresh; whoever asked has been answered."""
         self._clock = clock
@@ -59,7 +62,9 @@ class Commands:
         self._reloads_asked: list[Command] = []
         self._reports_asked: list[Command] = []
         self._answers: deque[tuple[float, Message]] = deque(maxlen=MOST_ANSWERS)
+        self._local = local or {}
         self._verbs: dict[str, Callable[[Command, Runtime], None]] = {
+            **dict.fromkeys(self._local, self._carry_out),
             "reload": self._reload,
             "report": self._report,
             "restart": self._restart,
@@ -148,6 +153,9 @@ class Commands:
             publisher.send(self._answers.popleft()[1])
         while self._answers and self._answers[0][0] < self._clock.monotonic_s():
             log.warning("%s was not sent: there is no connection to the broker", self._answers.popleft()[1].topic)
+
+    def _carry_out(self, command: Command, runtime: Runtime) -> None:
+        self.reply(command, self._local[command.verb](command.payload))
 
     def _reload(self, command: Command, runtime: Runtime) -> None:
         """However many ask for it at once, the file is read once, and each is answered."""

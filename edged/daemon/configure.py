@@ -20,7 +20,6 @@ from edged.files import replace
 
 log = logging.getLogger(__name__)
 
-ARGUMENTS = ("set", "undo", "try", "read", "who", "mqtt_password")
 PASSWORD, PASSWORD_KEY = "mqtt-password-", "mqtt.password_file"
 LONGEST_PASSWORD = 512
 LONGEST_WHO = 64

@@ -12,6 +12,11 @@ from edged.records import Message
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {"reload": (), "report": ("date",), "restart": (), "selftest": ()}
 """Every command, and its arguments beside `request_id`; other keys are left out."""
 
+LOCAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "configure": ("set", "undo", "try", "read", "who", "mqtt_password"),
+}
+"""Commands of the request socket only, whose arguments may be any JSON: a broker's users must not change settings."""
+
 LONGEST_BYTES = 4096
 """A command is a verb and a request id; anything larger was not meant for us."""
 LONGEST_LINE = 65_536
@@ -66,7 +71,7 @@ def parse_request(line: bytes, questions: Collection[str] = ()) -> Command | Ref
     if isinstance(content, str):
         return Refusal("", content, {})
     verb = content.get("verb")
-    known = {**dict.fromkeys(questions, ()), **VERBS}
+    known = {**dict.fromkeys(questions, ()), **VERBS, **LOCAL}
     if not isinstance(verb, str) or not ANSWERABLE.fullmatch(verb):
         return Refusal("", f"names no verb; known here: {', '.join(sorted(known))}", {})
     return _command(verb, content, known)
@@ -85,7 +90,8 @@ def _content(text: bytes, most: int) -> dict[str, Any] | str:
 
 def _command(verb: str, content: Mapping[str, Any], verbs: Mapping[str, tuple[str, ...]]) -> Command | Refusal:
     known = {key: content[key] for key in ("request_id", *verbs.get(verb, ())) if key in content}
-    wrong = [key for key, value in known.items() if not _can_be_echoed(value)]
+    plain = ("request_id",) if verb in LOCAL else known
+    wrong = [key for key in plain if key in known and not _can_be_echoed(known[key])]
     kept = {key: value for key, value in known.items() if key not in wrong}
     if wrong:
         return Refusal(
