@@ -84,8 +84,7 @@ def loaded(tmp_path):
         ('[camera.mask]\nsource = "file:///a"\nfpss = 1', "key camera.mask.fpss: unknown; did you mean fps?"),
         (
             "[xyzzy]",
-            "key xyzzy: unknown; known here: attention, camera, defaults, device, drowsiness, events, mask, models, mqtt, "
-            "report, store",
+            f"key xyzzy: unknown; known here: {', '.join(sorted({*Config.model_fields, 'defaults'}))}",
         ),
     ],
 )  # fmt: skip

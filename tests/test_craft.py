@@ -19,11 +19,13 @@ ROOMS = {
     "av": {"capture"},
     "paho": {"publish"},
     "onnxruntime": {"inference"},
-    "sqlite3": {"store", "doctor"},  # doctor asks for the library's version
+    "sqlite3": {"store", "doctor", "fleet"},  # doctor asks for the library's version
     "sqlite_utils": {"store"},
     "onnx": {"inference"},
     "amqtt": {"demo"},
     "lap": {"track"},
+    "duckdb": {"export", "fleet"},
+    "pyspark": {"fleet"},
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

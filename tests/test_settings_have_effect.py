@@ -16,6 +16,7 @@ from support.scenes import (
     backends,
     clock,
     daemon,
+    export,
     live_camera,
     models,
     nobody,
@@ -39,6 +40,8 @@ ATTENTION = {"mask.enabled": False, "attention.enabled": True, "attention.target
 DROWSINESS = {"mask.enabled": False, "drowsiness.enabled": True}
 BROKER = {"device.id": "hall", "store.path": "edged.db", "mqtt.host": "127.0.0.1"}
 SECURE = {**BROKER, "mqtt.tls": True}
+STICK = {"export.to": "/stick"}
+WEB = {"export.to": "https://127.0.0.1:9/bucket"}
 CERTIFIED = {**SECURE, "mqtt.cert_file": HERE, "mqtt.key_file": HERE}
 
 
@@ -223,6 +226,12 @@ ROWS = [
     Row("report.open_until", "12:00", report, "encounters", 24, 12),
     Row("report.target_percent", 90, report, "verdict", None, "cannot tell"),
     Row("report.requirement", "Masks on", report, "requirement", "", "Masks on"),
+    Row("export.to", "https://127.0.0.1:9/bucket", export, "error", "nowhere to export to", "https://127.0.0.1:9"),
+    Row("export.format", "jsonl.gz", export, "form", "parquet", "jsonl.gz", STICK),
+    Row("export.token_file", "/nonexistent/token", export, "error", "https://127.0.0.1:9", "key export.token_file", WEB),
+    Row("export.ca_file", "/nonexistent/ca", export, "error", "https://127.0.0.1:9", "key export.ca_file", WEB),
+    Row("export.sign_key_file", "/nonexistent/key", export, "error", None, "key export.sign_key_file", STICK),
+    Row("export.keep_days", 7, export, "days", 2, 1, STICK),
 ]
 # fmt: on
 

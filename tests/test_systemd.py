@@ -42,7 +42,11 @@ def installed(tmp_path):
 
 @needs_analyze
 @pytest.mark.parametrize(
-    "unit", ["edged.service", "edged-report.service", "edged-report.timer", "edged-import.service"]
+    "unit",
+    [
+        *("edged.service", "edged-report.service", "edged-report.timer", "edged-import.service"),
+        *("edged-export.service", "edged-export.timer"),
+    ],
 )
 def test_systemd_accepts_the_unit_without_a_word(installed, unit):
     done = run(ANALYZE, "verify", "--man=no", str(installed / unit))
@@ -51,14 +55,15 @@ def test_systemd_accepts_the_unit_without_a_word(installed, unit):
 
 @needs_analyze
 @pytest.mark.parametrize(
-    ("unit", "threshold"), [("edged.service", 20), ("edged-report.service", 15), ("edged-import.service", 40)]
+    ("unit", "threshold"),
+    [("edged.service", 20), ("edged-report.service", 15), ("edged-import.service", 40), ("edged-export.service", 20)],
 )
 def test_the_unit_is_exposed_to_little(unit, threshold):
     done = run(ANALYZE, "security", "--offline=true", f"--threshold={threshold}", str(UNITS / unit))
     assert done.returncode == 0, done.stdout[-200:]
 
 
-@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service"])
+@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service", "edged-export.service"])
 def test_the_unit_may_write_its_state_and_nothing_else(unit):
     found = keys(UNITS / unit)
     assert (found["ProtectSystem"], found["ProtectHome"], found["NoNewPrivileges"]) == (["strict"], ["yes"], ["yes"])
@@ -99,7 +104,7 @@ def test_the_daemon_is_watched_restarted_and_reloaded_as_it_expects(key, value):
     assert keys(UNITS / "edged.service")[key] == [value]
 
 
-@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service"])
+@pytest.mark.parametrize("unit", ["edged.service", "edged-report.service", "edged-export.service"])
 def test_no_crash_leaves_a_core_dump(unit):
     assert keys(UNITS / unit)["LimitCORE"] == ["0"]
 

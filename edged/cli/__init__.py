@@ -23,6 +23,7 @@ VERBS = {
     "doctor": "edged.cli.doctor:doctor",
     "engines": "edged.cli.engines:engines",
     "events": "edged.cli.events:events",
+    "export": "edged.cli.export:export",
     "report": "edged.cli.report:report",
     "run": "edged.cli.run:run",
     "schema": "edged.cli.schema:schema",

@@ -1,6 +1,7 @@
 """The config: one TOML file, validated as a whole into frozen models before anything starts."""
 
 from edged.config.doubts import doubts
+from edged.config.export import ExportConfig
 from edged.config.exposure import exposures
 from edged.config.layers import Layered, load_config, load_layered
 from edged.config.load import config_path, config_sha256
@@ -25,6 +26,7 @@ __all__ = [
     "DeviceConfig",
     "DrowsinessConfig",
     "EventsConfig",
+    "ExportConfig",
     "KindConfig",
     "Layered",
     "MaskConfig",

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from edged.config.export import ExportConfig
 from edged.config.host import check_host, check_url
 from edged.config.people import (
     LEAST_FPS_FOR_ATTENTION,
@@ -223,7 +224,7 @@ class StoreConfig(Section):
     def _a_file(cls, value: Path) -> Path:
         if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
             raise ValueError('must be the path of a file, as "/var/lib/edged/edged.db"')
-        if value.name in ("ballast", "backups", "quarantine") or value.suffix in (".lock", ".sock"):
+        if value.name in ("ballast", "backups", "export", "quarantine") or value.suffix in (".lock", ".sock"):
             raise ValueError("is a name that edged uses beside the database; end it in .db")
         if value.parts[0].startswith("~"):
             raise ValueError("~ stands for no folder here; write the whole path, from / on")
@@ -336,6 +337,7 @@ class Config(Section):
     store: StoreConfig = Field(default_factory=StoreConfig)
     mqtt: MqttConfig = Field(default_factory=MqttConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
 
     @field_validator("camera")
     @classmethod

@@ -106,7 +106,7 @@ def count_passages(reader: StoreReader, reported: ReportedDay) -> Passages:
         for start in range(hour.span.start, hour.span.end, BLOCK_MS):
             for row in reader.encounters(start, min(start + BLOCK_MS, hour.span.end)):
                 passages.unsynced += not row["clock_ok"]
-                opened, judged = reported.is_open(row["first_seen"]), _was_judged(row, reported)
+                opened, judged = reported.is_open(row["first_seen"]), was_judged(row, reported)
                 if opened:
                     passages.vigilance.add(row)
                 elif judged:
@@ -139,7 +139,7 @@ def count_events(reader: StoreReader, reported: ReportedDay) -> EventCounts:
     return counted
 
 
-def _was_judged(row: Mapping[str, Any], reported: ReportedDay) -> bool:
+def was_judged(row: Mapping[str, Any], reported: ReportedDay) -> bool:
     """Whether the mask was judged. Where the camera's profile does not ask for masks now, votes show that it did at that time."""
     return row["camera"] not in reported.maskless or any((row["votes"] or {}).values())
 

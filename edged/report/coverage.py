@@ -69,11 +69,17 @@ def gaps(camera: str, minutes: Minutes, spans: Sequence[Span]) -> list[Gap]:
 def _unwatched(minutes: Minutes, spans: Iterable[Span]) -> Iterator[tuple[int, str]]:
     for span in spans:
         for start in _starts(span):
-            minute = minutes.get(start)
-            if minute is None:
-                yield start, NOT_RUNNING
-            elif minute.watched_ms < HALF_A_MINUTE_MS:
-                yield start, NOT_ANALYSED if minute.camera_state == "online" else minute.camera_state
+            if (reason := unwatched_reason(minutes.get(start))) is not None:
+                yield start, reason
+
+
+def unwatched_reason(minute: Minute | None) -> str | None:
+    """Why a minute counts as not watched; None of one that was."""
+    if minute is None:
+        return NOT_RUNNING
+    if minute.watched_ms >= HALF_A_MINUTE_MS:
+        return None
+    return NOT_ANALYSED if minute.camera_state == "online" else minute.camera_state
 
 
 def _starts(span: Span) -> range:

@@ -80,6 +80,28 @@ class StoreReader:
             for table, column in columns.items()
         }
 
+    def mark(self, since: int, until: int) -> str:
+        """A short text that differs once a row of [`since`, `until`) was added, removed, moved or changed."""
+        sums = {
+            "encounters": ("first_seen", "sum(first_seen), sum(last_seen), sum(unicode(state)), sum(clock_ok)"),
+            "events": ("started_at", "sum(started_at), sum(ended_at), sum(seq), sum(clock_ok)"),
+            "coverage": ("minute", "sum(minute), sum(watched_ms), sum(unicode(camera_state)), sum(clock_ok)"),
+        }
+        found: list[object] = []
+        for table, (column, what) in sums.items():
+            sql = f"SELECT count(*), {what} FROM {table} WHERE {column} >= ? AND {column} < ?"  # noqa: S608
+            found += self._rows(sql, (since, until))[0].values()
+        return " ".join(str(value or 0) for value in found)
+
+    def instant_of(self, identity: str) -> int | None:
+        """When the passage or event with this id began, if it is there."""
+        rows = self._rows(
+            "SELECT first_seen AS at FROM encounters WHERE encounter_id = ?"
+            " UNION ALL SELECT started_at FROM events WHERE event_id = ?",
+            (identity, identity),
+        )
+        return int(rows[0]["at"]) if rows else None
+
     def meta(self, key: str) -> str | None:
         """A value from `meta`: device id, boot ids."""
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))

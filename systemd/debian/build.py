@@ -208,6 +208,8 @@ def recipe(folder: Path, codename: str, arch: str, version: str, date: str) -> N
         "edged.service": "edged.service",
         "edged.edged-report.service": "edged-report.service",
         "edged.edged-report.timer": "edged-report.timer",
+        "edged.edged-export.service": "edged-export.service",
+        "edged.edged-export.timer": "edged-export.timer",
         "edged.edged-import.service": "edged-import.service",
         "edged.sysusers": "edged.sysusers.conf",
         "edged.tmpfiles": "edged.tmpfiles.conf",

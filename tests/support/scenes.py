@@ -1,12 +1,13 @@
 """Short scenes played through the product as a config builds it, each told as a few facts that can be compared."""
 
 import json
+import re
 import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 from paho.mqtt.client import Client
-from report_days import MINUTE, encounter, span, watched
+from report_days import MINUTE, encounter, span, store_reports, watched
 
 from edged.assembly import Models, build_pipeline, load_models, model_names, wanted
 from edged.backends.status import build_options
@@ -30,6 +31,7 @@ from edged.daemon.app import App
 from edged.daemon.runtime import Inference
 from edged.doctor import _clock
 from edged.errors import ConfigError, EdgedError, SourceLost
+from edged.export import Exporter
 from edged.host.clock import SystemClock, WatchedClock
 from edged.inference import default_engines_dir, load_manifest
 from edged.pipeline import Outcome, Pipeline
@@ -285,6 +287,25 @@ def report(config: Config, folder: Path) -> Facts:
     with Store(folder / "report.db") as kept:
         kept.write(changes)
         return dict(build_report(StoreReader(kept.path), config, DAY, end))
+
+
+def export(config: Config, folder: Path) -> Facts:
+    """A day, and one twenty days before it, exported; the folder /stick is one of the scene's own."""
+    place = folder / "stick"
+    place.mkdir()
+    if config.export.to == "/stick":
+        config = config.model_copy(update={"export": config.export.model_copy(update={"to": str(place)})})
+    config = config.model_copy(update={"store": config.store.model_copy(update={"path": folder / "export.db"})})
+    days = [DAY - timedelta(days=20), DAY]
+    with Store(config.store.path) as kept:
+        kept.write([encounter(n, span(day, "UTC")[0] + MINUTE, "correct") for n, day in enumerate(days)])
+        store_reports(kept, config, days)
+        try:
+            Exporter(config, StoreReader(kept.path), span(DAY, "UTC")[1] + 60 * MINUTE, lambda _: None).export(None)
+        except EdgedError as error:
+            return {"error": re.split(": | = ", str(error))[0]}
+    forms = {path.name.split(".", 2)[2] for path in place.rglob("*.encounter.*")}
+    return {"form": "".join(forms), "days": len(list(place.glob("record/v=1/dt=*")))}
 
 
 def clock(config: Config, folder: Path) -> Facts:

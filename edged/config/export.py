@@ -1,0 +1,63 @@
+"""`[export]`: where the files of closed days go, and in which form."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edged.config.host import check_url
+from edged.config.section import Section
+
+
+class ExportConfig(Section):
+    """Files of closed days, for a report over many devices; without `to` none are made."""
+
+    to: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="A folder (a stick, a mount), or an https address that takes PUT",
+    )
+    format: Literal["auto", "parquet", "jsonl.gz"] = Field(
+        "auto",
+        description='"parquet" needs DuckDB (edged[fleet]); "auto": that where DuckDB is installed, else jsonl.gz',
+    )
+    token_file: Path | None = Field(
+        None, description="File with the bearer token that the https address asks for; readable by edged's user only"
+    )
+    ca_file: Path | None = Field(
+        None, description="Certificate authority of the https address, if it has a private one"
+    )
+    sign_key_file: Path | None = Field(
+        None, description="Private SSH key, without passphrase, that signs each manifest (ssh-keygen -Y sign)"
+    )
+    keep_days: Annotated[int, Field(ge=7, le=3650)] = Field(
+        400, description="Exported files stay on this device for so many days, whether or not they could be sent"
+    )
+
+    @property
+    def is_web(self) -> bool:
+        return self.to is not None and "://" in self.to
+
+    @field_validator("to")
+    @classmethod
+    def _a_place(cls, value: str | None) -> str | None:
+        return None if value is None else check_place(value)
+
+    @model_validator(mode="after")
+    def _of_an_address(self) -> "ExportConfig":
+        if (self.token_file or self.ca_file) and not (self.to or "").startswith("https://"):
+            raise ValueError("token_file and ca_file are for an https address in export.to")
+        return self
+
+
+def check_place(value: str) -> str:
+    """The value if it names an absolute folder or a web address. Raise ValueError with the remedy."""
+    if "://" not in value:
+        if not Path(value).is_absolute():
+            raise ValueError('must be a whole path, as "/media/stick/record", or an address, as "https://…"')
+        return value
+    check_url(value)
+    if "?" in value or "#" in value or "@" in value:
+        raise ValueError("must be an address without ?, # and user: a token stands in export.token_file")
+    return value

@@ -1,0 +1,95 @@
+"""Files of rows: gzipped JSON Lines with the standard library alone, Parquet by DuckDB of `edged[fleet]`."""
+
+import gzip
+import importlib.util
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from edged.errors import Failed
+from edged.export.schema import TABLES, Row
+
+Format = Literal["parquet", "jsonl.gz"]
+FORMATS: tuple[Format, ...] = ("parquet", "jsonl.gz")
+ROW_GROUP = 122_880
+MEMORY, THREADS = "64MB", 1
+"""What DuckDB may take on the device."""
+REMEDY = "install it with pip install 'edged[fleet]', or set export.format = \"jsonl.gz\""
+
+
+def format_of(wanted: str) -> Format:
+    """The form of files: what is wanted, and for "auto" Parquet where DuckDB is installed."""
+    if wanted == "auto":
+        return "parquet" if importlib.util.find_spec("duckdb") else "jsonl.gz"
+    return "parquet" if wanted == "parquet" else "jsonl.gz"
+
+
+def duckdb_connection(memory: str = MEMORY, threads: int = THREADS, spill: str = "") -> Any:
+    """An empty database in memory that asks no network for anything. Raise Failed where DuckDB is not installed."""
+    try:
+        import duckdb
+    except ImportError:
+        raise Failed(f"Parquet needs DuckDB: {REMEDY}") from None
+    settings: dict[str, Any] = {
+        "memory_limit": memory,
+        "threads": threads,
+        "temp_directory": spill,
+        "preserve_insertion_order": True,
+    }
+    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    return duckdb.connect(":memory:", config={**settings, **offline})
+
+
+def json_lines(rows: Iterable[Row]) -> bytes:
+    """The same rows give the same bytes: no time and no name stands in the head."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=6) as packed:
+        for row in rows:
+            packed.write(json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+    return buffer.getvalue()
+
+
+def encode(rows: Iterable[Row], table: str, form: Format, folder: Path) -> bytes:
+    """The bytes of a file with `rows`, made in `folder`. Raise Failed where DuckDB is wanted and missing."""
+    lines = json_lines(rows)
+    if form == "jsonl.gz":
+        return lines
+    with tempfile.TemporaryDirectory(prefix=".edged-", dir=folder) as made, duckdb_connection() as connection:
+        source, target = Path(made) / "rows.jsonl.gz", Path(made) / "rows.parquet"
+        source.write_bytes(lines)
+        connection.execute(
+            f"COPY ({reading(table, [source])}) TO {literal(target)}"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+        )
+        return target.read_bytes()
+
+
+def decode(path: Path, table: str) -> Iterator[Row]:
+    """The rows of a file of either form, in their order. Raise Failed where it cannot be read."""
+    if path.name.endswith(".parquet"):
+        with duckdb_connection() as connection:
+            found = connection.execute(reading(table, [path]))
+            names = [column[0] for column in found.description]
+            while rows := found.fetchmany(1000):
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        yield from (json.loads(line) for line in lines)
+
+
+def reading(table: str, paths: Iterable[Path]) -> str:
+    """DuckDB's question for the columns of `table` in their order, in files of one form."""
+    files, names = list(paths), ", ".join(TABLES[table])
+    listed = f"[{', '.join(map(literal, files))}]"
+    if files[0].name.endswith(".parquet"):
+        return f"SELECT {names} FROM read_parquet({listed}, hive_partitioning = false)"  # noqa: S608  paths quoted
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in TABLES[table].items())
+    return f"SELECT {names} FROM read_json({listed}, format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}})"  # noqa: S608
+
+
+def literal(path: Path) -> str:
+    """A path as a text in SQL."""
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,139 @@
+"""The manifest of an export: it is written last, names its files by their hashes, and the manifest before it."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edged.config.section import Identifier
+from edged.export.schema import PASSAGE, VOID, Row
+from edged.report.tally import STATES
+
+ROOT = "record/v=1"
+"""Where everything lies in a place; a later version that old readers cannot read gets a folder of its own."""
+MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
+NAMESPACE = "edged-export"
+"""Of the signatures: `ssh-keygen -Y verify -n edged-export`."""
+MOST_BYTES = 64 * 1024
+"""A manifest is smaller."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+Count = Annotated[int, Field(ge=0)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+
+
+class _Part(BaseModel):
+    """Keys of later versions are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DataFile(_Part):
+    """One file of rows."""
+
+    name: FileName
+    table: Literal["encounter", "cover"]
+    rows: Count
+    bytes: Count
+    sha256: Sha256
+
+
+class Previous(_Part):
+    """The manifest before, whose name leads to it."""
+
+    local_day: Day
+    name: FileName
+    sha256: Sha256
+
+
+class Sums(_Part):
+    """Passages in open hours by outcome, those outside them, and what was taken back, in this manifest's own file."""
+
+    correct: Count = 0
+    incorrect: Count = 0
+    none: Count = 0
+    uncertain: Count = 0
+    outside: Count = 0
+    void: Count = 0
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> "Sums":
+        found = Counter(_counted_as(row) for row in rows if row["kind"] == PASSAGE or row["outcome"] == VOID)
+        return cls(**{name: found[name] for name in cls.model_fields})
+
+
+def _counted_as(row: Row) -> str:
+    if row["outcome"] == VOID or row["outcome"] not in STATES:
+        return str(row["outcome"])
+    return str(row["outcome"]) if row["in_open"] else "outside"
+
+
+class Manifest(_Part):
+    """What one export of one day holds."""
+
+    v: Literal[1] = 1
+    schema_v: Count
+    device_id: Identifier
+    site: str
+    chain: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    """Drawn when the device exported for the first time: two devices with one id have two."""
+    number: Annotated[int, Field(ge=1)]
+    """1 for the device's first manifest, and so on without a gap."""
+    seq: Annotated[int, Field(ge=1)]
+    """1 for the first export of the day, and one more for each with late changes."""
+    local_day: Day
+    tz: str
+    created_ms: int
+    files: tuple[DataFile, ...]
+    sums: Sums
+    target_percent: float | None = None
+    edged: str
+    models: dict[str, str]
+    config_sha256: str | None
+    previous: Previous | None
+
+    def text(self) -> bytes:
+        """Canonical JSON: what is hashed, signed and sent."""
+        plain = self.model_dump(mode="json")
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Name(NamedTuple):
+    """What a file's name says: whose it is, of which number, and the first digits of its SHA-256."""
+
+    device_id: str
+    number: int
+    sha8: str
+    ending: str
+
+    def __str__(self) -> str:
+        return f"{self.device_id}-{self.number:06d}-{self.sha8}.{self.ending}"
+
+
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{6,9})-([0-9a-f]{8})\.([a-z0-9.]+)")
+
+
+def parse_name(text: str) -> Name | None:
+    """None of a name that no export gives."""
+    match = _NAME.fullmatch(text)
+    return Name(match[1], int(match[2]), match[3], match[4]) if match else None
+
+
+def named(device_id: str, number: int, data: bytes, ending: str) -> str:
+    """The name that goes with the content."""
+    return str(Name(device_id, number, sha256(data)[:8], ending))
+
+
+def folder_of(day: date | str) -> str:
+    """Where a day's files lie, below a place."""
+    return f"{ROOT}/dt={day}"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,187 @@
+"""Exports what is due: closed days that have no files yet, late changes of those that have, and whatever was not sent."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from edged import __version__
+from edged.config import Config
+from edged.errors import EdgedError, Failed, UsageError
+from edged.export.day import Origin, day_rows
+from edged.export.files import format_of
+from edged.export.manifest import Sums
+from edged.export.schema import KEYS, SCHEMA_V, VOID, Row
+from edged.export.spool import Exported, Spool, read_manifest
+from edged.export.targets import Target, target_of
+from edged.host.clock import DAY_MS
+from edged.host.device import device_id
+from edged.report import stored_report
+from edged.report.day import Span, day_of, day_span
+from edged.store import StoreReader
+
+LOOKED_BACK_DAYS = 31
+"""So long late changes are looked for, as long as the daemon makes up for reports."""
+
+OPEN_WITHIN_MS = DAY_MS
+"""What began in a closed day and still goes on holds its export up for so long at most."""
+
+_NO_CHANGE = frozenset({"schema_v", "seq", "site", "entrance", "tz", "model_id", "policy_sha"})
+"""Columns that tell of the settings, which may be others by now: alone they make no row anew."""
+
+Say = Callable[[str], None]
+
+
+def spool_of(config: Config) -> Spool:
+    """Beside the database."""
+    return Spool(config.store.path.parent / "export", device_id(config.device.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """`now_ms` says what is long ago; which days are closed says the daemon, by the reports that it stored."""
+
+    config: Config
+    reader: StoreReader
+    now_ms: int
+    say: Say
+
+    def export(self, day: date | None) -> None:
+        """Make what is due, of `day` or of every day, and send it to `export.to`.
+
+        Of `day` all is sent, again where it was sent before; otherwise what the place does not have by what is remembered.
+        What cannot be sent is said once all that is due has been made. Raise EdgedError.
+        """
+        if self.config.export.to is None:
+            raise UsageError("nowhere to export to: set export.to in the config, or give --to")
+        with spool_of(self.config).locked() as spool:
+            progress = spool.progress()
+            self._make(spool, progress, day)
+            chosen = [one for one in spool.exported() if day is None or one.local_day == day.isoformat()]
+            if day is not None and not chosen:
+                raise Failed(f"{day}: the store has no report of this day yet, so it is not closed")
+            self._send(spool, progress, chosen, again=day is not None)
+            kept = self._today() - timedelta(days=self.config.export.keep_days)
+            for gone in spool.forget_before(kept):
+                self.say(f"{gone}: its exported files were older than export.keep_days, and are deleted")
+
+    def _today(self) -> date:
+        return day_of(self.now_ms, self._zone)
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.config.report.timezone)
+
+    def _make(self, spool: Spool, progress: dict[str, dict[str, Any]], only: date | None) -> None:
+        exported = spool.exported()
+        oldest = self._today() - timedelta(days=self.config.export.keep_days)
+        looked_back = self._today() - timedelta(days=LOOKED_BACK_DAYS)
+        for row in self.reader.reports():
+            day = date.fromisoformat(row["day"])
+            own = [one for one in exported if one.local_day == row["day"]]
+            if day < oldest or (own and day < looked_back) or only not in (None, day):
+                continue
+            mark = self.reader.mark(*day_span(day, self._zone))
+            if own and progress["seen"].get(row["day"]) == mark:
+                continue
+            if (made := self._made(spool, day, own, exported)) is None:
+                continue
+            exported += made
+            progress["seen"] = {at: seen for at, seen in progress["seen"].items() if at >= str(looked_back)}
+            progress["seen"][row["day"]] = mark
+            spool.remember(progress)
+
+    def _made(
+        self, spool: Spool, day: date, own: Sequence[Exported], everything: Sequence[Exported]
+    ) -> list[Exported] | None:
+        """The manifest that the day needs, if any; None where the day waits for something that goes on."""
+        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
+        origin = Origin.of(report)
+        found = day_rows(self.reader, self.config, day, origin)
+        whole = day_span(day, self._zone)
+        if found.open and self.now_ms < whole.end + OPEN_WITHIN_MS:
+            self.say(f"{day}: waits, since something that began then still goes on")
+            return None
+        seq = read_manifest(own[-1].path).seq + 1 if own else 1
+        tables = {name: list(self._changed(spool, own, name, rows, seq, whole)) for name, rows in found.tables.items()}
+        if own and not any(tables.values()):
+            return []
+        about = {
+            "schema_v": SCHEMA_V,
+            "site": self.config.report.site or self.config.device.name,
+            "seq": seq,
+            "tz": self.config.report.timezone,
+            "created_ms": self.now_ms,
+            "sums": Sums.of(tables["encounter"]),
+            "target_percent": self.config.report.target_percent,
+            "edged": __version__,
+            "models": dict(origin.models),
+            "config_sha256": origin.config_sha256,
+        }
+        last = everything[-1] if everything else None
+        form = format_of(self.config.export.format)
+        made = spool.add(day, tables, form, about, last, self.config.export.sign_key_file)
+        late = "" if seq == 1 else f", late changes number {seq - 1}"
+        self.say(f"{day}: {len(tables['encounter'])} rows, {len(tables['cover'])} of cover{late}")
+        return [made]
+
+    def _changed(
+        self, spool: Spool, own: Sequence[Exported], table: str, rows: Sequence[Row], seq: int, whole: Span
+    ) -> Iterator[Row]:
+        """The rows that differ from what was exported; what has moved to another day is void."""
+        known = spool.known(own, table) if own else {}
+        now = {tuple(row[key] for key in KEYS[table]): row for row in rows}
+        moved = [
+            row
+            for key, row in known.items()
+            if table == "encounter" and key not in now and self._is_elsewhere(row, whole)
+        ]
+        changed = [
+            row
+            for key, row in now.items()
+            if not own or (_differs(row, known.get(key)) and _is_news(row, known.get(key)))
+        ]
+        voids = [{**row, "outcome": VOID} for row in moved if row["outcome"] != VOID]
+        yield from (
+            {**row, "seq": seq} for row in sorted([*changed, *voids], key=lambda row: [row[key] for key in KEYS[table]])
+        )
+
+    def _is_elsewhere(self, row: Row, whole: Span) -> bool:
+        """Whether the store has it at another time: a row that it lost, or deleted by its age, was true all the same."""
+        at = self.reader.instant_of(str(row["event_id"]))
+        return at is not None and not whole.start <= at < whole.end
+
+    def _send(
+        self, spool: Spool, progress: dict[str, dict[str, Any]], chosen: Sequence[Exported], *, again: bool
+    ) -> None:
+        place = self.config.export.to or ""
+        done = 0 if again else int(progress["sent"].get(place, 0))
+        waiting = [one for one in chosen if one.name.number > done]
+        with ExitStack() as stack:
+            target: Target | None = None
+            for number, one in enumerate(waiting):
+                try:
+                    target = target or stack.enter_context(closing(target_of(self.config.export)))
+                    for path in one.parts:
+                        target.put(str(path.relative_to(spool.folder)), path)
+                except EdgedError as error:
+                    left = f"{len(waiting) - number} exports wait, the oldest of {one.local_day}"
+                    raise type(error)(f"{error} ({left})") from None
+                if not again:
+                    progress["sent"][place] = one.name.number
+                    spool.remember(progress)
+        if waiting:
+            self.say(f"{len(waiting)} exports are at {place}")
+
+
+def _differs(row: Row, known: Row | None) -> bool:
+    return known is None or any(row[name] != known[name] for name in row if name not in _NO_CHANGE)
+
+
+def _is_news(row: Row, known: Row | None) -> bool:
+    """What was watched can only become more: minutes that the store lost, or deleted by their age, were watched all the same."""
+    if "watched_s" not in row:
+        return True
+    return bool(row["watched_s"] > (known["watched_s"] if known else 0))

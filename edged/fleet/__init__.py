@@ -1,0 +1,1 @@
+"""Reports over many devices, from the files that they exported: the engines that exist do the work."""
