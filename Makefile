@@ -171,6 +171,16 @@ lock-debian:
 	$(LOCK_DEBIAN) --python-version 3.13 --no-emit-package numpy --output-file requirements/debian/trixie.txt \
 		--constraint <(echo numpy==2.2.4; sed -n '/^numpy==/d; s/^\([a-z].*==.*\) \\$$/\1/p' requirements/run.txt)
 
+BOARD ?= generic-amd64
+.PHONY: image image-check
+image: setup ## Make an image for UEFI machines into build/image: BOARD=generic-amd64 or generic-arm64 (needs mmdebstrap, mtools, bmap-tools)
+	$(if $(filter generic-amd64 generic-arm64,$(BOARD)),,$(error BOARD is generic-amd64 or generic-arm64, not $(BOARD)))
+	@$(MAKE) --no-print-directory deb CODENAME=trixie ARCH=$(BOARD:generic-%=%)
+	@systemd/image/generic/build.sh $(BOARD) "$$(ls -t build/deb/edged_*+trixie*_$(BOARD:generic-%=%).deb | head -n 1)" build/image
+
+image-check: setup ## Boot the image of BOARD by UEFI in QEMU, set up by one file on its card, and see an alert (needs ovmf, qemu-system-x86)
+	@nice -n 10 $(BIN)/python -m tests.vm.boot_image build/image/edged-$(BOARD).img.xz
+
 SCENARIO ?=
 .PHONY: vm
 vm: setup ## Try the package under a real systemd in QEMU: every scenario of tests/vm, or SCENARIO=install (needs qemu-system-x86 and mmdebstrap)

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -269,3 +271,14 @@ def test_a_box_says_who_it_is_and_keeps_a_name_that_a_person_gave(root, stick):
     assert f"{name}.local" in card.read_text()
     (root / "etc/hostname").write_text("hall\n")
     assert introduce([stick], root, "") == "hall"
+
+
+def test_the_name_holds_at_once():
+    """In a namespace of its own: this machine keeps its name."""
+    call = "import socket; from edged.firstboot.__main__ import call_it; call_it('edged-0123'); print(socket.gethostname())"
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--uts", sys.executable, "-c", call], capture_output=True, text=True, check=False
+    )
+    if done.stderr.startswith("unshare:"):
+        pytest.skip(f"this machine gives no namespaces: {done.stderr.strip()}")
+    assert done.stdout == "edged-0123\n"

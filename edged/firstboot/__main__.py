@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -53,10 +54,20 @@ def main() -> None:
         stick, seed = (mounts.enter_context(mounted(label)) for label in (STICK, SEED))
         boot = [path for path in BOOT if path.is_mount()]
         folders = [path for path in (stick, *boot, seed) if path is not None]
-        introduce(boot, root, "")
+        call_it(introduce(boot, root, ""))
         applied = import_settings(folders, root)
     if applied:
         tell_the_running()
+
+
+def call_it(name: str) -> None:
+    """The box has its name at once: systemd read the image's before, which every box has."""
+    if socket.gethostname() != name:
+        try:
+            socket.sethostname(name)
+        except OSError as error:
+            log.warning("The name %s holds from the next boot on (%s).", name, error.strerror)
+    log.info("This box is called %s.", name)
 
 
 def tell_the_running() -> None:
