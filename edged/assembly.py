@@ -115,6 +115,13 @@ def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY, wrap: Wrap | Non
     return Models(detector, judge, engines, hashes, landmarks, pose, eyes)
 
 
+def load_detector(config: ModelsConfig) -> Detector:
+    """The config's detector once more, for whoever shares it with nobody: on one thread of the CPU. Raise ModelError."""
+    manifest = load_manifest(default_engines_dir())
+    limits = DetectionLimits(config.smallest_face, config.least_score)
+    return make_detector(config.detector, lambda name: open_engine(manifest, name, 1, ()), limits)
+
+
 def lens_maker(settings: CameraConfig) -> LensMaker:
     """The lens behind pictures that were turned and cut to the region as `settings` say.
 

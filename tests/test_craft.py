@@ -15,7 +15,7 @@ MOST_LINES_OF_A_MODULE = 400
 MOST_LINES_OF_A_FUNCTION = 60
 BANNED = {"pickle", "marshal", "shelve", "torch", "joblib", "yaml", "keras", "tensorflow"}
 ROOMS = {
-    "cv2": {"capture", "crops", "detect", "analyse", "baselines", "offline", "render", "demo", "cli"},
+    "cv2": {"capture", "crops", "detect", "analyse", "baselines", "offline", "render", "demo", "cli", "live"},
     "av": {"capture"},
     "paho": {"publish"},
     "onnxruntime": {"inference"},

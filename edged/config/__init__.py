@@ -17,6 +17,7 @@ from edged.config.model import (
     StoreConfig,
 )
 from edged.config.people import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Wants
+from edged.config.privacy import PrivacyConfig
 
 __all__ = [
     "DETECTORS",
@@ -32,6 +33,7 @@ __all__ = [
     "MaskConfig",
     "ModelsConfig",
     "MqttConfig",
+    "PrivacyConfig",
     "ReportConfig",
     "StoreConfig",
     "Wants",

@@ -19,6 +19,7 @@ from edged.config.people import (
     Profile,
     Wants,
 )
+from edged.config.privacy import PrivacyConfig
 from edged.config.section import Fraction, Identifier, Seconds, Section
 from edged.config.source import STREAMS, check_source, has_password
 
@@ -338,6 +339,7 @@ class Config(Section):
     mqtt: MqttConfig = Field(default_factory=MqttConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     export: ExportConfig = Field(default_factory=ExportConfig)
+    privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
 
     @field_validator("camera")
     @classmethod

@@ -3,12 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edged.capture import FrameInbox
 from edged.errors import EdgedError
-from edged.pipeline import Pipeline, StageTimes
+from edged.pipeline import Outcome, Pipeline, StageTimes
 from edged.store.recorder import Recorder
 from edged.types import Frame
 from edged.worker import Worker
@@ -16,6 +16,8 @@ from edged.worker import Worker
 log = logging.getLogger(__name__)
 
 SILENT_AFTER_S = 5.0
+
+Observer = Callable[[Frame, Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,11 @@ class AnalysisWorker(Worker):
         pipelines: Mapping[str, Pipeline],
         recorder: Recorder,
         between_frames: Callable[[], None],
+        observers: Sequence[Observer] = (),
     ) -> None:
-        """`between_frames` is called before each frame, for what must not change within one."""
+        """`between_frames` is called before each frame, for what must not change within one; `observers`, in order, right after
+        it and before anything is recorded. An observer never waits and never raises.
+        """
         super().__init__("analysis")
         self.problem: str | None = None
         """Why frames cannot be analysed now, or None."""
@@ -53,6 +58,7 @@ class AnalysisWorker(Worker):
         self._pipelines = pipelines
         self._recorder = recorder
         self._between_frames = between_frames
+        self._observers = observers
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
         self._last_time_s: dict[str, float] = {}
@@ -82,6 +88,8 @@ class AnalysisWorker(Worker):
             self._faulty(frame.camera, error)
             return
         self.problem = None
+        for observe in self._observers:
+            observe(frame, outcome)
         self._recorder.record(outcome.events, outcome.encounters)
         self._recorder.analysed(frame.camera, frame.time_s, len(outcome.faces))
         self._last_time_s[frame.camera] = frame.time_s

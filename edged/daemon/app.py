@@ -39,7 +39,7 @@ RECHECK_S = 2.0
 STARTED_AFRESH = 1
 """Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
 NO_CAMERA = "no camera is configured"
-RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report"}
+RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report", "privacy"}
 
 
 class App:
@@ -78,6 +78,7 @@ class App:
         self._configure = Configure(path, self._configured)
         self._commands = Commands(core.clock, path, {"configure": self._change_settings})
         self._status = Requests(self._commands, {"status": self._status_answer}).server(config.store.path)
+        self._live = core.live.server(config.store.path)
         self._reload_problem: str | None = None
         self._reloads = 0
         self._trial, self._trial_due_s = trial, float("inf")
@@ -99,8 +100,9 @@ class App:
         self._runtime.start(self._core)
         self._thermal.start()
         self._supervise()  # whoever asks for the status gets a whole answer from the first moment on
-        self._status.open()
-        self._status.start()
+        for server in (self._status, self._live):
+            server.open()
+            server.start()
         self._notifier.ready()
         self._trial_due_s = self._core.clock.monotonic_s() + SERVED_S
         cameras = ", ".join(self._runtime.config.camera) or "no camera yet"
@@ -109,7 +111,9 @@ class App:
     def _stop(self) -> None:
         """In reverse, within five seconds: pictures, analysis, messages, store."""
         self._notifier.stopping()
-        self._status.stopping.set()
+        for server in (self._status, self._live):
+            server.stopping.set()
+        self._core.live.closing.set()
         self._thermal.stopping.set()
         core, runtime = self._core, self._runtime
         self._commands.stop(runtime)
@@ -118,6 +122,7 @@ class App:
         self._drain_outbox()
         runtime.close()
         self._status.stop(1.0)
+        self._live.stop(1.0)
         self._thermal.stop(0.5)
         if core.store.stop(2.0):
             core.store.close()
@@ -174,6 +179,7 @@ class App:
         """Once a second: cameras, counts, rates, the state document."""
         config, cameras, outbound = self._runtime.config, self._runtime.cameras, self._core.outbound
         self._core.watch.look(config, cameras)
+        self._core.live.look()
         too_slow = limit_rates(config, cameras.workers, self._thermal.share)
         connected, broker = outbound.connected, outbound.problem  # in this order: connecting ends the problem first
         was, self._state = self._state, self._document(broker, too_slow)
@@ -230,7 +236,7 @@ class App:
         return not stuck
 
     def _workers(self) -> list[Worker]:
-        return [self._core.store, self._status, self._thermal, *self._runtime.threads]
+        return [self._core.store, self._status, self._live, self._thermal, *self._runtime.threads]
 
     def _reload(self) -> None:
         """Put the file in force if it is valid; keep the config as it is, and say why, if it is not."""
@@ -305,6 +311,7 @@ class App:
         broker = {"configured": runtime.publisher is not None, "connected": self._core.outbound.connected}
         reload = {"count": self._reloads, "problem": self._reload_problem}
         about = {"pid": os.getpid(), "config_sha256": config_sha256(runtime.config), "reload": reload}
+        about["live"] = self._core.live.status()
         return {**self._health.status(runtime.config, runtime.cameras, self._state, broker), **about}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

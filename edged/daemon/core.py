@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edged import __version__
@@ -12,6 +13,7 @@ from edged.daemon.supervision import CameraWatch
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.host.device import device_id
+from edged.live.view import LiveView
 from edged.ports import Clock
 from edged.publish import Publisher
 from edged.records import Message
@@ -24,6 +26,9 @@ from edged.store.upkeep import Upkeep, known_reckoning
 from edged.store.worker import StoreWorker
 
 log = logging.getLogger(__name__)
+
+SystemEvent = Callable[..., None]
+"""Takes state, details, and the camera where it is about one."""
 
 
 class Outbound:
@@ -68,6 +73,7 @@ class Core:
     outbound: Outbound
     announced: Announced
     watch: CameraWatch
+    live: LiveView
 
 
 def open_core(config: Config, clock: Clock) -> Core:
@@ -83,9 +89,9 @@ def open_core(config: Config, clock: Clock) -> Core:
     watched = WatchedClock(clock, known_reckoning(store))
     outbound = Outbound()
 
-    def system_event(state: str, details: Mapping[str, object]) -> None:
-        """Record what happened to the device; each call has a recorder of its own, since the store's thread comes here."""
-        Recorder(watched, worker.submit, publishing=outbound.publisher is not None).system_event(state, details)
+    def system_event(state: str, details: Mapping[str, object], camera: str = "") -> None:
+        """Record what happened to the device; each call has a recorder of its own, since other threads come here."""
+        Recorder(watched, worker.submit, publishing=outbound.publisher is not None).system_event(state, details, camera)
 
     def lost(loss: Loss, gap_from: int | None) -> None:
         system_event("recovered", {"reason": str(loss), "gap_from": gap_from})
@@ -125,9 +131,15 @@ def open_core(config: Config, clock: Clock) -> Core:
     recorder.system_event("started", {"version": __version__, "left_open": left_open})
     reader = StoreReader(config.store.path)
     watch = CameraWatch(recorder, watched, outbound.retain)
-    return Core(
-        device_id(config.device.id), watched, worker, reader, recorder, outbound, Announced(reader, worker), watch
-    )
+    device, announced = device_id(config.device.id), Announced(reader, worker)
+    live = LiveView(partial(_clear_view, system_event))
+    return Core(device, watched, worker, reader, recorder, outbound, announced, watch, live)
+
+
+def _clear_view(system_event: SystemEvent, camera: str, who: str, reason: str, minutes: int) -> None:
+    """Record that somebody sees faces."""
+    log.warning("camera %s is seen clearly, at most for %d minutes, by %s: %s", camera, minutes, who, reason)
+    system_event("clear_view", {"who": who, "reason": reason, "minutes": minutes}, camera)
 
 
 def _first_opened(path: Path) -> Store:
@@ -144,7 +156,7 @@ def _first_opened(path: Path) -> Store:
     return store
 
 
-def _record_restored(store: Store, system_event: Callable[[str, Mapping[str, object]], None]) -> None:
+def _record_restored(store: Store, system_event: SystemEvent) -> None:
     """Record the gap when a damaged database was replaced."""
     if store.restored is None:
         return

@@ -24,7 +24,7 @@ import logging
 from dataclasses import dataclass
 
 from edged import messages
-from edged.assembly import Models, build_pipeline, load_models, model_names, wanted
+from edged.assembly import Models, build_pipeline, load_detector, load_models, model_names, wanted
 from edged.backends.switch import SwitchingEngine
 from edged.backends.worker import BackendWorker
 from edged.capture import CameraWorker, FrameInbox
@@ -33,8 +33,10 @@ from edged.daemon.analysis import AnalysisWorker
 from edged.daemon.cameras import Cameras
 from edged.daemon.core import Core
 from edged.daemon.reporter import Reporter
+from edged.live.view import Source, State
 from edged.ports import Engine
 from edged.publish import Publisher, read_password
+from edged.readers import SURE_SCORES
 from edged.records import Message
 from edged.store.recorder import Recorder
 from edged.worker import Worker
@@ -84,8 +86,17 @@ class Runtime:
             self._announce(core, self.publisher)
             self.publisher.start()
         self.reporter.start()
+        self._show(core)
         self.cameras.start()
         self.inference.backends.start()
+
+    def camera_state(self, camera: str) -> State | None:
+        """Its state or trouble, and the reason; None of one that the config does not name."""
+        worker = self.cameras.workers.get(camera)
+        if worker is None:
+            return None
+        state = worker.state()
+        return state.trouble or state.status, state.reason
 
     def end_capture(self, core: Core, reason: str, successor: "Runtime | None" = None) -> None:
         """Stop the cameras that `successor` does not keep; end what is open of them, for `reason`, and have it recorded."""
@@ -105,6 +116,12 @@ class Runtime:
             self.publisher.stop(1.5)
         if successor is None or successor.inference is not self.inference:
             self.inference.stop()
+
+    def _show(self, core: Core) -> None:
+        """From now on live pictures are of these cameras."""
+        models = self.config.models
+        source = Source(self.camera_state, lambda: load_detector(models), SURE_SCORES[models.detector])
+        core.live.configure(source, self.config.privacy)
 
     def _announce(self, core: Core, publisher: Publisher) -> None:
         """Introduce the device to Home Assistant, and take back what the broker keeps of cameras that are gone."""
@@ -162,7 +179,9 @@ def build_cameras(core: Core, config: Config, inference: Inference, before: Runt
         for camera, settings in config.camera.items()
     }
     recorder = Recorder(core.clock, core.store.submit, publishing=config.mqtt.host is not None)
-    return Cameras(inbox, workers, AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch))
+    return Cameras(
+        inbox, workers, AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch, [core.live.observe])
+    )
 
 
 def _build_publisher(core: Core, config: Config) -> Publisher | None:

@@ -57,7 +57,11 @@ class EventDetails(_FromUntil, total=False):
     reasons: list[Literal["sleep", "microsleep", "perclos", "nodding", "yawning"]]
     """Drowsiness: everything that it rests on, the gravest first."""
     reason: str | None
-    """Camera: what is wrong with it. System, `recovered`: what became of the database's files."""
+    """Camera: what is wrong with it. System, `recovered`: what became of the database's files; `clear_view`: what it is for."""
+    who: str
+    """System, `clear_view`: who looks at a camera's faces unhidden."""
+    minutes: Count
+    """System, `clear_view`: after how many it ends by itself."""
     version: str
     """System, `started`: the software's version."""
     left_open: Count

@@ -331,6 +331,18 @@ def _app(config: Config) -> Iterator[App]:
             signal.signal(number, handler)
 
 
+def privacy(config: Config, folder: Path) -> Facts:
+    """What the daemon says to somebody who wants to see faces."""
+    with _app(config) as app:
+        app._runtime._show(app._core)
+        clear = app._core.live.clear
+        refused = clear.ask("door", "Ada", "aiming", 0.0)
+        return {
+            "refused": refused and refused.rpartition(": ")[2],
+            "left": [view.left_s for view in clear.standing(0.0)],
+        }
+
+
 def daemon(config: Config, folder: Path) -> Facts:
     """The daemon's files, and what a broker hears of it: where it was asked for, the CONNECT packet, and the topics."""
     heard: Facts = {}

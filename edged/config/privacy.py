@@ -1,0 +1,18 @@
+"""The config's section on who may see what, and when nobody may."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from edged.config.section import Section
+
+
+class PrivacyConfig(Section):
+    """Live pictures and pauses."""
+
+    clear_view: bool = Field(
+        True, description="Whether faces in live pictures may be shown at all, for a reason that is recorded"
+    )
+    clear_view_minutes: Annotated[int, Field(ge=1, le=60)] = Field(
+        10, description="A clear view ends by itself after this long"
+    )

@@ -1,0 +1,294 @@
+"""The live view of all cameras: keeps the newest frame of one that somebody looks at, and makes a picture of it for them.
+
+Analysis only leaves a reference here. A picture is made in the thread of whoever asks, one at a time, at most five a second
+for each camera, and once for all who look.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edged.capture.examine import judged
+from edged.config import PrivacyConfig
+from edged.errors import EdgedError
+from edged.live.clear import ClearViews, Record
+from edged.live.client import live_path
+from edged.live.faces import face_rows, hidden_boxes
+from edged.live.hide import hidden_jpeg, jpeg, small_copy
+from edged.pipeline import Outcome
+from edged.ports import Detector
+from edged.sockets import LineServer
+from edged.types import Box, Frame
+
+ASKED_WITHIN_S = 3.0
+"""Frames are kept for those who have asked within this time."""
+WAIT_S = 2.0
+EVERY_S = 0.2
+LOOK_S = 0.02
+"""How often a thread that waits looks for a newer frame: analysis wakes nobody."""
+MOST_VIEWERS = 2
+MOST_CLIENTS = 32
+LONGEST_TEXT = 200
+
+State = tuple[str, str | None]
+States = Callable[[str], State | None]
+"""A camera's state and the reason for it; None of a camera that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What pictures are made with: changes with the config."""
+
+    states: States
+    load_detector: Callable[[], Detector]
+    """Loads a detector that nobody else uses, for the second look."""
+    sure: float
+    """The score from which on a detection may be a new face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One that was made, or withheld: then `data` is empty, and `withheld` says why."""
+
+    frame_id: int
+    time_s: float
+    made_s: float
+    about: Mapping[str, Any]
+    data: bytes
+    withheld: str | None = None
+
+
+@dataclass(slots=True)
+class _Camera:
+    """What is kept of one that somebody looks at."""
+
+    asked_s: float = float("-inf")
+    newest: tuple[Frame, Outcome] | None = None
+    made: dict[bool, Picture] = field(default_factory=dict)
+    """By whether it is clear."""
+    viewers: dict[str, float] = field(default_factory=dict)
+    """When each has asked last."""
+    waiting: int = 0
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counted since the start."""
+
+    encoded: int = 0
+    withheld: int = 0
+    made_s: float = 0.0
+    """Time that making pictures took, the second look included."""
+
+
+class LiveView:
+    """Thread-safe. `observe` is called by analysis, `configure` and `look` by the main thread, `answer` by clients' threads."""
+
+    def __init__(self, record_clear: Record, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self.closing = threading.Event()
+        """Set it, and nobody waits any more."""
+        self.clear = ClearViews(record_clear)
+        self.figures = Figures()
+        self._now_s = monotonic_s
+        self._source: Source | None = None
+        self._detector: tuple[Source, Detector] | None = None
+        self._cameras: dict[str, _Camera] = {}
+        self._lock = threading.Lock()
+        self._making = threading.Lock()
+
+    def server(self, database: Path) -> LineServer:
+        """The socket for live pictures; not open yet."""
+        busy = _head({"ok": False, "error": "busy; ask again in a moment", "bytes": 0})
+        return LineServer(
+            "live", live_path(database), self.answer, use="the live view", busy=busy, most_clients=MOST_CLIENTS
+        )
+
+    def configure(self, source: Source, privacy: PrivacyConfig) -> None:
+        """Another config is in force."""
+        self._source, self.clear.privacy = source, privacy
+        with self._lock:
+            self._cameras.clear()
+
+    def observe(self, frame: Frame, outcome: Outcome) -> None:
+        """Keep them, if somebody looks at that camera; never waits."""
+        camera = self._cameras.get(frame.camera)
+        if camera is not None and self._now_s() - camera.asked_s <= ASKED_WITHIN_S:
+            camera.newest = frame, outcome
+
+    def look(self) -> None:
+        """Once a second: let go of what nobody looks at any more."""
+        now_s = self._now_s()
+        with self._lock:
+            for name, camera in list(self._cameras.items()):
+                if now_s - camera.asked_s > ASKED_WITHIN_S:
+                    del self._cameras[name]
+        self.clear.standing(now_s)
+
+    def viewers(self) -> dict[str, int]:
+        """How many look at each camera."""
+        now_s = self._now_s()
+        with self._lock:
+            asked = {name: camera for name, camera in self._cameras.items() if now_s - camera.asked_s <= ASKED_WITHIN_S}
+        return {name: max(1, len(_present(camera, now_s)), camera.waiting) for name, camera in asked.items()}
+
+    def status(self) -> dict[str, Any]:
+        """For the status."""
+        figures, made = self.figures, self.figures.encoded + self.figures.withheld
+        return {
+            "viewers": self.viewers(),
+            "encoded": figures.encoded,
+            "withheld": figures.withheld,
+            "picture_ms": round(1000 * figures.made_s / made, 1) if made else None,
+            "clear": [
+                {"camera": one.camera, "who": one.who, "reason": one.reason, "left_s": round(one.left_s)}
+                for one in self.clear.standing(self._now_s())
+            ],
+        }
+
+    def answer(self, line: bytes) -> bytes:
+        """A header's line and a JPEG, for a line as `edged.live.client.look` sends it. Raises nothing, whatever the bytes."""
+        try:
+            asked = _asked(line)
+            with self._place(asked["camera"], asked["viewer"]) as camera:
+                return self._look_at(asked, camera)
+        except ValueError as error:
+            return _head({"ok": False, "error": str(error), "bytes": 0})
+
+    @contextmanager
+    def _place(self, name: str, viewer: str) -> Iterator[_Camera]:
+        """A viewer's place at a camera. Raise ValueError when there is none."""
+        if self._source is None or self._source.states(name) is None:
+            raise ValueError(f"there is no camera {name}")
+        now_s = self._now_s()
+        with self._lock:
+            camera = self._cameras.setdefault(name, _Camera())
+            others = _present(camera, now_s) - {viewer}
+            if camera.waiting >= MOST_VIEWERS or (viewer and len(others) >= MOST_VIEWERS):
+                raise ValueError(f"busy: {MOST_VIEWERS} look at {name} already; ask again when one has left")
+            camera.asked_s = now_s
+            camera.waiting += 1
+            if viewer:
+                camera.viewers = {**{other: camera.viewers[other] for other in others}, viewer: now_s}
+        try:
+            yield camera
+        finally:
+            with self._lock:
+                camera.waiting -= 1
+
+    def _look_at(self, asked: Mapping[str, Any], camera: _Camera) -> bytes:
+        name, refused = asked["camera"], None
+        if asked["clear"]:
+            refused = self.clear.ask(name, asked["who"], asked["reason"], self._now_s())
+        clear = asked["clear"] and refused is None
+        picture = self._await(camera, asked["after"], clear)
+        status, reason = self._state(name)
+        about: dict[str, Any] = {"ok": refused is None, "error": refused, "camera_state": status, "reason": reason}
+        if picture is None:
+            return _head({**about, "frame_id": None, "age_ms": None, "faces": [], "clear": clear, "bytes": 0})
+        about["reason"] = picture.withheld or reason
+        age_ms = round(1000 * (self._now_s() - picture.time_s))
+        sized = {"frame_id": picture.frame_id, "age_ms": age_ms, "clear": clear, "bytes": len(picture.data)}
+        return _head({**about, **picture.about, **sized}) + picture.data
+
+    def _state(self, name: str) -> State:
+        state = self._source.states(name) if self._source else None
+        return state or ("offline", "the camera was taken out of the config")
+
+    def _await(self, camera: _Camera, after: int | None, clear: bool) -> Picture | None:
+        """The next picture after `after`, made now if need be; None when there is none in time."""
+        deadline = self._now_s() + WAIT_S
+        while True:
+            with self._making:
+                picture = self._next(camera, after, clear)
+            if picture is not None or self._now_s() >= deadline or self.closing.wait(LOOK_S):
+                return picture
+
+    def _next(self, camera: _Camera, after: int | None, clear: bool) -> Picture | None:
+        made, newest, now_s = camera.made.get(clear), camera.newest, self._now_s()
+        if newest is None:
+            return None
+        if made is None or (now_s - made.made_s >= EVERY_S and made.frame_id != _id(newest[0])):
+            made = camera.made[clear] = self._make(*newest, clear=clear)
+        return None if made.frame_id == after else made
+
+    def _make(self, frame: Frame, outcome: Outcome, *, clear: bool) -> Picture:
+        began_s = time.perf_counter()
+        height, width = frame.image.shape[:2]
+        image = small_copy(frame.image)
+        seen = judged(image, None, 0.0)
+        about = {
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "camera_width": width,
+            "camera_height": height,
+            "faces": face_rows(outcome, width, height),
+            "brightness": round(seen.brightness, 1),
+            "sharpness": round(seen.sharpness, 1),
+        }
+        data, withheld = b"", None
+        try:
+            if clear:
+                data = jpeg(image)
+            else:
+                scale = image.shape[1] / width, image.shape[0] / height
+                boxes = [_scaled(box, *scale) for box in hidden_boxes(outcome)]
+                detector, sure = self._second_look()
+                data = hidden_jpeg(image, boxes, detector, sure) or b""
+                withheld = None if data else "a face in the picture could not be hidden"
+        except EdgedError as error:
+            withheld = f"the picture cannot be looked at for faces: {error}"
+        self.figures.encoded += bool(data)
+        self.figures.withheld += withheld is not None
+        self.figures.made_s += time.perf_counter() - began_s
+        return Picture(_id(frame), frame.time_s, self._now_s(), about, data, withheld)
+
+    def _second_look(self) -> tuple[Detector, float]:
+        """Loaded when the first picture is made: who never looks pays nothing for it."""
+        source = self._source
+        if source is None:
+            raise EdgedError("the daemon is starting")
+        if self._detector is None or self._detector[0] is not source:
+            self._detector = source, source.load_detector()
+        return self._detector[1], source.sure
+
+
+def _present(camera: _Camera, now_s: float) -> set[str]:
+    return {viewer for viewer, asked_s in camera.viewers.items() if now_s - asked_s <= ASKED_WITHIN_S}
+
+
+def _id(frame: Frame) -> int:
+    """Milliseconds since the machine's start: no restart of the daemon begins anew."""
+    return round(frame.time_s * 1000)
+
+
+def _scaled(box: Box, x: float, y: float) -> Box:
+    return Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y)
+
+
+def _head(header: Mapping[str, Any]) -> bytes:
+    return json.dumps({"v": 1, **header}).encode() + b"\n"
+
+
+def _asked(line: bytes) -> dict[str, Any]:
+    """Raise ValueError, saying what is wrong, for what is no question."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("camera"), str):
+        raise ValueError('not a question; one is JSON, as in {"camera": "door", "after": null}')
+    after = content.get("after")
+    texts = {key: content.get(key) or "" for key in ("viewer", "who", "reason")}
+    if not all(isinstance(text, str) and len(text) <= LONGEST_TEXT for text in texts.values()):
+        raise ValueError(f"viewer, who and reason are texts of at most {LONGEST_TEXT} characters")
+    return {
+        "camera": content["camera"][:LONGEST_TEXT],
+        "after": after if type(after) is int else None,
+        "clear": content.get("clear") is True,
+        **texts,
+    }
