@@ -1,14 +1,19 @@
 """The contracts between the pure stages and the outside world; each has exactly one method worth faking."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from edged.records import Message
 from edged.types import Box, Detection, EyeReading, HeadPose, Image, Landmarks, Lens, MaskScores
 
-Arrays = Mapping[str, NDArray[Any]]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+else:  # as in edged.types: who only asks for the time needs no NumPy
+    Array: TypeAlias = Any
+
+Arrays: TypeAlias = Mapping[str, Array]
 
 
 class Engine(Protocol):
@@ -22,7 +27,7 @@ class Engine(Protocol):
     def backend(self) -> str:
         """What runs it, for people: "onnxruntime", "tensorrt"."""
 
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, Array]:
         """Run the model once. Raise ModelError when shapes or types do not fit, or the run fails."""
 
 

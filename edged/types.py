@@ -8,17 +8,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Image: TypeAlias = NDArray[np.uint8]
-"""Height x width x 3, BGR, uint8."""
-
-Points: TypeAlias = NDArray[np.float32]
-"""N x 2 pixel coordinates (x, y). Five-point order: image-left eye, image-right eye, nose tip,
-image-left mouth corner, image-right mouth corner."""
+    Image: TypeAlias = NDArray[np.uint8]
+    Points: TypeAlias = NDArray[np.float32]
+else:  # who only wants the words, as the console, does without the 20 MB of NumPy
+    Image = Points = Any
+# Image: height x width x 3, BGR, uint8. Points: N x 2 (x, y); of five: image-left, -right eye, nose, mouth corners likewise.
 
 
 class Box(NamedTuple):
@@ -156,7 +156,7 @@ class Landmarks:
     """
 
     points: Points
-    deviations: NDArray[np.float32]
+    deviations: Points
 
 
 MOST_DEVIATION = 90.0

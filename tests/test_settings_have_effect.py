@@ -15,6 +15,7 @@ from support.scenes import (
     Stream,
     backends,
     clock,
+    console,
     daemon,
     export,
     live_camera,
@@ -40,6 +41,8 @@ RTSP = {"camera.door.source": "rtsp://192.0.2.1/stream"}
 ATTENTION = {"mask.enabled": False, "attention.enabled": True, "attention.target_yaw": 0, "attention.target_pitch": 0}
 DROWSINESS = {"mask.enabled": False, "drowsiness.enabled": True}
 BROKER = {"device.id": "hall", "store.path": "edged.db", "mqtt.host": "127.0.0.1"}
+CONSOLE = {"console.folder": "console"}
+OWN_CERTIFICATE = {**CONSOLE, "console.tls": True, "console.cert_file": HERE, "console.key_file": "/nonexistent/key"}
 SECURE = {**BROKER, "mqtt.tls": True}
 STICK = {"export.to": "/stick"}
 WEB = {"export.to": "https://127.0.0.1:9/bucket"}
@@ -235,6 +238,16 @@ ROWS = [
     Row("export.ca_file", "/nonexistent/ca", export, "error", "https://127.0.0.1:9", "key export.ca_file", WEB),
     Row("export.sign_key_file", "/nonexistent/key", export, "error", None, "key export.sign_key_file", STICK),
     Row("export.keep_days", 7, export, "days", 2, 1, STICK),
+    Row("console.enabled", False, console, "said", "", "the console is switched off: enabled = false in [console]", CONSOLE),
+    Row("console.listen", "127.0.0.2", console, "bound", "127.0.0.1", "127.0.0.2", CONSOLE),
+    Row("console.port", 8081, console, "address", "http://127.0.0.1:8080/", "http://127.0.0.1:8081/", CONSOLE),
+    Row("console.hosts", ["door.example.org"], console, "status", 421, 200, CONSOLE),
+    Row("console.tls", True, console, "address", "http://127.0.0.1:8080/", "https://127.0.0.1:8080/", CONSOLE),
+    Row("console.cert_file", "/nonexistent/cert", console, "certificate", "key console.key_file", "key console.cert_file",
+        OWN_CERTIFICATE),
+    Row("console.key_file", "/nonexistent/key", console, "certificate", f"{HERE} {HERE}", "key console.key_file",
+        {**OWN_CERTIFICATE, "console.key_file": HERE}),
+    Row("console.folder", "elsewhere", console, "kept in", "console", "elsewhere", CONSOLE),
 ]
 # fmt: on
 

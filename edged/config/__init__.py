@@ -1,5 +1,6 @@
 """The config: one TOML file, validated as a whole into frozen models before anything starts."""
 
+from edged.config.console import ConsoleConfig
 from edged.config.doubts import doubts
 from edged.config.export import ExportConfig
 from edged.config.exposure import exposures
@@ -24,6 +25,7 @@ __all__ = [
     "AttentionConfig",
     "CameraConfig",
     "Config",
+    "ConsoleConfig",
     "DeviceConfig",
     "DrowsinessConfig",
     "EventsConfig",

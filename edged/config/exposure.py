@@ -18,7 +18,11 @@ def exposures(path: Path, config: Config) -> list[str]:
 
 
 def _secret_files(config: Config) -> Iterator[tuple[str, Path]]:
-    for key, file in (("mqtt.password_file", config.mqtt.password_file), ("mqtt.key_file", config.mqtt.key_file)):
+    for key, file in (
+        ("mqtt.password_file", config.mqtt.password_file),
+        ("mqtt.key_file", config.mqtt.key_file),
+        ("console.key_file", config.console.key_file),
+    ):
         if file is not None:
             yield key, file
     for name, camera in config.camera.items():

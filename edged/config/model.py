@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from edged.config.console import ConsoleConfig
 from edged.config.export import ExportConfig
 from edged.config.host import check_host, check_url
 from edged.config.people import (
@@ -340,6 +341,7 @@ class Config(Section):
     report: ReportConfig = Field(default_factory=ReportConfig)
     export: ExportConfig = Field(default_factory=ExportConfig)
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
+    console: ConsoleConfig = Field(default_factory=ConsoleConfig)
 
     @field_validator("camera")
     @classmethod

@@ -39,7 +39,7 @@ RECHECK_S = 2.0
 STARTED_AFRESH = 1
 """Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
 NO_CAMERA = "no camera is configured"
-RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report", "privacy"}
+RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report", "privacy", "console"}
 
 
 class App:

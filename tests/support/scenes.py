@@ -14,8 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import anyio
 import cv2
 import numpy as np
+from click.testing import CliRunner
 from paho.mqtt.client import Client
 from report_days import MINUTE, encounter, span, store_reports, watched
 
@@ -26,7 +28,13 @@ from edged.capture.camera import CameraWorker
 from edged.capture.feeds import capture_settings
 from edged.capture.inbox import FrameInbox
 from edged.capture.state import NOT_OPENED
+from edged.cli import cli
 from edged.config import Config
+from edged.console.access import Access
+from edged.console.app import build_app
+from edged.console.certificate import certificate
+from edged.console.server import address, open_socket
+from edged.console.site import Site
 from edged.daemon.app import App
 from edged.daemon.runtime import Inference
 from edged.doctor import _clock
@@ -40,6 +48,7 @@ from edged.report import build_report
 from edged.selftest.golden import golden_pictures
 from edged.store import Store, StoreReader
 from edged.store.upkeep import Upkeep
+from edged.toml import dump_toml
 from edged.types import Detection, EyeReading, Face, Frame, Image, MaskScores, Track
 from support.doubles import (
     AHEAD,
@@ -312,6 +321,42 @@ def clock(config: Config, folder: Path) -> Facts:
     """What the doctor says of a clock that systemd-timesyncd has not set."""
     with patch("edged.doctor.SystemClock", partial(SystemClock, synchronised=folder / "nothing")):
         return {"line": _clock(config).line.partition(",")[0].partition(";")[0]}
+
+
+async def _status_at(app: Any, host: bytes) -> int:
+    """The status of the claim's page where a browser knows the device by that name."""
+    told: list[int] = []
+
+    async def send(message: Mapping[str, Any]) -> None:
+        told.extend(filter(None, [message.get("status")]))
+
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    about = {"type": "http", "method": "GET", "path": "/claim", "query_string": b"", "headers": [(b"host", host)]}
+    await app({**about, "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1)}, receive, send)
+    return told[0]
+
+
+def console(config: Config, folder: Path) -> Facts:
+    """Where the console would be served, what it says of a name and of a certificate, and where it keeps its secrets."""
+    settings, file = config.console, folder / "edged.toml"
+    given = settings.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    file.write_text(dump_toml({"store": {"path": str(folder / "edged.db")}, "console": given}))
+    with open_socket(settings.listen, 0) as server:
+        facts: Facts = {"address": address(settings, settings.port), "bound": server.getsockname()[0]}
+    try:
+        facts["certificate"] = " ".join(map(str, certificate(settings) or ()))
+    except EdgedError as error:
+        facts["certificate"] = str(error).partition(":")[0]
+    access = Access(settings.folder)
+    access.file.open()
+    facts["status"] = anyio.run(_status_at, build_app(Site(file), access), b"door.example.org")
+    facts["kept in"] = ", ".join(found.parent.name for found in folder.glob("*/access.json"))
+    facts["said"] = (
+        "" if settings.enabled else CliRunner().invoke(cli, ["console", "--config", str(file)]).output.strip()
+    )
+    return facts
 
 
 @contextmanager

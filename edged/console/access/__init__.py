@@ -1,0 +1,6 @@
+"""Who may see and change what: claim code, passwords, sessions, tokens, and back-off on wrong ones."""
+
+from edged.console.access.gate import Access, Visitor
+from edged.console.access.state import Role
+
+__all__ = ["Access", "Role", "Visitor"]

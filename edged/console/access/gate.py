@@ -1,0 +1,171 @@
+"""Decides who a request comes from, and lets people in."""
+
+import hmac
+import math
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edged.console.access.backoff import Backoff
+from edged.console.access.passwords import Checker, hash_of
+from edged.console.access.sessions import LONGEST_S, Session, Sessions
+from edged.console.access.state import MOST_TOKENS, Role, State, StateFile, Token, read_code, sha256_of
+from edged.errors import UsageError
+from edged.host.clock import SystemClock
+
+ROLES: tuple[Role, ...] = ("viewer", "admin")
+"""The later may do what the earlier may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks."""
+
+    role: Role
+    session: Session | None = None
+    """None for a program that shows a token."""
+
+    def may(self, role: Role) -> bool:
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class TooSoon(Exception):
+    """Too many wrong ones: to be tried again after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = math.ceil(seconds)
+
+
+class Access:
+    """The gate. Its methods run in the server's one thread of events, but for those that say otherwise."""
+
+    def __init__(self, folder: Path, *, once: bool = False) -> None:
+        """`once`: whoever shows `once_token` first is let in as admin."""
+        self.file = StateFile(folder)
+        self.once_token: str | None = secrets.token_urlsafe(24) if once else None
+        self._sessions = Sessions()
+        self._backoff = Backoff()
+        self._checker = Checker()
+        self._clock = SystemClock()
+
+    @property
+    def state(self) -> State:
+        return self.file.read()
+
+    def visitor(self, request: Request) -> Visitor | None:
+        """Who asks; None when nobody that is known. A wrong token counts as a wrong password. Raise TooSoon after many."""
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._bearer(request, shown.strip())
+        token = request.cookies.get(cookie_name(request))
+        session = self._sessions.find(token, self._clock.monotonic_s()) if token else None
+        if session is None or self.state.passwords.get(session.role) != session.password:
+            return None
+        return Visitor(session.role, session)
+
+    async def log_in(self, request: Request, role: Role, password: str) -> bool:
+        """Whether it is that role's password. Raise TooSoon after many wrong ones, Busy when too many try at once."""
+        self._may_try(request)
+        right = await self._checker.verify(self.state.passwords.get(role), password)
+        self._count(request, right)
+        return right
+
+    def code_is(self, request: Request, code: str) -> bool:
+        """Whether it is the code of a device that nobody has claimed yet. Raise TooSoon after many wrong ones."""
+        self._may_try(request)
+        known = self.state.code
+        right = known is not None and hmac.compare_digest(read_code(code).encode(errors="replace"), known.encode())
+        self._count(request, right)
+        return right
+
+    def token_is(self, request: Request, shown: str) -> Role | None:
+        """The role of a token that stands in an address: the one of the first start, or one made for a program."""
+        self._may_try(request)
+        if self.once_token and hmac.compare_digest(shown.encode(errors="replace"), self.once_token.encode()):
+            self.once_token = None
+            return "admin"
+        visitor = self._bearer(request, shown)
+        return visitor.role if visitor else None
+
+    def begin(self, request: Request, response: Response, role: Role) -> None:
+        """Let the browser that `response` goes to be known as `role`."""
+        token = self._sessions.begin(role, self.state.passwords.get(role), self._clock.monotonic_s())
+        secure = request.url.scheme == "https"
+        response.set_cookie(
+            cookie_name(request),
+            token,
+            max_age=int(LONGEST_S),
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    def end(self, request: Request, response: Response) -> None:
+        """Forget the browser's session."""
+        self._sessions.end(request.cookies.get(cookie_name(request), ""))
+        response.delete_cookie(
+            cookie_name(request), secure=request.url.scheme == "https", httponly=True, samesite="strict"
+        )
+
+    def set_password(self, role: Role, password: str | None) -> None:
+        """Change it, or with None take the role away; every session of that role is over. Takes a while: for a thread."""
+        known = None if password is None else hash_of(password)
+
+        def step(state: State) -> State:
+            others = {name: text for name, text in state.passwords.items() if name != role}
+            passwords = others if known is None else {**others, role: known}
+            return replace(state, passwords=passwords, code=None if role == "admin" else state.code)
+
+        self.file.change(step)
+
+    def add_token(self, name: str, role: Role) -> str:
+        """A new token, which is told this once. Raise UsageError when there are too many, or one has that name."""
+        token = f"edged_{secrets.token_urlsafe(32)}"
+
+        def step(state: State) -> State:
+            if len(state.tokens) >= MOST_TOKENS:
+                raise UsageError(f"there are {MOST_TOKENS} tokens already; delete one that is not used any more")
+            if any(one.name == name for one in state.tokens):
+                raise UsageError(f"there is a token called {name} already; choose another name, or delete it")
+            return replace(state, tokens=(*state.tokens, Token(name, role, sha256_of(token))))
+
+        self.file.change(step)
+        return token
+
+    def delete_token(self, name: str) -> None:
+        self.file.change(lambda state: replace(state, tokens=tuple(one for one in state.tokens if one.name != name)))
+
+    def _bearer(self, request: Request, shown: str) -> Visitor | None:
+        hashed = sha256_of(shown)
+        for token in self.state.tokens:
+            if hmac.compare_digest(token.sha256, hashed):
+                return Visitor(token.role)
+        self._may_try(request)
+        self._count(request, right=False)
+        return None
+
+    def _may_try(self, request: Request) -> None:
+        wait_s = self._backoff.wait_s(address_of(request), self._clock.monotonic_s())
+        if wait_s > 0:
+            raise TooSoon(wait_s)
+
+    def _count(self, request: Request, right: bool) -> None:
+        if right:
+            self._backoff.right(address_of(request))
+        else:
+            self._backoff.wrong(address_of(request), self._clock.monotonic_s())
+
+
+def address_of(request: Request) -> str:
+    """Where the connection comes from; what a header says of it is not believed."""
+    return request.client.host if request.client else ""
+
+
+def cookie_name(request: Request) -> str:
+    """Over TLS browsers take the name for a promise that no other host and no plain page has set it."""
+    return "__Host-edged" if request.url.scheme == "https" else "edged"

@@ -1,0 +1,113 @@
+"""Claiming a new device, logging in and out."""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edged.console.access.passwords import LEAST_CHARACTERS, checked
+from edged.console.access.state import Role
+from edged.console.render import render
+from edged.console.route import CLAIM, LOGIN, access_of, form_of, local_path, page, see
+from edged.errors import UsageError
+
+WRONG_CODE = "This is not the code. `edged claim` on the device prints it; it has 8 letters and digits."
+WRONG_LOGIN = "This is not the password. `edged passwd` on the device sets a new one."
+
+
+async def claim(request: Request) -> Response:
+    """Show the form; a device that has been claimed has none."""
+    if access_of(request).state.claimed:
+        return see(LOGIN)
+    return _claim_form(request)
+
+
+async def claimed(request: Request) -> Response:
+    """With the right code, keep the password and log in."""
+    access, form = access_of(request), form_of(request)
+    if access.state.claimed:
+        return see(LOGIN)
+    try:
+        password = checked(form.get("password", ""), form.get("again", ""))
+    except UsageError as error:
+        return _claim_form(request, str(error), form.get("code", ""))
+    if not access.code_is(request, form.get("code", "")):
+        return _claim_form(request, WRONG_CODE)
+    await run_in_threadpool(access.set_password, "admin", password)
+    response = see("/")
+    access.begin(request, response, "admin")
+    return response
+
+
+async def login(request: Request) -> Response:
+    access = access_of(request)
+    if not access.state.claimed:
+        return see(CLAIM)
+    return _login_form(request, local_path(request.query_params.get("next", "/")))
+
+
+async def logged_in(request: Request) -> Response:
+    access, form = access_of(request), form_of(request)
+    role: Role = "viewer" if form.get("name") == "viewer" else "admin"
+    following = local_path(form.get("next", "/"))
+    if not access.state.claimed:
+        return see(CLAIM)
+    if not await access.log_in(request, role, form.get("password", "")):
+        return _login_form(request, following, WRONG_LOGIN, role)
+    response = see(following)
+    access.begin(request, response, role)
+    return response
+
+
+async def logout(request: Request) -> Response:
+    response = see(LOGIN)
+    access_of(request).end(request, response)
+    return response
+
+
+async def enter(request: Request) -> Response:
+    """Let in whoever has a token in the address: once after a start with one, always with one made for a screen."""
+    access = access_of(request)
+    role = access.token_is(request, request.query_params.get("token", ""))
+    if role is None:
+        return see(LOGIN)
+    response = see(local_path(request.query_params.get("to", "/")))
+    access.begin(request, response, role)
+    return response
+
+
+def _claim_form(request: Request, problem: str = "", code: str = "") -> Response:
+    status = 400 if problem else 200
+    return render(
+        request,
+        "claim.html",
+        status=status,
+        title="Claim this device",
+        problem=problem,
+        code=code,
+        least=LEAST_CHARACTERS,
+    )
+
+
+def _login_form(request: Request, following: str, problem: str = "", role: Role = "admin") -> Response:
+    has_viewer = "viewer" in access_of(request).state.passwords
+    return render(
+        request,
+        "login.html",
+        status=403 if problem else 200,
+        title="Log in",
+        problem=problem,
+        following=following,
+        role=role,
+        has_viewer=has_viewer,
+    )
+
+
+ROUTES = [
+    page(CLAIM, claim, role=None),
+    page(CLAIM, claimed, role=None, methods=("POST",)),
+    page(LOGIN, login, role=None),
+    page(LOGIN, logged_in, role=None, methods=("POST",)),
+    page("/logout", logout, role=None, methods=("POST",)),
+    page("/enter", enter, role=None),
+]
+ENTRY = None

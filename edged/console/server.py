@@ -1,0 +1,117 @@
+"""Serves the console: the port, TLS, and bounds for clients that are slow or many."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from edged.config import ConsoleConfig
+from edged.console.access import Access
+from edged.console.app import build_app
+from edged.console.site import Site
+from edged.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+REQUEST_S = 10.0
+"""The head of a first request must have come by then."""
+KEEP_ALIVE_S = 20
+MOST_CONNECTIONS = 100
+MOST_HEAD_BYTES = 16_384
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 that gives up clients which send no whole request, and the longest idle ones where there are too many.
+
+    uvicorn itself ends connections that fall silent after an answer; bodies are bounded where they are read.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._limit: asyncio.TimerHandle | None = None
+        self._watch()
+        connections = self.server_state.connections
+        if len(connections) > MOST_CONNECTIONS:
+            idle = [other for other in connections if isinstance(other, PatientProtocol) and other.is_idle]
+            min(idle, key=lambda other: other.idle_s).transport.abort()  # this one is among them
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request of it is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _watch(self) -> None:
+        """From its first byte on, a request must come whole within a time."""
+        self.idle_s = self.loop.time()
+        if not self.is_idle and self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        elif self.is_idle and self._limit is None:
+            self._limit = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+
+def open_socket(listen: str, port: int) -> socket.socket:
+    """The socket to serve at. Raise Unavailable, naming the remedy, when it cannot be had."""
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((listen, port))
+        server.listen(64)
+    except OSError as error:
+        server.close()
+        raise Unavailable(
+            f"{listen}:{port}: cannot be served ({error.strerror}); set another listen or port in [console]"
+        ) from None
+    return server
+
+
+def address(config: ConsoleConfig, port: int) -> str:
+    """What a browser on this device opens."""
+    host = f"[{config.listen}]" if ":" in config.listen else config.listen
+    host = {"0.0.0.0": socket.gethostname(), "[::]": socket.gethostname()}.get(host, host)  # noqa: S104
+    return f"{'https' if config.tls else 'http'}://{host}:{port}/"
+
+
+def serve(site: Site, access: Access, server: socket.socket, certificate: tuple[Path, Path] | None) -> None:
+    """Answer at `server` until SIGTERM or SIGINT. `certificate`: its file and its key's, for TLS."""
+    cert, key = certificate or (None, None)
+    config = uvicorn.Config(
+        build_app(site, access),
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        ssl_certfile=cert,
+        ssl_keyfile=key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise Unavailable(
+            f"{cert}: is no certificate that fits {key} ({error}); see cert_file and key_file in [console]"
+        ) from None
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    uvicorn.Server(config).run(sockets=[server])
