@@ -44,7 +44,7 @@ def build(folder: Path, deb: Path, mmdebstrap: str = MMDEBSTRAP, board: str = "g
     (folder / "bin/mmdebstrap").write_text(mmdebstrap)
     (folder / "bin/mmdebstrap").chmod(0o755)
     # The processor that an image is for is this machine's.
-    (folder / "bin/dpkg").write_text("#!/bin/sh\necho amd64\n")
+    (folder / "bin/dpkg").write_text(f"#!/bin/sh\necho {board.partition('-')[2]}\n")
     (folder / "bin/dpkg").chmod(0o755)
     environment = {**os.environ, "PATH": f"{folder / 'bin'}:{PATH}", "XZ_LEVEL": "0"}
     command = ["bash", BUILD, board, deb, folder / "out"]
@@ -127,19 +127,36 @@ def test_partitions_and_what_lies_on_them(tmp_path):
     assert "EDGED-CARD" in tool("mlabel", "-s", "-i", settings, "::")
 
 
-def test_what_the_system_is_made_of_exists(tmp_path):
-    build(tmp_path, package(tmp_path))
-    arguments = (tmp_path / "arguments").read_text()
-    for wanted in ("network-manager", "openssh-server", "avahi-daemon", "systemd-repart", "linux-image-amd64"):
-        assert wanted in arguments
-    overlay = ROOT / "systemd/image/overlay/etc"
-    for path in (
-        overlay / "systemd/system.conf.d/edged-watchdog.conf",
-        overlay / "systemd/system/ssh.service.d/edged-host-keys.conf",
-        overlay / "ssh/sshd_config.d/edged.conf",
-        ROOT / "systemd/image/generic/overlay/etc/repart.d/50-root.conf",
-    ):
-        assert path.is_file(), path
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_debian_has_every_package(tmp_path, arch):
+    build(tmp_path, package(tmp_path, arch=arch), board=f"generic-{arch}")
+    (included,) = re.findall(r"^--include=(.*)$", (tmp_path / "arguments").read_text(), re.MULTILINE)
+    names = included.split(",")
+    assert {f"linux-image-{arch}", "network-manager", "openssh-server", "avahi-daemon", "systemd-repart"} <= set(names)
+    missing = [name for name in names if arch not in debian_packages().get(name, ())]
+    assert missing == []
+
+
+def test_debian_has_every_package_of_the_raspberry_pi_s_layer():
+    layer = (ROOT / "systemd/image/rpi/layer/edged.yaml").read_text()
+    names = re.findall(
+        r"^    - ([a-z0-9.+-]+)$", layer.partition("packages:")[2].partition("customize-hooks")[0], re.MULTILINE
+    )
+    assert "avahi-daemon" in names
+    missing = [
+        name
+        for name in names
+        if "arm64" not in debian_packages().get(name, ()) + debian_packages().get(f"rpi:{name}", ())
+    ]
+    assert missing == []
+
+
+def debian_packages() -> dict[str, tuple[str, ...]]:
+    """For each name, the processors for which there is one; the file says where that was read."""
+    lines = (ROOT / "tests/fixtures/debian_packages.txt").read_text().splitlines()
+    return {
+        name: tuple(processors) for name, *processors in (line.split() for line in lines if not line.startswith("#"))
+    }
 
 
 def tool(*command: object) -> str:
