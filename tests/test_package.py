@@ -182,6 +182,18 @@ def test_what_the_recipe_writes_is_complete(codename, tmp_path):
     }
 
 
+def test_every_unit_is_installed(tmp_path):
+    build.recipe(tmp_path, "trixie", "amd64", "9.9", "Sun, 29 Nov 2026 00:00:00 +0000")
+    rules = (tmp_path / "rules").read_text()
+    units = [path for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".timer")]
+    assert len(units) > 4
+    for unit in units:
+        laid = tmp_path / (unit.name if unit.stem == "edged" else f"edged.{unit.name}")
+        assert laid.read_text() == unit.read_text()
+        named = r"dh_installsystemd$" if unit.stem == "edged" else rf"dh_installsystemd --name={unit.stem}( |$)"
+        assert re.search(named, rules, re.MULTILINE), f"debian/rules does not install {unit.name}"
+
+
 @pytest.fixture
 def site(tmp_path):
     """The libraries of PyAV and OpenCV, by name."""

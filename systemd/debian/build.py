@@ -204,17 +204,12 @@ def recipe(folder: Path, codename: str, arch: str, version: str, date: str) -> N
     shutil.copytree(
         RECIPE, folder, ignore=shutil.ignore_patterns("*.py", "*.avahi", "*.issue", "__pycache__"), dirs_exist_ok=True
     )
-    for name, text in {
-        "edged.service": "edged.service",
-        "edged.edged-report.service": "edged-report.service",
-        "edged.edged-report.timer": "edged-report.timer",
-        "edged.edged-export.service": "edged-export.service",
-        "edged.edged-export.timer": "edged-export.timer",
-        "edged.edged-import.service": "edged-import.service",
-        "edged.sysusers": "edged.sysusers.conf",
-        "edged.tmpfiles": "edged.tmpfiles.conf",
-    }.items():
-        shutil.copyfile(ROOT / "systemd" / text, folder / name)
+    # debhelper knows a unit called edged as it is, and any other by the name of the package in front of it.
+    units = sorted(path for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".timer"))
+    for path in units:
+        shutil.copyfile(path, folder / (path.name if path.stem == "edged" else f"edged.{path.name}"))
+    for name in ("sysusers", "tmpfiles"):
+        shutil.copyfile(ROOT / "systemd" / f"edged.{name}.conf", folder / f"edged.{name}")
     licence = "".join(f" {line or '.'}\n" for line in (ROOT / "LICENSE").read_text().splitlines()[4:])
     replaced = {"@PYTHON@": release.python, "@CODENAME@": codename, "@LICENSE@\n": licence}
     for name in ("edged.preinst", "copyright"):
