@@ -5,7 +5,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ from pydantic_core import PydanticUndefined
 
 from edged.cli import cli
 from edged.config import Config
+from edged.config.load import OUTPUT_KINDS
 from edged.config.section import Section
 
+SHOWN_AS = {"lamp": "gpio", "voice": "sound"}
+"""The kind of the commented file's outputs that are not called so."""
+AS_ABOVE = "These keys are as above."
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "config" / "edged.toml"
 INTRODUCTION = """# Configure
@@ -57,6 +61,8 @@ def sections() -> Iterator[tuple[str, type[Section]]]:
             model = _model_in(model)
         if isinstance(model, type) and issubclass(model, Section):
             yield ("camera.<id>" if name == "camera" else name), model
+        if name == "output":
+            yield from ((f"output.<id> {kind}", model) for kind, model in OUTPUT_KINDS.items())
 
 
 def _model_in(annotation: Any) -> Any:
@@ -69,13 +75,15 @@ def configure() -> str:
     comments = _comments(EXAMPLES.read_text("utf-8"))
     parts = [INTRODUCTION]
     for name, model in sections():
-        parts.append(f"## `[{name}]`\n\n{(model.__doc__ or '').strip()}\n")
+        table, _, kind = name.partition(" ")
+        heading = f' with `kind = "{kind}"`' if kind else ""
+        parts.append(f"## `[{table}]`{heading}\n\n{(model.__doc__ or '').strip()}\n")
         parts.append("| key | default | allowed | what it does |\n|---|---|---|---|")
         schema = model.model_json_schema()
         for key, field in model.model_fields.items():
             if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
                 continue  # a camera's own [camera.<id>.mask] and so on: the same keys as below
-            text = comments.get((name.split(".")[0], key)) or field.description or ""
+            text = _text(comments, name, key) or field.description or ""
             allowed = _allowed(schema["properties"][key], schema.get("$defs", {}))
             parts.append(f"| `{key}` | {_default(field)} | {allowed} | {_cell(text)} |")
         parts.append("")
@@ -87,17 +95,28 @@ def configure() -> str:
     return "\n".join(parts)
 
 
+def _text(comments: Mapping[tuple[str, str], str], name: str, key: str) -> str | None:
+    """What the commented file says of a key. Kinds of outputs share what the first one says of it."""
+    if not name.startswith("output"):
+        return comments.get((name.split(".")[0], key))
+    kind = name.rpartition(" ")[2]
+    return comments.get((f"output.{kind}", key)) or comments.get(("output.gpio", key))
+
+
 def _comments(text: str) -> dict[tuple[str, str], str]:
     """The comment above each key of the commented file, by table and key."""
     found: dict[tuple[str, str], str] = {}
     table, lines, last = "", [], ""
     for line in text.splitlines():
-        if match := re.match(r"#?\[([a-z]+)", line):
+        if match := re.match(r"#?\[output\.([a-z]+)", line):
+            table, lines = f"output.{SHOWN_AS.get(match[1], match[1])}", []
+        elif match := re.match(r"#?\[([a-z]+)", line):
             table, lines = match[1].replace("defaults", "camera"), []
         elif match := re.match(r"#?([a-z_]+) = ", line):
             # Keys that stand together share the comment above the first.
             last = " ".join(lines) or last
-            found.setdefault((table, match[1]), last)
+            if AS_ABOVE not in last:
+                found.setdefault((table, match[1]), last)
             lines = []
         elif line.startswith("#  "):
             lines.append("<br>" + re.sub(r"^(\S+(?: ! \S+|device\S+| device=\S+)*)\s{2,}", r"`\1` ", line[1:].strip()))

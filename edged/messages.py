@@ -13,6 +13,7 @@ from edged.payloads.mqtt import (
     CommandResult,
     CountsPayload,
     EventPayload,
+    OutputPayload,
     Preparation,
     StatePayload,
     StatusPayload,
@@ -29,7 +30,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  in UTC, which the Z says
 class Topic:
     """A topic below `<prefix>/<device>/`, how its messages are delivered, and what they hold.
 
-    `name` is its pattern, with `{id}` in the place of the camera, or `{verb}` of a command.
+    `name` is its pattern, with `{id}` in the place of the camera or output, or `{verb}` of a command.
     """
 
     name: str
@@ -58,6 +59,7 @@ CAMERA_COUNTS = Topic("camera/{id}/counts", 0, True, CountsPayload)
 CAMERA_ATTENTION = Topic("camera/{id}/attention", 0, True, AttentionPayload)
 CAMERA_VIOLATION = Topic("camera/{id}/violation", 1, False, ViolationPayload)
 EVENTS = Topic("events", 1, False, EventPayload)
+OUTPUT = Topic("output/{id}", 1, True, OutputPayload)
 REPORT_DAILY = Topic("report/daily", 1, True, ReportDocument)
 COMMAND_RESULT = Topic(COMMANDS + "/{verb}/result", 1, False, CommandResult)
 
@@ -69,6 +71,7 @@ TOPICS = (
     CAMERA_ATTENTION,
     CAMERA_VIOLATION,
     EVENTS,
+    OUTPUT,
     REPORT_DAILY,
     COMMAND_RESULT,
 )
@@ -154,6 +157,11 @@ def status_payload(status: str, since: int, at: int, reconnects: int, reason: st
     """A camera's state: online, stalled, reconnecting or offline."""
     fields = {"status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
     return cast(StatusPayload, {"v": 1, "ts": iso(at), **fields})
+
+
+def output_payload(state: Mapping[str, Any], at: int) -> OutputPayload:
+    """One local output: `state` holds kind, on, rules, acknowledged and problem."""
+    return cast(OutputPayload, {"v": 1, "ts": iso(at), **state, "rules": list(state["rules"])})
 
 
 def state_payload(

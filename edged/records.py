@@ -49,6 +49,18 @@ class EventRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What became known of an event that has not ended, by its key of this run: which outputs have told of it, and when and by
+    whom that was acknowledged, which is None until it is.
+    """
+
+    key: str
+    outputs: tuple[str, ...]
+    acknowledged_s: float | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message for the broker. `topic` is relative: `<prefix>/<device>/` is put before it when it is sent.
 

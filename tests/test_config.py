@@ -12,7 +12,19 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from edged.cli import cli
-from edged.config import CameraConfig, Config, MaskConfig, Wants, config_path, doubts, load_config
+from edged.config import (
+    ButtonInput,
+    CameraConfig,
+    Config,
+    DoorOutput,
+    GpioOutput,
+    MaskConfig,
+    SoundOutput,
+    Wants,
+    config_path,
+    doubts,
+    load_config,
+)
 from edged.config.source import parse_source, redact
 from edged.doctor import examine
 from edged.errors import ConfigError
@@ -20,7 +32,9 @@ from edged.toml import MAX_TOML_BYTES, load_toml
 
 CONFIG = Path(__file__).parent.parent / "config"
 CAMERA = '[camera.door]\nsource = "file:///a.mp4"\n'
-SECTIONS = {name: field.annotation for name, field in Config.model_fields.items() if name != "camera"}
+SECTIONS = {name: field.annotation for name, field in Config.model_fields.items() if name not in ("camera", "output")}
+OUTPUTS_SHOWN = {"lamp": GpioOutput, "voice": SoundOutput, "door": DoorOutput, "button": ButtonInput}
+"""The tables of the commented file that show each kind of output."""
 
 
 @pytest.fixture
@@ -503,6 +517,8 @@ def test_the_commented_config_mentions_every_key_with_its_default(tmp_path):
     for section, model in SECTIONS.items():
         assert_complete(section, raw[section], model)
     assert_complete("camera.door", raw["camera"]["door"], CameraConfig)
+    for name, model in OUTPUTS_SHOWN.items():
+        assert_complete(f"output.{name}", raw["output"][name], model)
 
 
 def assert_complete(name: str, table: dict, model: type[BaseModel]):
@@ -511,7 +527,8 @@ def assert_complete(name: str, table: dict, model: type[BaseModel]):
     for key, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if not field.is_required() and default is not None and not isinstance(default, BaseModel):
-            alone = {"source": "file:///a", key: table[key]} if model is CameraConfig else {key: table[key]}
+            needed = {name for name, field in model.model_fields.items() if field.is_required()}
+            alone = {name: table[name] for name in {*needed, "chip", key} & set(table)}
             assert getattr(model.model_validate(alone), key) == default, f"{name}.{key}"
 
 
@@ -530,7 +547,8 @@ def limits_of(table: str, model: type[BaseModel]) -> dict[str, object]:
 
 def test_limits_and_defaults_are_those_that_people_rely_on():
     """Whoever changes one changes what files are valid, or what devices do that never set it: the fixture says so too."""
-    models = {"camera": CameraConfig, **SECTIONS}
+    outputs = {f"output.{name}": model for name, model in OUTPUTS_SHOWN.items()}
+    models = {"camera": CameraConfig, **SECTIONS, **outputs}
     found = {key: limits for table, model in models.items() for key, limits in limits_of(table, model).items()}
     for part in ("mask", "attention", "drowsiness"):
         del found[f"camera.{part}"]

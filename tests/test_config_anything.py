@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from edged.config import CameraConfig, Config, load_config
 from edged.config.load import parse_config
+from edged.config.output import OUTPUTS
 from edged.errors import ConfigError
 
-SECTIONS = [field.annotation for name, field in Config.model_fields.items() if name != "camera"]
+SECTIONS = [
+    *OUTPUTS,
+    *(field.annotation for name, field in Config.model_fields.items() if name not in ("camera", "output")),
+]
 PATH = Path("edged.toml")
 
 

@@ -26,6 +26,7 @@ ROOMS = {
     "lap": {"track"},
     "duckdb": {"export", "fleet"},
     "pyspark": {"fleet"},
+    "gpiod": {"outputs"},
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

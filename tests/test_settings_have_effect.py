@@ -1,5 +1,6 @@
 """Every key of the config changes what the product does: one row for each, with the scene it shows in and what differs."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from support.doubles import scores_for
+from support.output_scenes import minute, pressed
 from support.scenes import (
     Facts,
     Film,
@@ -30,7 +32,7 @@ from support.scenes import (
 from support.traces import Move, Script, every
 
 from edged.config import CameraConfig, Config
-from edged.config.load import parse_config
+from edged.config.load import OUTPUT_KINDS, parse_config
 from edged.types import MaskState
 
 CORRECT, INCORRECT, NONE = MaskState.CORRECT, MaskState.INCORRECT, MaskState.NONE
@@ -62,6 +64,11 @@ class Row:
     base: Mapping[str, Any] = field(default_factory=dict)
 
 
+def rows(table: str, base: Mapping[str, Any], given: list[tuple[str, Any, str, Any, Any, dict[str, Any]]]) -> list[Row]:
+    """Rows of one kind of output, in the scripted minute."""
+    return [Row(f"{table}.{key}", value, minute, *facts, {**base, **more}) for key, value, *facts, more in given]
+
+
 def masks(*spans: tuple[float, MaskState, float], people: int = 1) -> Looks:
     """Looks at a mask: for how many seconds, which state, and its score."""
     return Looks(
@@ -84,6 +91,12 @@ def glances(length: float, apart: float) -> Script:
     return Script(60, moves=[Move(start, end, yaw=50, over=0.1) for start, end in every(apart, length, 5, 55)])
 
 
+LAMP = {"output.it.kind": "gpio", "output.it.when": ["mask_none"], "output.it.line": "RED"}
+PULSES = {"output.it.pattern": "pulses", "output.it.longest_seconds": 1}
+RAMP = {"output.it.pattern": "ramp", "output.it.longest_seconds": 1}
+VOICE = {"output.it.kind": "sound", "output.it.when": ["mask_none"]}
+DOOR = {"output.it.kind": "door", "output.it.line": "DOOR"}
+BUTTON = {"output.it.kind": "button", "output.it.line": "RED"}
 BARE = masks((5, NONE, 0.95))
 TWICE = masks((3, NONE, 0.95), (3, CORRECT, 0.95), (3, NONE, 0.95))
 LONG, SLEEPY = Film(away(4)), eyes((5, 0.95), (1.2, 0.05), (12, 0.95))
@@ -97,6 +110,8 @@ NODS = Script(
 YAWNS = Script(60, yawns=[(10, 14), (25, 29), (40, 44)])
 
 # fmt: off
+QUIET = {"output.it.quiet_from": "13:00", "output.it.quiet_until": "14:00"}
+NOISY = {"output.it.quiet_from": "11:00", "output.it.quiet_until": "11:30"}
 AWAY, SLEPT = "start long !, end long recovered", "start microsleep !, end microsleep recovered"
 REPEATEDLY = "start repeated !, end repeated recovered"
 
@@ -248,6 +263,65 @@ ROWS = [
     Row("console.key_file", "/nonexistent/key", console, "certificate", f"{HERE} {HERE}", "key console.key_file",
         {**OWN_CERTIFICATE, "console.key_file": HERE}),
     Row("console.folder", "elsewhere", console, "kept in", "console", "elsewhere", CONSOLE),
+    *rows("output.gpio", LAMP, [
+        ("name", "Red lamp", "entity", "it", "Red lamp", {}),
+        ("when", ["mask_correct"], "edges", "+10 -20", "+30.1 -36.1", {}),
+        ("cameras", ["gate"], "edges", "+10 -20", "", {"camera.gate.source": "file:///b.mp4"}),
+        ("hold_seconds", 2, "edges", "+10 -20", "+12 -20", {}),
+        ("shortest_seconds", 15, "edges", "+10 -20", "+10 -25", {}),
+        ("longest_seconds", 4, "edges", "+10 -20", "+10 -14", {}),
+        ("repeat_seconds", 6, "edges", "+10 -14", "+10 -14 +16 -20", {"output.it.longest_seconds": 4}),
+        ("quiet_from", "11:30", "edges", "+10 -20", "", QUIET),
+        ("quiet_until", "15:00", "edges", "+10 -20", "", NOISY),
+        ("chip", "first", "chip", "gpiochip1", "gpiochip0", {"output.it.chip": "second"}),
+        ("line", "SPARE", "offset", 0, 0, {}),
+        ("active_low", True, "active low", False, True, {}),
+        ("bias", "pull-up", "bias", "AS_IS", "PULL_UP", {}),
+        ("drive", "open-drain", "drive", "PUSH_PULL", "OPEN_DRAIN", {}),
+        ("safe", "active", "first", "INACTIVE", "ACTIVE", {}),
+        ("pattern", "pulses", "edges", "+10 -11", "+10 -10.3 +10.6 -10.9", {"output.it.longest_seconds": 1}),
+        ("on_seconds", 0.5, "edges", "+10 -10.3 +10.6 -10.9", "+10 -10.5 +10.8 -11", PULSES),
+        ("off_seconds", 0.5, "edges", "+10 -10.3 +10.6 -10.9", "+10 -10.3 +10.8 -11", PULSES),
+        ("ramp_seconds", 2, "edges", "+10 -10.3 +10.6 -10.95", "+10 -10.3 +10.6 -11", RAMP),
+    ]),
+    *rows("output.sound", VOICE, [
+        ("name", "Voice", "entity", "it", "Voice", {}),
+        ("when", ["mask_correct"], "played", "10 voice/mask_none 20 -", "30.1 chime 36.1 -", {}),
+        ("cameras", ["gate"], "played", "10 voice/mask_none 20 -", "", {"camera.gate.source": "file:///b.mp4"}),
+        ("hold_seconds", 2, "played", "10 voice/mask_none 20 -", "12 voice/mask_none 20 -", {}),
+        ("shortest_seconds", 15, "played", "10 alarm 20 -", "10 alarm 25 -", {"output.it.play": "alarm"}),
+        ("longest_seconds", 4, "played", "10 alarm 20 -", "10 alarm 14 -", {"output.it.play": "alarm"}),
+        ("repeat_seconds", 6, "played", "10 voice/mask_none 20 -", "10 voice/mask_none 16 voice/mask_none 20 -", {}),
+        ("quiet_from", "11:30", "played", "10 voice/mask_none 20 -", "", QUIET),
+        ("quiet_until", "15:00", "played", "10 voice/mask_none 20 -", "", NOISY),
+        ("play", "chime", "played", "10 voice/mask_none 20 -", "10 chime 20 -", {}),
+        ("language", "de", "lengths", {"voice/mask_none": 1.23}, {"voice/mask_none": 1.78}, {}),
+        ("device", "plughw:1", "device", "default", "plughw:1", {}),
+        ("volume", 40, "loudest", 24_576, 12_288, {}),
+    ]),
+    *rows("output.door", DOOR, [
+        ("name", "Turnstile", "entity", "it", "Turnstile", {}),
+        ("cameras", ["door"], "edges", "", "+31.1 -36.1", {"camera.gate.source": "file:///b.mp4"}),
+        ("hold_seconds", 3, "edges", "+31.1 -36.1", "+33.1 -36.1", {}),
+        ("shortest_seconds", 6, "edges", "+31.1 -36.1", "+31.1 -37.1", {}),
+        ("chip", "first", "chip", "gpiochip1", "gpiochip0", {"output.it.chip": "second"}),
+        ("line", "RED", "offset", 1, 0, {}),
+        ("active_low", True, "active low", False, True, {}),
+        ("bias", "pull-down", "bias", "AS_IS", "PULL_DOWN", {}),
+        ("drive", "open-source", "drive", "PUSH_PULL", "OPEN_SOURCE", {}),
+        ("safe", "active", "first", "INACTIVE", "ACTIVE", {}),
+    ]),
+    *rows("output.button", BUTTON, [
+        ("name", "Red button", "entity", "it", "Red button", {}),
+        ("chip", "first", "chip", "gpiochip1", "gpiochip0", {"output.it.chip": "second"}),
+        ("line", "DOOR", "offset", 0, 1, {}),
+        ("active_low", True, "active low", False, True, {}),
+        ("bias", "pull-up", "bias", "AS_IS", "PULL_UP", {}),
+        ("debounce_ms", 50, "debounce", 0.02, 0.05, {}),
+    ]),
+    Row("output.button.acknowledges", ["voice"], pressed, "off", ["lamp", "voice"], ["voice"], {
+        **BUTTON, "output.lamp.kind": "gpio", "output.lamp.when": ["mask_none"], "output.lamp.line": "DOOR",
+        "output.voice.kind": "sound", "output.voice.when": ["mask_none"]}),
 ]
 # fmt: on
 
@@ -266,6 +340,11 @@ def play(row: Row, folder: Path, keys: Mapping[str, Any], monkeypatch: pytest.Mo
     return row.scene(parse_config(raw, Path("edged.toml")), folder).get(row.fact)
 
 
+def written(key: str) -> str:
+    """The key as a file has it."""
+    return re.sub(r"^output\.\w+", "output.it", key).replace("camera.", "camera.door.")
+
+
 def keys_of(model: type[BaseModel], prefix: str) -> set[str]:
     return {f"{prefix}.{name}" for name in model.model_fields}
 
@@ -273,14 +352,15 @@ def keys_of(model: type[BaseModel], prefix: str) -> set[str]:
 def test_every_key_has_a_row():
     keys = keys_of(CameraConfig, "camera") - {f"camera.{part}" for part in ("mask", "attention", "drowsiness")}
     for name, section in Config.model_fields.items():
-        if name != "camera":
+        if name not in ("camera", "output"):
             keys |= keys_of(section.annotation, name)
+    for kind, model in OUTPUT_KINDS.items():
+        keys |= keys_of(model, f"output.{kind}") - {f"output.{kind}.kind"}  # in the base of each row of theirs
     assert {row.key for row in ROWS} == keys
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.key}-{row.fact}" for row in ROWS])
 def test_the_key_has_an_effect(row, tmp_path, monkeypatch):
-    written = row.key.replace("camera.", "camera.door.")
     before = play(row, tmp_path / "before", {}, monkeypatch)
-    after = play(row, tmp_path / "after", {written: row.value}, monkeypatch)
+    after = play(row, tmp_path / "after", {written(row.key): row.value}, monkeypatch)
     assert (before, after) == (row.before, row.after)

@@ -17,26 +17,40 @@ from edged.config.model import (
     ReportConfig,
     StoreConfig,
 )
+from edged.config.output import (
+    ButtonInput,
+    DoorOutput,
+    GpioOutput,
+    OutputConfig,
+    Rule,
+    SoundOutput,
+)
 from edged.config.people import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Wants
 from edged.config.privacy import PrivacyConfig
 
 __all__ = [
     "DETECTORS",
     "AttentionConfig",
+    "ButtonInput",
     "CameraConfig",
     "Config",
     "ConsoleConfig",
     "DeviceConfig",
+    "DoorOutput",
     "DrowsinessConfig",
     "EventsConfig",
     "ExportConfig",
+    "GpioOutput",
     "KindConfig",
     "Layered",
     "MaskConfig",
     "ModelsConfig",
     "MqttConfig",
+    "OutputConfig",
     "PrivacyConfig",
     "ReportConfig",
+    "Rule",
+    "SoundOutput",
     "StoreConfig",
     "Wants",
     "config_path",

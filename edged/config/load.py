@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from edged.config.model import CameraConfig, Config
+from edged.config.output import OUTPUTS
 from edged.config.source import redact_refused
 from edged.errors import ConfigError
 from edged.toml import parse_toml, read_toml
@@ -31,6 +32,8 @@ REGION_MISTAKES = (
     "too_long",
     "too_short",
 )
+
+OUTPUT_KINDS = {get_args(model.model_fields["kind"].annotation)[0]: model for model in OUTPUTS}
 
 OVERRIDABLE = ("mask", "attention", "drowsiness")
 """Tables of which each camera may have its own keys, laid over those that all share."""
@@ -91,7 +94,7 @@ def _listed(mistakes: Iterable[str]) -> list[str]:
 def _structural_mistakes(raw: Mapping[str, Any]) -> Iterator[str]:
     """What must hold before what cameras share can be merged into each."""
     yield from (_unknown((key,), TOP_LEVEL) for key in raw if key not in TOP_LEVEL)
-    tables = {name: raw.get(name, {}) for name in ("defaults", *OVERRIDABLE, "camera")}
+    tables = {name: raw.get(name, {}) for name in ("defaults", *OVERRIDABLE, "camera", "output")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             yield f"key {name} = {_show(table)}: must be a table, [{name}]"
@@ -131,7 +134,10 @@ def _describe(detail: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     """One pydantic error as `key a.b = value: what would be right`."""
     location = _as_written(tuple(str(part) for part in detail["loc"] if part != "[key]"), raw)
     if detail["type"] == "extra_forbidden":
-        return _unknown(location, _known_keys(location[:-1]))
+        return _unknown(location, _known_keys(tuple(str(part) for part in detail["loc"][:-1])))
+    if detail["type"].startswith("union_tag"):
+        kinds = ", ".join(f'"{kind}"' for kind in OUTPUT_KINDS)
+        return f"key {_name((*location, 'kind'))}: must be one of {kinds}"
     if detail["type"] == "missing":
         return f"key {_name(location)}: is missing; give it a value"
     message = _for_people(detail)
@@ -142,7 +148,7 @@ def _describe(detail: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
 
 def _for_people(detail: Mapping[str, Any]) -> str:
     """What would be right, in words instead of patterns and Python's types."""
-    if detail["type"] == "string_pattern_mismatch" and detail["loc"][-1] in ("open_from", "open_until"):
+    if detail["type"] == "string_pattern_mismatch" and str(detail["loc"][-1]).endswith(("_from", "_until")):
         return 'must be a local time like "08:00"'
     if detail["type"] == "string_pattern_mismatch":
         return "must begin with a letter or digit, and hold only letters, digits, - and _ (a prefix also /), 63 at most"
@@ -160,6 +166,8 @@ def _for_people(detail: Mapping[str, Any]) -> str:
 
 def _as_written(location: tuple[str, ...], raw: Mapping[str, Any]) -> tuple[str, ...]:
     """Where the file says it: what a camera took from [defaults] or [mask] is wrong there, not in each camera."""
+    if location[0] == "output":
+        return location[:2] + location[3:]  # what follows the name is the kind that was tried
     if len(location) < 3 or location[0] != "camera":
         return location
     own = raw["camera"].get(location[1], {})
@@ -173,8 +181,10 @@ def _as_written(location: tuple[str, ...], raw: Mapping[str, Any]) -> tuple[str,
 
 
 def _known_keys(location: tuple[str, ...]) -> set[str]:
-    """The keys allowed in the table at `location`."""
+    """The keys allowed in the table at `location`, which names the kind of an output after its name."""
     model: type[BaseModel] = Config
+    if location[:1] == ("output",):
+        return set(OUTPUT_KINDS[location[2]].model_fields)
     if location[:1] == ("camera",):
         model, location = CameraConfig, location[2:]
     for part in location:

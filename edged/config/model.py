@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edged.config.console import ConsoleConfig
 from edged.config.export import ExportConfig
 from edged.config.host import check_host, check_url
+from edged.config.output import OutputConfig, check_outputs
 from edged.config.people import (
     LEAST_FPS_FOR_ATTENTION,
     LEAST_FPS_FOR_DROWSINESS,
@@ -342,10 +343,18 @@ class Config(Section):
     export: ExportConfig = Field(default_factory=ExportConfig)
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
     console: ConsoleConfig = Field(default_factory=ConsoleConfig)
+    output: dict[Identifier, OutputConfig] = Field(default_factory=dict)
 
     @field_validator("camera")
     @classmethod
     def _bounded(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
         if len(value) > 16:
             raise ValueError("at most 16 cameras on one device")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _outputs_fit(cls, value: dict[str, OutputConfig], info: ValidationInfo) -> dict[str, OutputConfig]:
+        if "camera" in info.data:
+            check_outputs(value, set(info.data["camera"]))
         return value

@@ -6,18 +6,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from edged.capture import FrameInbox
 from edged.errors import EdgedError
 from edged.pipeline import Outcome, Pipeline, StageTimes
+from edged.records import Told
 from edged.store.recorder import Recorder
-from edged.types import Frame
+from edged.types import Frame, Image
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
 SILENT_AFTER_S = 5.0
+NO_PICTURE: Image = np.zeros((0, 0, 3), np.uint8)
 
 Observer = Callable[[Frame, Outcome], None]
+"""Called in the analysis thread right after a frame was analysed, before it is recorded: it never waits and never raises. Also
+called with a frame of no pixels (`NO_PICTURE`, index -1) when a camera's events are ended because it is silent or stops.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +53,11 @@ class AnalysisWorker(Worker):
         recorder: Recorder,
         between_frames: Callable[[], None],
         observers: Sequence[Observer] = (),
+        told: Callable[[], Sequence[Told]] = tuple,
     ) -> None:
         """`between_frames` is called before each frame, for what must not change within one; `observers`, in order, right after
-        it and before anything is recorded. An observer never waits and never raises.
+        it and before anything is recorded; `told` gives what became known
+        of events since the last call.
         """
         super().__init__("analysis")
         self.problem: str | None = None
@@ -59,6 +68,7 @@ class AnalysisWorker(Worker):
         self._recorder = recorder
         self._between_frames = between_frames
         self._observers = observers
+        self._told = told
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
         self._last_time_s: dict[str, float] = {}
@@ -77,6 +87,8 @@ class AnalysisWorker(Worker):
             if frame is not None:
                 self._between_frames()
                 self._analyse(frame)
+            for told in self._told():
+                self._recorder.told(told)
             self._let_time_pass(time.monotonic())
         self._finish("stopped")
 
@@ -88,8 +100,7 @@ class AnalysisWorker(Worker):
             self._faulty(frame.camera, error)
             return
         self.problem = None
-        for observe in self._observers:
-            observe(frame, outcome)
+        self._observe(frame, outcome)
         self._recorder.record(outcome.events, outcome.encounters)
         self._recorder.analysed(frame.camera, frame.time_s, len(outcome.faces))
         self._last_time_s[frame.camera] = frame.time_s
@@ -106,6 +117,10 @@ class AnalysisWorker(Worker):
                 times=pipeline.times,
                 age_s=max(0.0, now - frame.time_s),
             )
+
+    def _observe(self, frame: Frame, outcome: Outcome) -> None:
+        for observer in self._observers:
+            observer(frame, outcome)
 
     def _faulty(self, camera: str, error: EdgedError) -> None:
         """One frame is lost; the next may do better."""
@@ -133,6 +148,7 @@ class AnalysisWorker(Worker):
 
     def _record_end(self, camera: str, time_s: float, reason: str) -> None:
         outcome = self._pipelines[camera].finish(time_s, reason)
+        self._observe(Frame(camera, -1, time_s, NO_PICTURE), outcome)
         self._recorder.record(outcome.events, outcome.encounters)
         with self._lock:
             old = self._activity[camera]

@@ -6,6 +6,7 @@ from typing import Any, Final
 from edged.config import Config
 from edged.daemon.supervision import kept_topics
 from edged.errors import StoreError
+from edged.messages import OUTPUT
 from edged.publish import device_discovery, platforms
 from edged.store import MetaRow, StoreReader
 from edged.store.reader import parsed_json
@@ -44,6 +45,7 @@ class Announced:
         stored = self._stored(TOPICS)
         formerly = [topic for topic in stored if isinstance(topic, str)] if isinstance(stored, list) else []
         now = [topic for name, camera in config.camera.items() for topic in kept_topics(name, camera.wants)]
+        now += [OUTPUT.at(name) for name in config.output]
         self._topics = list(dict.fromkeys([*now, *formerly, *self._topics]))[:MOST_TOPICS]
         self._remember(TOPICS, stored, self._topics)
         return [topic for topic in self._topics if topic not in now]

@@ -39,7 +39,19 @@ RECHECK_S = 2.0
 STARTED_AFRESH = 1
 """Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
 NO_CAMERA = "no camera is configured"
-RELOADABLE = {"camera", "mask", "attention", "drowsiness", "events", "models", "mqtt", "report", "privacy", "console"}
+RELOADABLE = {
+    "camera",
+    "mask",
+    "attention",
+    "drowsiness",
+    "events",
+    "models",
+    "mqtt",
+    "report",
+    "privacy",
+    "console",
+    "output",
+}
 
 
 class App:
@@ -180,6 +192,7 @@ class App:
         config, cameras, outbound = self._runtime.config, self._runtime.cameras, self._core.outbound
         self._core.watch.look(config, cameras)
         self._core.live.look()
+        self._core.watch.look_at_outputs(self._runtime.outputs.states())
         too_slow = limit_rates(config, cameras.workers, self._thermal.share)
         connected, broker = outbound.connected, outbound.problem  # in this order: connecting ends the problem first
         was, self._state = self._state, self._document(broker, too_slow)
@@ -198,6 +211,7 @@ class App:
         """The daemon's state now."""
         core, inference = self._core, self._runtime.inference
         errors = self._health.errors(self._runtime.cameras, broker_problem, self._reload_problem)
+        errors += self._runtime.outputs.problems()
         errors += self._thermal.problems() + too_slow + inference.backends.problems()
         errors += self._trial.left_out if self._trial else ()
         if not self._runtime.config.camera:

@@ -22,6 +22,7 @@ To add a part (a console, a local output):
 
 import logging
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from edged import messages
 from edged.assembly import Models, build_pipeline, load_detector, load_models, model_names, wanted
@@ -33,7 +34,9 @@ from edged.daemon.analysis import AnalysisWorker
 from edged.daemon.cameras import Cameras
 from edged.daemon.core import Core
 from edged.daemon.reporter import Reporter
+from edged.daemon.supervision import trouble_of
 from edged.live.view import Source, State
+from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
 from edged.publish import Publisher, read_password
 from edged.readers import SURE_SCORES
@@ -43,8 +46,8 @@ from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
-ANALYSED = {"camera", "mask", "attention", "drowsiness", "events", "models"}
-"""Sections whose change needs new pipelines."""
+ANALYSED = {"camera", "mask", "attention", "drowsiness", "events", "models", "output"}
+"""Sections whose change needs new pipelines, or other observers of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,13 @@ class Runtime:
     """None where no broker is configured."""
     cameras: Cameras
     reporter: Reporter
+    outputs: OutputWorker
+    """Lives as long as `cameras`, whose analysis it observes."""
 
     @property
     def threads(self) -> list[Worker]:
         """The workers whose failure ends the daemon, and whose standstill stops the watchdog's signs of life."""
-        return [*([self.publisher] if self.publisher else []), self.reporter, *self.cameras.threads]
+        return [*([self.publisher] if self.publisher else []), self.reporter, self.outputs, *self.cameras.threads]
 
     def start(self, core: Core) -> None:
         """Start every part that does not run yet."""
@@ -87,6 +92,8 @@ class Runtime:
             self.publisher.start()
         self.reporter.start()
         self._show(core)
+        self.outputs.zone = ZoneInfo(self.config.report.timezone)
+        self.outputs.start()
         self.cameras.start()
         self.inference.backends.start()
 
@@ -112,6 +119,8 @@ class Runtime:
         if successor is None or successor.inference is not self.inference:
             self.inference.backends.stopping.set()  # not before analysis has ended, which uses the GPU that this gives back
         self.reporter.stop(1.0)
+        if (successor is None or successor.outputs is not self.outputs) and not self.outputs.stop(2.0):
+            log.error("the outputs did not stop in time; their lines are safe once the process has ended")
         if self.publisher and (successor is None or successor.publisher is not self.publisher):
             self.publisher.stop(1.5)
         if successor is None or successor.inference is not self.inference:
@@ -143,10 +152,13 @@ def build_runtime(core: Core, config: Config, before: Runtime | None = None) -> 
         *ANALYSED,
         "mqtt",
     }  # [mqtt] says whether events are queued for a broker
-    cameras = before.cameras if before and stays else build_cameras(core, config, inference, before)
+    if before and stays:
+        cameras, outputs = before.cameras, before.outputs
+    else:
+        cameras, outputs = build_cameras(core, config, inference, before)
     publish_report = lambda report: core.outbound.retain(messages.REPORT_DAILY.text(report))  # noqa: E731
     reporter = Reporter(config, core.reader, core.store, core.clock, publish_report, inference.models.hashes)
-    return Runtime(config, inference, publisher, cameras, reporter)
+    return Runtime(config, inference, publisher, cameras, reporter, outputs)
 
 
 def changed_sections(old: Config, new: Config) -> set[str]:
@@ -166,8 +178,12 @@ def load_inference(config: Config) -> Inference:
     return Inference(models, BackendWorker(config, engines))
 
 
-def build_cameras(core: Core, config: Config, inference: Inference, before: Runtime | None) -> Cameras:
-    """Cameras, inbox and analysis; the capture of a camera whose settings `before` had too is taken from there."""
+def build_cameras(
+    core: Core, config: Config, inference: Inference, before: Runtime | None
+) -> tuple[Cameras, OutputWorker]:
+    """Cameras, inbox, analysis, and the outputs that observe it; the capture of a camera whose settings `before` had too is
+    taken from there.
+    """
     inbox = FrameInbox(list(config.camera))
     pipelines = {
         camera: build_pipeline(camera, settings, config, inference.models) for camera, settings in config.camera.items()
@@ -179,9 +195,17 @@ def build_cameras(core: Core, config: Config, inference: Inference, before: Runt
         for camera, settings in config.camera.items()
     }
     recorder = Recorder(core.clock, core.store.submit, publishing=config.mqtt.host is not None)
-    return Cameras(
-        inbox, workers, AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch, [core.live.observe])
+    outputs = OutputWorker(config, lambda camera: is_lost(workers[camera]), core.clock)
+    analysis = AnalysisWorker(
+        inbox, pipelines, recorder, inference.backends.switch, [outputs.observe, core.live.observe], outputs.take_notes
     )
+    return Cameras(inbox, workers, analysis), outputs
+
+
+def is_lost(camera: CameraWorker) -> bool:
+    """Whether a camera gives no pictures, or none in which anything is seen; not while it is opened, nor of a recording's end."""
+    state = camera.state()
+    return trouble_of(state) is not None and not (camera.ended or state.is_opening)
 
 
 def _build_publisher(core: Core, config: Config) -> Publisher | None:

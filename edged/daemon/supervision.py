@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edged import __version__, messages
@@ -13,6 +13,7 @@ from edged.daemon.analysis import CameraActivity
 from edged.daemon.cameras import Cameras
 from edged.host.device import resident_mb
 from edged.host.thermal import ThermalState
+from edged.outputs.units import OutputState
 from edged.payloads.mqtt import Preparation, StatePayload
 from edged.ports import Clock
 from edged.records import Message
@@ -46,6 +47,13 @@ class CameraWatch:
         self._count_frames(cameras)
         for camera, activity in cameras.analysis.activity().items():
             self._publish_people(camera, config.camera[camera].wants, activity)
+
+    def look_at_outputs(self, states: Mapping[str, OutputState]) -> None:
+        """Publish every output's state that has changed; call about once a second."""
+        for name, state in states.items():
+            if self._is_news(f"output {name}", "state", repr(state)):
+                payload = messages.output_payload(asdict(state), self.clock.utc_ms())
+                self.retain(messages.OUTPUT.message(payload, name))
 
     def finish(self, cameras: Cameras, reason: str, successor: Cameras | None = None) -> None:
         """These cameras have stopped, but for those that `successor` keeps: count the frames since the last look, end the

@@ -62,6 +62,12 @@ class EventDetails(_FromUntil, total=False):
     """System, `clear_view`: who looks at a camera's faces unhidden."""
     minutes: Count
     """System, `clear_view`: after how many it ends by itself."""
+    told: list[str]
+    """Events about people: the local outputs that told of it."""
+    acknowledged_at: Instant
+    """Events about people: when somebody acknowledged at the device, over MQTT or at the console that they were told."""
+    acknowledged_by: str
+    """Who that was: `button <id>`, or what they called themselves."""
     version: str
     """System, `started`: the software's version."""
     left_open: Count

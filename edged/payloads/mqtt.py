@@ -112,6 +112,23 @@ class StatusPayload(TypedDict):
 
 
 @documented
+class OutputPayload(TypedDict):
+    """One local output, or the button that acknowledges."""
+
+    v: Version
+    ts: Instant
+    kind: Literal["gpio", "sound", "door", "button"]
+    on: bool
+    """Whether it tells somebody now; a pulsing line is on in its pauses, too."""
+    rules: list[str]
+    """What it is told to tell of now, acknowledged or not."""
+    acknowledged: bool
+    """Whether somebody has acknowledged all of it: it is silent until something new is true."""
+    problem: str | None
+    """Why it does not work, one line with the remedy."""
+
+
+@documented
 class Preparation(TypedDict):
     """The model whose engine is being built, and how far that is."""
 

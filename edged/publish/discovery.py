@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from edged import __version__, messages
-from edged.config import CameraConfig, Config, MqttConfig, Wants
+from edged.config import CameraConfig, Config, MqttConfig, OutputConfig, Wants
 
 Component = dict[str, Any]
 
@@ -68,6 +68,7 @@ def device_discovery(config: Config, device_id: str, formerly: Mapping[str, str]
         for name, component in [
             *_device(root, config),
             *(part for name, camera in config.camera.items() for part in _camera(root, name, camera)),
+            *(part for name, output in config.output.items() for part in _output(root, name, output)),
         ]
     }
     gone = {name: {"p": platform} for name, platform in (formerly or {}).items() if name not in components}
@@ -239,6 +240,27 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
         for key, topic in (people | static).items()
     ]
     return [*([(f"{camera}_violation", violation)] if types else []), (f"{camera}_status", status), *sensors]
+
+
+def _output(root: str, name: str, config: OutputConfig) -> list[tuple[str, Component]]:
+    """Whether the output tells somebody, and whether it works; of a button only that."""
+    label, topic = config.name or name.replace("_", " ").replace("-", " "), f"{root}/{messages.OUTPUT.at(name)}"
+    tells = {
+        "p": "binary_sensor",
+        "name": label,
+        "state_topic": topic,
+        "value_template": "{{ 'ON' if value_json.on else 'OFF' }}",
+        "json_attributes_topic": topic,
+    }
+    problem = {
+        "p": "binary_sensor",
+        "name": f"{label} problem",
+        "state_topic": topic,
+        "value_template": "{{ 'ON' if value_json.problem else 'OFF' }}",
+        "device_class": "problem",
+        "entity_category": "diagnostic",
+    }
+    return [*([] if config.kind == "button" else [(f"output_{name}", tells)]), (f"output_{name}_problem", problem)]
 
 
 def _event_types(wants: Wants) -> list[str]:

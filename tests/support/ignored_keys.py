@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 import pytest
 from pydantic import BaseModel
-from test_settings_have_effect import ROWS, Row, play
+from test_settings_have_effect import ROWS, Row, play, written
 
 from edged.config import CameraConfig, Config
-from edged.config.load import parse_config
+from edged.config.load import OUTPUT_KINDS, parse_config
 
 WITHOUT_DEFAULT = {"camera.source": "images:///FOLDER?fps=10", "store.path": Path("edged.db")}
 """What is read instead of a key that has no default, or one that must not be used here."""
@@ -20,8 +20,10 @@ WITHOUT_DEFAULT = {"camera.source": "images:///FOLDER?fps=10", "store.path": Pat
 
 def ignored(key: str) -> Any:
     """Whoever reads the key from now on gets its default, whatever the config says."""
-    table, name = key.split(".")
-    section: type[BaseModel] = CameraConfig if table == "camera" else Config.model_fields[table].annotation
+    table, name = key.rsplit(".", 1)
+    kind = table.removeprefix("output.")
+    models: dict[str, Any] = {"camera": CameraConfig, **OUTPUT_KINDS}
+    section: type[BaseModel] = models.get(kind) or Config.model_fields[table].annotation
     default = WITHOUT_DEFAULT.get(key, section.model_fields[name].get_default(call_default_factory=True))
     return patch.object(section, name, property(lambda _: default), create=True)
 
@@ -36,7 +38,7 @@ def turns_red(row: Row) -> bool:
             return config
 
         monkeypatch.setattr("test_settings_have_effect.parse_config", parsed)
-        keys = {row.key.replace("camera.", "camera.door."): row.value}
+        keys = {written(row.key): row.value}
         try:
             return bool(play(row, Path(folder) / "after", keys, monkeypatch) != row.after)
         except Exception as error:  # noqa: BLE001  a product that breaks is noticed too

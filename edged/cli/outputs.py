@@ -1,0 +1,95 @@
+"""`edged outputs`: what tells people on the spot: list it, and try it out."""
+
+from pathlib import Path
+
+import click
+
+from edged.cli.options import config_option, json_lines_option, print_json, read_config
+from edged.config import Config, OutputConfig
+from edged.daemon.status import ask, socket_path
+from edged.errors import EdgedError, Failed, Unavailable, UsageError
+from edged.outputs.examine import examine, make_safe, try_out
+from edged.outputs.gpio import chips
+
+NONE = "no output is configured; add a table like [output.lamp], as docs/outputs.md shows"
+
+
+@click.group()
+def outputs() -> None:
+    """List and try lamps, buzzers, voices, doors and buttons."""
+
+
+@outputs.command("list")
+@config_option
+@json_lines_option
+def list_outputs(config_file: Path | None, as_json: bool) -> None:
+    """List the configured outputs, what drives each, and whether it can work; and the GPIO chips of this machine.
+
+    Exit code 1 when one cannot.
+    """
+    config = read_config(config_file)
+    held, failed = _daemon_runs(config), 0
+    for name, settings in config.output.items():
+        try:
+            line, problem = examine(settings, held=held), None
+        except EdgedError as error:
+            line, problem, failed = "", str(error), failed + 1
+        if as_json:
+            print_json({"output": name, "kind": settings.kind, "line": line or None, "problem": problem})
+        else:
+            click.secho(f"{name} ({settings.kind}): {problem or line}", fg="red" if problem else None)
+    if not as_json:
+        _print_rest(config)
+    if failed:
+        raise Failed(f"{failed} of these cannot work")
+
+
+def _print_rest(config: Config) -> None:
+    if not config.output:
+        click.echo(NONE)
+    try:
+        for line in chips():
+            click.echo(f"chip {line}")
+    except Unavailable as error:
+        click.echo(f"chips: {error}")
+
+
+@outputs.command()
+@click.argument("output", metavar="ID")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="How long.")
+@config_option
+def test(output: str, seconds: float, config_file: Path | None) -> None:
+    """Have one output tell, or wait for a button to be pressed."""
+    config = read_config(config_file)
+    settings = configured(config, output)
+    if _daemon_runs(config) and settings.kind != "sound":
+        raise Unavailable("the daemon runs and has the line; `systemctl stop edged` first")
+    try_out(output, settings, seconds)
+    click.echo(f"{output}: {'was pressed' if settings.kind == 'button' else 'has told'}")
+
+
+@outputs.command()
+@config_option
+def safe(config_file: Path | None) -> None:
+    """Put every line to its safe level; systemd calls this after the daemon, however that ended."""
+    problems = make_safe(read_config(config_file).output)
+    for problem in problems:
+        click.secho(problem, fg="red", err=True)
+    if problems:
+        raise Failed("not every line could be put to its safe level")
+
+
+def configured(config: Config, output: str) -> OutputConfig:
+    """The output of that name. Raise UsageError when there is none."""
+    if output not in config.output:
+        there = ", ".join(config.output) or "none"
+        raise UsageError(f"there is no output {output}; there are: {there}")
+    return config.output[output]
+
+
+def _daemon_runs(config: Config) -> bool:
+    try:
+        ask(socket_path(config.store.path))
+    except Unavailable:
+        return False
+    return True

@@ -1,0 +1,276 @@
+"""Plays clips on a sound card by ALSA's `aplay`, a child process; the clips lie in memory, ready at their volume."""
+
+import io
+import logging
+import os
+import select
+import shutil
+import time
+import wave
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.backoff import backoff_s
+from edged.config import SoundOutput
+from edged.errors import Unavailable
+from edged.outputs.bell import Bell
+from edged.outputs.sentences import recording
+from edged.outputs.sound_plan import ALARM, CHIME, FILE, Wanted, clips_of
+from edged.processes.child import ChildProcess, die_with_us
+from edged.worker import Worker
+
+log = logging.getLogger(__name__)
+
+Samples = NDArray[np.int16]
+"""Frames x channels."""
+
+RATE = 22_050
+LONGEST_S = 60.0
+ALARM_S = 30.0
+"""The alarm's clip; it is begun again as long as the alarm lasts."""
+SILENCE_S = 0.05
+LATE_S = 5.0
+"""A card that has not played a clip so long after it should be over takes no samples."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+PLAYER = "aplay"
+NO_PLAYER = "aplay is not installed; run `apt install alsa-utils`"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A WAV file in memory that child processes may open as /dev/fd/<descriptor>."""
+
+    descriptor: int
+    seconds: float
+
+    @classmethod
+    def of(cls, samples: Samples, rate: int, volume: int) -> "Clip":
+        buffer = io.BytesIO()
+        with wave.open(buffer, "wb") as file:
+            file.setnchannels(samples.shape[1])
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes((samples.astype(np.float32) * (volume / 100)).astype("<i2").tobytes())
+        descriptor = os.memfd_create("edged-sound", os.MFD_CLOEXEC)
+        with open(descriptor, "wb", closefd=False) as memory:
+            memory.write(buffer.getvalue())
+        return cls(descriptor, len(samples) / rate)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def load_clips(settings: SoundOutput) -> dict[str, Clip]:
+    """Every clip that the output may play. Raise Unavailable, naming the file and the remedy."""
+    return {name: _load(name, settings) for name in clips_of(settings)}
+
+
+def _load(name: str, settings: SoundOutput) -> Clip:
+    if name == ALARM:
+        return Clip.of(np.tile(alarm(), (int(ALARM_S), 1)), RATE, settings.volume)
+    if name == CHIME:
+        return Clip.of(chime(), RATE, settings.volume)
+    path = Path(settings.play) if name == FILE else recording(settings.language, name.partition("/")[2])
+    return Clip.of(*read_wav(path), settings.volume)
+
+
+def read_wav(path: Path) -> tuple[Samples, int]:
+    """The samples and frames a second of a WAV file with PCM samples. Raise Unavailable, naming the remedy."""
+    try:
+        with path.open("rb") as opened, wave.open(opened) as file:
+            frames, rate, width, channels = (
+                file.getnframes(),
+                file.getframerate(),
+                file.getsampwidth(),
+                file.getnchannels(),
+            )
+            if not (1 <= channels <= 2 and 4_000 <= rate <= 192_000 and 0 < frames <= LONGEST_S * rate):
+                raise Unavailable(
+                    f"{path}: must be a sound of at most {LONGEST_S:g} s with one or two channels; shorten or convert it"
+                )
+            content = file.readframes(frames)
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
+    except (wave.Error, EOFError) as error:
+        raise Unavailable(
+            f"{path}: is no WAV file with PCM samples ({error}); convert it: ffmpeg -i … -c:a pcm_s16le sound.wav"
+        ) from None
+    return _as_int16(content, width).reshape(-1, channels), rate
+
+
+def _as_int16(content: bytes, width: int) -> Samples:
+    """The upper 16 bits of samples of any width; those of 8 bits are unsigned."""
+    if width == 1:
+        return ((np.frombuffer(content, np.uint8).astype(np.int16) - 128) * 256).astype(np.int16)
+    whole = np.frombuffer(content[: len(content) // width * width], np.uint8).reshape(-1, width)
+    return np.ascontiguousarray(whole[:, -2:]).view("<i2").ravel()
+
+
+def alarm() -> Samples:
+    """One second of a siren between two pitches to which ears, and small loudspeakers, are most sensitive."""
+    at = np.arange(RATE) / RATE
+    pitch = np.where((at * 4).astype(int) % 2 == 0, 2400.0, 3100.0)
+    tone = np.sin(2 * np.pi * np.cumsum(pitch) / RATE)
+    return (np.clip(2.5 * tone, -1, 1) * 32_000).astype(np.int16)[:, None]
+
+
+def chime() -> Samples:
+    """Two soft notes, the second one lower."""
+    at = np.arange(int(0.45 * RATE)) / RATE
+    notes = [np.sin(2 * np.pi * pitch * at) * np.exp(-5 * at) * np.minimum(1, at / 0.005) for pitch in (880.0, 660.0)]
+    return (np.concatenate(notes) * 26_000).astype(np.int16)[:, None]
+
+
+def play_silence(device: str) -> str | None:
+    """Play a moment of silence; return why the card does not, with the remedy, or None."""
+    if shutil.which(PLAYER) is None:
+        return NO_PLAYER
+    clip = Clip.of(np.zeros((int(RATE * SILENCE_S), 1), np.int16), RATE, 0)
+    try:
+        child = ChildProcess(_command(device, clip), [clip.descriptor])
+        poll, deadline = select.poll(), time.monotonic() + LATE_S
+        poll.register(child, select.POLLIN)
+        while (left_s := deadline - time.monotonic()) > 0 and (not poll.poll(left_s * 1000) or child.listen()):
+            pass
+        ended = child.end(0.5 if left_s > 0 else 0.0)
+    except OSError as error:
+        return f"{PLAYER} cannot be started ({error.strerror})"
+    finally:
+        clip.close()
+    if left_s <= 0 or not ended:
+        return _takes_none(device)
+    return None if child.exit_code == 0 else trouble(device, list(child.said))
+
+
+def _command(device: str, clip: Clip) -> list[str]:
+    return die_with_us([PLAYER, "-q", "-D", device, f"/dev/fd/{clip.descriptor}"])
+
+
+def _takes_none(device: str) -> str:
+    return f'no sound on device = "{device}": the card takes no samples; pull it out and plug it in again, or restart the machine'
+
+
+class Player(Worker):
+    """One sound output's thread: a card that hangs, or is unplugged while it plays, holds up nothing else."""
+
+    stuck_after_s = 60.0
+
+    def __init__(self, name: str, settings: SoundOutput) -> None:
+        super().__init__(f"sound {name}")
+        self.problem: str | None = None
+        """Why nothing is heard, with the remedy; None when all is well, as far as is known."""
+        self._settings = settings
+        self._bell = Bell()
+        self._wanted: tuple[Wanted | None, bool] = None, False
+        self._clips: dict[str, Clip] = {}
+        self._child: ChildProcess | None = None
+        self._playing: Wanted | None = None
+        self._late_s = 0.0
+        self._failures = 0
+        self._retry_s = 0.0
+
+    def play(self, wanted: Wanted | None, *, cut: bool = False) -> None:
+        """What is to be heard from now on; `cut`: end at once what is heard. Never waits."""
+        if (wanted, cut) != self._wanted:
+            self._wanted = wanted, cut
+            self._bell.ring()
+
+    def work(self) -> None:
+        try:
+            self._clips = load_clips(self._settings)
+            if shutil.which(PLAYER) is None:
+                raise Unavailable(NO_PLAYER)
+        except Unavailable as error:
+            self._fail(str(error))
+        try:
+            while not self.stopping.is_set():
+                self.beat()
+                self._wait()
+                self._follow(time.monotonic())
+        finally:
+            self._end_child()
+            for clip in self._clips.values():
+                clip.close()
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        if self._child is not None:
+            poll.register(self._child, select.POLLIN)
+        poll.poll(200)
+        self._bell.clear()
+
+    def _follow(self, now_s: float) -> None:
+        wanted, cut = self._wanted
+        if self._child is not None:
+            self._attend(now_s)
+        ends = wanted is None and self._playing is not None and (cut or self._playing.goes_on)
+        if self._child is not None and (ends or (wanted is not None and wanted != self._playing)):
+            self._end_child()
+        if self._child is not None or wanted is None or now_s < self._retry_s:
+            return
+        if wanted != self._playing or wanted.goes_on:
+            self._begin(wanted, now_s)
+
+    def _begin(self, wanted: Wanted, now_s: float) -> None:
+        self._playing = wanted
+        clip = self._clips.get(wanted.clip)
+        if clip is None:
+            return  # it could not be loaded, which `problem` tells
+        try:
+            self._child = ChildProcess(_command(self._settings.device, clip), [clip.descriptor])
+        except OSError as error:
+            self._retry_later(f"{PLAYER} cannot be started ({error.strerror})", now_s)
+        self._late_s = now_s + clip.seconds + LATE_S
+
+    def _attend(self, now_s: float) -> None:
+        """See how the child does that plays."""
+        child = self._child
+        if child is None:
+            return
+        child.listen()
+        if child.has_ended():
+            code, said = child.exit_code, list(child.said)
+            self._end_child()
+            if code == 0:
+                self._failures, self.problem = 0, None
+            else:
+                self._retry_later(trouble(self._settings.device, said), now_s)
+        elif now_s > self._late_s:
+            self._end_child()
+            self._retry_later(_takes_none(self._settings.device), now_s)
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end(0.0)
+            self._child = None
+
+    def _retry_later(self, problem: str, now_s: float) -> None:
+        self._failures += 1
+        self._retry_s = now_s + backoff_s(self._failures, FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._playing = None  # what is still wanted then is tried again
+        self._fail(problem)
+
+    def _fail(self, problem: str) -> None:
+        if problem != self.problem:
+            log.error("%s: %s", self.name, problem)
+            self.problem = problem
+
+
+def trouble(device: str, said: Collection[str]) -> str:
+    """What `aplay` could not do, in one line with the remedy."""
+    text = " ".join(said)
+    where = f'no sound on device = "{device}"'
+    if "busy" in text:
+        return f"{where}: another program uses the card; end that, or name a device that mixes, as plughw does not"
+    if "Permission denied" in text:
+        return f"{where}: no permission; edged's user must be in the group audio"
+    if "No such device" in text and "open error" not in text:
+        return f"{where}: the card was unplugged while it played; plug it in again"
+    if "open error" in text or "cannot find card" in text or "Unknown PCM" in text:
+        return f"{where}: no such card; plug one in, or take a name that `aplay -L` lists"
+    return f"{where}: {said[-1] if isinstance(said, list) and said else 'aplay ended without a word'}"

@@ -1,0 +1,315 @@
+"""The outputs of one config, each with its rules, its hardware and its state; used by the outputs' thread only."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from edged.backoff import backoff_s
+from edged.config import ButtonInput, DoorOutput, GpioOutput, SoundOutput
+from edged.errors import Unavailable
+from edged.outputs.rules import Cause
+from edged.outputs.sound_plan import SoundPlan, Wanted, clip_for, heard_rules
+from edged.outputs.telling import NEVER, Gate, Telling, is_quiet, level, line_level
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
+"""Between attempts to get a line that is not there, or taken."""
+
+
+class DrivenLine(Protocol):
+    """A GPIO line that can be set."""
+
+    def set(self, active: bool) -> None: ...
+    def close(self) -> None: ...
+
+
+class PressedLine(Protocol):
+    """A GPIO line that counts presses."""
+
+    def fileno(self) -> int: ...
+    def presses(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Heard(Protocol):
+    """A sound card's thread; see `edged.outputs.sound.Player`."""
+
+    problem: str | None
+
+    def play(self, wanted: Wanted | None, *, cut: bool = False) -> None: ...
+    def start(self) -> None: ...
+    def stop(self, timeout_s: float) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What an output needs to know at one moment of the cameras that it listens to."""
+
+    now_s: float
+    causes: frozenset[Cause]
+    blocked: bool
+    """Somebody does not stand at correct."""
+    blind: bool
+    """A camera is lost, or its pictures are not analysed."""
+    minute: int | None
+    """Of the local day; None while the clock cannot be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputState:
+    """One output as others see it."""
+
+    kind: str
+    on: bool
+    rules: tuple[str, ...] = ()
+    acknowledged: bool = False
+    problem: str | None = None
+
+
+class _Closed(Protocol):
+    def close(self) -> None: ...
+
+
+Line = TypeVar("Line", bound=_Closed)
+
+
+class Unit:
+    """One output, or button."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, cameras: tuple[str, ...]) -> None:
+        self.name, self.cameras = name, cameras
+
+    def open(self, now_s: float) -> None:
+        """Get hold of the hardware, if it is not held, and the time for another try has come."""
+
+    def step(self, world: World) -> float:
+        """Do what is due, and return when to be called again, at the latest."""
+        raise TypeError(f"{type(self).__name__} has no step")
+
+    def acknowledge(self) -> frozenset[Cause]:
+        """Be silent until something new is true; return what this acknowledged."""
+        return frozenset()
+
+    def news(self) -> Iterable[Cause]:
+        """What the last step has told of for the first time."""
+        return ()
+
+    def test(self, now_s: float, seconds: float) -> None:
+        """Tell for so long, whatever is true."""
+
+    def state(self) -> OutputState:
+        raise TypeError(f"{type(self).__name__} has no state")
+
+    def close(self) -> None:
+        """Leave it safe, and let it go."""
+
+
+class LineHolder(Generic[Line]):
+    """Holds one line, and tries again when it cannot be had, or is lost: what it is, and why it is not held."""
+
+    def __init__(self, name: str, request: Callable[[], Line]) -> None:
+        self.problem: str | None = None
+        self.line: Line | None = None
+        self._name, self._request = name, request
+        self._failures, self._retry_s = 0, -NEVER
+
+    def open(self, now_s: float) -> None:
+        if self.line is not None or now_s < self._retry_s:
+            return
+        try:
+            self.line = self._request()
+        except Unavailable as error:
+            self.lost(now_s, str(error))
+        else:
+            if self.problem is not None:
+                log.info("output %s works again", self._name)
+            self._failures, self.problem = 0, None
+
+    def lost(self, now_s: float, problem: str) -> None:
+        """The line cannot be used now."""
+        self.close()
+        self._failures += 1
+        self._retry_s = now_s + backoff_s(self._failures, FIRST_WAIT_S, LONGEST_WAIT_S)
+        if problem != self.problem:
+            log.error("output %s: %s", self._name, problem)
+            self.problem = problem
+
+    def close(self) -> None:
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+
+
+class LineUnit(Unit):
+    """An output that drives a line."""
+
+    def __init__(
+        self, name: str, settings: GpioOutput | DoorOutput, request: Callable[[GpioOutput | DoorOutput], DrivenLine]
+    ) -> None:
+        super().__init__(name, settings.cameras)
+        self.holder: LineHolder[DrivenLine] = LineHolder(name, lambda: request(settings))
+        self._on = False
+        self._tested = -NEVER, -NEVER
+
+    def open(self, now_s: float) -> None:
+        self.holder.open(now_s)
+
+    def test(self, now_s: float, seconds: float) -> None:
+        self._tested = now_s, now_s + seconds
+
+    def drive(self, now_s: float, active: bool) -> None:
+        self._on = active
+        if self.holder.line is None:
+            return
+        try:
+            self.holder.line.set(active)
+        except OSError as error:
+            self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
+
+    def tested_s(self, now_s: float) -> float | None:
+        """For how long a test has been going on; None without one."""
+        return now_s - self._tested[0] if now_s < self._tested[1] else None
+
+    def close(self) -> None:
+        self.holder.close()
+
+
+class Lamp(LineUnit):
+    """A lamp, buzzer or relay."""
+
+    kind = "gpio"
+
+    def __init__(
+        self, name: str, settings: GpioOutput, request: Callable[[GpioOutput | DoorOutput], DrivenLine]
+    ) -> None:
+        super().__init__(name, settings, request)
+        self._settings, self._telling, self._tells = settings, Telling(settings), False
+
+    def step(self, world: World) -> float:
+        causes = frozenset(cause for cause in world.causes if cause.rule in self._settings.when)
+        self._telling.update(world.now_s, causes, _quiet(self._settings, world))
+        active, next_s = line_level(self._telling, self._settings, world.now_s)
+        if (tested_s := self.tested_s(world.now_s)) is not None:
+            active, changes_in_s = level(self._settings, tested_s)
+            next_s = min(next_s, world.now_s + changes_in_s, self._tested[1])
+        self._tells = tested_s is not None or self._telling.turn_s(world.now_s) is not None
+        self.drive(world.now_s, active)
+        return next_s
+
+    def acknowledge(self) -> frozenset[Cause]:
+        return self._telling.acknowledge()
+
+    def news(self) -> Iterable[Cause]:
+        return self._telling.news if self._telling.is_on and self.holder.line is not None else ()
+
+    def state(self) -> OutputState:
+        return _state(self.kind, self._telling, self.holder.problem, self._tells)
+
+
+class Door(LineUnit):
+    """A door's line."""
+
+    kind = "door"
+
+    def __init__(
+        self, name: str, settings: DoorOutput, request: Callable[[GpioOutput | DoorOutput], DrivenLine]
+    ) -> None:
+        super().__init__(name, settings, request)
+        self._gate = Gate(settings)
+
+    def step(self, world: World) -> float:
+        correct = any(cause.rule == "mask_correct" for cause in world.causes)
+        active = self._gate.update(world.now_s, correct, world.blocked, world.blind)
+        tested = self.tested_s(world.now_s) is not None
+        self.drive(world.now_s, active or tested)
+        return min(self._gate.next_s(world.now_s), self._tested[1] if tested else NEVER)
+
+    def state(self) -> OutputState:
+        return OutputState(self.kind, self._on, ("mask_correct",) if self._on else (), False, self.holder.problem)
+
+
+class Voice(Unit):
+    """A sound card's output."""
+
+    kind = "sound"
+
+    def __init__(self, name: str, settings: SoundOutput, player: Heard) -> None:
+        super().__init__(name, settings.cameras)
+        self._settings, self._telling, self._plan = settings, Telling(settings), SoundPlan(settings)
+        self._player = player
+        self._tests, self._tested_until_s = 0, -NEVER
+
+    def open(self, now_s: float) -> None:
+        self._player.start()
+
+    def step(self, world: World) -> float:
+        causes = heard_rules(self._settings.when, world.causes)
+        self._telling.update(world.now_s, causes, _quiet(self._settings, world))
+        wanted = self._plan.update(self._telling, world.now_s)
+        if wanted is None and world.now_s < self._tested_until_s:
+            wanted = Wanted(-self._tests, clip_for(self._settings.play, self._settings.when[0]))
+        self._player.play(wanted, cut=self._telling.is_acknowledged or self._telling.quiet)
+        next_s = self._plan.next_s(self._telling, world.now_s)
+        return min(next_s, self._tested_until_s) if world.now_s < self._tested_until_s else next_s
+
+    def acknowledge(self) -> frozenset[Cause]:
+        return self._telling.acknowledge()
+
+    def news(self) -> Iterable[Cause]:
+        return self._telling.news if self._telling.is_on and self._player.problem is None else ()
+
+    def test(self, now_s: float, seconds: float) -> None:
+        self._tests, self._tested_until_s = self._tests + 1, now_s + seconds
+
+    def state(self) -> OutputState:
+        on = self._telling.is_on and not self._telling.is_acknowledged
+        return _state(self.kind, self._telling, self._player.problem, on)
+
+    def close(self) -> None:
+        self._player.stop(1.0)
+
+
+class Button(Unit):
+    """A button by which somebody acknowledges."""
+
+    kind = "button"
+
+    def __init__(self, name: str, settings: ButtonInput, request: Callable[[ButtonInput], PressedLine]) -> None:
+        super().__init__(name, ())
+        self.acknowledges = settings.acknowledges
+        self.holder: LineHolder[PressedLine] = LineHolder(name, lambda: request(settings))
+
+    def open(self, now_s: float) -> None:
+        self.holder.open(now_s)
+
+    def step(self, world: World) -> float:
+        return NEVER
+
+    def was_pressed(self, now_s: float) -> bool:
+        """Call when its line is readable."""
+        if self.holder.line is None:
+            return False
+        try:
+            return bool(self.holder.line.presses())
+        except OSError as error:
+            self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
+            return False
+
+    def state(self) -> OutputState:
+        return OutputState(self.kind, False, (), False, self.holder.problem)
+
+    def close(self) -> None:
+        self.holder.close()
+
+
+def _quiet(settings: GpioOutput | SoundOutput, world: World) -> bool:
+    return world.minute is not None and is_quiet(world.minute, settings.quiet_from, settings.quiet_until)
+
+
+def _state(kind: str, telling: Telling, problem: str | None, on: bool) -> OutputState:
+    rules = tuple(sorted({cause.rule for cause in telling.causes}))
+    return OutputState(kind, on, rules, telling.is_acknowledged, problem)

@@ -1,0 +1,232 @@
+"""The thread that drives all local outputs: from what analysis sees to lines and sounds, without disk, network or broker."""
+
+import logging
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
+from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, SoundOutput
+from edged.outputs import gpio
+from edged.outputs.bell import Bell
+from edged.outputs.rules import CameraRules, Cause, Seen
+from edged.outputs.sound import Player
+from edged.outputs.telling import concerns
+from edged.outputs.units import Button, Door, DrivenLine, Heard, Lamp, OutputState, PressedLine, Unit, Voice, World
+from edged.pipeline import Outcome
+from edged.ports import Clock
+from edged.records import Told
+from edged.types import Frame
+from edged.worker import Worker
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.25
+"""So often cameras are looked at, even when nothing else happens."""
+BLIND_AFTER_S, FRAMES_MISSED = 1.5, 4
+"""A door that has had no analysed picture for so long, and so many frames, sees nothing."""
+DEAD_AFTER_S = 5.0
+MOST_NOTES, MOST_ASKED = 256, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What outputs are driven by; tests put doubles in its place."""
+
+    output: Callable[[GpioOutput | DoorOutput], DrivenLine] = gpio.open_output
+    button: Callable[[ButtonInput], PressedLine] = gpio.open_button
+    player: Callable[[str, SoundOutput], Heard] = Player
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledgement:
+    outputs: Sequence[str]
+    """None named: all."""
+    who: str
+    time_s: float
+
+
+class OutputWorker(Worker):
+    """All outputs of one config. `observe` is called by the analysis thread, and never waits."""
+
+    def __init__(
+        self, config: Config, is_lost: Callable[[str], bool], clock: Clock, hardware: Hardware | None = None
+    ) -> None:
+        """`is_lost` says whether a camera gives no pictures, or none to be seen anything in; from any thread."""
+        super().__init__("outputs")
+        self.zone = ZoneInfo(config.report.timezone)
+        """Of the quiet hours; a reload may set another."""
+        self._is_lost, self._clock = is_lost, clock
+        self._cameras = list(config.camera)
+        self._blind_after_s = {
+            name: max(BLIND_AFTER_S, FRAMES_MISSED / camera.fps) for name, camera in config.camera.items()
+        }
+        self._rules = {name: CameraRules(name, camera.drowsiness) for name, camera in config.camera.items()}
+        self._units = _units(config, hardware or Hardware())
+        self._bell = Bell()
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[float, Seen]] = {}
+        """By camera: when its newest frame was analysed, and what that made true."""
+        self._asked: deque[_Acknowledgement] = deque(maxlen=MOST_ASKED)
+        self._tests: deque[tuple[str, float]] = deque(maxlen=MOST_ASKED)
+        self._notes: deque[Told] = deque(maxlen=MOST_NOTES)
+        self._told: dict[str, list[str]] = {}
+        """By the key of an event that is true now: the outputs that told of it."""
+        self._states: Mapping[str, OutputState] = {unit.name: unit.state() for unit in self._units}
+
+    @property
+    def names(self) -> list[str]:
+        """Every output, and button."""
+        return [unit.name for unit in self._units]
+
+    def observe(self, frame: Frame, outcome: Outcome) -> None:
+        """Take in what a frame led to."""
+        seen = self._rules[frame.camera].update(frame.time_s, outcome)
+        with self._lock:
+            self._seen[frame.camera] = self._clock.monotonic_s(), seen
+        self._bell.ring()
+
+    def acknowledge(self, output: str | None, who: str) -> str | None:
+        """Silence one output, or all, until something new is true; from any thread. Return what is wrong, with the remedy."""
+        problem = self._no_such(output) if output is not None else None
+        if problem is None:
+            self._asked.append(_Acknowledgement([output] if output else [], who, self._clock.monotonic_s()))
+            self._bell.ring()
+        return problem
+
+    def test(self, output: str, seconds: float) -> str | None:
+        """Have one output tell for so long, whatever is true; from any thread. Return what is wrong, with the remedy."""
+        problem = self._no_such(output)
+        if problem is None:
+            self._tests.append((output, seconds))
+            self._bell.ring()
+            problem = self._states[output].problem
+        return problem
+
+    def states(self) -> Mapping[str, OutputState]:
+        """Every output as it is now; from any thread."""
+        return self._states
+
+    def problems(self) -> list[str]:
+        """What does not work, one line each, the remedy in it; from any thread."""
+        return [f"output {name}: {state.problem}" for name, state in self._states.items() if state.problem]
+
+    def take_notes(self) -> list[Told]:
+        """What became known of events since the last call: who told of them, and who acknowledged it."""
+        notes = []
+        while self._notes:
+            notes.append(self._notes.popleft())
+        return notes
+
+    def work(self) -> None:
+        """Drive until stopped, then leave every line safe."""
+        try:
+            while not self.stopping.is_set():
+                self.beat()
+                now_s = self._clock.monotonic_s()
+                next_s = self.look(now_s)
+                self._wait(min(LOOK_EVERY_S, max(0.0, next_s - self._clock.monotonic_s())))
+        finally:
+            for unit in self._units:
+                unit.close()
+
+    def look(self, now_s: float) -> float:
+        """Do everything that is due, and return when something may be due next."""
+        while self._tests:
+            name, seconds = self._tests.popleft()
+            self._unit(name).test(now_s, seconds)
+        while self._asked:
+            self._silence(self._asked.popleft())
+        with self._lock:
+            seen = dict(self._seen)
+        lost = {camera for camera in self._cameras if self._is_lost(camera)}
+        minute = self._minute()
+        next_s = now_s + LOOK_EVERY_S
+        for unit in self._units:
+            next_s = min(next_s, unit.step(self._world(unit, now_s, seen, lost, minute)))
+            for cause in unit.news():
+                self._note(cause, unit.name)
+        for unit in self._units:  # only now: to open what is not there takes a moment
+            unit.open(now_s)
+        true_now = {cause.key for _, one in seen.values() for cause in one.causes}
+        self._told = {key: outputs for key, outputs in self._told.items() if key in true_now}
+        self._states = {unit.name: unit.state() for unit in self._units}
+        return next_s
+
+    def _world(
+        self, unit: Unit, now_s: float, seen: Mapping[str, tuple[float, Seen]], lost: set[str], minute: int | None
+    ) -> World:
+        cameras = [camera for camera in self._cameras if concerns(unit.cameras, camera)]
+        age_s = {camera: now_s - seen[camera][0] if camera in seen else float("inf") for camera in cameras}
+        blocked = any(seen[camera][1].blocked for camera in cameras if camera in seen)
+        causes = {cause for camera in cameras if camera in seen for cause in seen[camera][1].at(now_s)}
+        if blocked:
+            causes = {cause for cause in causes if cause.rule != "mask_correct"}
+        causes |= {Cause(camera, "camera_lost") for camera in cameras if camera in lost}
+        if cameras and not lost.intersection(cameras) and all(age < DEAD_AFTER_S for age in age_s.values()):
+            causes.add(Cause("", "alive"))
+        sees = [camera not in lost and age_s[camera] <= self._blind_after_s[camera] for camera in cameras]
+        blind = not sees or not all(sees)
+        return World(now_s, frozenset(causes), blocked, blind, minute)
+
+    def _wait(self, timeout_s: float) -> None:
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        buttons = [unit for unit in self._units if isinstance(unit, Button) and unit.holder.line is not None]
+        for button in buttons:
+            poll.register(button.holder.line, select.POLLIN)  # type: ignore[arg-type]
+        ready = {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
+        self._bell.clear()
+        for button in buttons:
+            line = button.holder.line
+            if line is not None and line.fileno() in ready and button.was_pressed(self._clock.monotonic_s()):
+                self._press(button)
+
+    def _press(self, button: Button) -> None:
+        log.info("button %s was pressed", button.name)
+        self._asked.append(_Acknowledgement(button.acknowledges, f"button {button.name}", self._clock.monotonic_s()))
+
+    def _silence(self, asked: _Acknowledgement) -> None:
+        for unit in self._units:
+            if asked.outputs and unit.name not in asked.outputs:
+                continue
+            for key in {cause.key for cause in unit.acknowledge() if cause.key}:
+                self._notes.append(Told(key, tuple(self._told.get(key, ())), asked.time_s, asked.who))
+
+    def _note(self, cause: Cause, output: str) -> None:
+        told = self._told.setdefault(cause.key, [])
+        if cause.key and output not in told:
+            told.append(output)
+            self._notes.append(Told(cause.key, tuple(told)))
+
+    def _minute(self) -> int | None:
+        """Of the local day; None while the clock cannot be believed: quiet hours must not silence by mistake."""
+        if not self._clock.trusted():
+            return None
+        local = datetime.fromtimestamp(self._clock.utc_ms() / 1000, tz=timezone.utc).astimezone(self.zone)
+        return local.hour * 60 + local.minute
+
+    def _no_such(self, output: str) -> str | None:
+        there = ", ".join(self.names) or "none"
+        return None if output in self.names else f"there is no output {output}; there are: {there}"
+
+    def _unit(self, name: str) -> Unit:
+        return next(unit for unit in self._units if unit.name == name)
+
+
+def _units(config: Config, hardware: Hardware) -> list[Unit]:
+    """Every output; lines first: they are driven before sounds are begun."""
+    units: list[Unit] = []
+    for name, settings in config.output.items():
+        if isinstance(settings, GpioOutput):
+            units.append(Lamp(name, settings, hardware.output))
+        elif isinstance(settings, DoorOutput):
+            units.append(Door(name, settings, hardware.output))
+        elif isinstance(settings, ButtonInput):
+            units.append(Button(name, settings, hardware.button))
+        else:
+            units.append(Voice(name, settings, hardware.player(name, settings)))
+    return sorted(units, key=lambda unit: isinstance(unit, Voice))

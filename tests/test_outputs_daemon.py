@@ -1,0 +1,171 @@
+"""The daemon with outputs: a real video, the real models, lines of a chip made of files, kills, reloads and a real broker."""
+
+import itertools
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from support.daemon import Daemon, looped, needs_models, write_clip
+from support.gpio import FileChip
+from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
+
+pytestmark = needs_models
+
+OUTPUTS = """
+[output.red]
+kind = "gpio"
+when = ["mask_none"]
+line = "RED"
+shortest_seconds = 0
+[output.green]
+kind = "gpio"
+name = "Green lamp"
+when = ["alive"]
+line = "GREEN"
+[output.button]
+kind = "button"
+line = "BUTTON"
+[output.voice]
+kind = "sound"
+when = ["mask_none"]
+device = "null"
+[output.missing]
+kind = "door"
+line = "NOWHERE"
+"""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture
+def chip(tmp_path: Path) -> FileChip:
+    return FileChip(tmp_path / "chips")
+
+
+@pytest.fixture
+def daemon(clip: Path, chip: FileChip, tmp_path: Path) -> Daemon:
+    return Daemon(tmp_path, {"door": looped(clip)}, extra=OUTPUTS, environment=chip.environment)
+
+
+def components(subscriber: Subscriber) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = json.loads(subscriber.payloads("homeassistant/device/edged_dev1/config")[-1])[
+        "cmps"
+    ]
+    return found
+
+
+def rises(chip: FileChip, line: str) -> int:
+    levels = [level for _, level in chip.edges(line)]
+    return sum(1 for before, after in itertools.pairwise(levels) if after and not before)
+
+
+def test_lamps_follow_what_is_seen_without_a_broker_and_are_dark_afterwards(daemon: Daemon, chip: FileChip) -> None:
+    with daemon:
+        daemon.start()
+        assert until(lambda: rises(chip, "RED") >= 2 and not chip.is_high("RED")), daemon.log
+        assert chip.is_high("GREEN")
+        assert until(
+            lambda: any("output missing: no chip has a line named NOWHERE" in e for e in daemon.status()["errors"])
+        )
+        assert daemon.stop() == 0
+    assert chip.is_high("RED") is False
+    assert chip.is_high("GREEN") is False
+    told = [
+        json.loads(row[0])
+        for row in daemon.rows("SELECT details FROM events WHERE kind = 'mask' AND ended_at IS NOT NULL")
+    ]
+    assert ["red", "voice"] in [sorted(details.get("told", ())) for details in told]
+
+
+def test_a_button_silences_the_lamp_and_the_event_says_who_and_when(daemon: Daemon, chip: FileChip) -> None:
+    with daemon:
+        daemon.start()
+
+        def acknowledged() -> list[dict[str, object]]:
+            found = daemon.rows("SELECT details, started_at FROM events WHERE kind = 'mask' AND ended_at IS NOT NULL")
+            return [json.loads(row[0]) for row in found if "acknowledged_at" in json.loads(row[0])]
+
+        def press_while_on() -> bool:
+            if chip.is_high("RED"):
+                chip.press("BUTTON")
+                return until(lambda: not chip.is_high("RED"), 2)
+            return False
+
+        assert daemon.serves()
+        assert until(lambda: press_while_on() and daemon.count("SELECT count(*) FROM events") and bool(acknowledged()))
+        assert acknowledged()[0]["acknowledged_by"] == "button button"
+        assert daemon.stop() == 0
+
+
+def test_kill_9_frees_the_lines_and_the_next_start_begins_safe(daemon: Daemon, chip: FileChip) -> None:
+    with daemon:
+        for _ in range(2):
+            daemon.start()
+            begun = len(chip.edges("RED"))
+            assert until(lambda begun=begun: len(chip.edges("RED")) > begun and chip.is_high("RED")), daemon.log
+            assert chip.edges("RED")[begun][1] is False  # requested at its safe level, whatever it was left at
+            daemon.kill()
+        daemon.start()
+        assert daemon.serves()
+        assert daemon.stop() == 0
+    assert chip.is_high("RED") is False
+
+
+def test_a_reload_takes_other_outputs_up_and_leaves_those_that_go_safe(
+    clip: Path, daemon: Daemon, chip: FileChip
+) -> None:
+    with daemon:
+        daemon.start()
+        assert until(lambda: chip.is_high("GREEN")), daemon.log
+        daemon.write_config({"door": looped(clip)}, extra=OUTPUTS.replace('line = "GREEN"', 'line = "BUZZER"'))
+        daemon.signal(signal.SIGHUP)
+        assert until(lambda: chip.is_high("BUZZER")), daemon.log
+        assert chip.is_high("GREEN") is False
+        pid, edges = daemon.pid, len(chip.edges("BUZZER"))
+        daemon.write_config(
+            {"door": looped(clip)}, extra=OUTPUTS.replace("GREEN", "BUZZER") + '[report]\nsite = "Here"\n'
+        )
+        daemon.signal(signal.SIGHUP)
+        assert until(lambda: daemon.status()["reload"]["count"] == 2)
+        assert (daemon.pid, daemon.status()["reload"]["problem"]) == (pid, None)
+        assert len(chip.edges("BUZZER")) == edges  # what a change does not concern is not touched
+        assert daemon.stop() == 0
+
+
+def test_a_chip_that_is_pulled_out_is_told_and_used_again_when_it_is_back(daemon: Daemon, chip: FileChip) -> None:
+    with daemon:
+        daemon.start()
+        assert until(lambda: chip.is_high("GREEN") and rises(chip, "RED") >= 1), daemon.log
+        chip.pull_out()
+        assert until(lambda: any(e.startswith("output red: the GPIO chip") for e in daemon.status().get("errors", ())))
+        chip.plug_in()
+        seen = rises(chip, "RED")
+        assert until(lambda: rises(chip, "RED") > seen)
+        assert daemon.stop() == 0
+
+
+@needs_mosquitto
+def test_states_are_retained_home_assistant_knows_them_and_those_that_go_are_withdrawn(
+    clip: Path, daemon: Daemon, chip: FileChip, tmp_path: Path
+) -> None:
+    def states(subscriber: Subscriber, name: str) -> list[dict[str, object]]:
+        return [json.loads(text) for text in subscriber.payloads(f"edged/dev1/output/{name}") if text]
+
+    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port, "#") as subscriber, daemon:
+        daemon.write_config({"door": looped(clip)}, port=broker.port, extra=OUTPUTS)
+        daemon.start()
+        assert until(lambda: any(state["on"] for state in states(subscriber, "red"))), daemon.log
+        assert until(lambda: any(state["on"] and state["rules"] == ["alive"] for state in states(subscriber, "green")))
+        assert str(states(subscriber, "missing")[-1]["problem"]).startswith("no chip has a line named NOWHERE")
+        introduced = components(subscriber)
+        assert introduced["output_green"]["name"] == "Green lamp"
+        assert introduced["output_green"]["state_topic"] == "edged/dev1/output/green"
+        daemon.write_config({"door": looped(clip)}, port=broker.port, extra=OUTPUTS.split("[output.green]")[0])
+        daemon.signal(signal.SIGHUP)
+        assert until(lambda: subscriber.payloads("edged/dev1/output/green")[-1] == "")
+        assert until(lambda: components(subscriber)["output_green"] == {"p": "binary_sensor"})
+        assert daemon.stop() == 0

@@ -1,0 +1,211 @@
+"""Sound by ALSA's own `aplay` on its `null` and `file` devices: what is heard, when it ends, and what goes wrong."""
+
+import logging
+import shutil
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.mosquitto import until
+
+from edged.config import SoundOutput
+from edged.errors import Unavailable
+from edged.outputs.sentences import FOLDER, SENTENCES, recording
+from edged.outputs.sound import Player, alarm, chime, play_silence, read_wav, trouble
+from edged.outputs.sound_plan import Wanted, clips_of
+
+needs_aplay = pytest.mark.skipif(shutil.which("aplay") is None, reason="needs alsa-utils: `apt install alsa-utils`")
+
+
+def settings(device: str = "null", **keys) -> SoundOutput:
+    return SoundOutput.model_validate({"kind": "sound", "when": ["drowsiness_notice"], "device": device, **keys})
+
+
+def to_file(path: Path) -> str:
+    """ALSA's device that writes what is played into a file, and plays it nowhere. It is as fast as it can be."""
+    return f"file:'{path}',raw"
+
+
+class Playing:
+    """A player that runs until the end of the block."""
+
+    def __init__(self, config: SoundOutput) -> None:
+        self.player = Player("voice", config)
+
+    def __enter__(self) -> Player:
+        self.player.start()
+        return self.player
+
+    def __exit__(self, *_: object) -> None:
+        assert self.player.stop(20)
+
+
+def samples(path: Path) -> np.ndarray:
+    return np.fromfile(path, "<i2") if path.exists() else np.zeros(0, np.int16)
+
+
+def pitch(sound: np.ndarray, rate: int) -> float:
+    spectrum = np.abs(np.fft.rfft(sound.astype(float)))
+    return float(np.fft.rfftfreq(len(sound), 1 / rate)[int(spectrum.argmax())])
+
+
+# --- what there is to hear
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_every_sentence_is_there_in_every_language_short_and_loud_enough(language):
+    assert SENTENCES[language].keys() == SENTENCES["en"].keys()
+    for sentence in SENTENCES[language]:
+        sound, rate = read_wav(recording(language, sentence))
+        assert 0.6 <= len(sound) / rate <= 5
+        assert np.abs(sound).max() > 25_000
+
+
+def test_the_sentences_take_less_than_a_megabyte_and_nothing_else_is_there():
+    files = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert len(files) == sum(map(len, SENTENCES.values()))
+    assert sum(path.stat().st_size for path in files) < 1_000_000
+
+
+def test_the_tones_are_heard_as_they_are_meant():
+    assert round(pitch(chime()[:9000, 0], 22_050), -1) == 880
+    assert 2300 < pitch(alarm()[:5000, 0], 22_050) < 2500
+    assert np.sqrt(np.mean(alarm().astype(float) ** 2)) > 20_000  # louder than any sine
+
+
+def test_a_level_brings_the_clips_of_the_graver_ones():
+    assert clips_of(settings()) == {"chime", "voice/drowsiness", "alarm"}
+    assert clips_of(settings(when=["mask_none", "mask_incorrect", "alive"])) == {
+        "voice/mask_none", "voice/mask_incorrect", "chime",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "channels", "rate"), [(1, 1, 8000), (2, 2, 48_000), (3, 1, 44_100), (4, 1, 16_000)])
+def test_wav_files_of_any_width_are_read(tmp_path, width, channels, rate):
+    path = tmp_path / "own.wav"
+    tone = np.sin(2 * np.pi * 500 * np.arange(rate) / rate) * 0.5
+    whole = (tone * (2 ** (8 * width - 1) - 1)).astype(np.int64) + (128 if width == 1 else 0)
+    one = whole.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :width]
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, width, rate, 0, "NONE", ""))
+        file.writeframes(np.repeat(one, channels, axis=0).tobytes())
+    sound, read_rate = read_wav(path)
+    assert (sound.shape, read_rate) == ((rate, channels), rate)
+    assert np.abs(sound[:, 0] / 32_768 - tone).max() < 0.01
+
+
+def test_what_is_no_wav_is_told_with_the_remedy(tmp_path):
+    def problem(content: bytes | None) -> str:
+        path = tmp_path / "own.wav"
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(Unavailable) as caught:
+            read_wav(path)
+        return str(caught.value).removeprefix(f"{path}: ")
+
+    assert problem(None) == "cannot be read (No such file or directory); see that edged's user may read it"
+    for content in (b"", b"ID3 is an MP3", b"RIFF\0\0\0\0WAVE"):
+        assert problem(content).startswith("is no WAV file with PCM samples (")
+        assert problem(content).endswith("convert it: ffmpeg -i … -c:a pcm_s16le sound.wav")
+    with wave.open(str(tmp_path / "long.wav"), "wb") as file:
+        file.setparams((1, 1, 8000, 0, "NONE", ""))
+        file.writeframes(b"\x80" * 8000 * 61)
+    assert problem((tmp_path / "long.wav").read_bytes()) == (
+        "must be a sound of at most 60 s with one or two channels; shorten or convert it"
+    )
+
+
+# --- playing
+
+
+@needs_aplay
+def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(tmp_path):
+    heard = tmp_path / "heard"
+    with Playing(settings(to_file(heard), volume=50)) as player:
+        player.play(Wanted(1, "chime"))
+        assert until(lambda: len(samples(heard)) >= len(chime()) and player._child is None)
+        once = samples(heard)
+        assert np.array_equal(once[: len(chime())], (chime()[:, 0].astype(np.float32) * 0.5).astype(np.int16))
+        assert not once[len(chime()) :].any()  # ALSA fills its last period with silence
+        time.sleep(0.3)
+        assert player._child is None
+        heard.unlink()
+        player.play(Wanted(2, "chime"))
+        assert until(lambda: len(samples(heard)) == len(once))
+        assert player.problem is None
+
+
+@needs_aplay
+def test_the_siren_goes_on_until_it_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.ALARM_S", 1.0)
+    with Playing(settings(to_file(tmp_path / "heard"))) as player:
+        begun: list[int] = []
+        begin = player._begin
+        player._begin = lambda *args: (begun.append(1), begin(*args))[1]  # type: ignore[method-assign]
+        player.play(Wanted(1, "alarm"))
+        assert until(lambda: len(begun) >= 3)
+        player.play(None)
+        assert until(lambda: player._child is None)
+        so_far = len(begun)
+        time.sleep(0.5)
+        assert len(begun) == so_far
+
+
+@needs_aplay
+def test_a_card_that_is_not_there_is_told_once_and_heard_again_when_it_is(caplog, monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
+    with Playing(settings("hw:CARD=Nowhere")) as player, caplog.at_level(logging.ERROR):
+        player.play(Wanted(1, "chime"))
+        assert until(lambda: player.problem is not None)
+        assert player.problem == (
+            'no sound on device = "hw:CARD=Nowhere": no such card; plug one in, or take a name that `aplay -L` lists'
+        )
+        assert until(lambda: player._failures >= 3)
+        assert len(caplog.records) == 1
+        player._settings = settings("null")
+        assert until(lambda: player.problem is None)
+
+
+@needs_aplay
+def test_a_wav_that_is_none_leaves_the_player_standing(tmp_path):
+    with Playing(settings(play=str(tmp_path / "none.wav"))) as player:
+        player.play(Wanted(1, "file"))
+        assert until(lambda: player.problem is not None)
+        assert "none.wav: cannot be read" in player.problem
+        assert player.is_alive()
+
+
+def test_without_aplay_the_remedy_is_to_install_it(monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.shutil.which", lambda _: None)
+    with Playing(settings()) as player:
+        assert until(lambda: player.problem == "aplay is not installed; run `apt install alsa-utils`")
+    assert play_silence("null") == "aplay is not installed; run `apt install alsa-utils`"
+
+
+@needs_aplay
+def test_a_card_that_takes_no_samples_is_given_up(tmp_path, monkeypatch):
+    hanging = tmp_path / "aplay"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("edged.outputs.sound.LATE_S", 0.2)
+    with Playing(settings()) as player:
+        player.play(Wanted(1, "chime"))
+        assert until(lambda: player.problem is not None)
+        assert "the card takes no samples" in player.problem
+    assert "the card takes no samples" in (play_silence("null") or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [(["aplay: main:850: audio open error: Device or resource busy"], "another program uses the card"),
+     (["aplay: main:850: audio open error: Permission denied"], "must be in the group audio"),
+     (["aplay: pcm_write:2127: write error: No such device"], "was unplugged while it played"),
+     (["ALSA lib confmisc.c:855:(parse_card) cannot find card '0'"], "no such card"),
+     (["something else"], "something else"), ([], "ended without a word")],
+)  # fmt: skip
+def test_what_aplay_says_becomes_a_line_with_the_remedy(said, words):
+    assert words in trouble("default", said)
