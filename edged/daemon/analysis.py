@@ -56,8 +56,7 @@ class AnalysisWorker(Worker):
         told: Callable[[], Sequence[Told]] = tuple,
     ) -> None:
         """`between_frames` is called before each frame, for what must not change within one; `observers`, in order, right after
-        it and before anything is recorded; `told` gives what became known
-        of events since the last call.
+        it and before anything is recorded; `told` gives what became known of events since the last call.
         """
         super().__init__("analysis")
         self.problem: str | None = None

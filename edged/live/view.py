@@ -117,7 +117,7 @@ class LiveView:
     def observe(self, frame: Frame, outcome: Outcome) -> None:
         """Keep them, if somebody looks at that camera; never waits."""
         camera = self._cameras.get(frame.camera)
-        if camera is not None and self._now_s() - camera.asked_s <= ASKED_WITHIN_S:
+        if camera is not None and frame.image.size and self._now_s() - camera.asked_s <= ASKED_WITHIN_S:
             camera.newest = frame, outcome
 
     def look(self) -> None:
