@@ -20,6 +20,7 @@ from edged.daemon.requests import Requests
 from edged.daemon.runtime import build_runtime, changed_sections
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
+from edged.daemon.walktest import keep_walk_test
 from edged.errors import ConfigError, EdgedError
 from edged.host.device import device_model
 from edged.host.systemd import Notifier
@@ -88,7 +89,8 @@ class App:
         self._health = Health(core.device, started_s, core.clock, core.store)
         self._thermal = ThermalMonitor(core.clock)
         self._configure = Configure(path, self._configured)
-        self._commands = Commands(core.clock, path, {"configure": self._change_settings})
+        local = {"configure": self._change_settings, "walktest": self._keep_walk_test}
+        self._commands = Commands(core.clock, path, local)
         self._status = Requests(self._commands, {"status": self._status_answer}).server(config.store.path)
         self._live = core.live.server(config.store.path)
         self._reload_problem: str | None = None
@@ -295,6 +297,11 @@ class App:
             self._follow(load_layered(self._path))
             self._commands.reloaded(None, swapped=True)
         return answer
+
+    def _keep_walk_test(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The verb `walktest`."""
+        core = self._core
+        return keep_walk_test(asked, self._runtime.config, core.reader, core.clock.utc_ms(), core.store.submit)
 
     def _configured(self, config: Config) -> bool:
         """Put `config` in force, as `_apply`; give False where that takes a restart."""

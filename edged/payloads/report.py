@@ -282,6 +282,16 @@ class Origin(TypedDict):
     config_sha256: str | None
 
 
+class WalkTest(TypedDict):
+    """Somebody walked past a camera with and without a mask, under the settings that hold."""
+
+    camera: str
+    at_local: str
+    """The local day, YYYY-MM-DD."""
+    passages: Count
+    as_expected: Count
+
+
 @documented
 class ReportHead(TypedDict):
     """Which day of which site is reported, and under which settings."""
@@ -291,6 +301,8 @@ class ReportHead(TypedDict):
     device: str
     camera_names: NotRequired[dict[str, str]]
     """The names for people of the cameras that have one."""
+    walk_tests: NotRequired[list[WalkTest]]
+    """Of the cameras that have had one since their settings were changed."""
     date: str
     """The local day, YYYY-MM-DD."""
     tz: str

@@ -14,6 +14,7 @@ VERBS: Final[Mapping[str, tuple[str, ...]]] = {"reload": (), "report": ("date",)
 
 LOCAL: Final[Mapping[str, tuple[str, ...]]] = {
     "configure": ("set", "undo", "try", "read", "who", "mqtt_password"),
+    "walktest": ("camera", "since", "skip"),
 }
 """Commands of the request socket only, whose arguments may be any JSON: a broker's users must not change settings."""
 

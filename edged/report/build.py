@@ -24,14 +24,16 @@ from edged.payloads.report import (
     ReportDocument,
     ReportHead,
     Violations,
+    WalkTest,
     WorstHour,
 )
 from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
-from edged.report.day import MINUTE_MS, Span, wall_clock
+from edged.report.day import MINUTE_MS, Span, day_of, wall_clock
 from edged.report.tally import LEAST_COVERAGE_PERCENT, LEAST_JUDGED, Blocks, percent, withhold_unwatched
 from edged.report.trend import build_trend
 from edged.report.vigilance import attention_section, drowsiness_section
+from edged.report.walk import walk_test
 from edged.store import StoreReader
 
 MOST_GAPS_LISTED = 40
@@ -84,7 +86,7 @@ def build_report(
     by_hour = _by_hour(passages, cameras, reported)
     masks = _masks_followed(config, passages)
     return {
-        **_head(config, reported),
+        **_head(config, reported, _walk_tests(reader, config, reported)),
         "revision": revision,
         "masks_followed": masks,
         **figure,
@@ -104,7 +106,22 @@ def build_report(
     }
 
 
-def _head(config: Config, reported: ReportedDay) -> ReportHead:
+def _walk_tests(reader: StoreReader, config: Config, reported: ReportedDay) -> list[WalkTest]:
+    """Those that speak for the settings which hold now."""
+    kept = {camera: walk_test(reader, config, camera) for camera in sorted(config.camera)}
+    return [
+        {
+            "camera": camera,
+            "at_local": day_of(int(test["at"]), reported.zone).isoformat(),
+            "passages": int(test["passages"]),
+            "as_expected": int(test["as_expected"]),
+        }
+        for camera, test in kept.items()
+        if test is not None and int(test["at"]) < reported.whole.end
+    ]
+
+
+def _head(config: Config, reported: ReportedDay, walk_tests: list[WalkTest]) -> ReportHead:
     hours = reported.whole.length / 3_600_000
     names = {camera: _printable(settings.name) for camera, settings in config.camera.items() if settings.name}
     head: ReportHead = {
@@ -126,6 +143,8 @@ def _head(config: Config, reported: ReportedDay) -> ReportHead:
     }
     if names:
         head["camera_names"] = names
+    if walk_tests:
+        head["walk_tests"] = walk_tests
     return head
 
 

@@ -1,0 +1,93 @@
+"""The walk test: somebody passes so often with a mask and so often without; what was expected, what was told, and why."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edged.config import Config, MaskConfig
+from edged.store import StoreReader
+
+WITH, WITHOUT = 5, 5
+PASSAGES = WITH + WITHOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One passage of the test."""
+
+    passage: str
+    """The encounter's identity."""
+    expected: str
+    got: str
+    why: str
+    """What led to `got`, for a person; empty where nothing needs to be said."""
+
+    @property
+    def ok(self) -> bool:
+        return self.expected == self.got
+
+
+def expected(number: int) -> str:
+    """The state that passage `number`, counted from 0, is to be told."""
+    return "correct" if number < WITH else "none"
+
+
+def walk_steps(passages: Iterable[Mapping[str, Any]], settings: MaskConfig, skip: Collection[str] = ()) -> list[Step]:
+    """The first passages of the test among rows of `encounters` in their order; `skip` are those of others who passed by."""
+    told = [row for row in passages if row["closed"] and row["encounter_id"] not in skip][:PASSAGES]
+    return [
+        Step(str(row["encounter_id"]), expected(number), str(row["state"]), _why(row, settings))
+        for number, row in enumerate(told)
+    ]
+
+
+def _why(row: Mapping[str, Any], settings: MaskConfig) -> str:
+    face, votes = float(row["largest_face"] or 0), row["votes"] or {}
+    looks = sum(int(count) for count in votes.values())
+    if row["state"] != "uncertain":
+        return f"score {float(row['score'] or 0):.2f}, {looks} looks, {face:.0f} px"
+    if face < settings.smallest_face:
+        return (
+            f"too far away: {face:.0f} px at most, {settings.smallest_face:g} are needed; go nearer, or move the camera"
+        )
+    if looks < settings.least_votes:
+        return f"seen too briefly or turned away: {looks} looks, {settings.least_votes} are needed"
+    return f"the looks did not agree: best score {float(row['score'] or 0):.2f}, {settings.enter_score:g} is needed"
+
+
+def settings_sha256(config: Config, camera: str) -> str:
+    """A hash of all that decides what a walk past `camera` is told: a test speaks for these settings only."""
+    decides = [config.camera[camera].model_dump(mode="json"), config.models.model_dump(mode="json")]
+    return hashlib.sha256(
+        json.dumps([*decides, config.events.model_dump(mode="json")], sort_keys=True).encode()
+    ).hexdigest()
+
+
+def meta_key(camera: str) -> str:
+    """Where the store keeps the last walk test of a camera."""
+    return f"walk_test.{camera}"
+
+
+def result_of(config: Config, camera: str, steps: Collection[Step], now_ms: int) -> dict[str, Any]:
+    """What is kept of a finished test."""
+    return {
+        "at": now_ms,
+        "settings_sha256": settings_sha256(config, camera),
+        "passages": len(steps),
+        "as_expected": sum(step.ok for step in steps),
+        "steps": [{"expected": step.expected, "got": step.got, "why": step.why} for step in steps],
+    }
+
+
+def walk_test(reader: StoreReader, config: Config, camera: str) -> dict[str, Any] | None:
+    """The last walk test of `camera`; None without one, or where its settings have changed since. Raise StoreError."""
+    text = reader.meta(meta_key(camera))
+    try:
+        kept = json.loads(text) if text else None
+    except ValueError:
+        return None
+    if not isinstance(kept, dict) or kept.get("settings_sha256") != settings_sha256(config, camera):
+        return None
+    return kept
