@@ -273,14 +273,17 @@ def _said(properties: Properties | None) -> str | None:
 CONNECT_S = 5.0
 
 
-def probe_broker(config: MqttConfig, device_id: str) -> str | None:
-    """None when the broker accepts us, else one line that says why not. Raise ConfigError for unusable credentials."""
+def probe_broker(config: MqttConfig, device_id: str, password: str | None = None) -> str | None:
+    """None when the broker accepts us, else one line that says why not. Raise ConfigError for unusable credentials.
+
+    `password`: instead of the one in the config's file.
+    """
     waker = Waker()
     # An identity of its own: with the daemon's, the broker would throw the daemon out.
     connection = Connection(
         config,
         f"{device_id}-doctor",
-        read_password(config),
+        password or read_password(config),
         will=None,  # a probe that is killed must leave nothing behind
         connect_s=CONNECT_S,
         waker=waker,

@@ -1,0 +1,237 @@
+"""Setting up a device step by step: place and hours, camera, aim, walk test, broker. Each step is a form, and can be done again."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from zoneinfo import available_timezones
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edged.config import Config, MqttConfig
+from edged.config.load import parse_config
+from edged.console.render import Banner, render
+from edged.console.route import Entry, form_of, page, see, site_of
+from edged.console.settings import configure
+from edged.console.site import Site
+from edged.daemon.status import request as ask_daemon
+from edged.daemon.status import socket_path
+from edged.errors import EdgedError, UsageError
+from edged.host.device import device_id
+from edged.publish import probe_broker
+from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test
+
+PLACE = {"site": "Name of the place", "timezone": "Time zone", "open_from": "Open from", "open_until": "Open until"}
+PROFILES = {
+    "entrance": "An entrance: how masks are worn",
+    "classroom": "A room: masks, and whether people attend",
+    "driver": "A cab: attention and drowsiness of the driver",
+}
+EMPTY = {"name": "", "source": "", "address": "", "profile": "entrance"}
+MOST_SKIPPED = 50
+
+
+def overview(request: Request) -> Response:
+    site = site_of(request)
+    config, origins = site.config, site.layered.origins()
+    status, why_dead = site.status_if_any()
+    tests = {}
+    with suppress(EdgedError):
+        tests = {camera: walk_test(site.reader, config, camera) for camera in config.camera}
+    connected = bool(status and status["broker"]["connected"])
+    banners = [Banner("problem", why_dead)] if why_dead else []
+    return render(
+        request,
+        "setup.html",
+        title="Setup",
+        banners=tuple(banners),
+        config=config,
+        has_place="report.timezone" in origins,
+        cameras={camera: site.camera_name(camera) for camera in config.camera},
+        states={camera: told["status"] for camera, told in (status or {}).get("cameras", {}).items()},
+        tests=tests,
+        connected=connected,
+        ready="report.timezone" in origins and bool(config.camera) and all(tests.get(camera) for camera in config.camera),
+    )
+
+
+def place(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:
+    report = site_of(request).config.report
+    return _form(
+        request,
+        "setup_place.html",
+        problem,
+        title="Place and hours",
+        labels=PLACE,
+        values=values or {name: str(getattr(report, name)) for name in PLACE},
+        zones=sorted(available_timezones()),
+    )
+
+
+def placed(request: Request) -> Response:
+    form = form_of(request)
+    keys = {f"report.{name}": form.get(name, "").strip() for name in PLACE}
+    try:
+        configure(site_of(request), set=keys, who="setup")
+    except UsageError as error:
+        return place(request, form, str(error))
+    return see("/setup")
+
+
+def camera_form(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:
+    site = site_of(request)
+    attached, why_none = [], ""
+    try:
+        attached = ask_daemon(socket_path(site.config.store.path), "cameras").get("cameras", [])
+    except EdgedError as error:
+        why_none = str(error)
+    return _form(
+        request,
+        "setup_camera.html",
+        problem or why_none,
+        title="Add a camera",
+        attached=attached,
+        profiles=PROFILES,
+        values=values or EMPTY,
+    )
+
+
+def camera_added(request: Request) -> Response:
+    site, form = site_of(request), form_of(request)
+    name = form.get("name", "").strip()
+    source = form.get("address", "").strip() or form.get("source", "")
+    try:
+        camera = _new_id(name, site.config)
+        if not source:
+            raise UsageError("choose a camera, or write the address of one in the network")
+        table = {"source": source, "name": name, "profile": form.get("profile", "entrance")}
+        configure(site, set={f"camera.{camera}.{key}": value for key, value in table.items()}, who="setup")
+    except UsageError as error:
+        return camera_form(request, {key: form.get(key, "") for key in EMPTY}, str(error))
+    return see(f"/camera/{camera}?saved=1")
+
+
+def walk(request: Request) -> Response:
+    """Before it has begun, what to do; then each passage as it comes."""
+    site, camera = site_of(request), request.path_params["camera"]
+    if camera not in site.config.camera:
+        return see("/setup")
+    since, skip = _begun(request.query_params)
+    steps = _steps(site, camera, since, skip) if since else []
+    return render(
+        request,
+        "setup_walk.html",
+        title="Walk test",
+        refresh_s=3 if since and len(steps) < PASSAGES else None,
+        camera=camera,
+        camera_name=site.camera_name(camera),
+        since=since,
+        now=site.clock.utc_ms(),
+        skip=skip,
+        steps=steps,
+        passages=PASSAGES,
+        with_mask=WITH,
+    )
+
+
+def walked(request: Request) -> Response:
+    site, form = site_of(request), form_of(request)
+    since, skip = _begun(form)
+    path = socket_path(site.config.store.path)
+    answer = ask_daemon(path, "walktest", camera=request.path_params["camera"], since=since, skip=skip)
+    if not answer.get("ok"):
+        raise UsageError(str(answer.get("error")))
+    return see("/setup")
+
+
+def broker(
+    request: Request, values: Mapping[str, str] | None = None, problem: str = "", answered: str = ""
+) -> Response:
+    mqtt = site_of(request).config.mqtt
+    now = {"host": mqtt.host or "", "port": str(mqtt.port or ""), "username": mqtt.username or "", "tls": "1" if mqtt.tls else ""}
+    return _form(
+        request,
+        "setup_broker.html",
+        problem,
+        title="Broker",
+        values={**dict.fromkeys(now, ""), **(values if values is not None else now)},
+        answered=answered,
+        has_password=mqtt.password_file is not None,
+    )
+
+
+def broker_set(request: Request) -> Response:
+    """Try the broker for real; keep it where that is what was pressed."""
+    site, form = site_of(request), form_of(request)
+    password = form.get("password") or None
+    try:
+        keys = _mqtt_keys(form)
+        if keys["mqtt.host"] is not None:
+            wanted = _mqtt_of(site, keys)
+            if refused := probe_broker(wanted, device_id(site.config.device.id), password):
+                raise UsageError(refused)
+        if form.get("action") == "test":
+            return broker(request, form, answered=f"{form.get('host')} accepts the connection. Nothing was saved yet.")
+        configure(site, set=keys, who="setup", mqtt_password=password)
+    except EdgedError as error:
+        return broker(request, form, str(error))
+    return see("/setup")
+
+
+def _form(request: Request, template: str, problem: str, **values: Any) -> Response:
+    banners = (Banner("problem", problem),) if problem else ()
+    return render(request, template, status=400 if problem and request.method == "POST" else 200, banners=banners, **values)
+
+
+def _new_id(name: str, config: Config) -> str:
+    """An identity for topics and tables that a person's name for a camera gives."""
+    if not name:
+        raise UsageError("give the camera a name, as in Main door")
+    made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "camera"
+    return next(one for number in range(1, 100) if (one := made if number == 1 else f"{made}-{number}") not in config.camera)
+
+
+def _begun(fields: Mapping[str, str]) -> tuple[int, list[str]]:
+    """When a walk test began, 0 for one that has not; and the passages of others."""
+    since = fields.get("since", "")
+    skip = [part for part in fields.get("skip", "").split(",") if part][:MOST_SKIPPED]
+    return (int(since) if since.isascii() and since.isdecimal() and len(since) < 16 else 0), skip
+
+
+def _steps(site: Site, camera: str, since: int, skip: list[str]) -> list[Step]:
+    rows = [row for row in site.reader.encounters(since, site.clock.utc_ms()) if row["camera"] == camera]
+    return walk_steps(rows, site.config.camera[camera].mask, skip)
+
+
+def _mqtt_keys(form: Mapping[str, str]) -> dict[str, Any]:
+    port = form.get("port", "").strip()
+    if port and not (port.isascii() and port.isdecimal()):
+        raise UsageError(f"port: {port[:10]} is not a number")
+    return {
+        "mqtt.host": form.get("host", "").strip() or None,
+        "mqtt.port": int(port[:6]) if port else None,
+        "mqtt.username": form.get("username", "").strip() or None,
+        "mqtt.tls": bool(form.get("tls")),
+    }
+
+
+def _mqtt_of(site: Site, keys: Mapping[str, Any]) -> MqttConfig:
+    """What `[mqtt]` would be. Raise ConfigError, with one line, where that cannot be."""
+    table = dict(site.layered.tables.get("mqtt", {}))
+    table.update({key.removeprefix("mqtt."): value for key, value in keys.items()})
+    return parse_config({"mqtt": {key: value for key, value in table.items() if value is not None}}, site.path).mqtt
+
+
+ROUTES = [
+    page("/setup", overview, role="admin"),
+    page("/setup/place", place, role="admin"),
+    page("/setup/place", placed, role="admin", methods=("POST",)),
+    page("/setup/camera", camera_form, role="admin"),
+    page("/setup/camera", camera_added, role="admin", methods=("POST",)),
+    page("/setup/walk/{camera}", walk, role="admin"),
+    page("/setup/walk/{camera}", walked, role="admin", methods=("POST",)),
+    page("/setup/broker", broker, role="admin"),
+    page("/setup/broker", broker_set, role="admin", methods=("POST",)),
+]
+ENTRY = Entry("Setup", "/setup", "admin")

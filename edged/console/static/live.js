@@ -1,0 +1,180 @@
+// The live picture of one camera: boxes, words and meters always belong to the very picture that is drawn.
+const STATES = { correct: "✓", incorrect: "!", none: "✗", uncertain: "?", static: "▢" }, JUDGED = ["correct", "incorrect", "none"];
+const OLD_MS = 2000, PACE_MS = 200, RETRY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
+
+const root = document.getElementById("live");
+const at = (id) => document.getElementById(id);
+const words = JSON.parse(at("words").textContent);
+const canvas = at("picture"), boxes = at("boxes"), gone = at("gone"), age = at("age"), list = at("faces");
+const stallMs = Number(root.dataset.stallMs);
+const viewer = Math.random().toString(36).slice(2, 12);
+let after = "", faces = [], sight = {}, size = [16, 9], madeAt = null, trouble = "", drawing = null;
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const shown = () => new Promise((done) => {
+  const look = () => document.hidden || (document.removeEventListener("visibilitychange", look), done());
+  document.addEventListener("visibilitychange", look);
+  look();
+});
+
+// ---- the picture
+
+async function take() {
+  const response = await fetch(`${root.dataset.url}?viewer=${viewer}&after=${after}`, { cache: "no-store" });
+  if (response.status === 401 || response.status === 403) return location.reload();
+  if (response.status >= 400) throw new Error((await response.json()).error);
+  const camera = JSON.parse(response.headers.get("X-Camera") || "{}");
+  trouble = camera.state && camera.state !== "online" ? camera.reason || camera.state : "";
+  after = response.headers.get("X-Frame-Id") || after;
+  if (response.status !== 200) return;
+  const bitmap = await createImageBitmap(await response.blob());
+  madeAt = performance.now() - Number(response.headers.get("X-Frame-Age-Ms"));
+  faces = JSON.parse(response.headers.get("X-Dets"));
+  sight = JSON.parse(response.headers.get("X-Sight"));
+  size = [bitmap.width, bitmap.height];
+  [canvas.width, canvas.height] = size;
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  bitmap.close();
+  root.dataset.frames = Number(root.dataset.frames || 0) + 1;
+  drawFaces();
+  tell();
+}
+
+async function follow() {
+  for (;;) {
+    if (document.hidden) { root.dataset.paused = "1"; await shown(); delete root.dataset.paused; }
+    const asked = performance.now();
+    try {
+      await take();
+      await sleep(Math.max(0, PACE_MS - (performance.now() - asked)));
+    } catch (error) {
+      trouble = error instanceof TypeError ? words.no_console : error.message;
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
+function tell() {
+  const ms = madeAt === null ? Infinity : performance.now() - madeAt;
+  const late = ms > OLD_MS, lost = ms > stallMs;
+  root.classList.toggle("old", late);
+  root.dataset.state = lost ? "gone" : late ? "old" : "live";
+  gone.hidden = !lost;
+  at("why").textContent = trouble || words.waiting;
+  at("since").textContent = madeAt === null ? "" : words.since.replace("%", Math.round(ms / 1000));
+  const text = madeAt === null ? words.waiting : late ? words.frozen.replace("%", Math.round(ms / 1000)) : words.age.replace("%", (ms / 1000).toFixed(1));
+  if (age.textContent !== text) age.textContent = text;
+  if (lost && faces.length) { faces = []; drawFaces(); }
+}
+
+// ---- what was seen in it
+
+const setting = (name) => { const input = at(name); return input ? Number(input.value) : null; };
+
+function judged(face) {
+  const smallest = setting("smallest_face"), enter = setting("enter_score"), side = face.side_px ?? face.width_px;
+  if (face.state === "static" || !face.state) return [face.state, null];
+  if (smallest !== null && side < smallest) return ["uncertain", "small"];
+  if (enter !== null && face.state !== "uncertain" && face.score < enter) return ["uncertain", "weak"];
+  // Not yet a verdict, which takes longer than a picture: with these thresholds it would become one.
+  const best = face.mask ? face.mask.indexOf(Math.max(...face.mask)) : -1;
+  if (enter !== null && face.state === "uncertain" && best >= 0 && face.mask[best] >= enter) return [JUDGED[best], "soon"];
+  return [face.state, face.state === "uncertain" ? face.why_not_judged : null];
+}
+
+function add(parent, name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text;
+  return parent.appendChild(made);
+}
+
+function drawFaces() {
+  const [width, height] = size, letter = Math.max(width / 40, 11);
+  boxes.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  boxes.replaceChildren();
+  const lines = [];
+  for (const face of faces) {
+    const [state, why] = judged(face), [x1, y1, x2, y2] = face.box;
+    const group = add(boxes, "g", { class: `face ${state || "weak"}` });
+    add(group, "rect", { x: x1 * width, y: y1 * height, width: (x2 - x1) * width, height: (y2 - y1) * height });
+    for (const [x, y] of face.points || []) add(group, "circle", { cx: x * width, cy: y * height, r: letter / 10 });
+    if (!state) continue;
+    const text = `${STATES[state]} ${words.states[state]}`;
+    add(group, "text", { x: x1 * width, y: Math.max(letter, y1 * height - letter / 3), "font-size": letter }, text);
+    const more = [`${Math.round(face.width_px)} px`];
+    if (typeof face.score === "number") more.unshift(face.score.toFixed(2));
+    if (typeof face.eyes === "number") more.push(face.eyes < 0.5 ? words.eyes_closed : words.eyes_open);
+    if (why) more.push(words.why[why] || why);
+    lines.push([state, `${text}: ${more.join(", ")}`]);
+  }
+  list.replaceChildren(...lines.map(([state, text]) => {
+    const item = document.createElement("li");
+    item.className = state;
+    item.textContent = text;
+    return item;
+  }));
+  const largest = faces.filter((face) => face.state).reduce((one, other) => (!one || other.width_px > one.width_px ? other : one), null);
+  meter("width", largest && largest.width_px, (px) => `${Math.round(px)} px`);
+  meter("yaw", largest && largest.yaw, (degrees) => `${Math.round(Math.abs(degrees))}°`);
+  meter("pitch", largest && largest.pitch, (degrees) => `${Math.round(Math.abs(degrees))}°`);
+  meter("sharpness", sight.sharpness, (value) => value.toFixed(0));
+  meter("brightness", sight.brightness, (value) => value.toFixed(0));
+}
+
+function meter(name, value, format) {
+  const bar = at(`m-${name}`), known = typeof value === "number";
+  if (!bar) return;
+  bar.value = known ? Math.abs(value) : 0;
+  at(`t-${name}`).textContent = known ? format(value) : faces.length ? words.unmeasured : words.nobody;
+}
+
+// ---- settings: sliders colour at once, the region is drawn on the picture
+
+for (const slider of document.querySelectorAll("input[type=range][data-for]")) {
+  const field = at(slider.dataset.for);
+  slider.hidden = false;
+  slider.value = field.value;
+  slider.addEventListener("input", () => { field.value = slider.value; drawFaces(); });
+  field.addEventListener("input", () => { slider.value = field.value; drawFaces(); });
+}
+
+const sides = ["left", "top", "right", "bottom"].map(at);
+if (sides[0]) {
+  const stage = at("stage"), button = at("draw"), [left, top, right, bottom] = JSON.parse(stage.dataset.region);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", on);
+    stage.classList.toggle("drawing", on);
+  });
+  const place = (event) => {
+    const box = stage.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((part) => Math.min(1, Math.max(0, part)));
+  };
+  const outline = () => {
+    at("outline")?.remove();
+    // The picture is what is watched now; the numbers are shares of the camera's whole picture.
+    const [l, t, r, b] = sides.map((side) => Number(side.value) / 100);
+    const x = (l - left) / (right - left), y = (t - top) / (bottom - top), [width, height] = size;
+    add(at("marks"), "rect", { id: "outline", x: x * 1000, y: y * 1000, width: ((r - l) / (right - left)) * 1000, height: ((b - t) / (bottom - top)) * 1000 });
+  };
+  stage.addEventListener("pointerdown", (event) => {
+    if (button.getAttribute("aria-pressed") !== "true") return;
+    event.preventDefault();
+    stage.setPointerCapture(event.pointerId);
+    drawing = place(event);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (!drawing) return;
+    const now = place(event), low = now.map((part, k) => Math.min(part, drawing[k])), high = now.map((part, k) => Math.max(part, drawing[k]));
+    const whole = [left + low[0] * (right - left), top + low[1] * (bottom - top), left + high[0] * (right - left), top + high[1] * (bottom - top)];
+    sides.forEach((side, k) => { side.value = (whole[k] * 100).toFixed(0); });
+    outline();
+  });
+  stage.addEventListener("pointerup", () => { drawing = null; });
+  sides.forEach((side) => side.addEventListener("input", outline));
+}
+
+setInterval(tell, 250);
+follow();

@@ -1,0 +1,82 @@
+"""What other thresholds would have made of the passages that are stored, and why passages could not be judged. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edged.config import MaskConfig
+
+JUDGED = ("correct", "incorrect", "none")
+STATES = (*JUDGED, "uncertain")
+Passage = Mapping[str, Any]
+"""A row of `encounters`, its votes parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How many of the last passages got a verdict, and why the others got none."""
+
+    people: int
+    judged: int
+    small: int
+    """Never came close enough."""
+    weak: int
+    """Looked at, and the looks did not agree, or were too few: turned away, blurred, a hand before the face, quickly gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Passages by state, as they were and as they would have been, as far as what is stored can tell."""
+
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+
+    @property
+    def people(self) -> int:
+        return sum(self.before.values())
+
+    def uncertain_percent(self) -> tuple[int, int]:
+        """Before and after."""
+        people = max(1, self.people)
+        return round(100 * self.before["uncertain"] / people), round(100 * self.after["uncertain"] / people)
+
+
+def judged_of(passages: Sequence[Passage], settings: MaskConfig) -> Judged:
+    """Count why passages got no verdict under `settings`, which must be those that were in force."""
+    unjudged = [passage for passage in passages if passage["state"] == "uncertain"]
+    small = sum(_largest(passage) < settings.smallest_face for passage in unjudged)
+    return Judged(len(passages), len(passages) - len(unjudged), small, len(unjudged) - small)
+
+
+def what_if(passages: Iterable[Passage], settings: MaskConfig) -> WhatIf:
+    """Each passage's state under other `settings`.
+
+    Of a passage one score is stored, that of its verdict or of the state nearest to one, and its largest face. A verdict
+    stays while both reach the new limits; a passage without one would get that of most of its looks. Faces that were too
+    small for the old limit left no looks, and no score, so that lowering it is told too carefully.
+    """
+    before, after = Counter[str](), Counter[str]()
+    for passage in passages:
+        state = str(passage["state"])
+        before[state] += 1
+        reached = float(passage["score"] or 0) >= settings.enter_score and _largest(passage) >= settings.smallest_face
+        after[_nearest(passage) if reached else "uncertain"] += 1
+    return WhatIf(_all(before), _all(after))
+
+
+def _nearest(passage: Passage) -> str:
+    """The verdict, or what most looks were for."""
+    if passage["state"] != "uncertain":
+        return str(passage["state"])
+    votes = passage["votes"] or {}
+    best = max(JUDGED, key=lambda state: int(votes.get(state) or 0))
+    return best if votes.get(best) else "uncertain"
+
+
+def _largest(passage: Passage) -> float:
+    return float(passage["largest_face"] or 0)
+
+
+def _all(counted: Mapping[str, int]) -> dict[str, int]:
+    return {state: counted.get(state, 0) for state in STATES}
