@@ -179,6 +179,19 @@ def test_a_third_viewer_is_told_that_two_look_already(room: Room) -> None:
     assert room.look(viewer="tab 0")[0]["ok"], "who looks already goes on"
 
 
+def test_who_wants_no_picture_gets_what_was_seen_takes_no_place_and_has_nothing_encoded(room: Room) -> None:
+    room.go_on()
+    seen = {room.look(picture=False)[0]["frame_id"] for _ in range(5)}
+    header, data = room.look(picture=False, after=max(seen))
+    assert (data, header["faces"], header["camera_state"]) == (b"", [], "online")
+    assert header["frame_id"] > max(seen)
+    assert (room.view.figures.encoded, room.loads) == (0, 0)
+    for number in range(MOST_VIEWERS):
+        assert room.look(viewer=f"tab {number}")[0]["ok"]
+    assert room.look(picture=False)[0]["ok"]
+    assert "no camera hall" in look(room.path, "hall", picture=False)[0]["error"]
+
+
 def test_frames_are_let_go_of_when_nobody_looks_any_more(tmp_path: Path) -> None:
     now = [100.0]
     view = LiveView(lambda *_: None, lambda: now[0])

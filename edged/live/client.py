@@ -27,26 +27,29 @@ def look(
     clear: bool = False,
     who: str = "",
     reason: str = "",
+    picture: bool = True,
 ) -> tuple[dict[str, Any], bytes]:
     """The next picture of `camera` after that one, as its header and a JPEG: empty when there is none within two seconds.
 
     `viewer` tells one who looks from another: a camera has two at most. `clear` asks for faces that are not hidden, which is
-    recorded with `who` and `reason`. The header's `error` says what was refused. Raise Unavailable when no daemon answers.
+    recorded with `who` and `reason`. Without `picture` only the header comes: nothing is encoded, and no place is taken. The
+    header's `error` says what was refused. Raise Unavailable when no daemon answers.
     """
     asked = {"camera": camera, "after": after, "viewer": viewer, "clear": clear, "who": who, "reason": reason}
+    asked["picture"] = picture
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(LONGEST_S)
             client.connect(str(path))
             client.sendall(json.dumps(asked).encode() + b"\n")
-            head, _, picture = b"".join(_parts(client)).partition(b"\n")
+            head, _, data = b"".join(_parts(client)).partition(b"\n")
         header = json.loads(head)
-        if not isinstance(header, dict) or header.get("bytes") != len(picture):
+        if not isinstance(header, dict) or header.get("bytes") != len(data):
             raise ValueError("cut short")
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else None
         raise Unavailable(f"{path}: no daemon gives pictures ({said or error}); see `edged status`") from None
-    return header, picture
+    return header, data
 
 
 def _parts(client: socket.socket) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ ASKED_WITHIN_S = 3.0
 """Frames are kept for those who have asked within this time."""
 WAIT_S = 2.0
 EVERY_S = 0.2
+FACES_EVERY_S = 0.05
+"""For those who ask for what was seen and no picture: nothing is encoded for them."""
 LOOK_S = 0.02
 """How often a thread that waits looks for a newer frame: analysis wakes nobody."""
 MOST_VIEWERS = 2
@@ -69,8 +71,8 @@ class _Camera:
 
     asked_s: float = float("-inf")
     newest: tuple[Frame, Outcome] | None = None
-    made: dict[bool, Picture] = field(default_factory=dict)
-    """By whether it is clear."""
+    made: dict[bool | None, Picture] = field(default_factory=dict)
+    """By whether it is clear; None: what was seen, without a picture."""
     viewers: dict[str, float] = field(default_factory=dict)
     """When each has asked last."""
     waiting: int = 0
@@ -154,10 +156,21 @@ class LiveView:
         """A header's line and a JPEG, for a line as `edged.live.client.look` sends it. Raises nothing, whatever the bytes."""
         try:
             asked = _asked(line)
+            if not asked["picture"]:
+                return self._look_at(asked, self._faces_only(asked["camera"]))
             with self._place(asked["camera"], asked["viewer"]) as camera:
                 return self._look_at(asked, camera)
         except ValueError as error:
             return _head({"ok": False, "error": str(error), "bytes": 0})
+
+    def _faces_only(self, name: str) -> _Camera:
+        """Who wants no picture takes nobody's place. Raise ValueError when there is no such camera."""
+        if self._source is None or self._source.states(name) is None:
+            raise ValueError(f"there is no camera {name}")
+        with self._lock:
+            camera = self._cameras.setdefault(name, _Camera())
+            camera.asked_s = self._now_s()
+        return camera
 
     @contextmanager
     def _place(self, name: str, viewer: str) -> Iterator[_Camera]:
@@ -185,7 +198,7 @@ class LiveView:
         if asked["clear"]:
             refused = self.clear.ask(name, asked["who"], asked["reason"], self._now_s())
         clear = asked["clear"] and refused is None
-        picture = self._await(camera, asked["after"], clear)
+        picture = self._await(camera, asked["after"], clear if asked["picture"] else None)
         status, reason = self._state(name)
         about: dict[str, Any] = {"ok": refused is None, "error": refused, "camera_state": status, "reason": reason}
         if picture is None:
@@ -199,26 +212,30 @@ class LiveView:
         state = self._source.states(name) if self._source else None
         return state or ("offline", "the camera was taken out of the config")
 
-    def _await(self, camera: _Camera, after: int | None, clear: bool) -> Picture | None:
+    def _await(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:
         """The next picture after `after`, made now if need be; None when there is none in time."""
         deadline = self._now_s() + WAIT_S
         while True:
-            with self._making:
+            with self._making if clear is not None else nullcontext():
                 picture = self._next(camera, after, clear)
             if picture is not None or self._now_s() >= deadline or self.closing.wait(LOOK_S):
                 return picture
 
-    def _next(self, camera: _Camera, after: int | None, clear: bool) -> Picture | None:
+    def _next(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:
         made, newest, now_s = camera.made.get(clear), camera.newest, self._now_s()
         if newest is None:
             return None
-        if made is None or (now_s - made.made_s >= EVERY_S and made.frame_id != _id(newest[0])):
+        every_s = FACES_EVERY_S if clear is None else EVERY_S
+        if made is None or (now_s - made.made_s >= every_s and made.frame_id != _id(newest[0])):
             made = camera.made[clear] = self._make(*newest, clear=clear)
         return None if made.frame_id == after else made
 
-    def _make(self, frame: Frame, outcome: Outcome, *, clear: bool) -> Picture:
+    def _make(self, frame: Frame, outcome: Outcome, *, clear: bool | None) -> Picture:
         began_s = time.perf_counter()
         height, width = frame.image.shape[:2]
+        if clear is None:
+            seen_only = {"faces": face_rows(outcome, width, height)}
+            return Picture(_id(frame), frame.time_s, self._now_s(), seen_only, b"")
         image = small_copy(frame.image)
         seen = judged(image, None, 0.0)
         about = {
@@ -290,5 +307,6 @@ def _asked(line: bytes) -> dict[str, Any]:
         "camera": content["camera"][:LONGEST_TEXT],
         "after": after if type(after) is int else None,
         "clear": content.get("clear") is True,
+        "picture": content.get("picture") is not False,
         **texts,
     }

@@ -1,0 +1,65 @@
+"""A daemon's live socket with a script: the newest picture and its faces are what the test says."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edged.live.client import live_path
+from edged.sockets import LineServer
+
+WAIT_S = 0.3
+
+
+class LiveSocket:
+    """Answers as `edged.live.view` does; `show` puts another picture in front of the camera."""
+
+    def __init__(self, database: Path) -> None:
+        self.answer: dict[str, Any] = {"ok": True, "error": None, "camera_state": "online", "reason": None}
+        self.asked: list[dict[str, Any]] = []
+        self._number, self._faces, self._made_s = 0, list[Mapping[str, Any]](), 0.0
+        self._picture = b""
+        self._server = LineServer("live", live_path(database), self._answer, use="the test")
+
+    def __enter__(self) -> "LiveSocket":
+        self._server.open()
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(5.0)
+
+    def show(self, faces: Sequence[Mapping[str, Any]] = ()) -> None:
+        picture = np.full((270, 480, 3), 90 + self._number % 60, np.uint8)
+        self._picture = cv2.imencode(".jpg", picture)[1].tobytes()
+        self._faces, self._made_s = list(faces), time.monotonic()
+        self._number += 1
+
+    def _answer(self, line: bytes) -> bytes:
+        asked = json.loads(line)
+        self.asked.append(asked)
+        deadline = time.monotonic() + WAIT_S
+        while self._number == asked["after"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        new = self._number > 0 and self._number != asked["after"]
+        data = self._picture if new else b""
+        about = {
+            "frame_id": self._number if new else None,
+            "age_ms": round(1000 * (time.monotonic() - self._made_s)) if new else None,
+            "faces": self._faces if new else [],
+            "width": 480, "height": 270, "sharpness": 55.0, "brightness": 120.0, "bytes": len(data),
+        }  # fmt: skip
+        return json.dumps({**self.answer, **about}).encode() + b"\n" + data
+
+
+def face(state: str | None, score: float = 0.9, width: float = 80.0, x: float = 0.3, **more: Any) -> dict[str, Any]:
+    """A row of `edged.live.faces`."""
+    nothing = dict.fromkeys(
+        ("mask", "why_not_judged", "why_not_read", "yaw", "pitch", "roll", "eyes", "mouth", "points")
+    )
+    known = {"box": [x, 0.3, x + 0.2, 0.8], "track": 1, "found": 0.9, "width_px": width, "side_px": width}
+    return {**nothing, **known, "state": state, "score": score, **more}
