@@ -17,15 +17,10 @@ MOST_PICTURE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the daemon knows of one camera now: `about` as the socket's contract has it, and the picture, empty without a new one."""
+    """What the daemon knows of one camera now: `about`, as the socket has it, and the picture, empty without a new one."""
 
     about: dict[str, Any]
     picture: bytes
-
-
-def live_socket_path(database: Path) -> Path:
-    """Where the daemon that writes `database` gives live pictures."""
-    return database.with_name(database.name + ".live.sock")
 
 
 async def ask_live(path: Path, **asked: Any) -> Live:

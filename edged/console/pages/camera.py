@@ -23,7 +23,13 @@ LIMITS = {"enter_score": "Score for a verdict", "leave_score": "Score to keep it
 DONE = {"saved": "Saved, and in force.", "undone": "The last change was taken back."}
 WORDS = {
     "states": {**MASK_WORDS, "static": "picture of a face"},
-    "why": {"small": "too small", "weak": "score too low", "soon": "in this picture", "bowed": "head bowed", "unsure": "not sure"},
+    "why": {
+        "small": "too small",
+        "weak": "score too low",
+        "soon": "in this picture",
+        "bowed": "head bowed",
+        "unsure": "not sure",
+    },
     "age": "% s old",
     "frozen": "Frozen: this picture is % s old",
     "since": "The last picture came % s ago.",
@@ -91,7 +97,9 @@ def change(request: Request) -> Response:
         now = site.clock.utc_ms()
         wanted = {key.rpartition(".")[2]: value for key, value in keys.items() if ".mask." in key}
         settings = site.config.camera[camera].mask.model_copy(update=wanted)
-        passages = [row for row in site.reader.encounters(now - DAY_MS, now) if row["camera"] == camera and row["closed"]]
+        passages = [
+            row for row in site.reader.encounters(now - DAY_MS, now) if row["camera"] == camera and row["closed"]
+        ]
         outlook = what_if(passages, settings)
     return render(
         request,
@@ -142,7 +150,9 @@ def _keys(settings: CameraConfig, camera: str, form: Mapping[str, str]) -> dict[
         if name in found and found[name] != getattr(settings.mask, name)
     }
     region = [found.get(side, shown) / 100 for side, shown in _percent(settings).items()]
-    if any(side in found for side in SIDES) and [round(100 * share, 1) for share in region] != list(_percent(settings).values()):
+    if any(side in found for side in SIDES) and [round(100 * share, 1) for share in region] != list(
+        _percent(settings).values()
+    ):
         keys[f"camera.{camera}.region"] = [round(share, 4) for share in region]
     return keys
 

@@ -4,11 +4,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.live import ask_live, live_socket_path
+from edged.console.live import ask_live
 from edged.console.render import render
 from edged.console.route import page, site_of
 from edged.console.signs import ICONS, ORDER, SIGNS, sign_of
 from edged.errors import Unavailable
+from edged.live.client import live_path
 
 RELOAD_S = 2
 """How often a screen without scripts loads the sign again."""
@@ -22,7 +23,7 @@ async def kiosk(request: Request) -> Response:
     asked = request.query_params.get("lang", "")
     language = asked if asked in SIGNS else "en"
     try:
-        about = (await ask_live(live_socket_path(config.store.path), camera=camera, after=None, picture=False)).about
+        about = (await ask_live(live_path(config.store.path), camera=camera, after=None, picture=False)).about
         seen = about.get("camera_state") == "online" and not about.get("error")
         sign = sign_of([str(face.get("state")) for face in about.get("faces", [])]) if seen else "blind"
     except Unavailable:

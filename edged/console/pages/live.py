@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edged.console.live import Live, ask_live, live_socket_path
+from edged.console.live import Live, ask_live
 from edged.console.route import page, site_of
 from edged.errors import Unavailable
+from edged.live.client import live_path
 
 MOST_FACES = 64
 MOST_POINTED = 6
@@ -48,7 +49,9 @@ async def people(request: Request) -> Response:
 def _faces(about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The widest faces first; only some with their points, since all of it travels in a header."""
     faces = sorted(about.get("faces", []), key=lambda face: -float(face.get("width_px") or 0))[:MOST_FACES]
-    return [{**face, "points": face.get("points") if number < MOST_POINTED else None} for number, face in enumerate(faces)]
+    return [
+        {**face, "points": face.get("points") if number < MOST_POINTED else None} for number, face in enumerate(faces)
+    ]
 
 
 async def _ask(request: Request, **more: Any) -> Live:
@@ -60,7 +63,7 @@ async def _ask(request: Request, **more: Any) -> Live:
         raise HTTPException(400, "after: is the X-Frame-Id of the picture before")
     viewer = request.query_params.get("viewer", "")[:LONGEST]
     asked = {"camera": camera, "after": int(after) if after else None, "viewer": viewer, **more}
-    live = await ask_live(live_socket_path(config.store.path), **asked)
+    live = await ask_live(live_path(config.store.path), **asked)
     if error := live.about.get("error"):
         raise Unavailable(str(error))
     return live

@@ -1,0 +1,259 @@
+"""The camera page, the sign and the setup in a real browser: what a person sees, points at and reads."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.chromium import chromium, tab
+from support.console import Browser, Console
+from support.daemon import Daemon, looped, needs_models, write_clip
+from support.live_socket import LiveSocket, face
+from support.mosquitto import until
+
+from edged.config import load_config
+from edged.demo.scene import make_scene
+from edged.errors import Unavailable
+
+PATIENCE_S = 120.0
+WATCH = """() => {
+  const sign = document.getElementById('sign'), note = () => window.said.push(sign.className.slice(5));
+  window.said = [];
+  new MutationObserver(note).observe(sign, {attributes: true, attributeFilter: ['class']});
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveSocket]:
+    with LiveSocket(tmp_path / "edged.db") as one:
+        yield one
+
+
+@pytest.fixture
+def site(tmp_path: Path, live: LiveSocket) -> Iterator[tuple[str, str]]:
+    """A console without a daemon, but for what `live` shows: its address and a cookie."""
+    camera = {"source": "file:///nothing.mp4", "name": "Main door", "stall_seconds": 4}
+    with Console(tmp_path, {"camera": {"door": camera}}) as console:
+        visitor = console.start().claimed()
+        yield f"http://127.0.0.1:{console.port}", visitor.cookie
+
+
+def shown(page: Any, selector: str, text: str) -> bool:
+    """Wait until the part holds `text`, which is a regular expression."""
+    page.wait_for_function(
+        "([selector, text]) => new RegExp(text).test(document.querySelector(selector)?.textContent || '')",
+        arg=[selector, text],
+    )
+    return True
+
+
+def test_a_frozen_camera_is_seen_as_frozen_and_then_as_gone(
+    browser: Any, site: tuple[str, str], live: LiveSocket
+) -> None:
+    live.show([face("correct")])
+    with tab(browser, *site) as page:
+        page.goto("/camera/door")
+        assert shown(page, "#faces", "✓ worn correctly: 0.90, 80 px")
+        page.wait_for_selector("#live[data-state=old]")
+        assert shown(page, "#age", r"Frozen: this picture is \d+ s old")
+        live.answer |= {"camera_state": "stalled", "reason": "no picture for 4 s; check the cable"}
+        page.wait_for_selector("#live[data-state=gone]")
+        assert page.is_visible("#gone")
+        assert shown(page, "#gone", "no picture for 4 s; check the cable")
+        assert page.locator("#boxes .face").count() == 0, "nobody is shown where nothing is known"
+        live.answer |= {"camera_state": "online", "reason": None}
+        live.show([face("none")])
+        assert shown(page, "#faces", "✗ no mask")
+        assert not page.is_visible("#gone")
+
+
+def test_a_slider_colours_the_boxes_at_once(browser: Any, site: tuple[str, str], live: LiveSocket) -> None:
+    with tab(browser, *site) as page:
+        page.goto("/camera/door")
+        live.show([face("none", 0.85, 40.0), face("uncertain", 0.7, 90.0, 0.6, mask=[0.1, 0.1, 0.8], track=2)])
+        page.wait_for_selector(".face.none")
+        slider = page.get_by_label("Score for a verdict, slider")
+        slider.fill("0.9")
+        page.wait_for_selector(".face.uncertain >> nth=1")
+        assert shown(page, "#faces", "0.85, 40 px, score too low")
+        assert page.input_value("#enter_score") == "0.9"
+        slider.fill("0.75")
+        page.get_by_label("Smallest face, slider").fill("60")
+        assert shown(page, "#faces", "0.85, 40 px, too small")
+        assert page.locator(".face.none").count() == 1, "the other one would be judged now"
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(browser: Any, site: tuple[str, str], live: LiveSocket) -> None:
+    hide = "Object.defineProperty(document, 'hidden', {get: () => window.unseen, configurable: true})"
+    tell = "window.unseen = %s; document.dispatchEvent(new Event('visibilitychange'))"
+    with tab(browser, *site) as page:
+        page.goto("/camera/door")
+        live.show()
+        page.wait_for_selector("#live[data-frames]")
+        page.evaluate(f"{hide}; {tell % 'true'}")
+        page.wait_for_selector("#live[data-paused]")
+        asked = len(live.asked)
+        live.show([face("none")])
+        page.wait_for_timeout(1000)
+        assert len(live.asked) == asked
+        page.evaluate(tell % "false")
+        page.wait_for_selector(".face.none")
+
+
+def test_the_sign_follows_who_stands_there_and_says_when_it_is_blind(
+    browser: Any, site: tuple[str, str], live: LiveSocket
+) -> None:
+    with tab(browser, *site) as page:
+        live.show()
+        page.goto("/kiosk/door?lang=de")
+        assert page.locator("img, canvas, video").count() == 0, "no picture"
+        assert shown(page, "#word", "Hier wird Maske getragen")
+        for states, word, more in (
+            (["none"], "Bitte Maske aufsetzen", ""),
+            (["correct"], "Danke", ""),
+            (["correct", "incorrect", "static"], "Mund und Nase", "2 Personen hier"),
+            ([], "Hier wird Maske getragen", ""),
+        ):
+            live.show([face(state) for state in states])
+            assert shown(page, "#word", word)
+            assert shown(page, "#more", f"^{more}$")
+        live.answer |= {"camera_state": "offline", "reason": "gone"}
+        assert shown(page, "#word", "sieht gerade nichts")
+        live.answer |= {"camera_state": "online"}
+        live.show([face("correct")])
+        assert shown(page, "#word", "Danke")
+        assert shown(page, "#word", "sieht gerade nichts"), "a picture that stays is none"
+
+
+def test_no_page_is_wider_than_a_small_telephone(browser: Any, site: tuple[str, str], live: LiveSocket) -> None:
+    live.show([face("none")])
+    with tab(browser, *site, viewport={"width": 360, "height": 740}) as page:
+        for path in (
+            "/camera/door",
+            "/setup",
+            "/setup/place",
+            "/setup/camera",
+            "/setup/broker",
+            "/setup/walk/door",
+            "/kiosk/door?lang=fr",
+        ):
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_object_to(browser: Any, site: tuple[str, str], live: LiveSocket, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    live.show([face("none"), face("correct", x=0.6)])
+    with tab(browser, *site, color_scheme=scheme) as page:
+        for path in ("/camera/door", "/setup", "/setup/place", "/setup/camera", "/setup/broker", "/setup/walk/door",
+                     "/setup/walk/door?since=1763000000000", "/kiosk/door"):  # fmt: skip
+            page.goto(path)
+            found = axe.Axe().run(page)
+            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+
+
+# --- with a real daemon
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@needs_models
+def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, clip: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)})
+    with Console(tmp_path, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor: Browser = console.start().claimed()
+        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
+            page.goto("/camera/door")
+            assert shown(page, "#faces", "no mask")
+            page.wait_for_function("document.getElementById('picture').width > 100")
+            page.get_by_label("Score for a verdict", exact=True).fill("0.62")
+            page.keyboard.press("Enter")
+            assert shown(page, "main", "camera.door.mask.enter_score: 0.5 → 0.62")
+            page.get_by_role("button", name="Save").focus()
+            page.keyboard.press("Enter")
+            assert shown(page, "main", "Saved, and in force")
+            assert load_config(daemon.config).camera["door"].mask.enter_score == 0.62
+            page.get_by_role("button", name="Draw it on the picture").click()
+            box = page.locator("#stage").bounding_box()
+            page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.1)
+            page.mouse.down()
+            page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.9, steps=4)
+            page.mouse.up()
+            assert [round(float(page.input_value(f"#{side}"))) for side in ("left", "top", "right", "bottom")] == [
+                25,
+                10,
+                75,
+                90,
+            ]
+            page.locator("form", has=page.locator("#left")).get_by_role("button").click()
+            page.get_by_role("button", name="Save").click()
+            assert shown(page, "main", "Saved, and in force")
+            assert load_config(daemon.config).camera["door"].region == (0.25, 0.1, 0.75, 0.9)
+            for _ in range(2):
+                page.get_by_role("button", name="Undo").click()
+                assert shown(page, "main", "The last change was taken back")
+            kept = load_config(daemon.config).camera["door"]
+            assert (kept.region, kept.mask.enter_score) == ((0, 0, 1, 1), 0.5)
+
+
+@needs_models
+def test_without_scripts_everything_but_moving_boxes_works(browser: Any, clip: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)})
+    with Console(tmp_path, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor = console.start().claimed()
+        address = f"http://127.0.0.1:{console.port}"
+        with tab(browser, address, visitor.cookie, java_script_enabled=False) as page:
+            page.goto("/camera/door")
+            still = page.locator("img.still")
+            assert still.is_visible()
+            assert still.evaluate("image => image.naturalWidth") > 100
+            assert not page.get_by_label("Score for a verdict, slider").is_visible()
+            page.get_by_label("Score for a verdict", exact=True).fill("0.61")
+            page.get_by_role("button", name="Show what this changes").first.click()
+            page.get_by_role("button", name="Save").click()
+            assert "Saved, and in force" in page.inner_text("main")
+            page.get_by_role("button", name="Undo").click()
+            assert "The last change was taken back" in page.inner_text("main")
+            page.goto("/kiosk/door")
+            with page.expect_navigation():  # it loads itself again
+                pass
+            assert page.locator("#word").is_visible()
+
+
+@needs_models
+def test_the_sign_follows_the_demos_entrance(browser: Any, tmp_path: Path) -> None:
+    scene = tmp_path / "scene.mp4"
+    try:
+        make_scene(scene)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    daemon = Daemon(tmp_path, {"entrance": f"file://{scene}?realtime=1&loop=1"})
+    with Console(tmp_path, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor = console.start().claimed()
+        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
+            page.goto("/kiosk/entrance")
+            page.evaluate(WATCH)
+
+            def in_order() -> bool:
+                said = [state for state in page.evaluate("window.said") if state not in ("nobody", "uncertain")]
+                told = [state for number, state in enumerate(said) if number == 0 or state != said[number - 1]]
+                return re.search("correct none incorrect correct none incorrect", " ".join(told)) is not None
+
+            assert until(in_order, PATIENCE_S), page.evaluate("window.said")
