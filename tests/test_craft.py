@@ -17,7 +17,7 @@ BANNED = {"pickle", "marshal", "shelve", "torch", "joblib", "yaml", "keras", "te
 ROOMS = {
     "cv2": {"capture", "crops", "detect", "analyse", "baselines", "offline", "render", "demo", "cli", "live"},
     "av": {"capture"},
-    "paho": {"publish"},
+    "paho": {"publish", "fleet"},
     "onnxruntime": {"inference"},
     "sqlite3": {"store", "doctor", "fleet"},  # doctor asks for the library's version
     "sqlite_utils": {"store"},

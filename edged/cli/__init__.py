@@ -26,6 +26,7 @@ VERBS = {
     "engines": "edged.cli.engines:engines",
     "events": "edged.cli.events:events",
     "export": "edged.cli.export:export",
+    "fleet": "edged.cli.fleet:fleet",
     "outputs": "edged.cli.outputs:outputs",
     "passwd": "edged.cli.console:passwd",
     "report": "edged.cli.report:report",

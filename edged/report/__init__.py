@@ -3,10 +3,10 @@
 from edged.report.build import build_report, canonical_json, report_sha256, stored_report
 from edged.report.counts import INCIDENTS, list_violations
 from edged.report.day import day_of, day_span, finished_days, is_finished, parse_day
-from edged.report.page import render_html, render_period_html
+from edged.report.page import render_fleet_html, render_html, render_period_html
 from edged.report.period import Period, build_period, days_of
 from edged.report.screen import render_text
-from edged.report.table import render_csv, render_period_csv
+from edged.report.table import render_csv, render_fleet_csv, render_period_csv
 
 __all__ = [
     "INCIDENTS",
@@ -22,6 +22,8 @@ __all__ = [
     "list_violations",
     "parse_day",
     "render_csv",
+    "render_fleet_csv",
+    "render_fleet_html",
     "render_html",
     "render_period_csv",
     "render_period_html",

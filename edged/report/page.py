@@ -1,6 +1,6 @@
 """The report as one self-contained HTML page with inline SVG, for the screen and for A4."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -9,6 +9,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edged.report import charts
 from edged.report.build import report_sha256
 from edged.report.words import WORDS, duration, long_date, number, signed, subject_of, with_names
+
+SIZE = {
+    "width": charts.WIDTH,
+    "plot": charts.PLOT_HEIGHT,
+    "row_width": charts.ROW_WIDTH,
+    "row_height": charts.ROW_HEIGHT,
+    "row_left": charts.ROW_LEFT,
+}
+MOST_LISTED = 500
+"""Devices, and troubles, on a page over many devices."""
 
 
 def render_html(report: Mapping[str, Any]) -> str:
@@ -26,13 +36,7 @@ def render_html(report: Mapping[str, Any]) -> str:
                 "answer": charts.answer_scale(report),
                 "spark": charts.spark(report),
             },
-            size={
-                "width": charts.WIDTH,
-                "plot": charts.PLOT_HEIGHT,
-                "row_width": charts.ROW_WIDTH,
-                "row_height": charts.ROW_HEIGHT,
-                "row_left": charts.ROW_LEFT,
-            },
+            size=SIZE,
             words=WORDS,
             sha256=report_sha256(report),
         )
@@ -46,6 +50,47 @@ def render_period_html(report: Mapping[str, Any]) -> str:
     subject, sha256 = subject_of(report), report_sha256(report)
     named = with_names(report, report.get("camera_names", {}))
     return page.render(report=named, subject=subject, first=first, last=last, words=WORDS, sha256=sha256)
+
+
+def render_fleet_html(report: Mapping[str, Any]) -> str:
+    """The page for the report over many devices, as `render_html`: what is missing first, then the lowest percentages."""
+    devices = sorted(
+        report["by_device"],
+        key=lambda row: (row["compliance_percent"] is None, row["compliance_percent"] or 0, row["device"]),
+    )
+    troubles = _grouped(report["troubles"])
+    return (
+        _environment()
+        .get_template("fleet.html")
+        .render(
+            report=report,
+            first=long_date(report["first_day"]),
+            last=long_date(report["last_day"]),
+            troubles=troubles[:MOST_LISTED],
+            unlisted=max(0, len(troubles) - MOST_LISTED),
+            devices=devices[:MOST_LISTED],
+            more_devices=max(0, len(devices) - MOST_LISTED),
+            charts={
+                "hours": charts.hour_chart(report),
+                "rows": charts.hour_rows(report),
+                "answer": charts.answer_scale(report),
+            },
+            size=SIZE,
+            words=WORDS,
+            sha256=report_sha256(report),
+        )
+    )
+
+
+def _grouped(troubles: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The same trouble of several days of one device is one line."""
+    days: dict[tuple[str, str, str], list[str]] = {}
+    for one in troubles:
+        days.setdefault((one["kind"], one["device"], one["text"]), []).append(one["day"])
+    return [
+        {"device": device, "text": text, "days": at[0] if len(at) == 1 else f"{len(at)} days from {min(at)}"}
+        for (_, device, text), at in days.items()
+    ]
 
 
 @cache

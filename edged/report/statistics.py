@@ -1,6 +1,8 @@
 """The arithmetic of proportions: what a day's counts can and cannot tell."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
 from math import sqrt
 from typing import NamedTuple
 
@@ -54,15 +56,35 @@ def design_effect(blocks: Iterable[tuple[int, int]]) -> DesignEffect:
     v = B/(B-1) · Σ(y - p·n)² / (Σn)², the ratio estimator's variance between B blocks, over p(1-p)/Σn; at least 1.
     Fewer than 10 blocks that are not empty, or outcomes all alike, cannot tell: then 1.5 is assumed.
     """
-    filled = [(successes, trials) for successes, trials in blocks if trials]
-    count = len(filled)
-    total = sum(trials for _, trials in filled)
-    correct = sum(successes for successes, _ in filled)
-    if count < LEAST_BLOCKS or correct in (0, total):
-        return DesignEffect(ASSUMED_DESIGN_EFFECT, assumed=True, blocks=count)
-    p = correct / total
-    between = count / (count - 1) * sum((y - p * n) ** 2 for y, n in filled) / total**2
-    return DesignEffect(max(1.0, between / (p * (1 - p) / total)), assumed=False, blocks=count)
+    return design_effect_of_sums(BlockSums.of(blocks))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSums:
+    """Of the blocks that are not empty: how many, and the sums of successes y, trials n, y², yn and n². Sums of sums are sums."""
+
+    blocks: int = 0
+    y: int = 0
+    n: int = 0
+    yy: int = 0
+    yn: int = 0
+    nn: int = 0
+
+    @classmethod
+    def of(cls, blocks: Iterable[tuple[int, int]]) -> "BlockSums":
+        filled = [(y, n) for y, n in blocks if n]
+        sums = ((y, n, y * y, y * n, n * n) for y, n in filled)
+        return cls(len(filled), *map(sum, zip(*sums, strict=True))) if filled else cls()
+
+
+def design_effect_of_sums(sums: BlockSums) -> DesignEffect:
+    """As `design_effect`, from what a database can add up: Σ(y - pn)² = Σy² - 2pΣyn + p²Σn², exact since p is a fraction."""
+    if sums.blocks < LEAST_BLOCKS or sums.y in (0, sums.n):
+        return DesignEffect(ASSUMED_DESIGN_EFFECT, assumed=True, blocks=sums.blocks)
+    residuals = Fraction(sums.yy * sums.n**2 - 2 * sums.y * sums.n * sums.yn + sums.y**2 * sums.nn, sums.n**2)
+    between = Fraction(sums.blocks, sums.blocks - 1) * residuals / sums.n**2
+    independent = Fraction(sums.y * (sums.n - sums.y), sums.n**3)
+    return DesignEffect(max(1.0, float(between / independent)), assumed=False, blocks=sums.blocks)
 
 
 def newcombe(p1: float, interval1: Range, p2: float, interval2: Range) -> Difference:

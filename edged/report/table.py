@@ -87,6 +87,55 @@ def render_period_csv(report: Mapping[str, Any]) -> str:
     return buffer.getvalue()
 
 
+FLEET_COLUMNS = ("device", "days", "distractions", "drowsiness_events", "violations", "trouble")
+"""After all others, in the table over many devices."""
+
+
+def render_fleet_csv(report: Mapping[str, Any]) -> str:
+    """The same columns and some more: what is wrong first, then a row for the whole, each day, hour, device and entrance."""
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, (*COLUMNS, *FLEET_COLUMNS), restval="")
+    table.writeheader()
+    days = {"date": report["first_day"], "days": report["days"]}
+    troubles = [
+        {"record": one["kind"], "date": one["day"], "device": one["device"], "trouble": one["text"]}
+        for one in report["troubles"]
+    ]
+    whole = days | {"record": report["period"], "violations": report["violations"]["count"]} | _whole(report)
+    daily = [
+        {
+            "record": "day",
+            "date": row["date"],
+            "coverage_percent": row["coverage_percent"],
+            "violations": row["violations"],
+        }
+        | _counts(row)
+        for row in report["by_day"]
+    ]
+    hours = [_hour({**row, "utc_start": ""}) for row in report["by_hour"]]
+    table.writerows(_guarded(row) for row in (*troubles, whole, *daily, *hours, *_devices(report, days)))
+    return buffer.getvalue()
+
+
+def _devices(report: Mapping[str, Any], days: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    same = ("violations", "distractions", "drowsiness_events")
+    for row in report["by_device"]:
+        about = {"device": row["device"], "site": row["site"]}
+        yield {"record": "device", **days, "days": row["days_reported"], **about, **_whole(row)} | {
+            n: row[n] for n in same
+        }
+        for camera in row["by_camera"]:
+            yield {"record": "entrance", **days, **about, "camera": camera["entrance"], **_whole(camera)}
+
+
+def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    interval = row["interval"] or {"lower": None, "upper": None}
+    bounds = {"interval_lower": interval["lower"], "interval_upper": interval["upper"]}
+    return {**_counts(row), **bounds, "coverage_percent": row["coverage_percent"]} | (
+        {"site": row["site"]} if "site" in row else {}
+    )
+
+
 def _counts(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in COUNTS}
 

@@ -1,0 +1,294 @@
+"""Finds what devices exported, and takes only what a manifest vouches for; whatever is wrong is named, by device and day."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edged.errors import Unavailable, UsageError
+from edged.export.manifest import (
+    MANIFEST,
+    MOST_BYTES,
+    DataFile,
+    Day,
+    FileName,
+    Manifest,
+    Name,
+    folder_of,
+    parse_name,
+    sha256,
+)
+from edged.export.schema import SCHEMA_V
+from edged.files import open_regular, read_regular
+from edged.host.clock import DAY_MS
+from edged.report.day import EPOCH
+
+COMPACTED = "compact.json"
+"""Ends the name of the manifest of files that `edged fleet compact` put in the place of many."""
+MOST_COMPACTED_BYTES = 64 * 1024 * 1024
+KNOWN_FOR_DAYS = 14
+"""A device that exported in so many days before is missed when it does not."""
+HASHERS = 4
+READ_BYTES = 1 << 20
+
+_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trouble:
+    """Something that is wrong with what a device sent, or did not; `day` is "" where it concerns no single day."""
+
+    device_id: str
+    local_day: str
+    kind: str
+    text: str
+
+
+class Compacted(BaseModel):
+    """What one file of many was made of: the data files whose rows it holds, all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: int
+    local_day: Day
+    files: tuple[DataFile, ...]
+    replaces: frozenset[FileName]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A manifest that is what it says."""
+
+    manifest: Manifest
+    path: Path
+    name: Name
+
+
+@dataclass(slots=True)
+class Intake:
+    """What a report may count: files of rows, and the device-days that came in several of them."""
+
+    files: dict[str, list[Path]] = field(default_factory=lambda: {"encounter": [], "cover": []})
+    counted: list[Sent] = field(default_factory=list)
+    again: set[tuple[str, str]] = field(default_factory=set)
+    troubles: set[Trouble] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+
+    def trouble(self, device_id: str, local_day: str, kind: str, text: str) -> None:
+        self.troubles.add(Trouble(device_id, local_day, kind, text))
+
+
+class Place:
+    """A folder with `record/v=1/` in it: where devices, rsync, rclone or a mounted bucket put their files."""
+
+    def __init__(self, root: Path) -> None:
+        """Raise Unavailable where nothing can be read, UsageError where it holds no exports."""
+        self.root = root
+        try:
+            days = [match[1] for path in (root / "record/v=1").iterdir() if (match := _DAY.fullmatch(path.name))]
+        except OSError as error:
+            raise Unavailable(
+                f"{root}: cannot be read ({error.strerror}); name the folder that holds record/v=1"
+            ) from None
+        self._days = sorted(days)
+        later = sorted(path.name for path in (root / "record").iterdir() if path.name != "v=1")
+        self.later = [name for name in later if re.fullmatch(r"v=\d+", name)]
+        if not self._days and not self.later:
+            raise UsageError(f"{root}: holds no exported day; devices write record/v=1/dt=2026-11-19 and so on")
+
+    def read(self, first: date, last: date, now_ms: int, expected: Iterable[str] = ()) -> Intake:
+        """What was exported of these days, checked; `expected` devices are missed from the first day on."""
+        intake = Intake()
+        for version in self.later:
+            intake.trouble("", "", "later schema", f"record/{version} is of a later edged: update this one to read it")
+        found = self._manifests(intake, first, last, now_ms)
+        compacted = self._compacted(intake, {one.manifest.local_day for one in found})
+        self._take(intake, found, compacted)
+        self._chains(intake, found)
+        self._missing(intake, found, first, last, now_ms, set(expected))
+        return intake
+
+    def _names(self, day: str) -> list[str]:
+        folder = self.root / folder_of(day)
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def _manifests(self, intake: Intake, first: date, last: date, now_ms: int) -> list[Sent]:
+        found = []
+        for day in self._days:
+            if not str(first) <= day <= str(last):
+                continue
+            for text in self._names(day):
+                name = parse_name(text)
+                if name is None or name.ending != MANIFEST:
+                    continue
+                path = self.root / folder_of(day) / text
+                try:
+                    found.append(_manifest(path, name, day, now_ms))
+                except _Wrong as wrong:
+                    intake.trouble(name.device_id, day, wrong.kind, str(wrong))
+                    intake.known.add(name.device_id)
+        return found
+
+    def _compacted(self, intake: Intake, days: Iterable[str]) -> dict[str, Compacted]:
+        """For each day the compaction that holds most, if one is whole."""
+        chosen: dict[str, Compacted] = {}
+        for day in sorted(days):
+            for one in self.compactions(day):
+                if day not in chosen or len(one.replaces) > len(chosen[day].replaces):
+                    chosen[day] = one
+        return chosen
+
+    def compactions(self, day: str) -> list[Compacted]:
+        found = []
+        for text in self._names(day):
+            if text.endswith(f".{COMPACTED}"):
+                path = self.root / folder_of(day) / text
+                try:
+                    data = read_regular(path, MOST_COMPACTED_BYTES)
+                    if parse_name(text) and sha256(data)[:8] == (parse_name(text) or Name("", 0, "", "")).sha8:
+                        found.append(Compacted.model_validate_json(data))
+                except (OSError, ValueError):
+                    continue
+        return found
+
+    def _take(self, intake: Intake, found: Sequence[Sent], compacted: Mapping[str, Compacted]) -> None:
+        """Take over the files of every manifest all of whose files are whole."""
+        wanted: dict[Path, DataFile] = {}
+        for day, whole in compacted.items():
+            wanted |= {self.root / folder_of(day) / one.name: one for one in whole.files}
+        for sent in found:
+            replaced = compacted[sent.manifest.local_day].replaces if sent.manifest.local_day in compacted else ()
+            wanted |= {sent.path.parent / one.name: one for one in sent.manifest.files if one.name not in replaced}
+        wrong = _check(wanted)
+        taken: set[Path] = set()
+        for sent in found:
+            day = sent.manifest.local_day
+            paths = list(self._paths(sent, compacted.get(day)))
+            faults = sorted({(kind, text) for path in paths if (fault := wrong.get(path)) for kind, text in [fault]})
+            for kind, text in faults:
+                intake.trouble(sent.name.device_id, day, kind, f"{text}; not counted: have it sent again")
+            if not faults:
+                intake.counted.append(sent)
+                taken.update(paths)
+        for path in sorted(taken):
+            intake.files[wanted[path].table].append(path)
+        own: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for sent in intake.counted:
+            own[sent.name.device_id, sent.manifest.local_day] += 1
+        intake.again = {key for key, count in own.items() if count > 1}
+
+    def _paths(self, sent: Sent, compacted: Compacted | None) -> Iterator[Path]:
+        """The files that hold a manifest's rows."""
+        for one in sent.manifest.files:
+            if compacted is not None and one.name in compacted.replaces:
+                yield from (sent.path.parent / whole.name for whole in compacted.files if whole.table == one.table)
+            else:
+                yield sent.path.parent / one.name
+
+    def _chains(self, intake: Intake, found: Sequence[Sent]) -> None:
+        """Every manifest names the one before by its hash, and so by its name: it must be there."""
+        chains: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for sent in found:
+            device, day, before = sent.name.device_id, sent.manifest.local_day, sent.manifest.previous
+            chains[device, ""].add(sent.manifest.chain)
+            if before is None:
+                if sent.manifest.number != 1:
+                    intake.trouble(device, day, "broken chain", f"manifest {sent.manifest.number} names none before it")
+                continue
+            name, folder = parse_name(before.name), self.root / folder_of(before.local_day)
+            linked = (
+                name is not None
+                and (name.device_id, name.number) == (device, sent.manifest.number - 1)
+                and name.sha8 == before.sha256[:8]
+            )
+            if not linked or (folder.is_dir() and not (folder / before.name).is_file()):
+                text = f"manifest {sent.manifest.number - 1}, of {before.local_day}, is not here, or is another one"
+                intake.trouble(device, day, "broken chain", text)
+        for (device, _), names in chains.items():
+            if len(names) > 1:
+                text = "two devices use this id, or one has lost its exports: give each an id of its own"
+                intake.trouble(device, "", "two chains", text)
+
+    def _missing(
+        self, intake: Intake, found: Sequence[Sent], first: date, last: date, now_ms: int, expected: set[str]
+    ) -> None:
+        """Days of known devices of which nothing came; a day is over everywhere a day after it is over in UTC."""
+        today = (EPOCH + timedelta(milliseconds=now_ms)).date()
+        seen: defaultdict[str, str] = defaultdict(lambda: str(last))
+        for day in self._days:
+            if str(first - timedelta(days=KNOWN_FOR_DAYS)) <= day <= str(last):
+                for device in {name.device_id for text in self._names(day) if (name := _of_device(text))}:
+                    seen[device] = min(seen[device], day)
+            elif day > str(today + timedelta(days=1)):
+                for device in {name.device_id for text in self._names(day) if (name := _of_device(text))}:
+                    intake.trouble(device, day, "future", "exported a day that has not begun: its clock is wrong")
+        intake.known |= {*seen, *expected}
+        has = {(sent.name.device_id, sent.manifest.local_day) for sent in found}
+        named = {(one.device_id, one.local_day) for one in intake.troubles}
+        days = [str(first + timedelta(days=number)) for number in range((last - first).days + 1)]
+        for device in sorted(intake.known):
+            begins = str(first) if device in expected else seen[device]
+            for day in days:
+                if begins <= day < str(today) and (device, day) not in has | named:
+                    intake.trouble(device, day, "silent", "sent nothing of this day")
+
+
+class _Wrong(Exception):
+    """Why a manifest is not believed."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def _manifest(path: Path, name: Name, day: str, now_ms: int) -> Sent:
+    try:
+        data = read_regular(path, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise _Wrong("manifest", f"its manifest cannot be read ({error}); not counted") from None
+    if sha256(data)[:8] != name.sha8:
+        raise _Wrong("manifest", "its manifest was altered or cut short; not counted: have it sent again")
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise _Wrong("manifest", f"its manifest makes no sense ({where}); not counted") from None
+    if manifest.schema_v > SCHEMA_V:
+        raise _Wrong("later schema", f"wrote columns of version {manifest.schema_v}; not counted: update this edged")
+    if (manifest.device_id, manifest.number, manifest.local_day) != (name.device_id, name.number, day):
+        raise _Wrong("manifest", "its manifest is of another device or day than its name says; not counted")
+    if manifest.created_ms > now_ms + DAY_MS:
+        raise _Wrong("future", "exported this day at a time that has not come: its clock is wrong; not counted")
+    return Sent(manifest, path, name)
+
+
+def _of_device(text: str) -> Name | None:
+    name = parse_name(text)
+    return name if name and name.ending == MANIFEST else None
+
+
+def _check(wanted: Mapping[Path, DataFile]) -> dict[Path, tuple[str, str]]:
+    """What is wrong with files, by path."""
+    with ThreadPoolExecutor(HASHERS) as pool:
+        faults = pool.map(_fault, wanted, wanted.values())
+        return {path: fault for path, fault in zip(wanted, faults, strict=True) if fault}
+
+
+def _fault(path: Path, file: DataFile) -> tuple[str, str] | None:
+    try:
+        digest, size = hashlib.sha256(), 0
+        with open_regular(path) as data:
+            while part := data.read(READ_BYTES):
+                digest.update(part)
+                size += len(part)
+    except OSError as error:
+        return "file", f"{path.name} cannot be read ({error.strerror})"
+    if size != file.bytes:
+        return "file", f"{path.name} has {size} bytes instead of {file.bytes}"
+    return None if digest.hexdigest() == file.sha256 else ("file", f"{path.name} was altered")

@@ -1,0 +1,314 @@
+"""The report over many devices: an engine's whole numbers, and the statistics of one device's report."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, cast
+
+from edged import __version__
+from edged.errors import Failed
+from edged.export.manifest import Manifest
+from edged.fleet.engines import BadFile, Counts, Engine, Question, ask, report_sql_sha256
+from edged.fleet.place import Intake, Place
+from edged.payloads.fleet import (
+    FleetCamera,
+    FleetDay,
+    FleetDevice,
+    FleetDocument,
+    FleetHour,
+    FleetOrigin,
+    FleetTrouble,
+)
+from edged.payloads.report import Figure, WorstHour
+from edged.report import days_of
+from edged.report.build import GOOD_COVERAGE_PERCENT, verdict
+from edged.report.statistics import LEAST_BLOCKS, BlockSums, DesignEffect, design_effect_of_sums
+from edged.report.tally import LEAST_COVERAGE_PERCENT, LEAST_JUDGED, STATES, Tally, figure, percent, withhold_unwatched
+
+FleetPeriod = Literal["day", "week", "month"]
+
+KINDS = ("silent", "two chains", "broken chain", "manifest", "file", "sums", "future", "later schema")
+"""Of troubles, in the order of the report."""
+
+MOST_BAD_FILES = 50
+"""So often the question is asked anew without a file that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be reported, and how."""
+
+    period: FleetPeriod
+    day: date
+    name: str = "Fleet"
+    expected: frozenset[str] = frozenset()
+    engine: Engine = "duckdb"
+    master: str = "local[2]"
+
+    @property
+    def days(self) -> list[date]:
+        return [self.day] if self.period == "day" else days_of(self.period, self.day)
+
+
+def build_fleet_report(place: Place, wanted: Wanted, now_ms: int) -> FleetDocument:
+    """The report of what lies in `place`: the same files give the same report, in whatever order and however often they came.
+
+    Raise Failed where the engine is not installed, Unavailable where the place cannot be read.
+    """
+    first, last = wanted.days[0], wanted.days[-1]
+    intake = place.read(first, last, now_ms, wanted.expected)
+    for _ in range(MOST_BAD_FILES):
+        question = Question(intake.files, sorted(intake.again), str(first), str(last))
+        try:
+            rows = ask(wanted.engine, question, wanted.master)
+            break
+        except BadFile as bad:
+            _leave_out(intake, bad)
+    else:
+        raise Failed(f"more than {MOST_BAD_FILES} files cannot be read; the newest edged of a device may be at fault")
+    return _Builder(wanted, intake, rows).document()
+
+
+def _leave_out(intake: Intake, bad: BadFile) -> None:
+    """Count nothing of the manifests that hold this file, and say so."""
+    for sent in [one for one in intake.counted if one.path.parent == bad.path.parent]:
+        if bad.path.name in {file.name for file in sent.manifest.files}:
+            intake.counted.remove(sent)
+            intake.trouble(sent.name.device_id, sent.manifest.local_day, "file", f"{bad}; not counted")
+            own = {sent.path.parent / file.name for file in sent.manifest.files}
+            for table, paths in intake.files.items():
+                intake.files[table] = [path for path in paths if path not in own]
+            return
+    for table, paths in intake.files.items():  # what was compacted: its devices cannot be told apart
+        intake.files[table] = [path for path in paths if path != bad.path]
+    intake.trouble("", bad.path.parent.name.removeprefix("dt="), "file", f"{bad}; not counted, compact the day anew")
+
+
+def _tally(row: Counts) -> Tally:
+    return Tally(row["ok_sum"], row["inc_sum"], row["none_sum"], row["unc_sum"])
+
+
+def _added(rows: Iterable[Counts]) -> Counter[str]:
+    """The sums of all whole numbers of these rows."""
+    sums: Counter[str] = Counter()
+    for row in rows:
+        for name, value in row.items():
+            if name.endswith("_sum"):
+                sums[name] += value
+    return sums
+
+
+def _blocks(sums: Mapping[str, int], tally: Tally) -> BlockSums:
+    return BlockSums(sums["block_sum"], tally.correct, tally.judged, sums["yy_sum"], sums["yn_sum"], sums["nn_sum"])
+
+
+class _Builder:
+    """Puts the engine's rows together, by device, day and hour."""
+
+    def __init__(self, wanted: Wanted, intake: Intake, rows: Sequence[Counts]) -> None:
+        self._wanted, self._intake = wanted, intake
+        self._by_record: defaultdict[str, list[Counts]] = defaultdict(list)
+        self._by_device: defaultdict[tuple[str, str], list[Counts]] = defaultdict(list)
+        for row in rows:
+            self._by_record[row["record"]].append(row)
+            self._by_device[row["record"], row["device_id"]].append(row)
+        self._manifests: defaultdict[str, list[Manifest]] = defaultdict(list)
+        for sent in sorted(intake.counted, key=lambda sent: (sent.name.device_id, sent.manifest.local_day, sent.name)):
+            self._manifests[sent.name.device_id].append(sent.manifest)
+
+    def document(self) -> FleetDocument:
+        self._hold_against_sums()
+        wanted, whole = self._wanted, _added(self._by_record["device"])
+        cover = _added(self._by_record["cover"])
+        watched = percent(cover["watched_sum"], cover["open_sum"])
+        devices = [self._device(device) for device in sorted(self._manifests)]
+        of_masks = withhold_unwatched(self._figure(whole, devices), watched)
+        by_hour = self._by_hour()
+        targets = {manifest.target_percent for manifests in self._manifests.values() for manifest in manifests}
+        target = targets.pop() if len(targets) == 1 else None
+        troubles = self._troubles()
+        silent = {one["device"] for one in troubles if one["kind"] == "silent"}
+        return {
+            "v": 1,
+            "period": wanted.period,
+            "first_day": str(wanted.days[0]),
+            "last_day": str(wanted.days[-1]),
+            "days": len(wanted.days),
+            "site": wanted.name,
+            "devices": {
+                "known": len(self._intake.known),
+                "reported": len(devices),
+                "silent": len(silent),
+                "troubled": len({one["device"] for one in troubles if one["kind"] != "silent"}),
+            },
+            "complete": not troubles,
+            "troubles": troubles,
+            **of_masks,
+            "target_percent": target,
+            "verdict": verdict(target, of_masks["interval"]),
+            "coverage_percent": watched,
+            "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
+            "by_hour": by_hour,
+            "worst_hours": [] if of_masks["withheld"] == "coverage" else _worst(by_hour),
+            "by_day": self._by_day(),
+            "by_device": devices,
+            "violations": {
+                "count": whole["vinc_sum"] + whole["vnone_sum"],
+                "incorrect": whole["vinc_sum"],
+                "none": whole["vnone_sum"],
+                "held_back": whole["held_sum"],
+            },
+            "distractions": whole["att_sum"],
+            "drowsiness_events": whole["drw_sum"],
+            "outside_open_hours": {
+                **Tally(
+                    whole["out_ok_sum"], whole["out_inc_sum"], whole["out_none_sum"], whole["out_unc_sum"]
+                ).counts(),
+                "violations": whole["vout_sum"],
+            },
+            "clock_unsynced_rows": whole["clock_sum"],
+            "origin": self._origin(),
+        }
+
+    def _figure(self, whole: Mapping[str, int], devices: Sequence[FleetDevice]) -> Figure:
+        """On blocks of a quarter of an hour at a device, or on devices where these tell of more resemblance."""
+        tally = _tally(whole)
+        effects = [design_effect_of_sums(_blocks(_added(self._by_record["block"]), tally))]
+        between = BlockSums.of((device["correct"], device["judged"]) for device in devices)
+        if between.blocks >= LEAST_BLOCKS:
+            effects.append(design_effect_of_sums(between))
+        known = [effect for effect in effects if not effect.assumed]
+        effect: DesignEffect = max(known or effects, key=lambda effect: effect.value)
+        return figure(tally, tally.judged / effect.value, effect)
+
+    def _device(self, device: str) -> FleetDevice:
+        manifests = self._manifests[device]
+        whole = _added(self._by_device["device", device])
+        cover = _added(self._by_device["cover", device])
+        tally, watched = _tally(whole), percent(cover["watched_sum"], cover["open_sum"])
+        effect = design_effect_of_sums(_blocks(_added(self._by_device["block", device]), tally))
+        return {
+            "device": device,
+            "site": manifests[-1].site,
+            "tz": manifests[-1].tz,
+            "days_reported": len({manifest.local_day for manifest in manifests}),
+            **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched),
+            "coverage_percent": watched,
+            "violations": whole["vinc_sum"] + whole["vnone_sum"],
+            "distractions": whole["att_sum"],
+            "drowsiness_events": whole["drw_sum"],
+            "by_camera": self._cameras(device),
+        }
+
+    def _cameras(self, device: str) -> list[FleetCamera]:
+        counts = {row["camera"]: row for row in self._by_device["camera", device]}
+        cover: defaultdict[str, list[Counts]] = defaultdict(list)
+        for row in self._by_device["cover", device]:
+            cover[row["camera"]].append(row)
+        found: list[FleetCamera] = []
+        for camera in sorted({*counts, *cover}):
+            seconds, sums = _added(cover[camera]), Counter(_added([counts[camera]] if camera in counts else []))
+            tally, watched = _tally(sums), percent(seconds["watched_sum"], seconds["open_sum"])
+            effect = design_effect_of_sums(_blocks(sums, tally))
+            found.append(
+                {
+                    "camera": camera,
+                    "entrance": max((row["entrance"] for row in cover[camera]), default=camera),
+                    **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched),
+                    "coverage_percent": watched,
+                    "open_s": seconds["open_sum"],
+                    "watched_s": seconds["watched_sum"],
+                    "paused_s": seconds["paused_sum"],
+                }
+            )
+        return found
+
+    def _by_hour(self) -> list[FleetHour]:
+        """24 hours, each with the passages and the coverage of all devices by their own wall clocks."""
+        counts = {row["local_hour"]: row for row in self._by_record["hour"]}
+        cover = {row["local_hour"]: row for row in self._by_record["cover hour"]}
+        rows: list[FleetHour] = []
+        for hour in range(24):
+            tally = _tally(counts[hour]) if hour in counts else Tally()
+            seconds = cover.get(hour, {"watched_sum": 0, "open_sum": 0})
+            watched = percent(seconds["watched_sum"], seconds["open_sum"])
+            enough = tally.judged >= LEAST_JUDGED and watched is not None and watched >= LEAST_COVERAGE_PERCENT
+            rows.append(
+                {
+                    "label": f"{hour:02d}:00",
+                    **tally.counts(),
+                    "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
+                    "open": seconds["open_sum"] > 0,
+                    "watched_percent": watched,
+                }
+            )
+        return rows
+
+    def _by_day(self) -> list[FleetDay]:
+        counts: defaultdict[str, list[Counts]] = defaultdict(list)
+        cover: defaultdict[str, list[Counts]] = defaultdict(list)
+        for record, found in (("device", counts), ("cover", cover)):
+            for row in self._by_record[record]:
+                found[row["local_day"]].append(row)
+        reporting = Counter(
+            day for manifests in self._manifests.values() for day in {manifest.local_day for manifest in manifests}
+        )
+        rows: list[FleetDay] = []
+        for day in map(str, self._wanted.days):
+            whole, seconds = _added(counts[day]), _added(cover[day])
+            tally, watched = _tally(whole), percent(seconds["watched_sum"], seconds["open_sum"])
+            enough = tally.judged >= LEAST_JUDGED and watched is not None and watched >= LEAST_COVERAGE_PERCENT
+            rows.append(
+                {
+                    "date": day,
+                    "devices": reporting[day],
+                    **tally.counts(),
+                    "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
+                    "coverage_percent": watched,
+                    "violations": whole["vinc_sum"] + whole["vnone_sum"],
+                }
+            )
+        return rows
+
+    def _hold_against_sums(self) -> None:
+        """Say where a device's manifest counts other passages than its file holds; of a day in one file only."""
+        found = {(row["device_id"], row["local_day"]): row for row in self._by_record["device"]}
+        nothing: Counter[str] = Counter()
+        for device, manifests in self._manifests.items():
+            for manifest in manifests:
+                key = device, manifest.local_day
+                if key in self._intake.again:
+                    continue
+                counted = _tally(found.get(key, nothing))
+                told = {state: getattr(manifest.sums, state) for state in STATES}
+                if told != {state: getattr(counted, state) for state in STATES}:
+                    text = f"its manifest tells of {told}, its file holds {counted.counts()['encounters']} in all"
+                    self._intake.trouble(device, manifest.local_day, "sums", text)
+
+    def _troubles(self) -> list[FleetTrouble]:
+        ordered = sorted(self._intake.troubles, key=lambda one: (KINDS.index(one.kind), one))
+        return [
+            cast(FleetTrouble, {"device": one.device_id, "day": one.local_day, "kind": one.kind, "text": one.text})
+            for one in ordered
+        ]
+
+    def _origin(self) -> FleetOrigin:
+        models = Counter(
+            manifest.models.get("mask", "") for manifests in self._manifests.values() for manifest in manifests
+        )
+        configs = {manifest.config_sha256 for manifests in self._manifests.values() for manifest in manifests}
+        return {
+            "edged": __version__,
+            "report_sql_sha256": report_sql_sha256(),
+            "models": {model: count for model, count in sorted(models.items()) if model},
+            "configs": len(configs - {None}),
+        }
+
+
+def _worst(by_hour: Sequence[FleetHour]) -> list[WorstHour]:
+    eligible = [(share, row) for row in by_hour if (share := row["compliance_percent"]) is not None]
+    eligible.sort(key=lambda pair: (pair[0], pair[1]["label"]))
+    return [
+        {"label": row["label"], "judged": row["judged"], "compliance_percent": share} for share, row in eligible[:3]
+    ]
