@@ -17,6 +17,8 @@ Engine = Literal["duckdb", "sqlite", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "sqlite", "spark")
 MEMORY, THREADS = "700MB", 2
 
+ROWS = "SELECT count(device_id) FROM {}"
+
 Counts = Mapping[str, Any]
 """One row of the answer, by column."""
 
@@ -28,6 +30,11 @@ class Question(NamedTuple):
     again: Sequence[tuple[str, str]]
     day_from: str
     day_to: str
+    rows: Mapping[Path, int] = {}
+    """How many rows each file must have, where that is known: an engine may read a damaged file without a word."""
+
+    def lacks(self, table: str, count: int) -> bool:
+        return bool(self.rows) and count != sum(self.rows[path] for path in self.files[table])
 
 
 class BadFile(EdgedError):
@@ -75,10 +82,13 @@ def _duckdb(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
                 connection.executemany("INSERT INTO again VALUES (?, ?)", [list(key) for key in question.again])
             connection.execute("CREATE TABLE report_params (day_from VARCHAR, day_to VARCHAR)")
             connection.execute("INSERT INTO report_params VALUES (?, ?)", [question.day_from, question.day_to])
+            for table in TABLES:
+                if question.lacks(table, connection.execute(ROWS.format(table)).fetchone()[0]):
+                    _blame(question)
             found = connection.execute(report_sql())
             return [column[0] for column in found.description], found.fetchall()
         except duckdb.Error as error:
-            _blame(question, error)
+            _blame(question)
             raise Failed(f"DuckDB cannot answer: {str(error).splitlines()[0]}") from None
 
 
@@ -90,15 +100,12 @@ def _union(table: str, paths: Sequence[Path]) -> str:
     return " UNION ALL ".join(parts) if parts else f"SELECT {nothing} WHERE false"
 
 
-def _blame(question: Question, why: Exception) -> None:
-    """Raise BadFile for the first file that cannot be read by itself."""
+def _blame(question: Question) -> None:
+    """Raise BadFile for the first file that cannot be read by itself, or has other rows than it must have."""
     for table, paths in question.files.items():
         for path in paths:
-            try:
-                for _ in decode(path, table):
-                    pass
-            except Exception as error:  # noqa: BLE001  whatever a library makes of a strange file
-                raise BadFile(path, f"cannot be read ({str(error).splitlines()[0][:200]})") from why
+            for _ in _rows(question, path, table):
+                pass
 
 
 def _sqlite(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -109,7 +116,7 @@ def _sqlite(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
             )
             marks = ", ".join("?" * len(columns))
             for path in question.files[table]:
-                rows = _rows(path, table)
+                rows = _rows(question, path, table)
                 connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608  a table of our own
         connection.execute("CREATE TABLE again (device_id TEXT, local_day TEXT, PRIMARY KEY (device_id, local_day))")
         connection.executemany("INSERT INTO again VALUES (?, ?)", question.again)
@@ -119,14 +126,19 @@ def _sqlite(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
         return [column[0] for column in found.description], found.fetchall()
 
 
-def _rows(path: Path, table: str) -> Iterator[tuple[Any, ...]]:
+def _rows(question: Question, path: Path, table: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of one file. Raise BadFile where it cannot be read, or has other rows than it must have."""
+    count = 0
     try:
         for row in decode(path, table):
+            count += row["device_id"] is not None
             yield tuple(row[name] for name in TABLES[table])
     except Failed:
         raise
     except Exception as error:  # noqa: BLE001  whatever a library makes of a strange file
         raise BadFile(path, f"cannot be read ({str(error).splitlines()[0][:200]})") from None
+    if question.rows and count != question.rows[path]:
+        raise BadFile(path, f"has {count} rows instead of {question.rows[path]}")
 
 
 def _spark(question: Question, master: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -144,6 +156,9 @@ def _spark(question: Question, master: str) -> tuple[list[str], list[tuple[Any, 
         again.createOrReplaceTempView("again")
         days = [(question.day_from, question.day_to)]
         spark.createDataFrame(days, "day_from STRING, day_to STRING").createOrReplaceTempView("report_params")
+        for table in TABLES:
+            if question.lacks(table, spark.sql(ROWS.format(table)).collect()[0][0]):
+                _blame(question)
         found = spark.sql(report_sql())
         return list(found.columns), [tuple(row) for row in found.collect()]
 

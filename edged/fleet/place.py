@@ -79,6 +79,8 @@ class Intake:
     again: set[tuple[str, str]] = field(default_factory=set)
     troubles: set[Trouble] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
+    rows: dict[Path, int] = field(default_factory=dict)
+    """How many each of the files has."""
 
     def trouble(self, device_id: str, local_day: str, kind: str, text: str) -> None:
         self.troubles.add(Trouble(device_id, local_day, kind, text))
@@ -178,6 +180,7 @@ class Place:
                 taken.update(paths)
         for path in sorted(taken):
             intake.files[wanted[path].table].append(path)
+            intake.rows[path] = wanted[path].rows
         own: defaultdict[tuple[str, str], int] = defaultdict(int)
         for sent in intake.counted:
             own[sent.name.device_id, sent.manifest.local_day] += 1

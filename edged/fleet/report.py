@@ -59,7 +59,7 @@ def build_fleet_report(place: Place, wanted: Wanted, now_ms: int) -> FleetDocume
     first, last = wanted.days[0], wanted.days[-1]
     intake = place.read(first, last, now_ms, wanted.expected)
     for _ in range(MOST_BAD_FILES):
-        question = Question(intake.files, sorted(intake.again), str(first), str(last))
+        question = Question(intake.files, sorted(intake.again), str(first), str(last), intake.rows)
         try:
             rows = ask(wanted.engine, question, wanted.master)
             break

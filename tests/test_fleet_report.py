@@ -1,0 +1,400 @@
+"""The report over many devices: it says what each device's own report says, and names whatever is not in order."""
+
+import csv
+import io
+import json
+import os
+import random
+import shutil
+from collections import Counter
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+from report_days import HOUR, encounter, span, watched
+from test_export_day import DAY, Site
+
+from edged.cli.fleet import fleet
+from edged.errors import Unavailable, UsageError
+from edged.export.files import decode, json_lines
+from edged.export.manifest import Manifest, folder_of, named, parse_name, sha256
+from edged.fleet.compact import compact
+from edged.fleet.place import Place
+from edged.fleet.report import Wanted, build_fleet_report
+from edged.fleet.simulate import simulate
+from edged.payloads.fleet import FleetDocument
+from edged.report import canonical_json, render_fleet_csv, render_fleet_html
+from edged.schemas import schema_of
+from edged.store import StoreReader
+
+DAYS = [date(2026, 11, 17), date(2026, 11, 18), date(2026, 11, 19)]
+NOW = int(datetime(2026, 11, 22, tzinfo=timezone.utc).timestamp() * 1000)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Five devices with three days, as they exported them, and what they have seen."""
+    place = tmp_path_factory.mktemp("place")
+    truth = simulate(place, 5, DAYS, 17, 0.3, "jsonl.gz", lambda _: None)
+    return place, truth
+
+
+@pytest.fixture
+def place(made, tmp_path):
+    return Path(shutil.copytree(made[0], tmp_path / "place"))
+
+
+def build(place, period="week", engine="duckdb", day=DAYS[-1], **more):
+    return build_fleet_report(Place(place), Wanted(period, day, engine=engine, **more), NOW)
+
+
+def text(place, **more):
+    return canonical_json(build(place, **more))
+
+
+def troubles(report):
+    return [(one["device"], one["day"], one["kind"]) for one in report["troubles"]]
+
+
+def of_day(place, day, device, ending):
+    """The files of one device and day with this ending."""
+    paths = sorted((place / folder_of(day)).glob(f"{device}-*{ending}"))
+    assert paths
+    return paths
+
+
+def rewrite(path, **changes):
+    """The manifest at `path` with other values, under the name that goes with them."""
+    manifest = Manifest.model_validate_json(path.read_bytes()).model_dump(mode="json") | changes
+    data = Manifest.model_validate(manifest).text() if "schema_v" not in changes else json.dumps(manifest).encode()
+    name = parse_name(path.name)
+    path.unlink()
+    path.with_name(named(name.device_id, manifest["number"], data, name.ending)).write_bytes(data)
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "parquet"])
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+def test_one_device_gets_the_figures_of_its_own_report(tmp_path, form, engine):
+    site = Site(tmp_path, form).busy().close().export()
+    own = json.loads(StoreReader(site.store.path).report(str(DAY))["report"])
+    found = build(site.place, "day", engine)
+    same = (
+        "encounters",
+        "judged",
+        "correct",
+        "incorrect",
+        "none",
+        "uncertain",
+        "compliance_percent",
+        "interval",
+        "bounds",
+    )
+    same += (
+        "uncertain_percent",
+        "few",
+        "withheld",
+        "coverage_percent",
+        "coverage_partial",
+        "target_percent",
+        "verdict",
+    )
+    assert {name: found[name] for name in same} == {name: own[name] for name in same}
+    assert own["interval"]["design_effect_assumed"] is False
+    (device,) = found["by_device"]
+    assert {name: device[name] for name in same[:12]} == {name: own[name] for name in same[:12]}
+    cameras = {row["camera"]: row for row in own["by_camera"]}
+    assert [{n: row[n] for n in same[:12]} for row in device["by_camera"]] == [
+        {n: cameras[row["camera"]][n] for n in same[:12]} for row in device["by_camera"]
+    ]
+    assert [
+        (row["label"], row["correct"], row["compliance_percent"], row["watched_percent"]) for row in found["by_hour"]
+    ] == [(row["label"], row["correct"], row["compliance_percent"], row["watched_percent"]) for row in own["by_hour"]]
+    assert found["worst_hours"] == own["worst_hours"]
+    counts = ("count", "incorrect", "none", "held_back")
+    assert {n: found["violations"][n] for n in counts} == {n: own["violations"][n] for n in counts}
+    assert found["outside_open_hours"] == own["outside_open_hours"]
+    assert (found["complete"], found["troubles"]) == (True, [])
+
+
+def test_every_device_and_day_counts_what_was_true(made, place):
+    truth = made[1]
+    report = build(place)
+    for device in report["by_device"]:
+        total = sum((truth.passages[device["device"], str(day)] for day in DAYS), Counter())
+        assert Counter({state: device[state] for state in total}) == total
+    for row in report["by_day"][1:4]:
+        total = sum((counts for (_, day), counts in truth.passages.items() if day == row["date"]), Counter())
+        assert Counter({state: row[state] for state in total}) == total
+    assert any(len(of_day(place, day, "sim", ".manifest.json")) > 5 for day in DAYS), "no late changes were made up"
+
+
+def test_every_engine_gives_the_same_bytes(place):
+    assert text(place, engine="sqlite") == text(place, engine="duckdb")
+
+
+def test_the_report_meets_its_schema(place):
+    Draft202012Validator(schema_of(FleetDocument)).validate(build(place))
+
+
+def test_order_doubles_and_redelivery_change_nothing(made, tmp_path):
+    """Files arrive in any order, twice, or not and then after all; on the way nothing counts twice, and what lacks is named."""
+    whole = text(made[0])
+    total = json.loads(whole)["encounters"]
+    files = sorted(path.relative_to(made[0]) for path in made[0].rglob("*") if path.is_file())
+    for seed in range(3):
+        chance, place = random.Random(seed), tmp_path / f"place-{seed}"
+        deliveries = files + chance.sample(files, 10)
+        chance.shuffle(deliveries)
+        dropped = chance.sample(files, 6)
+        for number, file in enumerate([*(one for one in deliveries if one not in dropped), *dropped], 1):
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(made[0] / file, place / file)
+            if number % 20 == 0:
+                on_the_way = build(place, expected=frozenset(f"sim-{n:05d}" for n in range(5)))
+                assert on_the_way["encounters"] <= total
+                assert on_the_way["encounters"] == total or not on_the_way["complete"]
+        assert text(place) == whole
+
+
+@pytest.mark.parametrize("ending", [".encounter.jsonl.gz", ".cover.jsonl.gz", ".manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "altered", "empty", "gone", "a folder"])
+def test_a_damaged_file_is_named_and_its_device_day_not_counted(made, place, ending, damage):
+    path = of_day(place, DAYS[1], "sim-00002", ending)[0]
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage != "gone":
+        path.write_bytes({"cut": data[:-20], "altered": data[:50] + b"x" + data[51:], "empty": b""}[damage])
+    report = build(place, "day", day=DAYS[1])
+    kinds = {kind for device, day, kind in troubles(report) if (device, day) == ("sim-00002", str(DAYS[1]))}
+    lost_manifest = ending == ".manifest.json" and damage == "gone"
+    assert kinds == {"silent" if lost_manifest else "file" if "manifest" not in ending else "manifest"}
+    assert {device for device, _, _ in troubles(report)} == {"sim-00002"}
+    rest = sum((made[1].passages[f"sim-{n:05d}", str(DAYS[1])] for n in (0, 1, 3, 4)), Counter())
+    assert report["encounters"] == rest.total()
+
+
+def test_a_file_that_is_what_it_says_and_makes_no_sense_is_named(made, place):
+    for form, garbage in (("jsonl.gz", json_lines([{"no": "columns"}])[:30]), ("parquet", b"PAR1 nothing PAR1")):
+        manifest = of_day(place, DAYS[1], "sim-00002", ".manifest.json")[0]
+        files = json.loads(manifest.read_bytes())["files"]
+        name = named("sim-00002", json.loads(manifest.read_bytes())["number"], garbage, f"encounter.{form}")
+        (manifest.parent / name).write_bytes(garbage)
+        files[0] |= {"name": name, "bytes": len(garbage), "sha256": sha256(garbage)}
+        rewrite(manifest, files=files)
+        for engine in ("duckdb", "sqlite"):
+            report = build(place, "day", engine, DAYS[1])
+            assert ("sim-00002", str(DAYS[1]), "file") in troubles(report)
+            assert report["devices"]["reported"] == 4
+
+
+def test_a_manifest_that_lies_about_its_sums_is_named(place):
+    (manifest,) = of_day(place, DAYS[0], "sim-00001", ".manifest.json")
+    sums = json.loads(manifest.read_bytes())["sums"]
+    rewrite(manifest, sums=sums | {"correct": sums["correct"] + 5})
+    report = build(place, "day", day=DAYS[0])
+    assert troubles(report) == [("sim-00001", str(DAYS[0]), "sums")]
+
+
+@pytest.mark.parametrize("change", [{"device_id": "another"}, {"local_day": "2026-11-18"}])
+def test_a_manifest_of_another_device_or_day_is_not_counted(place, change):
+    (manifest,) = of_day(place, DAYS[0], "sim-00001", ".manifest.json")
+    rewrite(manifest, **change)
+    report = build(place, "day", day=DAYS[0])
+    assert ("sim-00001", str(DAYS[0]), "manifest") in troubles(report)
+    assert report["devices"]["reported"] == 4
+
+
+def test_a_device_that_sent_nothing_comes_first(place):
+    for path in of_day(place, DAYS[2], "sim-00003", ""):
+        path.unlink()
+    of_day(place, DAYS[2], "sim-00000", ".cover.jsonl.gz")[0].unlink()
+    report = build(place, "day")
+    assert troubles(report)[0] == ("sim-00003", str(DAYS[2]), "silent")
+    assert (report["devices"]["silent"], report["complete"]) == (1, False)
+    assert report["devices"]["known"] == 5
+
+
+def test_a_device_that_is_expected_and_never_came_is_missed(place):
+    report = build(place, "day", expected=frozenset(["door-9", "sim-00001"]))
+    assert troubles(report) == [("door-9", str(DAYS[2]), "silent")]
+    assert report["devices"]["known"] == 6
+
+
+def test_a_new_device_is_not_missed_before_its_first_day(place):
+    for day in DAYS[:2]:
+        for path in of_day(place, day, "sim-00004", ""):
+            path.unlink()
+    missed = [day for device, day, kind in troubles(build(place)) if (device, kind) == ("sim-00004", "silent")]
+    assert missed == ["2026-11-20", "2026-11-21"]
+
+
+def test_a_broken_chain_is_named(place):
+    for path in of_day(place, DAYS[1], "sim-00001", ""):
+        path.unlink()
+    report = build(place, "day")
+    assert ("sim-00001", str(DAYS[2]), "broken chain") in troubles(report)
+
+
+def test_two_devices_with_one_id_are_named_and_both_counted(tmp_path):
+    sites = []
+    for number, seed in enumerate((1, 40)):
+        (tmp_path / str(number)).mkdir()
+        sites.append(Site(tmp_path / str(number)).busy(seed=seed).close().export())
+    shutil.copytree(sites[1].place, sites[0].place, dirs_exist_ok=True)
+    report = build(sites[0].place, "day")
+    assert troubles(report) == [("entrance-1", "", "two chains")]
+    alone = [build(sites[1].place, "day")["encounters"]]
+    assert report["encounters"] > alone[0]
+
+
+def test_a_device_from_the_future_is_named(place):
+    (manifest,) = of_day(place, DAYS[0], "sim-00001", ".manifest.json")
+    target = place / folder_of("2026-12-24") / manifest.name
+    target.parent.mkdir()
+    shutil.copy(manifest, target)
+    assert troubles(build(place, "day")) == [("sim-00001", "2026-12-24", "future")]
+    rewrite(manifest, created_ms=NOW + 10 * 24 * HOUR)
+    assert ("sim-00001", str(DAYS[0]), "future") in troubles(build(place, "day", day=DAYS[0]))
+
+
+def test_a_later_schema_is_named_and_not_counted(place):
+    (manifest,) = of_day(place, DAYS[0], "sim-00001", ".manifest.json")
+    rewrite(manifest, schema_v=2)
+    (place / "record/v=2").mkdir()
+    report = build(place, "day", day=DAYS[0])
+    assert troubles(report) == [("", "", "later schema"), ("sim-00001", str(DAYS[0]), "later schema")]
+
+
+def test_columns_that_a_later_version_adds_are_passed_over(place):
+    before = text(place, period="day")
+    for manifest in of_day(place, DAYS[2], "sim", ".manifest.json"):
+        whole = json.loads(manifest.read_bytes())
+        for file in whole["files"]:
+            path = manifest.parent / file["name"]
+            data = json_lines([row | {"humidity": 40} for row in decode(path, file["table"])])
+            file |= {"name": named(whole["device_id"], whole["number"], data, f"{file['table']}.jsonl.gz")}
+            file |= {"bytes": len(data), "sha256": sha256(data)}
+            (manifest.parent / file["name"]).write_bytes(data)
+        rewrite(manifest, files=whole["files"])
+    assert text(place, period="day") == before
+
+
+def test_a_report_of_one_day_opens_no_file_of_another(place):
+    before = text(place, period="day")
+    for day in DAYS[:2]:
+        for path in (place / folder_of(day)).glob("*.jsonl.gz"):
+            path.unlink()
+            os.mkfifo(path)  # whoever opens one waits for ever
+    assert text(place, period="day") == before
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "parquet"])
+def test_a_compacted_place_gives_the_same_report(place, form):
+    if form == "parquet":
+        for path in place.rglob("*.jsonl.gz"):
+            assert path.name.endswith(".jsonl.gz")
+    before = text(place)
+    counts = [compact(Place(place), day, NOW) for day in DAYS]
+    assert all(counts)
+    assert len(list((place / folder_of(DAYS[0])).glob("*.parquet"))) == 2
+    assert not list(place.rglob("*.jsonl.gz"))
+    assert text(place) == before
+    assert text(place, engine="sqlite") == before
+    assert compact(Place(place), DAYS[0], NOW) is None
+
+
+def test_what_comes_after_compaction_counts_and_is_compacted_too(made, place):
+    late = of_day(place, DAYS[1], "sim-00002", "")
+    kept = {path: path.read_bytes() for path in late}
+    before = text(place)
+    for path in late:
+        path.unlink()
+    compact(Place(place), DAYS[1], NOW)
+    for path, data in kept.items():
+        path.write_bytes(data)
+    assert text(place) == before
+    assert compact(Place(place), DAYS[1], NOW) == sum(".manifest" not in path.name for path in late)
+    assert text(place) == before
+    assert len(list((place / folder_of(DAYS[1])).glob("fleet-*"))) == 3
+
+
+def test_a_compaction_that_was_cut_short_counts_nothing_twice(place, monkeypatch):
+    before = text(place)
+    files = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    compact(Place(place), DAYS[1], NOW)
+    for path, data in files.items():  # as if nothing had been removed
+        path.write_bytes(data)
+    assert text(place) == before
+    next(path for path in place.rglob("fleet-*.compact.json")).unlink()  # as if its manifest had not been written
+    assert text(place) == before
+
+
+def test_a_damaged_compaction_is_named(place):
+    compact(Place(place), DAYS[1], NOW)
+    (path,) = place.rglob("fleet-*.encounter.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    report = build(place, "day", day=DAYS[1])
+    assert report["encounters"] == 0
+    assert {kind for _, _, kind in troubles(report)} == {"file"}
+    assert len({device for device, _, _ in troubles(report)}) == 5
+
+
+def test_a_place_without_exports_is_one_line(tmp_path):
+    with pytest.raises(Unavailable, match="name the folder that holds record/v=1"):
+        build(tmp_path)
+    (tmp_path / "record/v=1").mkdir(parents=True)
+    with pytest.raises(UsageError, match="holds no exported day"):
+        build(tmp_path)
+
+
+def test_the_page_shows_what_is_missing_first_and_escapes_what_devices_say(tmp_path):
+    site = Site(tmp_path)
+    report = site.settings.report.model_copy(update={"site": "<script>alert(1)</script>"})
+    site.settings = site.settings.model_copy(update={"report": report})
+    site.busy().close().export()
+    page = render_fleet_html(build(site.place, "day", expected=frozenset(["door-9"])))
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert page.index("door-9") < page.index("By hour") < page.index("By device")
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_table_has_a_row_for_everything_and_runs_no_formula(place):
+    report = build(place, expected=frozenset(["door-9"]))
+    report["by_device"][0]["site"] = "=1+1"
+    rows = list(csv.DictReader(io.StringIO(render_fleet_csv(report))))
+    counts = Counter(row["record"] for row in rows)
+    assert (counts["week"], counts["day"], counts["hour"], counts["device"]) == (1, 7, 24, 5)
+    assert rows[0]["record"] == "silent"
+    assert "'=1+1" in {row["site"] for row in rows}
+
+
+def test_the_command_writes_page_table_and_json(place, tmp_path):
+    for form in ("html", "csv", "json"):
+        out = tmp_path / f"report.{form}"
+        arguments = ["report", "2026-11-19", "--from", str(place), "--format", form, "--out", str(out), "--week"]
+        done = CliRunner().invoke(fleet, arguments)
+        assert (done.exit_code, out.stat().st_size > 1000) == (0, True), done.output
+
+
+def test_a_list_of_devices_is_read(place, tmp_path):
+    (tmp_path / "ids").write_text("sim-00000 # the front\n\n# none\ndoor-9\n")
+    arguments = ["report", "2026-11-19", "--from", str(place), "--format", "json", "--devices", str(tmp_path / "ids")]
+    report = json.loads(CliRunner().invoke(fleet, arguments).stdout)
+    assert report["devices"]["known"] == 6
+
+
+def test_coverage_that_came_late_counts_once(tmp_path):
+    site = Site(tmp_path)
+    begin, _ = span(DAY)
+    site.store.write([encounter(1, begin + 9 * HOUR, "correct"), *watched(begin + 7 * HOUR, begin + 9 * HOUR)])
+    site.close().export()
+    site.store.write(watched(begin + 9 * HOUR, begin + 9 * HOUR + HOUR // 2))
+    site.export()
+    (device,) = build(site.place, "day")["by_device"]
+    door = next(row for row in device["by_camera"] if row["camera"] == "door")
+    assert (door["open_s"], door["watched_s"]) == (13 * 3600, 2 * 3600 + 1800)
