@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate measure-capture readme-picture sounds sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture readme-picture sounds sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,20 @@ mutate-settings: setup ## Ignore one key of the config after the other: the tabl
 mutate: setup ## Try SAMPLE (8) mutants of each of some modules, and list those that no test notices (needs no data; about 15 minutes)
 	@test -d .venv-mutate || { $(PYTHON) -m venv .venv-mutate; .venv-mutate/bin/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4,<9'; }
 	@$(BIN)/python tests/support/mutants.py $(or $(SAMPLE),8)
+
+# An environment of its own: Spark is large, and needs a Java of version 17 or later (apt install default-jre-headless).
+.venv-fleet/.ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv-fleet
+	.venv-fleet/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	.venv-fleet/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv-fleet/bin/pip install --quiet --disable-pip-version-check 'pyspark>=4,<5'
+	@touch $@
+
+test-fleet: .venv-fleet/.ready ## Run the tests of exports and fleets with Spark too, in an environment of its own (needs Java)
+	@.venv-fleet/bin/pytest tests/test_export_*.py tests/test_fleet_*.py
+
+measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal integers of every engine, 10 million passages, pruning, a busy day
+	@PYTHONPATH=tests .venv-fleet/bin/python -m support.measure_fleet
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)
