@@ -63,7 +63,7 @@ printf '%s\n' nvme ahci ata_piix sd_mod vmd usb_storage uas xhci_pci ehci_pci sd
     virtio_pci virtio_mmio virtio_blk virtio_scsi ext4 >"$scratch/modules"
 packages=systemd-sysv,systemd-repart,systemd-timesyncd,udev,dbus,kmod,apt,tzdata,ca-certificates,iproute2,procps,less,e2fsprogs
 packages+=,dosfstools,initramfs-tools,zstd,linux-image-$arch,network-manager,wpasupplicant,wireless-regdb,avahi-daemon,libnss-mdns
-packages+=,openssh-server,firmware-iwlwifi,firmware-realtek$microcode
+packages+=,openssh-server,alsa-utils,firmware-iwlwifi,firmware-realtek$microcode
 
 # The boot loader comes out of Debian's signed packages, for Secure Boot; the system itself needs nothing of them.
 cat >"$scratch/customize" <<'END'

@@ -175,7 +175,8 @@ def edged(job: Job) -> None:
         mount -t proc proc "$root/proc"; mount --bind /dev "$root/dev"; mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
         export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
         chroot "$root" apt-get update -q
-        chroot "$root" apt-get install -q -y --no-install-recommends /tmp/edged.deb network-manager avahi-daemon openssh-server"""
+        beside="network-manager avahi-daemon openssh-server alsa-utils"
+        chroot "$root" apt-get install -q -y --no-install-recommends /tmp/edged.deb $beside"""
     run("unshare", "--mount", "--propagation=private", "sh", "-c", inside, "sh", job.rootfs)
     (job.rootfs / "tmp" / "edged.deb").unlink()
     shutil.copytree(OVERLAY, job.rootfs, dirs_exist_ok=True, copy_function=shutil.copyfile)
