@@ -19,12 +19,22 @@ from .image import CACHE, run
 from .lab import clip
 from .machine import BUSY, CLOCK, CPU, Stopped
 
-AMD64 = ["qemu-system-x86_64", "-machine", "q35", "-cpu", CPU, "-device", "i6300esb", "-device", "e1000e,netdev=net"]
+AMD64 = [
+    "qemu-system-x86_64",
+    "-machine",
+    "q35,smm=on",
+    "-global",
+    "driver=cfi.pflash01,property=secure,value=on",
+    "-cpu",
+    CPU,
+]
+AMD64 += ["-device", "i6300esb", "-device", "e1000e,netdev=net"]
 ARM64 = ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72", "-device", "virtio-net-pci,netdev=net"]
 FIRMWARE = {
-    "amd64": (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    "amd64": (Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")),
     "arm64": (Path("/usr/share/AAVMF/AAVMF_CODE.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")),
 }
+"""Code and settings; the latter of amd64 hold Microsoft's keys, with Secure Boot switched on, as a PC's do."""
 SETTINGS = """
 [camera.door]
 source = "file:///srv/entrance.mp4?loop=1&realtime=1"
@@ -128,6 +138,7 @@ cat /sys/class/watchdog/watchdog0/state 2>/dev/null || echo none
 systemctl list-units --failed --no-legend --plain | cut -d' ' -f1 | xargs echo failed:
 systemctl is-enabled edged.service edged-report.timer edged-import.service | xargs
 systemd-analyze time | head -n 1
+od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null || echo none
 awk -F: '$2 !~ /^[*!]/ {print $1}' /etc/shadow | xargs echo passwords:
 """
 
@@ -152,13 +163,16 @@ def check(image: Path, folder: Path) -> None:
         tell("an alert stands in the record")
         said = box.ask(LOOK)
         assert said.returncode == 0, said.stderr
-        name, machine_id, _, size, interval, watchdog, failed, enabled, took, passwords = said.stdout.splitlines()
+        name, machine_id, _, size, interval, watchdog, failed, enabled, took, secure, passwords = (
+            said.stdout.splitlines()
+        )
         tell(f"{name}, {size.strip()}, watchdog {interval} {watchdog}; {took}")
         assert re.fullmatch(r"edged-[0-9a-f]{4}", name), name
         assert re.fullmatch(r"[0-9a-f]{32}", machine_id), machine_id
         assert int(size.strip().removesuffix("M")) > DISK_MB * 0.85, "the system did not grow with the disk"
         assert interval == "15s", interval
         assert watchdog == ("active" if box.arch == "amd64" else "none"), watchdog
+        assert box.arch == "arm64" or secure.strip() == "1", "it started without Secure Boot"
         assert (failed, enabled, passwords) == ("failed:", "enabled enabled enabled", "passwords:")
     finally:
         box.switch_off()
