@@ -154,7 +154,7 @@ def attention_payload(counts: Mapping[str, int | None], at: int, static: int = 0
 
 
 def status_payload(status: str, since: int, at: int, reconnects: int, reason: str | None) -> StatusPayload:
-    """A camera's state: online, stalled, reconnecting or offline."""
+    """A camera's state: online, stalled, reconnecting, offline or paused."""
     fields = {"status": status, "since": iso(since), "reconnects": reconnects, "reason": reason}
     return cast(StatusPayload, {"v": 1, "ts": iso(at), **fields})
 
@@ -178,6 +178,7 @@ def state_payload(
     throttled: bool = False,
     under_voltage: bool = False,
     preparing: Preparation | None = None,
+    paused_until: str | None = None,
 ) -> StatePayload:
     """The device as a whole; with `errors`, one line each, it is degraded."""
     return {
@@ -189,6 +190,7 @@ def state_payload(
         "backend": backend,
         "models": dict(models),
         "preparing": preparing,
+        "paused_until": paused_until,
         "clock_synced": clock_ok,
         "temperature_c": None if temperature_c is None else round(temperature_c, 1),
         "throttled": throttled,

@@ -39,7 +39,11 @@ def test_what_is_no_command_is_nothing(topic: str, payload: bytes, retained: boo
 @pytest.mark.parametrize(
     ("topic", "payload", "said"),
     [
-        ("cmd/dance", b'{"request_id":"7"}', "unknown command; known here: reload, report, restart, selftest"),
+        (
+            "cmd/dance",
+            b'{"request_id":"7"}',
+            "unknown command; known here: pause, reload, report, restart, resume, selftest",
+        ),
         ("cmd/report", b"PRESS", "not JSON"),
         ("cmd/report", b"[]", "a command is a JSON object"),
         ("cmd/report", b"\xff", "not JSON (not UTF-8)"),

@@ -246,6 +246,8 @@ ROWS = [
     Row("report.target_percent", 90, report, "verdict", None, "cannot tell"),
     Row("privacy.clear_view", False, privacy, "refused", None, "privacy.clear_view = false", {"store.path": "edged.db"}),
     Row("privacy.clear_view_minutes", 5, privacy, "left", [600.0], [300.0], {"store.path": "edged.db"}),
+    Row("privacy.pause_longest_minutes", 60, privacy, "pause", None,
+        'minutes: must be a whole number from 1 to 60, or give "until": "tomorrow"', {"store.path": "edged.db"}),
     Row("report.requirement", "Masks on", report, "requirement", "", "Masks on"),
     Row("export.to", "https://127.0.0.1:9/bucket", export, "error", "nowhere to export to", "https://127.0.0.1:9"),
     Row("export.format", "jsonl.gz", export, "form", "parquet", "jsonl.gz", STICK),

@@ -74,6 +74,10 @@ class CameraWorker(Worker):
         """The present state; a camera that is open but silent for `stall_seconds` is stalled."""
         return self._keeper.state()
 
+    def rest(self, reason: str) -> None:
+        """It is not opened while watching is paused; instead of `start`."""
+        self._keeper.became("paused", reason)
+
     def is_stuck(self) -> bool:
         """A silent camera is its own matter: reported as stalled, and no reason to restart the daemon."""
         return False

@@ -82,9 +82,9 @@ class PictureMonitor:
 
 log = logging.getLogger(__name__)
 
-CameraStatus = Literal["online", "stalled", "reconnecting", "offline"]
+CameraStatus = Literal["online", "stalled", "reconnecting", "offline", "paused"]
 """`online` gives pictures; `stalled` fell silent, and is started again; `reconnecting` has failed, and is tried again;
-`offline` cannot be opened."""
+`offline` cannot be opened; `paused` is not opened, since nobody is to be watched now."""
 
 
 NOT_OPENED = "not opened yet"
@@ -148,7 +148,7 @@ class StateKeeper:
             if status == "online":
                 self._last_picture_s = now
         if old.status != status or old.reason != reason:
-            level = logging.INFO if status == "online" else logging.WARNING
+            level = logging.INFO if status in ("online", "paused") else logging.WARNING
             name = self._camera if reason and reason.startswith(self._source) else f"{self._camera} ({self._source})"
             log.log(level, "camera %s is %s%s", name, status, f": {reason}" if reason else "")
 

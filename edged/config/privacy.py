@@ -16,3 +16,7 @@ class PrivacyConfig(Section):
     clear_view_minutes: Annotated[int, Field(ge=1, le=60)] = Field(
         10, description="A clear view ends by itself after this long"
     )
+    pause_longest_minutes: Annotated[int, Field(ge=1, le=1440)] = Field(
+        1440,
+        description="Watching may be paused for so long at most; with 1440 also until tomorrow, however long that is",
+    )

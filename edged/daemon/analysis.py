@@ -13,7 +13,7 @@ from edged.errors import EdgedError
 from edged.pipeline import Outcome, Pipeline, StageTimes
 from edged.records import Told
 from edged.store.recorder import Recorder
-from edged.types import Frame, Image
+from edged.types import Frame, Image, Signals
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class AnalysisWorker(Worker):
         self.problem: str | None = None
         """Why frames cannot be analysed now, or None."""
         self.first_frame_s: float | None = None
+        self.end_reason = "stopped"
+        """Why what is open ends when analysis is stopped."""
         self._inbox = inbox
         self._pipelines = pipelines
         self._recorder = recorder
@@ -78,6 +80,12 @@ class AnalysisWorker(Worker):
         with self._lock:
             return dict(self._activity)
 
+    def rest(self) -> None:
+        """Nobody is present while watching is paused; instead of `start`."""
+        nobody = Outcome([], [], Signals(), [], [])
+        at_rest = CameraActivity(counts=nobody.counts(), attention=nobody.attention_counts())
+        self._activity = dict.fromkeys(self._pipelines, at_rest)
+
     def work(self) -> None:
         """Analyse until stopped, then end what is open."""
         while not self.stopping.is_set():
@@ -89,7 +97,7 @@ class AnalysisWorker(Worker):
             for told in self._told():
                 self._recorder.told(told)
             self._let_time_pass(time.monotonic())
-        self._finish("stopped")
+        self._finish(self.end_reason)
 
     def _analyse(self, frame: Frame) -> None:
         pipeline = self._pipelines[frame.camera]

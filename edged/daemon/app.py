@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,8 +17,9 @@ from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
 from edged.daemon.configure import Configure
 from edged.daemon.core import open_core
+from edged.daemon.pause import LONGEST_WHO, SOMEBODY
 from edged.daemon.requests import Requests
-from edged.daemon.runtime import build_runtime, changed_sections
+from edged.daemon.runtime import PAUSED, build_cameras, build_runtime, changed_sections
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.daemon.walktest import keep_walk_test
@@ -90,7 +92,8 @@ class App:
         self._thermal = ThermalMonitor(core.clock)
         self._configure = Configure(path, self._configured)
         local = {"configure": self._change_settings, "walktest": self._keep_walk_test}
-        self._commands = Commands(core.clock, path, local)
+        pauses = {"pause": self._pause, "resume": self._resume}
+        self._commands = Commands(core.clock, path, local | pauses)
         self._status = Requests(self._commands, {"status": self._status_answer}).server(config.store.path)
         self._live = core.live.server(config.store.path)
         self._reload_problem: str | None = None
@@ -165,6 +168,8 @@ class App:
             if self._reload_asked.is_set() or self._commands.reload_asked:
                 self._reload_asked.clear()
                 self._reload()
+            if self._core.pauses.look():
+                self._watch_again({"reason": "its time is over"})
             if now_s >= next_look_s:
                 next_look_s = now_s + SUPERVISE_EVERY_S
                 self._supervise()
@@ -203,8 +208,9 @@ class App:
         now_s = self._core.clock.monotonic_s()
         due = now_s - self._state_published_s >= STATE_INTERVAL_S
         if due or _steady(self._state) != _steady(was):
-            errors = self._state["errors"]
-            self._notifier.status(errors[0] if errors else f"watching {', '.join(config.camera)}")
+            errors, until = self._state["errors"], self._state["paused_until"]
+            doing = f"paused until {until}" if until else f"watching {', '.join(config.camera)}"
+            self._notifier.status(errors[0] if errors else doing)
         if due or _steady(state) != _steady(self._published_state):
             self._published_state, self._state_published_s = state, now_s
             outbound.retain(messages.STATE.message(state))
@@ -226,8 +232,14 @@ class App:
             outbox: int | None = core.reader.outbox_depth()
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
+        pause = core.pauses.stands
         return self._health.state(
-            inference.models.backends, errors, outbox, self._thermal.state, inference.backends.building
+            inference.models.backends,
+            errors,
+            outbox,
+            self._thermal.state,
+            inference.backends.building,
+            None if pause is None else pause.until,
         )
 
     def _feed_watchdog(self, interval_s: float) -> float:
@@ -327,11 +339,48 @@ class App:
             self._state_published_s = float("-inf")
         log.info("config reloaded; changed: %s", ", ".join(sorted(changed)) or "nothing")
 
+    def _pause(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The verb `pause`: from now on no camera is open."""
+        core = self._core
+        try:
+            pause = core.pauses.begin(asked, self._runtime.config)
+        except EdgedError as error:
+            return {"ok": False, "error": str(error)}
+        log.warning("nobody is watched until %s: paused by %s", pause.until, pause.who)
+        core.recorder.system_event("paused", {"who": pause.who, "minutes": pause.minutes, "until": pause.until})
+        self._change_cameras(PAUSED)
+        return {"ok": True, "error": None, "until": pause.until}
+
+    def _resume(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The verb `resume`."""
+        if self._core.pauses.stands is not None:
+            self._watch_again({"who": str(asked.get("who") or SOMEBODY)[:LONGEST_WHO]})
+        return {"ok": True, "error": None}
+
+    def _watch_again(self, details: Mapping[str, Any]) -> None:
+        log.warning("watching goes on after a pause: %s", " ".join(f"{key} {value}" for key, value in details.items()))
+        self._core.pauses.end()
+        self._core.recorder.system_event("resumed", details)
+        self._change_cameras("resumed")
+
+    def _change_cameras(self, reason: str) -> None:
+        """Other ones, at rest or not as the pause has it, with other outputs; everything else goes on."""
+        core, old = self._core, self._runtime
+        cameras, outputs = build_cameras(core, old.config, old.inference, None)
+        new = replace(old, cameras=cameras, outputs=outputs)
+        old.end_cameras(core, reason)
+        old.end_outputs()
+        self._runtime = new
+        new.start_cameras(core)
+        self._supervise()
+
     def _status_answer(self) -> dict[str, Any]:
         runtime = self._runtime  # one look: a reload may swap it meanwhile
         broker = {"configured": runtime.publisher is not None, "connected": self._core.outbound.connected}
         reload = {"count": self._reloads, "problem": self._reload_problem}
         about = {"pid": os.getpid(), "config_sha256": config_sha256(runtime.config), "reload": reload}
+        pause, now_s = self._core.pauses.stands, self._core.clock.monotonic_s()
+        about["paused"] = pause and {"who": pause.who, "until": pause.until, "left_s": round(pause.ends_s - now_s)}
         about["live"] = self._core.live.status()
         return {**self._health.status(runtime.config, runtime.cameras, self._state, broker), **about}
 

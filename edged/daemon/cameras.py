@@ -19,15 +19,20 @@ class Cameras:
     inbox: FrameInbox
     workers: dict[str, CameraWorker]
     analysis: AnalysisWorker
+    paused: bool = False
+    """They do not run, and are not started."""
 
     def start(self) -> None:
         """Start what does not run yet; cameras that a predecessor has handed on do."""
+        if self.paused:
+            return
         self.analysis.start()
         for worker in self.workers.values():
             worker.start()
 
-    def stop(self, successor: "Cameras | None" = None) -> None:
-        """Stop taking pictures, then analysing them; what is open is ended and recorded. Takes at most three seconds.
+    def stop(self, successor: "Cameras | None" = None, reason: str = "stopped") -> None:
+        """Stop taking pictures, then analysing them; what is open is ended, for `reason`, and recorded. Takes at most three
+        seconds.
 
         Cameras that `successor` holds too go on, and hand their pictures to its inbox.
         """
@@ -41,6 +46,7 @@ class Cameras:
         for worker in ending:
             if not worker.stop(max(0.05, deadline - time.monotonic())):
                 log.warning("camera %s did not stop in time; its thread is abandoned", worker.camera)
+        self.analysis.end_reason = reason
         self.analysis.stopping.set()
         self.inbox.close()
         if not self.analysis.stop(2.0):

@@ -49,7 +49,7 @@ class Commands:
     def __init__(
         self, clock: Clock, config_file: Path, local: Mapping[str, Callable[[Mapping[str, Any]], Answer]] | None = None
     ) -> None:
-        """`local`: commands of the request socket only, each carried out at once, with its arguments."""
+        """`local`: commands that the caller carries out at once, in `handle`, each with its arguments."""
         self.restart_asked = False
         """The daemon is to be started afresh; whoever asked has been answered."""
         self._clock = clock

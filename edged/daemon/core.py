@@ -9,6 +9,7 @@ from pathlib import Path
 from edged import __version__
 from edged.config import Config
 from edged.daemon.announced import Announced
+from edged.daemon.pause import PAUSE, Pauses
 from edged.daemon.supervision import CameraWatch
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
@@ -16,7 +17,7 @@ from edged.host.device import device_id
 from edged.live.view import LiveView
 from edged.ports import Clock
 from edged.publish import Publisher
-from edged.records import Message
+from edged.records import Message, MetaRow
 from edged.store import Store, StoreReader
 from edged.store.files import Loss
 from edged.store.recorder import Recorder
@@ -74,6 +75,7 @@ class Core:
     announced: Announced
     watch: CameraWatch
     live: LiveView
+    pauses: Pauses
 
 
 def open_core(config: Config, clock: Clock) -> Core:
@@ -133,7 +135,8 @@ def open_core(config: Config, clock: Clock) -> Core:
     watch = CameraWatch(recorder, watched, outbound.retain)
     device, announced = device_id(config.device.id), Announced(reader, worker)
     live = LiveView(partial(_clear_view, system_event))
-    return Core(device, watched, worker, reader, recorder, outbound, announced, watch, live)
+    pauses = Pauses(watched, store.meta(PAUSE), lambda text: worker.submit([MetaRow(PAUSE, text)]))
+    return Core(device, watched, worker, reader, recorder, outbound, announced, watch, live, pauses)
 
 
 def _clear_view(system_event: SystemEvent, camera: str, who: str, reason: str, minutes: int) -> None:

@@ -46,6 +46,8 @@ from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
+PAUSED = "paused"
+"""Why what is open ends when a pause begins."""
 ANALYSED = {"camera", "mask", "attention", "drowsiness", "events", "models", "output"}
 """Sections whose change needs new pipelines, or other observers of them."""
 
@@ -91,11 +93,15 @@ class Runtime:
             self._announce(core, self.publisher)
             self.publisher.start()
         self.reporter.start()
+        self.start_cameras(core)
+        self.inference.backends.start()
+
+    def start_cameras(self, core: Core) -> None:
+        """Start them, and show them to those who look."""
         self._show(core)
         self.outputs.zone = ZoneInfo(self.config.report.timezone)
         self.outputs.start()
         self.cameras.start()
-        self.inference.backends.start()
 
     def camera_state(self, camera: str) -> State | None:
         """Its state or trouble, and the reason; None of one that the config does not name."""
@@ -110,21 +116,30 @@ class Runtime:
         self.reporter.stopping.set()
         if successor is not None and successor.cameras is self.cameras:
             return
-        cameras = successor.cameras if successor else None
-        self.cameras.stop(cameras)
-        core.watch.finish(self.cameras, reason, cameras)
+        self.end_cameras(core, reason, successor.cameras if successor else None)
+
+    def end_cameras(self, core: Core, reason: str, successor: Cameras | None = None) -> None:
+        """As `end_capture`, of the cameras alone."""
+        core.live.suspend()
+        self.cameras.stop(successor, PAUSED if reason == PAUSED else "stopped")
+        core.watch.finish(self.cameras, reason, successor)
 
     def close(self, successor: "Runtime | None" = None) -> None:
         """After `end_capture`: stop what is left and `successor` does not keep."""
         if successor is None or successor.inference is not self.inference:
             self.inference.backends.stopping.set()  # not before analysis has ended, which uses the GPU that this gives back
         self.reporter.stop(1.0)
-        if (successor is None or successor.outputs is not self.outputs) and not self.outputs.stop(2.0):
-            log.error("the outputs did not stop in time; their lines are safe once the process has ended")
+        if successor is None or successor.outputs is not self.outputs:
+            self.end_outputs()
         if self.publisher and (successor is None or successor.publisher is not self.publisher):
             self.publisher.stop(1.5)
         if successor is None or successor.inference is not self.inference:
             self.inference.stop()
+
+    def end_outputs(self) -> None:
+        """After the cameras that they speak of; takes at most two seconds."""
+        if not self.outputs.stop(2.0):
+            log.error("the outputs did not stop in time; their lines are safe once the process has ended")
 
     def _show(self, core: Core) -> None:
         """From now on live pictures are of these cameras."""
@@ -181,9 +196,10 @@ def load_inference(config: Config) -> Inference:
 def build_cameras(
     core: Core, config: Config, inference: Inference, before: Runtime | None
 ) -> tuple[Cameras, OutputWorker]:
-    """Cameras, inbox, analysis, and the outputs that observe it; the capture of a camera whose settings `before` had too is
-    taken from there.
+    """Cameras, inbox, analysis, and the outputs that observe it, at rest while a pause stands; the capture of a camera whose
+    settings `before` had too is taken from there.
     """
+    pause = core.pauses.stands
     inbox = FrameInbox(list(config.camera))
     pipelines = {
         camera: build_pipeline(camera, settings, config, inference.models) for camera, settings in config.camera.items()
@@ -199,7 +215,11 @@ def build_cameras(
     analysis = AnalysisWorker(
         inbox, pipelines, recorder, inference.backends.switch, [outputs.observe, core.live.observe], outputs.take_notes
     )
-    return Cameras(inbox, workers, analysis), outputs
+    if pause is not None:
+        analysis.rest()
+        for worker in workers.values():
+            worker.rest(f"by {pause.who} until {pause.until}")
+    return Cameras(inbox, workers, analysis, paused=pause is not None), outputs
 
 
 def is_lost(camera: CameraWorker) -> bool:

@@ -130,7 +130,7 @@ class CameraWatch:
 
 def trouble_of(state: CameraState) -> str | None:
     """What a camera event calls the camera's present trouble: "lost", "stalled", or what is wrong with its pictures."""
-    if state.status == "online":
+    if state.status in ("online", "paused"):
         return state.trouble
     return "stalled" if state.status == "stalled" else "lost"
 
@@ -196,6 +196,7 @@ class Health:
         outbox: int | None,
         thermal: ThermalState,
         building: BuildProgress | None,
+        paused_until: str | None = None,
     ) -> StatePayload:
         """The `state` topic's document. `models` maps the name of each loaded model to what runs it; `building` is the
         model whose engine is being built, and its progress.
@@ -213,6 +214,7 @@ class Health:
             throttled=thermal.throttled,
             under_voltage=thermal.under_voltage,
             preparing=None if building is None else preparing_of(building),
+            paused_until=paused_until,
         )
 
     def status(

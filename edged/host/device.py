@@ -7,6 +7,7 @@ from pathlib import Path
 
 MACHINE_ID = Path("/etc/machine-id")
 MODEL = Path("/proc/device-tree/model")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def device_id(configured: str, machine_id: Path = MACHINE_ID) -> str:
@@ -26,6 +27,14 @@ def device_model(model: Path = MODEL) -> str:
         return model.read_text().strip("\0 \n") or platform.machine()
     except (OSError, UnicodeDecodeError):
         return platform.machine()
+
+
+def boot_id(path: Path = BOOT_ID) -> str:
+    """Names this run of the machine, in which monotonic time goes on; "" where the kernel does not say."""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def usable_processors() -> int:

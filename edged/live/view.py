@@ -113,6 +113,10 @@ class LiveView:
     def configure(self, source: Source, privacy: PrivacyConfig) -> None:
         """Another config is in force."""
         self._source, self.clear.privacy = source, privacy
+
+    def suspend(self) -> None:
+        """The cameras are about to change: nothing of what they showed is given from now on."""
+        self._source = None
         with self._lock:
             self._cameras.clear()
 
@@ -175,7 +179,10 @@ class LiveView:
     @contextmanager
     def _place(self, name: str, viewer: str) -> Iterator[_Camera]:
         """A viewer's place at a camera. Raise ValueError when there is none."""
-        if self._source is None or self._source.states(name) is None:
+        source = self._source
+        if source is None:
+            raise ValueError("busy: the cameras are being changed; ask again in a moment")
+        if source.states(name) is None:
             raise ValueError(f"there is no camera {name}")
         now_s = self._now_s()
         with self._lock:
@@ -199,6 +206,8 @@ class LiveView:
             refused = self.clear.ask(name, asked["who"], asked["reason"], self._now_s())
         clear = asked["clear"] and refused is None
         picture = self._await(camera, asked["after"], clear if asked["picture"] else None)
+        if self._cameras.get(name) is not camera:
+            picture = None  # of before a pause or a reload
         status, reason = self._state(name)
         about: dict[str, Any] = {"ok": refused is None, "error": refused, "camera_state": status, "reason": reason}
         if picture is None:
@@ -210,7 +219,7 @@ class LiveView:
 
     def _state(self, name: str) -> State:
         state = self._source.states(name) if self._source else None
-        return state or ("offline", "the camera was taken out of the config")
+        return state or ("offline", "the cameras are being changed")
 
     def _await(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:
         """The next picture after `after`, made now if need be; None when there is none in time."""

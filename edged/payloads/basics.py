@@ -59,9 +59,9 @@ class EventDetails(_FromUntil, total=False):
     reason: str | None
     """Camera: what is wrong with it. System, `recovered`: what became of the database's files; `clear_view`: what it is for."""
     who: str
-    """System, `clear_view`: who looks at a camera's faces unhidden."""
+    """System, `clear_view`: who looks at a camera's faces unhidden; `paused`, `resumed`: who asked for it."""
     minutes: Count
-    """System, `clear_view`: after how many it ends by itself."""
+    """System, `clear_view` and `paused`: after how many it ends by itself; `until` says when a pause does."""
     told: list[str]
     """Events about people: the local outputs that told of it."""
     acknowledged_at: Instant

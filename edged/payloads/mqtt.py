@@ -105,7 +105,7 @@ class StatusPayload(TypedDict):
 
     v: Version
     ts: Instant
-    status: Literal["online", "stalled", "reconnecting", "offline"]
+    status: Literal["online", "stalled", "reconnecting", "offline", "paused"]
     since: Instant
     reconnects: Count
     reason: str | None
@@ -151,6 +151,8 @@ class StatePayload(TypedDict):
     models: dict[str, str]
     """What runs each model."""
     preparing: Preparation | None
+    paused_until: Instant | None
+    """Until when nobody is watched; null while the cameras are watched."""
     clock_synced: bool
     temperature_c: float | None
     """Of the hottest part of the board; null where it does not tell."""
@@ -167,6 +169,12 @@ class Command(TypedDict, total=False):
 
     request_id: str | int | float | bool | None
     date: str | int | float | bool | None
+    minutes: int
+    """Of `cmd/pause`."""
+    until: Literal["tomorrow"]
+    """Of `cmd/pause`."""
+    who: str
+    """Of `cmd/pause` and `cmd/resume`."""
 
 
 @documented
@@ -189,6 +197,8 @@ class CommandResult(TypedDict):
     ok: bool
     error: NotRequired[str | None]
     """One line, when it failed."""
+    until: NotRequired[Instant]
+    """Of `cmd/pause`: when it ends by itself."""
     report: NotRequired[ReportDocument]
     """Of `cmd/report`."""
     machine: NotRequired[dict[str, str] | None]

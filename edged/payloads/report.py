@@ -159,6 +159,8 @@ class Gap(_From):
     to_local: str
     minutes: Count
     reason: str
+    who: NotRequired[str]
+    """Of a pause: who asked for it."""
 
 
 class Gaps(TypedDict):

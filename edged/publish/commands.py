@@ -9,7 +9,14 @@ from typing import Any, Final
 from edged import messages
 from edged.records import Message
 
-VERBS: Final[Mapping[str, tuple[str, ...]]] = {"reload": (), "report": ("date",), "restart": (), "selftest": ()}
+VERBS: Final[Mapping[str, tuple[str, ...]]] = {
+    "pause": ("minutes", "until", "who"),
+    "reload": (),
+    "report": ("date",),
+    "restart": (),
+    "resume": ("who",),
+    "selftest": (),
+}
 """Every command, and its arguments beside `request_id`; other keys are left out."""
 
 LOCAL: Final[Mapping[str, tuple[str, ...]]] = {

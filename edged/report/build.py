@@ -27,8 +27,9 @@ from edged.payloads.report import (
     WalkTest,
     WorstHour,
 )
+from edged.payloads.report import Gap as ListedGap
 from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
-from edged.report.coverage import Gap, Minutes, gaps, read_coverage, watched_ms
+from edged.report.coverage import PAUSED, Gap, Minutes, gaps, paused_by, read_coverage, read_pauses, watched_ms
 from edged.report.day import MINUTE_MS, Span, day_of, wall_clock
 from edged.report.tally import LEAST_COVERAGE_PERCENT, LEAST_JUDGED, Blocks, percent, withhold_unwatched
 from edged.report.trend import build_trend
@@ -98,7 +99,7 @@ def build_report(
         "worst_hours": [] if figure["withheld"] == "coverage" else _worst(by_hour),
         "by_camera": _by_camera(passages, cameras, outages, reported),
         "violations": _violations(events),
-        "gaps": _listed_gaps(outages, reported),
+        "gaps": _listed_gaps(outages, reported, read_pauses(reader, reported.whole)),
         **_vigilance(config, passages, events, reported),
         "outside_open_hours": {**passages.outside.counts(), "violations": events.outside},
         "device_health": _health(reader, passages, events),
@@ -249,7 +250,7 @@ def _gaps(cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[Gap]:
     return [gap for camera in sorted(cameras) for gap in gaps(camera, cameras[camera], past)]
 
 
-def _listed_gaps(outages: Sequence[Gap], reported: ReportedDay) -> Gaps:
+def _listed_gaps(outages: Sequence[Gap], reported: ReportedDay, pauses: Sequence[tuple[int, str]]) -> Gaps:
     """The longest gaps in order of time, and how much the others add up to."""
     longest = sorted(outages, key=lambda gap: (-gap.span.length, gap.span, gap.camera))
     listed = sorted(longest[:MOST_GAPS_LISTED], key=lambda gap: (gap.span, gap.camera))
@@ -257,19 +258,23 @@ def _listed_gaps(outages: Sequence[Gap], reported: ReportedDay) -> Gaps:
         "count": len(outages),
         "minutes": sum(gap.span.length for gap in outages) // MINUTE_MS,
         "unlisted_minutes": sum(gap.span.length for gap in longest[MOST_GAPS_LISTED:]) // MINUTE_MS,
-        "listed": [
-            {
-                "camera": gap.camera,
-                "from": iso(gap.span.start),
-                "to": iso(gap.span.end),
-                "from_local": wall_clock(gap.span.start, reported.zone),
-                "to_local": _until_clock(gap.span.end, reported),
-                "minutes": gap.span.length // MINUTE_MS,
-                "reason": gap.reason,
-            }
-            for gap in listed
-        ],
+        "listed": [_listed_gap(gap, reported, pauses) for gap in listed],
     }
+
+
+def _listed_gap(gap: Gap, reported: ReportedDay, pauses: Sequence[tuple[int, str]]) -> ListedGap:
+    row: ListedGap = {
+        "camera": gap.camera,
+        "from": iso(gap.span.start),
+        "to": iso(gap.span.end),
+        "from_local": wall_clock(gap.span.start, reported.zone),
+        "to_local": _until_clock(gap.span.end, reported),
+        "minutes": gap.span.length // MINUTE_MS,
+        "reason": gap.reason,
+    }
+    if gap.reason == PAUSED:
+        row["who"] = _printable(paused_by(gap, pauses))
+    return row
 
 
 def _until_clock(utc_ms: int, reported: ReportedDay) -> str:

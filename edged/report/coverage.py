@@ -9,6 +9,8 @@ from edged.report.day import MINUTE_MS, Span
 from edged.store import StoreReader
 
 HALF_A_MINUTE_MS = MINUTE_MS // 2
+PAUSED = "paused"
+LONGEST_PAUSE_MS = 26 * 60 * MINUTE_MS
 NOT_RUNNING = "not running"
 NOT_ANALYSED = "not analysed"
 # One broken cable shows as a camera that stalls, reconnects and is offline in turn: one gap, not three.
@@ -31,7 +33,7 @@ class Gap:
     camera: str
     span: Span
     reason: str
-    """`offline`, `stalled`, `reconnecting`, `not running`, or `not analysed` (pictures arrived, too few were analysed)."""
+    """`offline`, `stalled`, `reconnecting`, `paused`, `not running`, or `not analysed` (pictures came, too few were analysed)."""
 
 
 def read_coverage(reader: StoreReader, spans: Iterable[Span]) -> dict[str, Minutes]:
@@ -41,6 +43,19 @@ def read_coverage(reader: StoreReader, spans: Iterable[Span]) -> dict[str, Minut
         for row in reader.coverage(*span):
             cameras[row["camera"]][row["minute"]] = Minute(row["watched_ms"], row["camera_state"])
     return dict(cameras)
+
+
+def paused_by(gap: Gap, pauses: Sequence[tuple[int, str]]) -> str:
+    """Who asked for the pause that a gap is; `pauses` are when each was asked for and by whom, in order."""
+    first = gap.span.start + MINUTE_MS  # a gap begins with the first minute that was not watched for most of it
+    before = [who for at, who in pauses if at < first][-1:]
+    return ", ".join(dict.fromkeys(before + [who for at, who in pauses if first <= at < gap.span.end]))
+
+
+def read_pauses(reader: StoreReader, span: Span) -> list[tuple[int, str]]:
+    """When each pause was asked for that may reach into `span`, and by whom."""
+    rows = reader.events(span.start - LONGEST_PAUSE_MS, span.end, "system")
+    return [(row["started_at"], str((row["details"] or {}).get("who", ""))) for row in rows if row["state"] == PAUSED]
 
 
 def watched_ms(minutes: Minutes, spans: Iterable[Span]) -> int:

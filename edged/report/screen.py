@@ -84,7 +84,7 @@ def _gaps(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     listed = gaps.get("listed", ())
     longest = sorted(sorted(listed, key=lambda gap: -gap["minutes"])[:MOST_GAPS], key=lambda gap: gap["from"])
     for gap in longest:
-        reason = WORDS["reason"].get(gap["reason"], gap["reason"])
+        reason = WORDS["reason"].get(gap["reason"], gap["reason"]) + (f" by {who}" if (who := gap.get("who")) else "")
         yield "", f"{gap['from_local']}–{gap['to_local']} {gap['camera']}: {reason}"
     if len(longest) < gaps["count"] and longest:
         yield "", "and shorter ones"

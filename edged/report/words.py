@@ -11,6 +11,7 @@ REASON_WORDS = {
     "offline": "Camera offline",
     "stalled": "Camera stalled",
     "reconnecting": "Camera lost: edged tried to open it again",
+    "paused": "Paused",
     "not running": "edged was not running",
     "not analysed": "Pictures arrived, too few were analysed",
 }

@@ -104,7 +104,7 @@ def add_coverage(db: Database, row: CoverageMinute) -> None:
         " ON CONFLICT (camera, minute) DO UPDATE SET frames_seen = frames_seen + excluded.frames_seen,"
         " frames_analysed = frames_analysed + excluded.frames_analysed, faces = max(faces, excluded.faces),"
         " dropped = dropped + excluded.dropped, camera_state = CASE"
-        " excluded.camera_state WHEN 'online' THEN camera_state ELSE excluded.camera_state END,"
+        " WHEN excluded.camera_state = 'online' OR camera_state = 'paused' THEN camera_state ELSE excluded.camera_state END,"
         " watched_ms = min(60000, watched_ms + excluded.watched_ms), clock_ok = min(clock_ok, excluded.clock_ok)",
         _columns(row),
     )

@@ -18,6 +18,9 @@ MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 
+PAUSED = "paused"
+"""The camera state of a minute that belongs to a pause."""
+
 LONGEST_WATCHED_GAP_S = 2.0
 """Pictures further apart than this leave a hole in what was watched."""
 
@@ -79,7 +82,7 @@ class Recorder:
         minute = self._minute(camera)
         minute.frames_seen += frames
         minute.dropped += dropped
-        if camera_state != "online":
+        if camera_state != "online" and minute.camera_state != PAUSED:  # a camera opens anew after a pause
             minute.camera_state = camera_state
 
     def flush(self) -> None:

@@ -377,15 +377,14 @@ def _app(config: Config) -> Iterator[App]:
 
 
 def privacy(config: Config, folder: Path) -> Facts:
-    """What the daemon says to somebody who wants to see faces."""
+    """What the daemon says to somebody who wants to see faces, and to somebody who wants a pause of a day."""
     with _app(config) as app:
         app._runtime._show(app._core)
         clear = app._core.live.clear
         refused = clear.ask("door", "Ada", "aiming", 0.0)
-        return {
-            "refused": refused and refused.rpartition(": ")[2],
-            "left": [view.left_s for view in clear.standing(0.0)],
-        }
+        left = [view.left_s for view in clear.standing(0.0)]
+        pause = app._pause({"minutes": 1440, "who": "Ada"})["error"]
+        return {"refused": refused and refused.rpartition(": ")[2], "left": left, "pause": pause}
 
 
 def daemon(config: Config, folder: Path) -> Facts:
