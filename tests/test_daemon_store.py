@@ -51,7 +51,9 @@ def test_a_lost_database_is_noticed_and_alerts_go_on(tmp_path: Path, harm) -> No
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "daemon" / "store"
     folder.mkdir(parents=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)], capture_output=True
+    ).returncode:
         pytest.skip("mounting a small disk needs root")
     try:
         yield folder

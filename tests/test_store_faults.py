@@ -130,17 +130,21 @@ def test_a_full_database_is_said_once_loses_nothing_and_goes_on_when_there_is_ro
     assert said.count("storing works again") == rounds
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "tiny"
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True).returncode:
         pytest.skip("mounting a small disk needs root")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "tiny", "size=4m") as folder:
+        yield folder
 
 
 @ROUNDS
@@ -482,6 +486,21 @@ def test_the_reserve_file_is_made_only_where_there_is_plenty(tmp_path: Path, tin
     assert (tmp_path / "ballast").stat().st_size == 16 * 1024 * 1024
     assert reserve.give_up()
     assert not reserve.give_up()
+
+
+def test_a_disk_that_is_nearly_full_is_told_also_while_the_reserve_still_takes_what_is_written(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=100m,nr_inodes=200") as disk, Running(disk / "edged.db") as running:
+        submit_events(running.worker, 1)
+        assert until(lambda: ReserveFile(disk)._is_made())
+        assert running.worker.shortage is None
+        (disk / "other").write_bytes(bytes(_free(disk) - 1_000_000))
+        assert until(lambda: "nearly full" in (running.worker.shortage or ""), BACK_WITHIN_S)
+        assert running.worker.problem is None
+        (disk / "other").unlink()
+        assert until(lambda: running.worker.shortage is None, BACK_WITHIN_S)
+        for number in range(160):
+            (disk / f"{number}").touch()
+        assert until(lambda: "hardly any more files" in (running.worker.shortage or ""), BACK_WITHIN_S)
 
 
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:

@@ -180,7 +180,12 @@ class Health:
 
     def errors(self, cameras: Cameras, publisher_problem: str | None, reload_problem: str | None) -> list[str]:
         """What is wrong now, one line each, the remedy in it."""
-        problems = [self.store.problem, cameras.analysis.problem, publisher_problem, reload_problem]
+        problems = [
+            self.store.problem or self.store.shortage,
+            cameras.analysis.problem,
+            publisher_problem,
+            reload_problem,
+        ]
         if self.store.dropped:
             problems.append(f"{self.store.dropped} rows were lost while nothing could be stored")
         for camera, worker in cameras.workers.items():

@@ -265,6 +265,8 @@ class WatchedFiles:
 RESERVE_BYTES = 16 * 1024 * 1024
 """More than the WAL may grow to, or SQLite cannot even delete."""
 LEAST_FREE_BYTES = 4 * RESERVE_BYTES
+LEAST_FREE_FILES = 64
+"""A backup and a day's report need a few."""
 
 
 class ReserveFile:
@@ -286,6 +288,19 @@ class ReserveFile:
 
     def _is_made(self) -> bool:
         return self._path.exists() and self._path.stat().st_size >= RESERVE_BYTES
+
+    def shortage(self) -> str | None:
+        """Why the disk will soon take no more, with the remedy; None while there is plenty, the reserve counted in."""
+        try:
+            disk = os.statvfs(self._path.parent)
+            held = RESERVE_BYTES if self._is_made() else 0
+        except OSError:
+            return None  # whoever writes there says so
+        if disk.f_bavail * disk.f_frsize + held < LEAST_FREE_BYTES:
+            return f"{self._path.parent}: the disk is nearly full; free some space, or lower store.retention_days"
+        if disk.f_files and disk.f_favail < LEAST_FREE_FILES:
+            return f"{self._path.parent}: the disk takes hardly any more files; delete some"
+        return None
 
     def give_up(self) -> bool:
         """Give the space back; return whether there was any."""

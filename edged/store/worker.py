@@ -57,6 +57,8 @@ class StoreWorker(Worker):
         """Changes lost because nothing could be written for too long, or never could be."""
         self.problem: str | None = None
         """Why nothing can be written now, or None."""
+        self.shortage: str | None = None
+        """Why that will come soon, or None: what is written now may go into the reserve."""
         if isinstance(store, Unopened):
             self.problem = str(store.problem)
             log.error("nothing can be stored: %s", self.problem)
@@ -107,6 +109,7 @@ class StoreWorker(Worker):
             if now_s >= next_files_s:
                 next_files_s = now_s + FILES_INTERVAL_S
                 self._check_files()
+                self._look_for_shortage()
             # Before the batch: what a clock that was set has stamped since must not be taken for what it stamped before.
             if now_s >= next_upkeep_s and not self.stopping.is_set():
                 next_upkeep_s = now_s + UPKEEP_INTERVAL_S
@@ -208,6 +211,12 @@ class StoreWorker(Worker):
             )
             if self._store.restored is None:  # else `reopen` has reported it
                 self._lost(loss, None if rescued else self._store.last_known())
+
+    def _look_for_shortage(self) -> None:
+        found = self._reserve.shortage()
+        if found != self.shortage:
+            log.warning("%s", found or "there is room on the disk again")
+        self.shortage = found
 
     def _succeeded(self, count: int) -> None:
         with self._lock:
