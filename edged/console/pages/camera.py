@@ -36,6 +36,7 @@ WORDS = {
     "waiting": "Waiting for a picture …",
     "no_console": "The console does not answer; is this computer still in its network?",
     "nobody": "nobody there",
+    "verdicts": ["✓ good", "! usable", "✗ poor"],
     "unmeasured": "not measured here",
     "eyes_open": "eyes open",
     "eyes_closed": "eyes closed",

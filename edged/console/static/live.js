@@ -35,6 +35,7 @@ async function take() {
   [canvas.width, canvas.height] = size;
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   bitmap.close();
+  root.dataset.ageMs = Math.round(performance.now() - madeAt);
   root.dataset.frames = Number(root.dataset.frames || 0) + 1;
   drawFaces();
   tell();
@@ -90,7 +91,7 @@ function add(parent, name, attributes, text) {
 }
 
 function drawFaces() {
-  const [width, height] = size, letter = Math.max(width / 40, 11);
+  const [width, height] = size, letter = Math.max(width / 40, (13 * width) / (canvas.clientWidth || width));
   boxes.setAttribute("viewBox", `0 0 ${width} ${height}`);
   boxes.replaceChildren();
   const lines = [];
@@ -123,10 +124,13 @@ function drawFaces() {
 }
 
 function meter(name, value, format) {
-  const bar = at(`m-${name}`), known = typeof value === "number";
-  if (!bar) return;
-  bar.value = known ? Math.abs(value) : 0;
-  at(`t-${name}`).textContent = known ? format(value) : faces.length ? words.unmeasured : words.nobody;
+  const bar = at(`m-${name}`), told = at(`t-${name}`), known = typeof value === "number";
+  bar.hidden = !known;
+  if (!known) { told.textContent = faces.length ? words.unmeasured : words.nobody; return; }
+  bar.value = Math.abs(value);
+  const part = (level) => (level < bar.low ? 0 : level > bar.high ? 2 : 1);
+  const verdict = words.verdicts[Math.abs(part(bar.value) - part(bar.optimum))];
+  told.textContent = `${format(value)} ${verdict}`;
 }
 
 // ---- settings: sliders colour at once, the region is drawn on the picture
