@@ -4,11 +4,16 @@ import itertools
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.gpio import FileChip
-from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
+from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, publish, until
+
+from edged.cli import cli
+from edged.daemon.status import request, socket_path
 
 pytestmark = needs_models
 
@@ -33,6 +38,14 @@ device = "null"
 [output.missing]
 kind = "door"
 line = "NOWHERE"
+"""
+
+
+LOST = """
+[output.lost]
+kind = "gpio"
+when = ["camera_lost"]
+line = "BUZZER"
 """
 
 
@@ -148,6 +161,32 @@ def test_a_chip_that_is_pulled_out_is_told_and_used_again_when_it_is_back(daemon
         assert daemon.stop() == 0
 
 
+def test_whoever_asks_on_the_socket_sees_tries_and_silences_outputs(daemon: Daemon, chip: FileChip) -> None:
+    def asked(verb: str, **arguments: object) -> dict[str, Any]:
+        return request(socket_path(daemon.database), verb, **arguments)
+
+    with daemon:
+        daemon.write_config({"door": "images:///nowhere"}, extra=OUTPUTS + LOST)
+        daemon.start()
+        assert until(lambda: chip.is_high("BUZZER")), daemon.log
+        assert until(lambda: asked("outputs")["outputs"]["lost"]["rules"] == ["camera_lost"])
+        assert asked("acknowledge", output="lots", who="me") == {
+            "v": 1, "ok": False, "error": "there is no output lots; there are: red, green, button, missing, lost, voice",
+        }  # fmt: skip
+        assert asked("acknowledge", output="lost", who="me")["ok"]
+        assert until(lambda: not chip.is_high("BUZZER"))
+        assert until(lambda: daemon.status()["outputs"]["lost"]["acknowledged"])
+        assert "seconds: must be a number" in str(asked("test", output="red", seconds="long")["error"])
+        assert "no chip has a line" in str(asked("test", output="missing", seconds=1)["error"])
+        tried = CliRunner().invoke(cli, ["outputs", "test", "red", "--seconds", "0.3", "--config", str(daemon.config)])
+        assert tried.output == "red: tells for 0.3 s\n"
+        assert until(lambda: rises(chip, "RED") == 1 and not chip.is_high("RED"))
+        told = CliRunner().invoke(cli, ["status", "--config", str(daemon.config)]).output
+        assert "output lost: gpio, acknowledged, camera_lost" in told
+        assert "output missing: door, does not work" in told
+        assert daemon.stop() == 0
+
+
 @needs_mosquitto
 def test_states_are_retained_home_assistant_knows_them_and_those_that_go_are_withdrawn(
     clip: Path, daemon: Daemon, chip: FileChip, tmp_path: Path
@@ -162,6 +201,10 @@ def test_states_are_retained_home_assistant_knows_them_and_those_that_go_are_wit
         assert until(lambda: any(state["on"] and state["rules"] == ["alive"] for state in states(subscriber, "green")))
         assert str(states(subscriber, "missing")[-1]["problem"]).startswith("no chip has a line named NOWHERE")
         introduced = components(subscriber)
+        assert introduced["acknowledge"]["command_topic"] == "edged/dev1/cmd/acknowledge"
+        publish(broker.port, "edged/dev1/cmd/acknowledge", '{"output": "green"}')
+        assert until(lambda: states(subscriber, "green")[-1]["acknowledged"])
+        assert json.loads(subscriber.payloads("edged/dev1/cmd/acknowledge/result")[-1])["ok"]
         assert introduced["output_green"]["name"] == "Green lamp"
         assert introduced["output_green"]["state_topic"] == "edged/dev1/output/green"
         daemon.write_config({"door": looped(clip)}, port=broker.port, extra=OUTPUTS.split("[output.green]")[0])

@@ -1,10 +1,12 @@
 """Which rules are true now, when an output tells, and what is heard: pure, on a clock moved by hand."""
 
+from pathlib import Path
+
 import pytest
 from support.doubles import vote
 from support.output_scenes import EMPTY, Stage, drowsy, event, outcome, told
 
-from edged.config import Config
+from edged.config import Config, load_config
 from edged.config.load import parse_config
 from edged.outputs.rules import LINGER_S, CameraRules
 from edged.outputs.telling import is_quiet
@@ -16,7 +18,7 @@ CORRECT, NONE, UNCERTAIN = MaskState.CORRECT, MaskState.NONE, MaskState.UNCERTAI
 def config(cameras: tuple[str, ...] = ("door",), **outputs: dict) -> Config:
     sources = {name: {"source": f"file:///{name}.mp4", "fps": 10} for name in cameras}
     lines = {name: ({"line": name.upper()} if keys["kind"] != "sound" else {}) | keys for name, keys in outputs.items()}
-    return parse_config({"camera": sources, "output": lines}, __import__("pathlib").Path("edged.toml"))
+    return parse_config({"camera": sources, "output": lines}, Path("edged.toml"))
 
 
 def rules(seen) -> set[str]:
@@ -321,3 +323,39 @@ def test_a_line_that_is_not_there_is_told_once_tried_again_and_holds_up_nobody(c
     stage.pass_s(61)
     assert stage.worker.problems() == []
     assert stage.lines["LAMP"].level
+
+
+# --- the examples
+
+
+def example(name: str) -> Config:
+    return load_config(Path(__file__).parent.parent / "config" / name)
+
+
+def test_the_cabs_buzzer_pulses_at_a_warning_grows_and_is_silenced_by_the_button():
+    stage = Stage(example("driver.toml"))
+    buzzer = stage.lines["PQ.05"]
+    start = event("d", "start", 0, kind="drowsiness", state="microsleep")
+    stage.see(outcome(start, drowsiness=[drowsy(1, 0, "notice")]), "cab")
+    assert buzzer.changes == []
+    stage.pass_s(6, outcome(drowsiness=[drowsy(1, 1, "alarm", 2.5)]), "cab")
+    assert buzzer.level
+    assert len(buzzer.changes) > 8
+    stage.worker._press(next(unit for unit in stage.worker._units if unit.name == "button"))
+    stage.pass_s(2, outcome(drowsiness=[drowsy(1, 1, "alarm", 4)]), "cab")
+    assert not buzzer.level
+
+
+@pytest.mark.parametrize(("name", "camera", "red", "green"), [
+    ("entrance-pi.toml", "door", "GPIO17", "GPIO27"), ("entrance-jetson.toml", "main-door", "PQ.05", "PQ.06"),
+])  # fmt: skip
+def test_the_entrances_lamp_is_red_green_or_dark(name, camera, red, green):
+    stage = Stage(example(name))
+    lights = lambda: (stage.lines[red].level, stage.lines[green].level)  # noqa: E731
+    stage.pass_s(1, EMPTY, camera)
+    assert lights() == (False, False)
+    stage.see(outcome(event("a", "start", 1), masks=[vote(1, 0, NONE)]), camera)
+    assert lights() == (True, False)
+    stage.see(outcome(event("a", "end", 2, why="corrected"), masks=[vote(1, 0, CORRECT)]), camera)
+    stage.pass_s(3, standing(CORRECT), camera)
+    assert lights() == (False, True)

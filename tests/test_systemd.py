@@ -129,11 +129,18 @@ def test_an_owner_can_close_the_network_but_for_named_addresses():
 def test_the_daemon_reaches_cameras_and_gpus_and_starts_without_a_credential():
     unit = keys(UNITS / "edged.service")
     assert {"char-video4linux rw", "char-drm rw", "char-nvidia rw"} <= set(unit["DeviceAllow"])
-    assert set(unit["SupplementaryGroups"][0].split()) == {"video", "render"}
+    assert set(unit["SupplementaryGroups"][0].split()) == {"video", "render", "audio", "gpio"}
+    assert {"char-gpiochip rw", "char-alsa rw"} <= set(unit["DeviceAllow"])
     # Each of these would break cameras, CUDA or an offline site.
     for key in ("MemoryDenyWriteExecute", "PrivateUsers", "PrivateDevices", "DynamicUser", "LoadCredential"):
         assert key not in unit
     assert "time-sync.target" not in " ".join(unit["After"])
+
+
+def test_lines_are_put_to_their_safe_side_after_every_end_of_the_daemon():
+    """systemd runs it after a kill, a crash and the watchdog, too."""
+    unit = keys(UNITS / "edged.service")
+    assert unit["ExecStopPost"] == ["-/opt/edged/bin/edged outputs safe --config /etc/edged/edged.toml"]
 
 
 def test_the_report_runs_as_the_daemons_user_after_midnight_and_makes_up_for_missed_nights():

@@ -6,7 +6,7 @@ import click
 
 from edged.cli.options import config_option, json_lines_option, print_json, read_config
 from edged.config import Config, OutputConfig
-from edged.daemon.status import ask, socket_path
+from edged.daemon.status import ask, request, socket_path
 from edged.errors import EdgedError, Failed, Unavailable, UsageError
 from edged.outputs.examine import examine, make_safe, try_out
 from edged.outputs.gpio import chips
@@ -62,10 +62,17 @@ def test(output: str, seconds: float, config_file: Path | None) -> None:
     """Have one output tell, or wait for a button to be pressed."""
     config = read_config(config_file)
     settings = configured(config, output)
-    if _daemon_runs(config) and settings.kind != "sound":
-        raise Unavailable("the daemon runs and has the line; `systemctl stop edged` first")
-    try_out(output, settings, seconds)
-    click.echo(f"{output}: {'was pressed' if settings.kind == 'button' else 'has told'}")
+    if not _daemon_runs(config):
+        try_out(output, settings, seconds)
+    elif settings.kind == "button":
+        raise Unavailable(
+            "the running daemon has the button: press it, and see `journalctl -u edged`, or stop the daemon"
+        )
+    else:
+        answer = request(socket_path(config.store.path), "test", output=output, seconds=seconds)
+        if not answer["ok"]:
+            raise Failed(answer["error"])
+    click.echo(f"{output}: {'was pressed' if settings.kind == 'button' else f'tells for {seconds:g} s'}")
 
 
 @outputs.command()

@@ -39,8 +39,17 @@ def status(config_file: Path | None, as_json: bool) -> None:
     for name, camera in answer["cameras"].items():
         called = f" ({camera['name']})" if camera.get("name") else ""
         click.echo(f"camera {name}{called}: {_camera_line(camera)}")
+    for name, output in answer.get("outputs", {}).items():
+        click.echo(f"output {name}: {_output_line(output)}")
     for error in answer["errors"]:
         click.secho(f"problem: {error}", fg="red")
+
+
+def _output_line(output: dict[str, Any]) -> str:
+    if output["problem"]:
+        return f"{output['kind']}, does not work"
+    rules = f", {', '.join(output['rules'])}" if output["rules"] else ""
+    return f"{output['kind']}, {'acknowledged' if output['acknowledged'] else 'on' if output['on'] else 'off'}{rules}"
 
 
 def _camera_line(camera: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -94,7 +94,9 @@ class App:
         local = {"configure": self._change_settings, "walktest": self._keep_walk_test}
         pauses = {"pause": self._pause, "resume": self._resume}
         self._commands = Commands(core.clock, path, local | pauses)
-        self._status = Requests(self._commands, {"status": self._status_answer}).server(config.store.path)
+        self._status = Requests(self._commands, {"status": self._status_answer, "outputs": self._outputs}).server(
+            config.store.path
+        )
         self._live = core.live.server(config.store.path)
         self._reload_problem: str | None = None
         self._reloads = 0
@@ -381,8 +383,12 @@ class App:
         about = {"pid": os.getpid(), "config_sha256": config_sha256(runtime.config), "reload": reload}
         pause, now_s = self._core.pauses.stands, self._core.clock.monotonic_s()
         about["paused"] = pause and {"who": pause.who, "until": pause.until, "left_s": round(pause.ends_s - now_s)}
-        about["live"] = self._core.live.status()
+        about |= {"live": self._core.live.status(), "outputs": self._outputs()["outputs"]}
         return {**self._health.status(runtime.config, runtime.cameras, self._state, broker), **about}
+
+    def _outputs(self) -> dict[str, Any]:
+        """Every local output as it is now."""
+        return {"v": 1, "outputs": {name: asdict(state) for name, state in self._runtime.outputs.states().items()}}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()

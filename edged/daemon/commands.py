@@ -31,6 +31,8 @@ MOST_ANSWERS = 64
 MOST_ASKED = 16
 """Commands of the request socket that wait for the main thread."""
 
+MOST_TEST_S = 60.0
+
 STOPPING = "the daemon is stopping; ask again when it is back"
 RELOADED = "the config was reloaded meanwhile; ask again"
 BUSY = "busy with other commands; ask again in a moment"
@@ -65,10 +67,12 @@ class Commands:
         self._local = local or {}
         self._verbs: dict[str, Callable[[Command, Runtime], None]] = {
             **dict.fromkeys(self._local, self._carry_out),
+            "acknowledge": self._acknowledge,
             "reload": self._reload,
             "report": self._report,
             "restart": self._restart,
             "selftest": self._start_self_test,
+            "test": self._test_output,
         }
 
     @property
@@ -156,6 +160,22 @@ class Commands:
 
     def _carry_out(self, command: Command, runtime: Runtime) -> None:
         self.reply(command, self._local[command.verb](command.payload))
+
+    def _acknowledge(self, command: Command, runtime: Runtime) -> None:
+        """Silence one local output, or all, until something new is true."""
+        asked, way = command.payload, "MQTT" if command.answer is None else "the request socket"
+        output = None if asked.get("output") is None else str(asked["output"])
+        problem = runtime.outputs.acknowledge(output, str(asked.get("who") or asked.get("request_id") or way))
+        self.reply(command, {"ok": problem is None, "error": problem})
+
+    def _test_output(self, command: Command, runtime: Runtime) -> None:
+        """Have one local output tell for a while."""
+        output, seconds = command.payload.get("output"), command.payload.get("seconds", 3)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_TEST_S:
+            problem: str | None = f"seconds: must be a number above 0, and {MOST_TEST_S:g} at most"
+        else:
+            problem = runtime.outputs.test(str(output), seconds)
+        self.reply(command, {"ok": problem is None, "error": problem})
 
     def _reload(self, command: Command, runtime: Runtime) -> None:
         """However many ask for it at once, the file is read once, and each is answered."""

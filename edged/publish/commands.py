@@ -10,6 +10,7 @@ from edged import messages
 from edged.records import Message
 
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {
+    "acknowledge": ("output", "who"),
     "pause": ("minutes", "until", "who"),
     "reload": (),
     "report": ("date",),
@@ -22,6 +23,7 @@ VERBS: Final[Mapping[str, tuple[str, ...]]] = {
 LOCAL: Final[Mapping[str, tuple[str, ...]]] = {
     "configure": ("set", "undo", "try", "read", "who", "mqtt_password"),
     "walktest": ("camera", "since", "skip"),
+    "test": ("output", "seconds"),
 }
 """Commands of the request socket only, whose arguments may be any JSON: a broker's users must not change settings."""
 

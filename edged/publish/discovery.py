@@ -36,6 +36,7 @@ DAILY = {
 """The counters of a day: the report's key for each, and its name for people."""
 
 BUTTONS: dict[str, tuple[str, dict[str, str]]] = {
+    "acknowledge": ("Acknowledge", {}),
     "report": ("Make the report of yesterday", {}),
     "restart": ("Restart edged", {"device_class": "restart", "entity_category": "config"}),
     "selftest": ("Self-test", {"entity_category": "diagnostic"}),
@@ -102,7 +103,7 @@ def _device(root: str, config: Config) -> list[tuple[str, Component]]:
     masks = any(camera.wants.mask for camera in config.camera.values())
     return [
         *(_daily(root) if masks else []),
-        *((verb, _button(root, verb)) for verb in BUTTONS),
+        *((verb, _button(root, verb)) for verb in BUTTONS if verb != "acknowledge" or config.output),
         ("mode", {"p": "sensor", "name": "Mode", **state, "value_template": "{{ value_json.mode }}"}),
         (
             "outbox",
