@@ -1,17 +1,11 @@
 """The contracts between the pure stages and the outside world; each has exactly one method worth faking."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
+from edged.arrays import Array
 from edged.records import Message
 from edged.types import Box, Detection, EyeReading, HeadPose, Image, Landmarks, Lens, MaskScores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array: TypeAlias = NDArray[Any]
-else:  # as in edged.types: who only asks for the time needs no NumPy
-    Array: TypeAlias = Any
 
 Arrays: TypeAlias = Mapping[str, Array]
 

@@ -8,17 +8,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, get_args
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Image: TypeAlias = NDArray[np.uint8]
-    Points: TypeAlias = NDArray[np.float32]
-else:  # who only wants the words, as the console, does without the 20 MB of NumPy
-    Image = Points = Any
-# Image: height x width x 3, BGR, uint8. Points: N x 2 (x, y); of five: image-left, -right eye, nose, mouth corners likewise.
+from edged.arrays import Image as Image
+from edged.arrays import Points as Points
 
 
 class Box(NamedTuple):

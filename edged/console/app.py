@@ -46,6 +46,7 @@ def build_app(site: Site, access: Access) -> ASGIApp:
             Exception: _failed,
         },
     )
+    app.router.redirect_slashes = False
     app.state.site, app.state.access = site, access
     app.state.menu = tuple(module.ENTRY for module in MODULES if module.ENTRY is not None)
     return Guard(app, site.config.console.hosts)

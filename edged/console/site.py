@@ -9,13 +9,18 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config, config_sha256
 from edged.config.layers import Layered, layers_folder, load_layered
-from edged.daemon.status import ask, socket_path
-from edged.errors import ConfigError, Unavailable
+from edged.daemon.status import request, socket_path
+from edged.errors import ConfigError, Failed, Unavailable
 from edged.host.clock import SystemClock
-from edged.report import day_of
+from edged.payloads.report import ReportDocument
+from edged.report import build_report, day_of, stored_report
+from edged.report.day import wall_clock
+from edged.report.words import MONTHS
 from edged.store import StoreReader
 
 log = logging.getLogger(__name__)
+
+REPORT_S = 15.0
 
 
 class Site:
@@ -28,6 +33,8 @@ class Site:
         self.problem: str | None = None
         """Why the config's files as they are now cannot be taken up, one line; None when they are."""
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
         self._layered = load_layered(path)
         self._stamp = self._look()
 
@@ -65,20 +72,41 @@ class Site:
         known = self.config.camera.get(camera)
         return (known.name if known else None) or camera
 
-    def status(self) -> dict[str, Any]:
-        """What the running daemon says of itself. Raise Unavailable, with the remedy, when none answers."""
-        return ask(socket_path(self.config.store.path))
+    def ask(self, verb: str = "status", **arguments: Any) -> dict[str, Any]:
+        """The running daemon's answer; see `edged.daemon.status.request`. Raise Unavailable, with the remedy, when none is."""
+        return request(socket_path(self.config.store.path), verb, **arguments)
+
+    def order(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """Have the daemon do something. Raise Unavailable when none answers, Failed when it refuses, both with the reason."""
+        answer = self.ask(verb, **arguments)
+        if not answer.get("ok"):
+            raise Failed(str(answer.get("error") or f"the daemon refused {verb}"))
+        return answer
 
     def status_if_any(self) -> tuple[dict[str, Any] | None, str]:
-        """Like `status`; None, and why, when no daemon answers."""
+        """The status; None, and why, when no daemon answers."""
         try:
-            return self.status(), ""
+            return self.ask(), ""
         except Unavailable as error:
             return None, str(error)
 
-    def daemon_is_current(self, status: dict[str, Any]) -> bool:
-        """Whether the daemon runs with the settings that the files hold now."""
-        return bool(status.get("config_sha256") == config_sha256(self.config))
+    def report_of(self, day: date) -> ReportDocument:
+        """The day's report: as it was stored, else as it stands now, which is counted anew every REPORT_S at most."""
+        found = stored_report(self.reader, day)
+        if found is not None:
+            return found
+        with self._counting:
+            key, now_s = (day, config_sha256(self.config)), self.clock.monotonic_s()
+            if self._counted is None or self._counted[0] != key or now_s - self._counted[1] >= REPORT_S:
+                made = build_report(self.reader, self.config, day, self.clock.utc_ms())
+                self._counted = key, now_s, made
+            return self._counted[2]
+
+    def wall_clock(self, utc_ms: int, seconds: bool = False) -> str:
+        """The time of day there; of another day than today with its date."""
+        day = day_of(utc_ms, self.zone)
+        clock = wall_clock(utc_ms, self.zone, seconds)
+        return clock if day == self.today() else f"{day.day} {MONTHS[day.month - 1][:3]} {clock}"
 
     def _look(self) -> list[tuple[str, int, int]]:
         """What tells whether a file has changed."""

@@ -63,12 +63,12 @@ def render_csv(
     table = csv.DictWriter(buffer, (*COLUMNS, *more), restval="")
     table.writeheader()
     for row in (_day(report), *map(_hour, report["by_hour"]), *_attention(report), *_drowsiness(report)):
-        table.writerow(_guarded(row | {"date": report["date"]}))
+        table.writerow(guarded(row | {"date": report["date"]}))
     for violation in report["violations"]["first"] if violations is None else violations:
-        table.writerow(_guarded(_violation(violation) | {"date": report["date"]}))
+        table.writerow(guarded(_violation(violation) | {"date": report["date"]}))
     for kind, listed in (_listed_incidents(report) | dict(incidents or {})).items():
         for incident in listed:
-            table.writerow(_guarded(_violation(incident) | {"record": f"{kind} event", "date": report["date"]}))
+            table.writerow(guarded(_violation(incident) | {"record": f"{kind} event", "date": report["date"]}))
     return buffer.getvalue()
 
 
@@ -83,7 +83,7 @@ def render_period_csv(report: Mapping[str, Any]) -> str:
         for day in report["by_day"]
     ]
     cameras = [{"record": "camera", "camera": row["camera"]} | _counts(row) for row in report["by_camera"]]
-    table.writerows(_guarded(row) for row in (whole, *days, *cameras))
+    table.writerows(guarded(row) for row in (whole, *days, *cameras))
     return buffer.getvalue()
 
 
@@ -208,7 +208,7 @@ def _violation(violation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _guarded(row: Mapping[str, Any]) -> dict[str, Any]:
+def guarded(row: Mapping[str, Any]) -> dict[str, Any]:
     """Text a spreadsheet would run as a formula is led by an apostrophe, which makes it text."""
     return {
         name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

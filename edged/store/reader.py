@@ -39,6 +39,31 @@ class StoreReader:
             sql, values = sql + " AND kind = ?", [*values, kind]
         return [parsed_row(row) for row in self._rows(sql + " ORDER BY started_at, event_id", values)]
 
+    def latest_events(
+        self,
+        limit: int,
+        *,
+        since: int = 0,
+        until: int | None = None,
+        kinds: Sequence[str] = (),
+        camera: str = "",
+        skip: int = 0,
+    ) -> list[Row]:
+        """Events by start, newest first: `limit` after the first `skip`; of every kind and camera where none is named."""
+        sql = "SELECT * FROM events WHERE started_at >= ? AND started_at < ?"
+        values: list[object] = [since, 2**62 if until is None else until]
+        if kinds:
+            sql, values = f"{sql} AND kind IN ({', '.join('?' * len(kinds))})", [*values, *kinds]
+        if camera:
+            sql, values = sql + " AND camera = ?", [*values, camera]
+        rows = self._rows(sql + " ORDER BY started_at DESC, event_id DESC LIMIT ? OFFSET ?", [*values, limit, skip])
+        return [parsed_row(row) for row in rows]
+
+    def last_watched(self) -> int | None:
+        """When the last minute began in which any camera was watched; None when there is none."""
+        rows = self._rows("SELECT minute FROM coverage WHERE watched_ms > 0 ORDER BY minute DESC LIMIT 1")
+        return int(rows[0]["minute"]) if rows else None
+
     def encounters(self, since: int, until: int) -> list[Row]:
         """Encounters first seen in [`since`, `until`), oldest first, JSON parsed."""
         sql = "SELECT * FROM encounters WHERE first_seen >= ? AND first_seen < ? ORDER BY first_seen, encounter_id"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from starlette.routing import Route
 
-from edged.console.pages import camera, kiosk, live, login, setup, today
+from edged.console.pages import camera, events, kiosk, live, login, reports, setup, today
 from edged.console.route import Entry
 
 
@@ -24,4 +24,4 @@ class PageModule(Protocol):
     def ENTRY(self) -> Entry | None: ...  # noqa: N802
 
 
-MODULES: tuple[PageModule, ...] = (today, camera, setup, login, live, kiosk)
+MODULES: tuple[PageModule, ...] = (today, camera, events, reports, setup, login, live, kiosk)

@@ -1,16 +1,178 @@
 """The first page: is the rule kept, how sure is that, and does everything work?"""
 
+import shutil
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edged.console.events import ICONS, PEOPLE, told
 from edged.console.render import render
-from edged.console.route import Entry, page, site_of
+from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
+from edged.console.site import Site
+from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, Working, ago, alive, dead
+from edged.errors import EdgedError, StoreError
+from edged.payloads.report import ReportDocument
+from edged.report import day_of, day_span
+
+REFRESH_S = 30
+LAST = 10
+PAUSES = {"10": "10 minutes", "60": "1 hour", "tomorrow": "Until tomorrow"}
 
 
 def today(request: Request) -> Response:
-    status, why_dead = site_of(request).status_if_any()
-    return render(request, "today.html", title="Today", status_=status, why_dead=why_dead)
+    site = site_of(request)
+    status, why_dead = site.status_if_any()
+    report, problem = _counted(site)
+    yesterday = site.today() - timedelta(days=1)
+    return render(
+        request,
+        "today.html",
+        title="Today",
+        refresh_s=REFRESH_S,
+        working=working(site, status, why_dead),
+        daemon=status,
+        report=report,
+        problem=problem,
+        cameras=_cameras(site, status, report),
+        icons=ICONS,
+        last=_last(site),
+        yesterday=yesterday,
+        yesterdays=_stored(site, yesterday.isoformat()),
+        device=_device(site, status),
+        pauses=PAUSES,
+        now_ms=site.clock.utc_ms(),
+    )
 
 
-ROUTES = [page("/", today)]
+def pause(request: Request) -> Response:
+    """Watch nobody for a while; it is booked as unwatched, with who asked."""
+    asked = form_of(request).get("for", "")
+    length: dict[str, Any] = (
+        {"until": "tomorrow"} if asked == "tomorrow" else {"minutes": int(asked) if asked in PAUSES else 10}
+    )
+    site_of(request).order("pause", who=f"console ({_role(request)})", **length)
+    return see("/")
+
+
+def resume(request: Request) -> Response:
+    site_of(request).order("resume", who=f"console ({_role(request)})")
+    return see("/")
+
+
+def working(site: Site, status: Mapping[str, Any] | None, why_dead: str) -> Working:
+    """The sentence, with what is wrong with the config too."""
+    if status is None:
+        last = _quietly(site.reader.last_watched)
+        return dead(site.problem or why_dead, site.wall_clock(last) if last else None)
+    watched = [camera["since_s"] for camera in status["cameras"].values() if camera["status"] == "online"]
+    since = site.wall_clock(site.clock.utc_ms() - round(1000 * min(watched, default=0.0)))
+    return alive(status, {name: site.camera_name(name) for name in status["cameras"]}, since)
+
+
+def _role(request: Request) -> str:
+    visitor = visitor_of(request)
+    return visitor.role if visitor else "nobody"
+
+
+def _quietly(question: Any) -> Any:
+    """Its answer; None when the record cannot be read, which the page says elsewhere."""
+    try:
+        return question()
+    except StoreError:
+        return None
+
+
+def _counted(site: Site) -> tuple[ReportDocument | None, str]:
+    """Today's report as it stands; None, and why, when the record cannot be read."""
+    try:
+        return site.report_of(site.today()), ""
+    except EdgedError as error:
+        return None, str(error)
+
+
+def _stored(site: Site, day: str) -> Any:
+    return _quietly(lambda: site.reader.report(day)) and _quietly(
+        lambda: site.report_of(site.today() - timedelta(days=1))
+    )
+
+
+def _cameras(site: Site, status: Mapping[str, Any] | None, report: ReportDocument | None) -> list[dict[str, Any]]:
+    """A tile for each camera of the config, and of the running daemon."""
+    rows = {row["camera"]: row for row in report["by_camera"]} if report else {}
+    states: Mapping[str, Any] = status["cameras"] if status else {}
+    tiles = []
+    for camera in dict.fromkeys((*site.config.camera, *states)):
+        state = states.get(camera)
+        is_watched = state is not None and state["status"] == "online"
+        tiles.append(
+            {
+                "id": camera,
+                "name": site.camera_name(camera),
+                "watched": is_watched,
+                "icon": CAMERA_ICONS.get(state["status"], "!") if state else "✗",
+                "words": CAMERA_WORDS.get(state["status"], state["status"]) if state else "Not watched",
+                "since": ago(state["since_s"]).removesuffix(" ago") if state else "",
+                "reason": (state["reason"] or "") if state else "",
+                "age_s": round(state["frame_age_ms"] / 1000)
+                if state and state.get("frame_age_ms") is not None
+                else None,
+                "present": state["counts"] if state else None,
+                "row": rows.get(camera),
+            }
+        )
+    return tiles
+
+
+def _last(site: Site) -> list[Any]:
+    start = day_span(day_of(site.clock.utc_ms(), site.zone), site.zone).start
+    rows = _quietly(lambda: site.reader.latest_events(LAST, since=start, kinds=PEOPLE))
+    return told(site, rows or [])
+
+
+def _device(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str, str, bool]]:
+    """What is to be said of the board: label, value, and whether that is well."""
+    facts: list[tuple[str, str, bool]] = []
+    try:
+        free = shutil.disk_usage(site.config.store.path.parent).free / 1e9
+        facts.append(("Free disk", f"{free:.1f} GB", free > 0.2))
+    except OSError:
+        facts.append(("Free disk", "not known", False))
+    if status is None:
+        return facts
+    heat = status["temperature_c"]
+    hot = "throttled by heat" if status["throttled"] else "under-voltage" if status["under_voltage"] else ""
+    facts.append(
+        ("Temperature", " – ".join(filter(None, ["not measured" if heat is None else f"{heat:.0f} °C", hot])), not hot)
+    )
+    broker = status["broker"]
+    waiting = status["outbox"]
+    if broker["configured"]:
+        connected = "connected" if broker["connected"] else "not connected"
+        facts.append(
+            ("MQTT broker", f"{connected}, {'–' if waiting is None else waiting} waiting", broker["connected"])
+        )
+    else:
+        facts.append(("MQTT broker", "none set up", True))
+    facts.append(
+        ("Clock", "set" if status["clock_synced"] else "not set: no daily report is made", status["clock_synced"])
+    )
+    preparing = status["preparing"]
+    models = (
+        f"preparing {preparing['model']}, {preparing['percent']} %"
+        if preparing
+        else f"{len(status['models'])}, on {status['backend']}"
+    )
+    facts.append(("Models", models, True))
+    facts.append(("Running for", ago(status["uptime_s"]).removesuffix(" ago"), True))
+    return facts
+
+
+ROUTES = [
+    page("/", today),
+    page("/pause", pause, role="admin", methods=("POST",)),
+    page("/resume", resume, role="admin", methods=("POST",)),
+]
 ENTRY = Entry("Today", "/")

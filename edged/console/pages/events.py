@@ -1,0 +1,139 @@
+"""Events: what happened, filtered, a page at a time; the same as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from edged.console.events import ICONS, KIND_WORDS, told, words_of
+from edged.console.render import render
+from edged.console.route import Entry, page, site_of
+from edged.console.site import Site
+from edged.errors import UsageError
+from edged.messages import iso
+from edged.report import day_span, parse_day
+from edged.report.table import guarded
+from edged.store import lasted_ms
+
+A_PAGE = 100
+A_PART = 1000
+MOST_SKIPPED = 1_000_000
+WEEK_DAYS = 7
+COLUMNS = (
+    "began_utc",
+    "confirmed_utc",
+    "local",
+    "camera",
+    "kind",
+    "state",
+    "what",
+    "lasted_s",
+    "score",
+    "held_back",
+    "event_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filter: local days, both included; a kind and a camera, or "" for all."""
+
+    first: date
+    last: date
+    kind: str
+    camera: str
+    skip: int
+
+    def query(self, **changed: Any) -> str:
+        """As the end of an address."""
+        known = {"from": self.first, "to": self.last, "kind": self.kind, "camera": self.camera, "skip": self.skip}
+        return urlencode({key: value for key, value in {**known, **changed}.items() if value})
+
+    def rows(self, site: Site, limit: int, skip: int) -> list[dict[str, Any]]:
+        span = day_span(self.first, site.zone).start, day_span(self.last, site.zone).end
+        kinds = (self.kind,) if self.kind else ()
+        return site.reader.latest_events(
+            limit, since=span[0], until=span[1], kinds=kinds, camera=self.camera, skip=skip
+        )
+
+
+def events(request: Request) -> Response:
+    site, asked = site_of(request), _asked(request)
+    rows = asked.rows(site, A_PAGE + 1, asked.skip)
+    return render(
+        request,
+        "events.html",
+        title="Events",
+        asked=asked,
+        today=site.today(),
+        kinds=KIND_WORDS,
+        cameras={camera: site.camera_name(camera) for camera in site.config.camera},
+        icons=ICONS,
+        events=told(site, rows[:A_PAGE]),
+        newer=asked.query(skip=max(0, asked.skip - A_PAGE)) if asked.skip else None,
+        older=asked.query(skip=asked.skip + A_PAGE) if len(rows) > A_PAGE else None,
+        table=asked.query(skip=0),
+    )
+
+
+def table(request: Request) -> Response:
+    """All of them, however many, oldest last, without the whole of it in memory."""
+    site, asked = site_of(request), _asked(request)
+    name = f"events-{asked.first}-{asked.last}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_lines(site, asked), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _lines(site: Site, asked: Asked) -> Iterator[str]:
+    yield ",".join(COLUMNS) + "\r\n"
+    for skip in range(0, MOST_SKIPPED, A_PART):
+        rows = asked.rows(site, A_PART, skip)
+        text = io.StringIO()
+        csv.DictWriter(text, COLUMNS).writerows(guarded(_line(site, row)) for row in rows)
+        yield text.getvalue()
+        if len(rows) < A_PART:
+            return
+
+
+def _line(site: Site, row: Mapping[str, Any]) -> dict[str, Any]:
+    lasted = lasted_ms(row)
+    return {
+        "began_utc": iso(row["began_at"]) or "",
+        "confirmed_utc": iso(row["started_at"]),
+        "local": site.wall_clock(row["started_at"], seconds=True),
+        "camera": row["camera"],
+        "kind": row["kind"],
+        "state": row["state"],
+        "what": words_of(row),
+        "lasted_s": "" if lasted is None else lasted / 1000,
+        "score": "" if row["score"] is None else row["score"],
+        "held_back": (row["details"] or {}).get("held_back", ""),
+        "event_id": row["event_id"],
+    }
+
+
+def _asked(request: Request) -> Asked:
+    """The filter in the address. Raise UsageError, with what would be right."""
+    site, query = site_of(request), request.query_params
+    today, now = site.today(), site.clock.utc_ms()
+    last = parse_day(query["to"], site.zone, now) if query.get("to") else today
+    first = parse_day(query["from"], site.zone, now) if query.get("from") else last - timedelta(days=WEEK_DAYS - 1)
+    if first > last:
+        raise UsageError(f"from {first}: is after to {last}; the earlier day comes first")
+    skip = query.get("skip", "0")
+    if not (skip.isascii() and skip.isdecimal() and len(skip) < 8):
+        raise UsageError("skip: must be a number")
+    kind = query.get("kind", "")
+    if kind and kind not in KIND_WORDS:
+        raise UsageError(f"kind: must be one of {', '.join(KIND_WORDS)}")
+    return Asked(first, last, kind, query.get("camera", ""), int(skip))
+
+
+ROUTES = [page("/events", events), page("/events.csv", table)]
+ENTRY = Entry("Events", "/events")

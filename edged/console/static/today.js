@@ -1,0 +1,76 @@
+// Keeps the first page fresh: the figures twice a minute, each camera's picture once a second, and its age always.
+const FRESH_MS = 30000, PICTURE_MS = 1000, RETRY_MS = 5000, OLD_MS = 2000, CLOCKS_MS = 120000;
+const viewer = Math.random().toString(36).slice(2, 12);
+const fresh = document.getElementById("fresh");
+const pictures = new Map();
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const shown = () => new Promise((done) => {
+  const look = () => document.hidden || (document.removeEventListener("visibilitychange", look), done());
+  document.addEventListener("visibilitychange", look);
+  look();
+});
+
+document.getElementById("clocks").hidden = Math.abs(Date.now() - Number(fresh.dataset.now)) < CLOCKS_MS;
+
+async function follow(camera) {
+  const known = pictures.get(camera);
+  for (;;) {
+    await shown();
+    try {
+      const response = await fetch(`/live/${camera}/frame.jpg?viewer=${viewer}&after=${known.after}`, { cache: "no-store" });
+      if (response.status === 401) return location.reload();
+      known.after = response.headers.get("X-Frame-Id") || known.after;
+      if (response.status === 200) {
+        if (known.url) URL.revokeObjectURL(known.url);
+        known.url = URL.createObjectURL(await response.blob());
+        known.made = performance.now() - Number(response.headers.get("X-Frame-Age-Ms"));
+        known.why = "";
+      } else if (response.status >= 400) known.why = (await response.json()).error;
+    } catch { known.why = "The console does not answer."; }
+    tell(camera);
+    await sleep(known.why ? RETRY_MS : PICTURE_MS);
+  }
+}
+
+function tell(camera) {
+  const known = pictures.get(camera);
+  for (const tile of document.querySelectorAll(`.picture[data-camera="${CSS.escape(camera)}"]`)) {
+    const img = tile.querySelector("img"), age = tile.querySelector(".age");
+    if (!img || !age) continue;
+    if (known.url && img.src !== known.url) img.src = known.url;
+    const ms = known.made === null ? null : performance.now() - known.made;
+    tile.classList.toggle("old", ms === null || ms > OLD_MS + PICTURE_MS);
+    age.textContent = known.why || (ms === null ? "" : `${Math.max(0, Math.round(ms / 1000))} s old`);
+  }
+}
+
+async function renew() {
+  for (;;) {
+    await sleep(FRESH_MS);
+    await shown();
+    try {
+      const answer = await fetch("/", { cache: "no-store", redirect: "error" });
+      const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("fresh");
+      for (const tile of part.querySelectorAll(".picture")) {
+        const known = pictures.get(tile.dataset.camera), img = tile.querySelector("img");
+        if (known?.url && img) img.src = known.url;
+      }
+      if (!fresh.contains(document.activeElement)) fresh.replaceChildren(...part.childNodes);
+      watch();
+    } catch { document.querySelector(".lead")?.classList.add("stale"); }
+  }
+}
+
+function watch() {
+  for (const { dataset: { camera } } of document.querySelectorAll(".picture")) {
+    if (!pictures.has(camera)) {
+      pictures.set(camera, { after: "", url: "", made: null, why: "" });
+      follow(camera);
+    }
+  }
+}
+
+watch();
+renew();
+setInterval(() => { for (const camera of pictures.keys()) tell(camera); }, 1000);

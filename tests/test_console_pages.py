@@ -1,0 +1,258 @@
+"""The console's pages, from the real server: what they say of a day, of a dead daemon, and of odd requests."""
+
+import csv
+import io
+import json
+import random
+import re
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from report_days import MINUTE, encounter, store_reports, violation, watched
+from support.console import Console
+from support.payloads import check_lines
+
+from edged.config import load_config
+from edged.console.working import ago, alive, dead
+from edged.host.clock import SystemClock
+from edged.report import day_of, day_span
+from edged.store import EventRecord, Store
+
+ZONE = "Europe/Madrid"
+CAMERAS = {
+    "camera": {
+        "door": {"source": "file:///a", "name": "Main <door>"},
+        "yard": {"source": "rtsp://user:hush@10.0.0.9/1"},
+    },
+    "report": {"timezone": ZONE, "site": "Clinic", "target_percent": 50},
+}
+
+
+def today_():
+    return day_of(SystemClock().utc_ms(), ZoneInfo(ZONE))
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A console over three days, and a browser that is logged in; nobody watches."""
+    folder = tmp_path_factory.mktemp("console")
+    with Console(folder, CAMERAS) as console:
+        with Store(console.database) as store:
+            for days in (2, 1):
+                begin, end = day_span(today_() - timedelta(days=days), ZoneInfo(ZONE))
+                changes = watched(begin, end)
+                for number in range(60):
+                    state = "none" if number % 10 == 0 else "correct"
+                    at = begin + 15 * number * MINUTE
+                    changes.append(encounter(1000 * days + number, at, state))
+                    changes += violation(1000 * days + number, at, camera="door") if state == "none" else []
+                store.write(changes)
+            now = SystemClock().utc_ms()
+            store.write(
+                [
+                    *violation(1, now - 2000, lasted=None, details={"held_back": "cooldown"}),
+                    EventRecord(
+                        "=cmd", "camera", "yard", None, "lost", None, None, now - 1000, True, {"reason": "=1+1"}
+                    ),
+                ]
+            )
+            config = load_config(console.config)
+            store_reports(store, config, [today_() - timedelta(days=2), today_() - timedelta(days=1)])
+        yield console.start().claimed()
+
+
+def text_of(answer):
+    assert answer.status == 200, answer.text
+    return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+
+
+def test_the_first_page_with_a_dead_daemon_says_so_and_what_to_do(shown):
+    text = text_of(shown.get("/"))
+    assert "Not working: edged does not run. Nothing has been watched since" in text
+    assert "switch the device off and on" in text
+    assert "no daemon answers" in text
+    assert "Main &lt;door&gt;" in text
+    assert "hush" not in text
+
+
+def test_the_first_page_tells_of_yesterday_and_of_the_last_violations(shown):
+    page = shown.get("/").text
+    assert "90.0 %" in page
+    assert f"/reports/{today_() - timedelta(days=1)}" in page
+    assert "No mask" in page
+    assert "made no alert: cooldown" in page
+    assert "still going on" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/events", "/reports"])
+def test_pages_are_one_file_and_a_style_and_load_nothing_from_elsewhere(shown, path):
+    page = shown.get(path).text
+    assert not re.findall(r'(?:src|href|action)="(?![/#])[^"]*"', page)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert not re.findall(r"<script(?![^>]*src=)|\sstyle=|\son\w+=", page)
+
+
+def test_the_first_page_and_all_that_it_loads_is_small(shown):
+    page = shown.get("/")
+    loaded = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text))
+    assert len(loaded) >= 2
+    assert len(page.body) + sum(len(shown.get(path).body) for path in loaded) <= 40_000
+
+
+def test_events_are_filtered_by_kind_camera_and_day(shown):
+    everything = shown.get("/events").text
+    assert "Camera lost" in everything
+    assert everything.count("No mask") == 13
+    assert "Camera lost" not in shown.get("/events?kind=mask").text
+    assert "No mask" not in shown.get("/events?camera=yard").text
+    yesterday = today_() - timedelta(days=1)
+    assert shown.get(f"/events?from={yesterday}&to={yesterday}").text.count("No mask") == 6
+
+
+def test_events_as_a_table_are_all_of_them_and_no_formulas(shown):
+    answer = shown.get("/events.csv")
+    assert answer.headers["content-disposition"].startswith("attachment; filename=")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == 14
+    assert rows[0]["event_id"] == "'=cmd"
+    assert {row["what"] for row in rows if row["kind"] == "mask"} == {"No mask"}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("from=2026-13-40", "not a day"),
+        ("from=2020-01-02&to=2020-01-01", "the earlier day comes first"),
+        ("kind=face", "must be one of mask"),
+        ("skip=-1", "must be a number"),
+        ("to=2999-01-01", "has not begun"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_told_in_words(shown, query, said):
+    answer = shown.get(f"/events?{query}")
+    assert (answer.status, said in answer.text) == (400, True)
+
+
+def test_the_calendar_shows_each_day_with_its_figure_and_the_target(shown):
+    yesterday = today_() - timedelta(days=1)
+    page = shown.get(f"/reports?month={yesterday:%Y-%m}").text
+    assert f'href="/reports/{yesterday}"' in page
+    assert "90 %" in page
+    assert "met" in page
+    assert shown.get("/reports?month=2026-13").status == 400
+    assert text_of(shown.get("/reports?month=2024-02"))
+
+
+def test_a_days_report_is_the_sheet_itself_with_a_way_back(shown):
+    yesterday = today_() - timedelta(days=1)
+    answer = shown.get(f"/reports/{yesterday}")
+    assert "Clinic" in text_of(answer)
+    assert '<a href="/reports"' in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    check_lines("report", shown.get(f"/reports/{yesterday}?as=json").text)
+    table = shown.get(f"/reports/{yesterday}?as=csv")
+    assert sum(row["record"] == "violation" for row in csv.DictReader(io.StringIO(table.text))) == 6
+
+
+@pytest.mark.parametrize("period", ["week", "month"])
+def test_weeks_and_months_are_sums_of_days(shown, period):
+    yesterday = today_() - timedelta(days=1)
+    report = json.loads(shown.get(f"/reports/{period}/{yesterday}?as=json").text)
+    assert report["period"] == period
+    assert report["judged"] >= 60
+    assert "Clinic" in text_of(shown.get(f"/reports/{period}/{yesterday}"))
+    assert shown.get(f"/reports/{period}/{yesterday}?as=csv").text.startswith("record,")
+
+
+@pytest.mark.parametrize(
+    "path", ["/reports/2026-02-30", "/reports/2999-01-01", "/reports/year/2026-01-01", "/reports/..%2f"]
+)
+def test_a_report_that_cannot_be_is_not_found(shown, path):
+    assert shown.get(path).status == 404
+
+
+def test_a_pause_needs_the_daemon_and_says_so(shown):
+    answer = shown.post("/pause", {"for": "10"})
+    assert (answer.status, "no daemon answers" in answer.text) == (503, True)
+
+
+def test_a_viewer_looks_and_changes_nothing(tmp_path):
+    with Console(tmp_path, CAMERAS) as console:
+        admin = console.start().claimed()
+        from test_console_access import edged
+
+        assert edged(console, "passwd", "--viewer", typed="only looking around\n").returncode == 0
+        viewer = console.browser().log_in("only looking around", "viewer")
+        assert admin.get("/events").status == viewer.get("/events").status == 503  # there is no database yet
+        for path in ("/pause", "/resume"):
+            answer = viewer.post(path, {"for": "10"})
+            assert (answer.status, "needs the admin" in answer.text) == (403, True)
+
+
+def test_a_record_that_cannot_be_read_leaves_the_rest_of_the_page(tmp_path):
+    with Console(tmp_path, CAMERAS) as console:
+        browser = console.start().claimed()
+        console.database.write_bytes(b"no database at all" * 100)
+        text = text_of(browser.get("/"))
+        assert "Is the rule kept today?" in text
+        assert "edged.db" in text
+        assert browser.get("/reports").status == 503
+
+
+def test_a_config_that_is_spoilt_meanwhile_leaves_the_last_good_one(tmp_path):
+    with Console(tmp_path, CAMERAS) as console:
+        browser = console.start().claimed()
+        good = console.config.read_text()
+        console.config.write_text(good + "\n[camera.door]\nfps = \n")
+        text = text_of(browser.get("/"))
+        assert "Main &lt;door&gt;" in text
+        assert "not valid TOML" in text
+        console.config.write_text(good.replace("Main <door>", "North door"))
+        text = text_of(browser.get("/"))
+        assert ("North door" in text, "not valid TOML" in text) == (True, False)
+
+
+def camera(status, reason=None):
+    return {"status": status, "reason": reason, "since_s": 1.0}
+
+
+def test_the_sentence_counts_cameras_and_names_the_blind_ones():
+    names = {"a": "Main door"}
+
+    def said(cameras, errors=()):
+        working = alive({"cameras": cameras, "errors": list(errors)}, names, "06:58")
+        return working.level, working.text, working.more
+
+    assert said({"a": camera("online"), "b": camera("online")}) == (
+        "good",
+        "Working: 2 of 2 cameras watched since 06:58.",
+        (),
+    )
+    assert said({"a": camera("online")}, ["the disk is full"])[::2] == ("warning", ("The disk is full.",))
+    partly = said({"a": camera("stalled"), "b": camera("online")})
+    assert partly[:2] == ("warning", "Partly working: 1 of 2 cameras watched. Not watched: Main door.")
+    assert said({"a": camera("offline")})[:2] == (
+        "problem",
+        "Not working: 0 of 1 camera watched. Not watched: Main door.",
+    )
+    assert said({})[:2] == ("problem", "Not working: no camera is set up.")
+    assert dead("no daemon answers", None).text == "Not working: edged does not run. Nothing has been watched yet."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "0 s ago"), (59, "59 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (200_000, "2 days ago")],
+)
+def test_how_long_ago_is_told_in_one_unit(seconds, words):
+    assert ago(seconds) == words
+
+
+def test_random_paths_and_queries_never_break_the_server(shown):
+    chance = random.Random(7)
+    pieces = ["events", "reports", "..", "%00", "%ff", "2026-11-28", "week", "from", "skip", *"?=&/<'", "%C3%A9", "{{"]
+    for _ in range(150):
+        path = "/" + "".join(chance.choice(pieces) for _ in range(chance.randrange(1, 9)))
+        answer = shown.get(path)
+        assert answer.status in (200, 303, 400, 404), (path, answer.status)
