@@ -113,7 +113,7 @@ def render_fleet_csv(report: Mapping[str, Any]) -> str:
         for row in report["by_day"]
     ]
     hours = [_hour({**row, "utc_start": ""}) for row in report["by_hour"]]
-    table.writerows(_guarded(row) for row in (*troubles, whole, *daily, *hours, *_devices(report, days)))
+    table.writerows(guarded(row) for row in (*troubles, whole, *daily, *hours, *_devices(report, days)))
     return buffer.getvalue()
 
 
