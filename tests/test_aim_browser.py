@@ -285,3 +285,23 @@ def test_the_sign_follows_the_demos_entrance(browser: Any, tmp_path: Path) -> No
                 return re.search("correct none incorrect correct none incorrect", " ".join(told)) is not None
 
             assert until(in_order, PATIENCE_S), page.evaluate("window.said")
+
+
+@needs_models
+def test_a_walk_test_shows_each_passage_by_itself_and_ends_with_a_button(
+    browser: Any, clip: Path, tmp_path: Path
+) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)})
+    with Console(tmp_path, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor = console.start().claimed()
+        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
+            page.goto("/setup/walk/door")
+            page.get_by_role("button", name="Begin").click()
+            assert shown(page, "#again", "walk past with a mask")
+            assert not page.get_by_role("button", name="Keep this result").is_visible()
+            assert shown(page, "#again", "walk past without a mask")
+            assert shown(page, "#again", "5 of 10 as expected")
+            page.get_by_role("button", name="Keep this result").click()
+            assert shown(page, "main", "door: 5 of 10 as expected")

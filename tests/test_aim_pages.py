@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from report_days import encounter
-from support.console import Browser, Console
+from support.console import PASSWORD, Browser, Console
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.live_socket import LiveSocket, face
 from support.mosquitto import Mosquitto, free_port, needs_mosquitto, until
@@ -236,7 +236,9 @@ def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_p
     with Console(tmp_path, config=daemon.config) as console, daemon:
         daemon.start()
         assert until(lambda: daemon.status() or not daemon.is_running, PATIENCE_S), daemon.log
-        browser = console.start().claimed()
+        browser = console.start().browser()
+        claim = {"code": console.state["code"], "password": PASSWORD, "again": PASSWORD}
+        assert browser.post("/claim", claim).location == "/setup", "who claims a new device is shown what to do"
         assert "No camera yet" in browser.get("/setup").text
         place = {"site": "Town hall", "timezone": "Europe/Madrid", "open_from": "08:00", "open_until": "20:00"}
         browser.get("/setup/place")
@@ -256,6 +258,10 @@ def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_p
         assert set(load_config(daemon.config).camera) == {"main-door", "main-door-2"}
         assert until(lambda: set(daemon.status()["cameras"]) == {"main-door", "main-door-2"}, PATIENCE_S)
         assert "Main door" in browser.get("/camera").text
+        assert until(lambda: "offline: " in browser.get("/setup").text, PATIENCE_S), "why it gives no picture"
+        browser.get("/camera/main-door-2")
+        assert browser.post("/camera/main-door-2/undo").location == "/setup", "its own page is gone with it"
+        assert set(load_config(daemon.config).camera) == {"main-door"}
 
 
 def test_a_viewer_sees_the_camera_and_cannot_change_it(tmp_path: Path) -> None:

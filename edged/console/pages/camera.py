@@ -125,9 +125,9 @@ def changed(request: Request) -> Response:
 
 
 def undone(request: Request) -> Response:
-    camera = _camera(request)
-    configure(site_of(request), undo=True, read=form_of(request).get("read"), who=_who(request))
-    return see(f"/camera/{camera}?undone=1")
+    site, camera = site_of(request), _camera(request)
+    configure(site, undo=True, read=form_of(request).get("read"), who=_who(request))
+    return see(f"/camera/{camera}?undone=1" if camera in site.config.camera else "/setup")
 
 
 def _camera(request: Request) -> str:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from edged.console.access.passwords import LEAST_CHARACTERS, checked
 from edged.console.access.state import Role
 from edged.console.render import render
-from edged.console.route import CLAIM, LOGIN, access_of, form_of, local_path, page, see
+from edged.console.route import CLAIM, LOGIN, access_of, form_of, local_path, page, see, site_of
 from edged.errors import UsageError
 
 WRONG_CODE = "This is not the code. `edged claim` on the device prints it; it has 8 letters and digits."
@@ -33,7 +33,7 @@ async def claimed(request: Request) -> Response:
     if not access.code_is(request, form.get("code", "")):
         return _claim_form(request, WRONG_CODE)
     await run_in_threadpool(access.set_password, "admin", password)
-    response = see("/")
+    response = see("/" if site_of(request).config.camera else "/setup")
     access.begin(request, response, "admin")
     return response
 

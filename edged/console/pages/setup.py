@@ -51,13 +51,18 @@ def overview(request: Request) -> Response:
         config=config,
         has_place="report.timezone" in origins,
         cameras={camera: site.camera_name(camera) for camera in config.camera},
-        states={camera: told["status"] for camera, told in (status or {}).get("cameras", {}).items()},
+        states={camera: _state(told) for camera, told in (status or {}).get("cameras", {}).items()},
         tests=tests,
         connected=connected,
         ready="report.timezone" in origins
         and bool(config.camera)
         and all(tests.get(camera) for camera in config.camera),
     )
+
+
+def _state(told: Mapping[str, Any]) -> str:
+    """A camera's state, and why, where it is not well."""
+    return f"{told['status']}: {told['reason']}" if told.get("reason") else str(told["status"])
 
 
 def place(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:
