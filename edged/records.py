@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from edged.types import EventPhase
 
 ALERTING = frozenset({"mask", "inattention", "drowsiness"})
 """Kinds of events that alert people; the others are about the device."""
+
+Channel: TypeAlias = Literal["mqtt", "webhook", "mail"]
+"""A way out of the device: each has its own messages in the outbox, and none waits for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for the broker. `topic` is relative: `<prefix>/<device>/` is put before it when it is sent.
+    """One message for the broker, or in the outbox for another `channel`, which sends the same payload in its own form.
+
+    `topic` is relative: `<prefix>/<device>/` is put before it when it is sent.
 
     Those that must arrive wait in the store's outbox, where `created`, `event_id` and `event_seq` belong to them:
     acknowledging a message with an `event_seq` marks that step of the event as delivered.
@@ -77,6 +82,7 @@ class Message:
     event_seq: int | None = None
     seq: int = 0
     """Its number in the outbox; 0 of one that does not wait there."""
+    channel: Channel = "mqtt"
     absolute: bool = False
     """`topic` is whole: nothing is put before it."""
 
@@ -165,7 +171,7 @@ class LocalTime:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker has taken over responsibility for outbox message `seq`."""
+    """Outbox message `seq` need not be sent any more: its receiver has taken over responsibility for it, or never will."""
 
     seq: int
 

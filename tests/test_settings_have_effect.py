@@ -23,16 +23,19 @@ from support.scenes import (
     live_camera,
     models,
     nobody,
+    notify,
     privacy,
     recording,
     report,
     someone,
     store,
+    where,
 )
 from support.traces import Move, Script, every
 
 from edged.config import CameraConfig, Config
 from edged.config.load import OUTPUT_KINDS, parse_config
+from edged.errors import ConfigError
 from edged.types import MaskState
 
 CORRECT, INCORRECT, NONE = MaskState.CORRECT, MaskState.INCORRECT, MaskState.NONE
@@ -48,6 +51,8 @@ OWN_CERTIFICATE = {**CONSOLE, "console.tls": True, "console.cert_file": HERE, "c
 SECURE = {**BROKER, "mqtt.tls": True}
 STICK = {"export.to": "/stick"}
 WEB = {"export.to": "https://127.0.0.1:9/bucket"}
+HOOK = {"webhook.url": "https://gate.example/hook"}
+POST = {"mail.host": "127.0.0.1", "mail.to": ["a@x.example"], "mail.sender": "edged@x.example"}
 CERTIFIED = {**SECURE, "mqtt.cert_file": HERE, "mqtt.key_file": HERE}
 
 
@@ -324,6 +329,25 @@ ROWS = [
     Row("output.button.acknowledges", ["voice"], pressed, "off", ["lamp", "voice"], ["voice"], {
         **BUTTON, "output.lamp.kind": "gpio", "output.lamp.when": ["mask_none"], "output.lamp.line": "DOOR",
         "output.voice.kind": "sound", "output.voice.when": ["mask_none"]}),
+    Row("webhook.url", "https://gate.example/hook", notify, "posted to", None, "gate.example:443 /hook"),
+    Row("webhook.secret_file", HERE, notify, "signed", False, True, HOOK),
+    Row("webhook.ca_file", "/nonexistent/ca", notify, "error", None, "key webhook.ca_file", HOOK),
+    Row("webhook.allow_http", True, notify, "refused", "table [webhook]", None, {"webhook.url": "http://gate.example/"}),
+    Row("webhook.alerts", False, notify, "alerts", "webhook", "", HOOK),
+    Row("webhook.report", False, notify, "reports", "webhook", "", HOOK),
+    Row("mail.host", "smtp.example", notify, "mailed by", None, "smtp.example:587", {**POST, "mail.host": None}),
+    Row("mail.port", 2525, notify, "mailed by", "127.0.0.1:587", "127.0.0.1:2525", POST),
+    Row("mail.security", "tls", notify, "mailed by", "127.0.0.1:587", "127.0.0.1:465", POST),
+    Row("mail.username", "gatekeeper", notify, "refused", "table [mail]", None,
+        {**POST, "mail.password_file": str(Path(__file__).parent / "fixtures/config_limits.json")}),
+    Row("mail.password_file", "/nonexistent/password", notify, "error", None, "key mail.password_file",
+        {**POST, "mail.username": "gatekeeper"}),
+    Row("mail.ca_file", "/nonexistent/ca", notify, "error", None, "key mail.ca_file", POST),
+    Row("mail.sender", "gate@x.example", notify, "from", "edged@x.example", "gate@x.example", POST),
+    Row("mail.to", ["b@x.example"], notify, "to", "a@x.example", "b@x.example", POST),
+    Row("mail.report", False, notify, "reports", "mail", "", POST),
+    Row("mail.alerts", True, notify, "alerts", "", "mail", POST),
+    Row("mail.alerts_per_hour", 2, notify, "mails of alerts", 4, 2, {**POST, "mail.alerts": True}),
 ]
 # fmt: on
 
@@ -339,7 +363,11 @@ def play(row: Row, folder: Path, keys: Mapping[str, Any], monkeypatch: pytest.Mo
         table[name] = value
     folder.mkdir()
     monkeypatch.chdir(folder)
-    return row.scene(parse_config(raw, Path("edged.toml")), folder).get(row.fact)
+    try:
+        config = parse_config(raw, Path("edged.toml"))
+    except ConfigError as error:
+        return where(error) if row.fact == "refused" else pytest.fail(str(error))
+    return row.scene(config, folder).get(row.fact)
 
 
 def written(key: str) -> str:

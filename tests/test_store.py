@@ -102,11 +102,11 @@ def test_a_full_outbox_loses_its_oldest_updates_first_and_then_its_oldest(store:
     store.write(
         [started("A"), *(message("A", n, json.dumps({"type": k}, separators=(",", ":"))) for n, k in enumerate(kinds))]
     )
-    assert store.trim_outbox(5) == 1
+    assert store.trim_outbox({"mqtt": 5}) == {"mqtt": 1}
     assert _types(path) == ["start", "end", "start", "update", "end"]
-    assert store.trim_outbox(3) == 2
+    assert store.trim_outbox({"mqtt": 3}) == {"mqtt": 2}
     assert _types(path) == ["end", "start", "end"]
-    assert store.trim_outbox(3) == 0
+    assert store.trim_outbox({"mqtt": 3}) == {}
 
 
 def _types(path: Path) -> list[str]:
@@ -286,5 +286,5 @@ def test_upkeep_counts_what_a_full_outbox_lost(store: Store, path: Path) -> None
     store.write([message() for _ in range(130)])
     upkeep = upkeep_of(HandClock())
     upkeep(store)
-    assert upkeep.trimmed == 30
+    assert upkeep.trimmed == {"mqtt": 30}
     assert StoreReader(path).outbox_depth() == 100

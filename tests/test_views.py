@@ -116,7 +116,8 @@ def test_a_database_of_before_gets_the_views_with_a_backup_and_keeps_its_rows(tm
     assert [file.name for file in (tmp_path / "backups").iterdir()] == ["edged-before-0005_views_in_local_time.db"]
     for table in ("events", "encounters", "coverage", "outbox", "reports"):
         everything = f"SELECT * FROM {table} ORDER BY 1, 2"  # noqa: S608
-        assert query(path, everything) == query(before, everything)
+        mqtt = {"channel": "mqtt"} if table == "outbox" else {}
+        assert query(path, everything) == [row | mqtt for row in query(before, everything)]
     count = "SELECT count(*) AS n FROM {}"
     assert query(path, count.format("passages")) == query(before, count.format("encounters"))
     assert query(path, count.format("violations"))[0]["n"] > 0

@@ -14,15 +14,13 @@ from edged.errors import Failed
 from edged.files import write
 from edged.host.clock import SystemClock
 from edged.report import (
-    INCIDENTS,
     Period,
     build_period,
     build_report,
     canonical_json,
+    day_csv,
     days_of,
-    list_violations,
     parse_day,
-    render_csv,
     render_html,
     render_period_csv,
     render_period_html,
@@ -87,8 +85,7 @@ def _file_in(out: str, name: str) -> Path:
 def _of_day(reader: StoreReader, config: Config, day: date, now_ms: int, form: str) -> str:
     found = stored_report(reader, day) or build_report(reader, config, day, now_ms)
     if form == "csv":
-        incidents = {kind: list_violations(reader, config, day, kind) for kind in INCIDENTS}
-        return render_csv(found, list_violations(reader, config, day), incidents)
+        return day_csv(reader, config, day, found)
     renderers = {"html": render_html, "text": render_text, "json": canonical_json}
     return renderers[form](found)
 

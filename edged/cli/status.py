@@ -14,6 +14,8 @@ CLOCK_NOT_SET = (
     " device.trust_clock where another clock keeps the time"
 )
 
+LOST = {"given_up": "refused and given up", "dropped": "dropped since too many waited"}
+
 
 @click.command()
 @config_option
@@ -29,6 +31,9 @@ def status(config_file: Path | None, as_json: bool) -> None:
     minutes = answer["uptime_s"] / 60
     click.echo(f"{answer['device']}: {answer['mode']}, up {minutes:.1f} min, {answer['resident_mb']:.0f} MB resident")
     click.echo(f"broker: {connection}, {answer['outbox']} messages waiting")
+    for channel, done in answer.get("channels", {}).items():
+        refused = "".join(f", {done[key]} {words}" for key, words in LOST.items() if done[key])
+        click.echo(f"{channel}: {done['sent']} messages sent, {done['waiting']} waiting{refused}")
     models = ", ".join(f"{name} on {backend}" for name, backend in answer["models"].items())
     click.echo(f"models: {models}")
     click.secho(

@@ -17,6 +17,7 @@ from edged.config.model import (
     ReportConfig,
     StoreConfig,
 )
+from edged.config.notify import MailConfig, WebhookConfig
 from edged.config.output import (
     ButtonInput,
     DoorOutput,
@@ -43,6 +44,7 @@ __all__ = [
     "GpioOutput",
     "KindConfig",
     "Layered",
+    "MailConfig",
     "MaskConfig",
     "ModelsConfig",
     "MqttConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "SoundOutput",
     "StoreConfig",
     "Wants",
+    "WebhookConfig",
     "config_path",
     "config_sha256",
     "doubts",

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from edged.config.model import Config
+from edged.config.notify import MailConfig, WebhookConfig
 from edged.config.source import parse_source, redact
 
 TLS_PORT, PLAIN_PORT = 8883, 1883
@@ -23,6 +24,7 @@ def doubts(config: Config) -> Iterator[str]:
         yield f"key mqtt.port = {PLAIN_PORT}: is the port of connections without TLS; leave port out, or write {TLS_PORT}"
     if config.mqtt.host is None and any(value is not None for value in (mqtt.port, mqtt.username, mqtt.password_file)):
         yield "table [mqtt]: has no host, so that nothing is published; write host with the broker's name or address"
+    yield from _nowhere(config)
     cameras: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     for name, camera in config.camera.items():
         source = parse_source(camera.source)
@@ -32,3 +34,11 @@ def doubts(config: Config) -> Iterator[str]:
         if len(names) > 1:
             shown = redact(config.camera[names[0]].source)
             yield f"cameras {', '.join(names)}: share the source {shown}, and count each person {len(names)} times"
+
+
+def _nowhere(config: Config) -> Iterator[str]:
+    """Channels that are set up but for where they lead to."""
+    if config.webhook.url is None and config.webhook != WebhookConfig():
+        yield "table [webhook]: has no url, so that nothing is posted; write url with the receiver's address"
+    if config.mail.host is None and config.mail != MailConfig():
+        yield "table [mail]: has no host, so that nothing is mailed; write host with the mail server's name or address"

@@ -22,6 +22,8 @@ def _secret_files(config: Config) -> Iterator[tuple[str, Path]]:
         ("mqtt.password_file", config.mqtt.password_file),
         ("mqtt.key_file", config.mqtt.key_file),
         ("console.key_file", config.console.key_file),
+        ("webhook.secret_file", config.webhook.secret_file),
+        ("mail.password_file", config.mail.password_file),
     ):
         if file is not None:
             yield key, file

@@ -12,14 +12,14 @@ PORTS = range(1, 65_536)
 
 def check_host(value: str) -> str:
     """The name or address itself. Raise ValueError with the right spelling when it is a URL, or holds a port or a user."""
-    if _is_host(value):
+    if is_host(value):
         return value
     try:
         parts = urlsplit(value if "://" in value else f"//{value}")
         name, port = parts.hostname or "", parts.port
     except ValueError:
         name, port, parts = "", None, urlsplit("")
-    if not _is_host(name):
+    if not is_host(name):
         raise ValueError('must be the broker\'s name or address alone, as in "broker.example.org" or "192.168.1.10"')
     keys = [f'host = "{name}"']
     if port in PORTS:
@@ -36,7 +36,7 @@ def check_url(value: str) -> str:
     """The address of a web page. Raise ValueError when it is none that Home Assistant, or a browser, could open."""
     try:
         parts = urlsplit(value)
-        whole = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and parts.port != 0
+        whole = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         whole = False
     if not whole or not value.isprintable() or " " in value:
@@ -44,7 +44,7 @@ def check_url(value: str) -> str:
     return value
 
 
-def _is_host(value: str) -> bool:
+def is_host(value: str) -> bool:
     """Whether it is an address, or a name that the network's name service can be asked for."""
     try:
         ip_address(value)

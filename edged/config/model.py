@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from edged.config.console import ConsoleConfig
 from edged.config.export import ExportConfig
 from edged.config.host import check_host, check_url
+from edged.config.notify import WAITING_FOR_MAIL, WAITING_FOR_WEBHOOK, MailConfig, WebhookConfig
 from edged.config.output import OutputConfig, check_outputs
 from edged.config.people import (
     LEAST_FPS_FOR_ATTENTION,
@@ -344,6 +345,8 @@ class Config(Section):
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
     console: ConsoleConfig = Field(default_factory=ConsoleConfig)
     output: dict[Identifier, OutputConfig] = Field(default_factory=dict)
+    webhook: WebhookConfig = Field(default_factory=WebhookConfig)
+    mail: MailConfig = Field(default_factory=MailConfig)
 
     @field_validator("camera")
     @classmethod
@@ -358,3 +361,13 @@ class Config(Section):
         if "camera" in info.data:
             check_outputs(value, set(info.data["camera"]))
         return value
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """The configured ways out of the device, and how many messages may wait for each."""
+        limits = {
+            "mqtt": self.mqtt.host and self.store.outbox_limit,
+            "webhook": self.webhook.url and WAITING_FOR_WEBHOOK,
+            "mail": self.mail.host and WAITING_FOR_MAIL,
+        }
+        return {channel: int(limit) for channel, limit in limits.items() if limit}

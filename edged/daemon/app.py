@@ -23,6 +23,7 @@ from edged.daemon.runtime import PAUSED, build_cameras, build_runtime, changed_s
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.daemon.walktest import keep_walk_test
+from edged.deliver import ChannelWorker
 from edged.errors import ConfigError, EdgedError
 from edged.host.device import device_model
 from edged.host.systemd import Notifier
@@ -54,6 +55,8 @@ RELOADABLE = {
     "privacy",
     "console",
     "output",
+    "webhook",
+    "mail",
 }
 
 
@@ -154,7 +157,7 @@ class App:
         core, deadline = self._core, time.monotonic() + DRAIN_S
         while core.outbound.connected and time.monotonic() < deadline:
             try:
-                if core.store.is_idle() and core.reader.outbox_depth() == 0:
+                if core.store.is_idle() and core.reader.outbox_depth("mqtt") == 0:
                     return
             except EdgedError:
                 return  # the disk is in trouble: stopping in time matters more
@@ -228,10 +231,11 @@ class App:
             errors.append(
                 f"{NO_CAMERA}; open the console, or add a table like [camera.door] with a source to {self._path}"
             )
+        errors += [channel.problem for channel in self._runtime.channels if channel.problem]
         if doubt := core.clock.doubt():
             errors.append(doubt)
         try:
-            outbox: int | None = core.reader.outbox_depth()
+            outbox: int | None = core.reader.outbox_depth("mqtt")
         except EdgedError:
             outbox = None  # the store's own problem is in `errors` already
         pause = core.pauses.stands
@@ -380,7 +384,9 @@ class App:
         runtime = self._runtime  # one look: a reload may swap it meanwhile
         broker = {"configured": runtime.publisher is not None, "connected": self._core.outbound.connected}
         reload = {"count": self._reloads, "problem": self._reload_problem}
-        about = {"pid": os.getpid(), "config_sha256": config_sha256(runtime.config), "reload": reload}
+        channels = {channel.channel: self._channel_answer(channel) for channel in runtime.channels}
+        about: dict[str, Any] = {"channels": channels, "pid": os.getpid(), "reload": reload}
+        about["config_sha256"] = config_sha256(runtime.config)
         pause, now_s = self._core.pauses.stands, self._core.clock.monotonic_s()
         about["paused"] = pause and {"who": pause.who, "until": pause.until, "left_s": round(pause.ends_s - now_s)}
         about |= {"live": self._core.live.status(), "outputs": self._outputs()["outputs"]}
@@ -389,6 +395,15 @@ class App:
     def _outputs(self) -> dict[str, Any]:
         """Every local output as it is now."""
         return {"v": 1, "outputs": {name: asdict(state) for name, state in self._runtime.outputs.states().items()}}
+
+    def _channel_answer(self, channel: ChannelWorker) -> dict[str, Any]:
+        """What one way out has done in this run, but for the broker's."""
+        try:
+            waiting: int | None = self._core.reader.outbox_depth(channel.channel)
+        except EdgedError:
+            waiting = None
+        done = {"waiting": waiting, "sent": channel.sent, "given_up": channel.given_up}
+        return {**done, "dropped": self._core.outbound.trimmed[channel.channel], "problem": channel.problem}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()

@@ -1,7 +1,8 @@
 """What lives as long as the process and no reload replaces: the record, the clock, and what is known of the cameras' states."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from edged.config import Config
 from edged.daemon.announced import Announced
 from edged.daemon.pause import PAUSE, Pauses
 from edged.daemon.supervision import CameraWatch
+from edged.deliver import ChannelWorker
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.host.device import device_id
@@ -33,11 +35,17 @@ SystemEvent = Callable[..., None]
 
 
 class Outbound:
-    """The broker connection in use at the moment, for parts that outlive a connection. Thread-safe; nothing here waits."""
+    """The ways out in use at the moment, for parts that outlive them. Thread-safe; nothing here waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, int]) -> None:
         self.publisher: Publisher | None = None
-        """Set by `Runtime.start` only."""
+        """Set by `Runtime.start` only, as the next two."""
+        self.channels: Sequence[ChannelWorker] = ()
+        """The ways out besides the broker."""
+        self.limits = limits
+        """How many messages may wait for each channel that is configured."""
+        self.trimmed: Counter[str] = Counter()
+        """How many had to go because more waited, by channel."""
 
     @property
     def connected(self) -> bool:
@@ -54,6 +62,8 @@ class Outbound:
         """There are new messages in the outbox."""
         if publisher := self.publisher:
             publisher.wake()
+        for channel in self.channels:
+            channel.wake()
 
     def retain(self, message: Message) -> None:
         """Publish the value of a topic, now and at every connection; without a broker it is dropped."""
@@ -89,7 +99,7 @@ def open_core(config: Config, clock: Clock) -> Core:
     except StoreFull as error:  # stops nothing but storing
         store = Unopened(config.store.path, error)
     watched = WatchedClock(clock, known_reckoning(store))
-    outbound = Outbound()
+    outbound = Outbound(config.channels)
 
     def system_event(state: str, details: Mapping[str, object], camera: str = "") -> None:
         """Record what happened to the device; each call has a recorder of its own, since other threads come here."""
@@ -123,7 +133,7 @@ def open_core(config: Config, clock: Clock) -> Core:
     worker = StoreWorker(
         store,
         committed=outbound.wake,
-        upkeep=Upkeep(watched, config.store, system_event),
+        upkeep=Upkeep(watched, config.store, system_event, lambda: outbound.limits, outbound.trimmed),
         reopen=reopen,
         lost=lost,
     )

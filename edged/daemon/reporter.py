@@ -7,7 +7,9 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edged import messages
 from edged.config import Config, config_sha256
+from edged.deliver import report_channels
 from edged.errors import EdgedError
 from edged.host.clock import DAY_MS, WatchedClock
 from edged.payloads.report import ReportDocument
@@ -169,6 +171,8 @@ class Reporter(Worker):
     def _make(self, day: date, revision: int, why: str | None = None) -> None:
         """Have the report stored; it is published once it is."""
         key = (day.isoformat(), revision)
+        if key in self._submitted and self._store.problem is not None:
+            return  # it waits there: a second time it would be mailed twice
         if self._clock.monotonic_s() - self._submitted.get(key, float("-inf")) < RETRY_S:
             return
         counted = self._reader.counted(
@@ -185,7 +189,11 @@ class Reporter(Worker):
             counted=counted,
         )
         self._submitted[key] = self._clock.monotonic_s()
-        self._store.submit([row])
+        letters = [
+            messages.REPORT_DAILY.text(row.report, channel=channel, created=row.created)
+            for channel in report_channels(self._config)
+        ]
+        self._store.submit([row, *letters])
         if why:
             log.warning("daily report of %s is made again, as revision %d: %s", day, revision, why)
 

@@ -21,6 +21,7 @@ To add a part (a console, a local output):
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,7 @@ from edged.daemon.cameras import Cameras
 from edged.daemon.core import Core
 from edged.daemon.reporter import Reporter
 from edged.daemon.supervision import trouble_of
+from edged.deliver import ChannelWorker, alert_channels, transports
 from edged.live.view import Source, State
 from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
@@ -50,6 +52,8 @@ PAUSED = "paused"
 """Why what is open ends when a pause begins."""
 ANALYSED = {"camera", "mask", "attention", "drowsiness", "events", "models", "output"}
 """Sections whose change needs new pipelines, or other observers of them."""
+NOTIFYING = {"webhook", "mail", "report", "camera"}
+"""Sections whose change needs other workers for webhook and mail: mails hold the site's and the cameras' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Runtime:
     inference: Inference
     publisher: Publisher | None
     """None where no broker is configured."""
+    channels: Sequence[ChannelWorker]
+    """The ways out besides the broker that are configured."""
     cameras: Cameras
     reporter: Reporter
     outputs: OutputWorker
@@ -81,17 +87,21 @@ class Runtime:
     @property
     def threads(self) -> list[Worker]:
         """The workers whose failure ends the daemon, and whose standstill stops the watchdog's signs of life."""
-        return [*([self.publisher] if self.publisher else []), self.reporter, self.outputs, *self.cameras.threads]
+        parts = [self.publisher] if self.publisher else []
+        return [*parts, *self.channels, self.reporter, self.outputs, *self.cameras.threads]
 
     def start(self, core: Core) -> None:
         """Start every part that does not run yet."""
         if core.outbound.publisher is not self.publisher:
             core.watch.publish_again()
-        core.outbound.publisher = self.publisher
+        core.outbound.publisher, core.outbound.channels = self.publisher, self.channels
+        core.outbound.limits = self.config.channels
         core.recorder.publishing = self.publisher is not None
         if self.publisher:
             self._announce(core, self.publisher)
             self.publisher.start()
+        for channel in self.channels:
+            channel.start()
         self.reporter.start()
         self.start_cameras(core)
         self.inference.backends.start()
@@ -131,8 +141,13 @@ class Runtime:
         self.reporter.stop(1.0)
         if successor is None or successor.outputs is not self.outputs:
             self.end_outputs()
+        gone = [channel for channel in self.channels if successor is None or channel not in successor.channels]
+        for channel in gone:
+            channel.stopping.set()
         if self.publisher and (successor is None or successor.publisher is not self.publisher):
             self.publisher.stop(1.5)
+        for channel in gone:
+            channel.stop(0.5)
         if successor is None or successor.inference is not self.inference:
             self.inference.stop()
 
@@ -167,13 +182,15 @@ def build_runtime(core: Core, config: Config, before: Runtime | None = None) -> 
         *ANALYSED,
         "mqtt",
     }  # [mqtt] says whether events are queued for a broker
+    stays = stays and before is not None and alert_channels(before.config) == alert_channels(config)
     if before and stays:
         cameras, outputs = before.cameras, before.outputs
     else:
         cameras, outputs = build_cameras(core, config, inference, before)
     publish_report = lambda report: core.outbound.retain(messages.REPORT_DAILY.text(report))  # noqa: E731
     reporter = Reporter(config, core.reader, core.store, core.clock, publish_report, inference.models.hashes)
-    return Runtime(config, inference, publisher, cameras, reporter, outputs)
+    channels = _build_channels(core, config, before.channels if before and not changed & NOTIFYING else ())
+    return Runtime(config, inference, publisher, channels, cameras, reporter, outputs)
 
 
 def changed_sections(old: Config, new: Config) -> set[str]:
@@ -210,7 +227,9 @@ def build_cameras(
         else CameraWorker(camera, settings, inbox)
         for camera, settings in config.camera.items()
     }
-    recorder = Recorder(core.clock, core.store.submit, publishing=config.mqtt.host is not None)
+    recorder = Recorder(
+        core.clock, core.store.submit, publishing=config.mqtt.host is not None, alerting=alert_channels(config)
+    )
     outputs = OutputWorker(config, lambda camera: is_lost(workers[camera]), core.clock)
     analysis = AnalysisWorker(
         inbox, pipelines, recorder, inference.backends.switch, [outputs.observe, core.live.observe], outputs.take_notes
@@ -240,6 +259,14 @@ def _build_publisher(core: Core, config: Config) -> Publisher | None:
         discovery=None,
         password=read_password(config.mqtt),
     )
+
+
+def _build_channels(core: Core, config: Config, kept: Sequence[ChannelWorker]) -> Sequence[ChannelWorker]:
+    """The workers of all channels but the broker; `kept` ones serve on."""
+    if kept:
+        return kept
+    found = transports(config, core.device, core.reader, core.clock)
+    return [ChannelWorker(channel, transport, core.reader, core.store) for channel, transport in found.items()]
 
 
 def _needs(config: Config) -> object:

@@ -1,11 +1,11 @@
 """One line for each problem with the broker: what happened and what to do about it; holds no secret."""
 
-import socket
 import ssl
 
 from edged.config import MqttConfig
 from edged.errors import Unavailable
 from edged.publish.packets import Case
+from edged.remote import Peer, cannot_reach, one_line
 
 # The reason codes of MQTT 5; paho translates those of 3.1.1 into them.
 UNSUPPORTED_VERSION = 0x84
@@ -19,7 +19,6 @@ NO_RETAIN, NO_QOS = 0x9A, 0x9B
 WILL_MAY_BE_TO_BLAME = frozenset({None, UNSPECIFIED, 0x83, *NOT_ALLOWED, 0x90, 0x99, NO_RETAIN, NO_QOS})
 """Reason codes with which a CONNECT is refused that may be accepted with another will, or none."""
 
-LONGEST_WORDS = 160
 WRONG_LOGIN = "user name or password wrong, or not allowed"
 
 
@@ -49,34 +48,16 @@ class Disconnected(Unavailable):
 
 def words(name: str, sentence: str | None) -> str:
     """What the broker said, as one short printable line: the reason code's name, and its own sentence if it gave one."""
-    said = name if not sentence else f"{name}: {sentence}"
-    line = "".join(letter if letter.isprintable() else " " for letter in said)
-    return line if len(line) <= LONGEST_WORDS else f"{line[: LONGEST_WORDS - 1]}…"
+    return one_line(name if not sentence else f"{name}: {sentence}")
 
 
 def cannot_connect(error: Exception, config: MqttConfig) -> str:
     """Why no TCP or TLS connection came about."""
-    where = f"{config.host}:{config.effective_port}"
-    match error:
-        case ssl.SSLCertVerificationError():
-            return (
-                f"{where}: the broker's certificate is not accepted ({error.verify_message});"
-                " check mqtt.ca_file, and that mqtt.host is a name in the certificate"
-            )
-        case ssl.SSLError():
-            return (
-                f"{where}: no TLS connection ({error.reason or 'broken off'}); check mqtt.port and mqtt.tls,"
-                " and mqtt.cert_file if the broker asks for one"
-            )
-        case socket.gaierror() | UnicodeError():
-            return f"cannot resolve {config.host}; check mqtt.host and this network's name server"
-        case ConnectionRefusedError():
-            return f"{where}: nothing listens there; check that the broker runs, and mqtt.port"
-        case TimeoutError():
-            return f"{where}: no answer; check mqtt.host, the network and any firewall"
-        case OSError():
-            return f"{where}: cannot be reached ({error.strerror or error}); check the network"
-    return f"{where}: cannot be reached ({type(error).__name__})"
+    port_key = "mqtt.port"
+    if isinstance(error, ssl.SSLError):
+        port_key = "mqtt.port and mqtt.tls, and mqtt.cert_file if the broker asks for one"
+    host = str(config.host)
+    return cannot_reach(error, Peer("broker", host, config.effective_port, "mqtt.host", port_key, "mqtt.ca_file"))
 
 
 def refused(code: int, reason: str, config: MqttConfig) -> str:

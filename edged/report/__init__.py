@@ -6,7 +6,7 @@ from edged.report.day import day_of, day_span, finished_days, is_finished, parse
 from edged.report.page import render_fleet_html, render_html, render_period_html
 from edged.report.period import Period, build_period, days_of
 from edged.report.screen import render_text
-from edged.report.table import render_csv, render_fleet_csv, render_period_csv
+from edged.report.table import day_csv, render_csv, render_fleet_csv, render_period_csv
 
 __all__ = [
     "INCIDENTS",
@@ -14,6 +14,7 @@ __all__ = [
     "build_period",
     "build_report",
     "canonical_json",
+    "day_csv",
     "day_of",
     "day_span",
     "days_of",

@@ -3,7 +3,12 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any
+
+from edged.config import Config
+from edged.report.counts import INCIDENTS, list_violations
+from edged.store import StoreReader
 
 COLUMNS = (
     "record",
@@ -47,6 +52,12 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 Listed = Iterable[Mapping[str, Any]]
+
+
+def day_csv(reader: StoreReader, config: Config, day: date, report: Mapping[str, Any]) -> str:
+    """The table of a day's `report`, with all of its events from the database."""
+    incidents = {kind: list_violations(reader, config, day, kind) for kind in INCIDENTS}
+    return render_csv(report, list_violations(reader, config, day), incidents)
 
 
 def render_csv(

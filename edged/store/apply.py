@@ -20,7 +20,7 @@ from edged.records import (
     ReportWithdrawn,
 )
 
-OUTBOX_COLUMNS = ("topic", "payload", "qos", "retain", "created", "event_id", "event_seq")
+OUTBOX_COLUMNS = ("topic", "payload", "qos", "retain", "created", "event_id", "event_seq", "channel")
 
 
 def apply(db: Database, change: Change) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
-from edged.records import Message
+from edged.records import Channel, Message
 from edged.store.files import SQLITE_ERRORS, require_database
 
 Row = dict[str, Any]
@@ -20,14 +20,17 @@ class StoreReader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def outbox_after(self, seq: int, limit: int) -> list[Message]:
-        """The next messages to send, oldest first."""
-        rows = self._rows("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    def outbox_after(self, seq: int, limit: int, channel: Channel = "mqtt") -> list[Message]:
+        """The next messages to send by `channel`, oldest first."""
+        sql = "SELECT * FROM outbox WHERE channel = ? AND seq > ? ORDER BY seq LIMIT ?"
+        rows = self._rows(sql, (channel, seq, limit))
         return [Message(**row | {"retain": bool(row["retain"])}) for row in rows]
 
-    def outbox_depth(self) -> int:
-        """How many messages wait."""
-        return int(self._rows("SELECT count(*) AS n FROM outbox")[0]["n"])
+    def outbox_depth(self, channel: Channel | None = None) -> int:
+        """How many messages wait, for `channel` or for all."""
+        if channel is None:  # also of a database that an edged with one channel has made
+            return int(self._rows("SELECT count(*) AS n FROM outbox")[0]["n"])
+        return int(self._rows("SELECT count(*) AS n FROM outbox WHERE channel = ?", (channel,))[0]["n"])
 
     def events(self, since: int = 0, until: int | None = None, kind: str | None = None) -> list[Row]:
         """Events by start, oldest first: `since` <= start < `until`; votes and details parsed."""

@@ -3,7 +3,7 @@
 The stages know only monotonic seconds and keys of one run; the record knows ULIDs and UTC. This is the border.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from ulid import ULID
 
 from edged import messages
 from edged.ports import Clock
-from edged.records import Change, CoverageMinute, EncounterRemoved, EncounterRow, EventRecord, Told
+from edged.records import Change, Channel, CoverageMinute, EncounterRemoved, EncounterRow, EventRecord, Told
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, EventPhase
 
 MINUTE_MS = 60_000
@@ -48,6 +48,8 @@ class Recorder:
     submit: Callable[[Sequence[Change]], None]
     publishing: bool
     """Whether there is a broker: without one no messages pile up for it."""
+    alerting: Collection[Channel] = ()
+    """The channels besides, by which alerts leave."""
     _open: dict[str, tuple[EventRecord, float]] = field(default_factory=dict)
     """Each event that has not ended, and the monotonic second of its start."""
     _encounter_ids: dict[str, str] = field(default_factory=dict)
@@ -199,14 +201,18 @@ class Recorder:
 
     def _written(self, event: EventRecord, violation_at: int | None = None) -> list[Change]:
         """The event's row, the lifecycle message, and the alert when there is one."""
-        if not self.publishing:
-            return [event]
         payload = messages.event_payload(event)
         row: dict[str, Any] = {"created": self.clock.utc_ms(), "event_id": event.event_id}
-        rows: list[Change] = [event, messages.EVENTS.message(payload, event_seq=event.seq, **row)]
+        rows: list[Change] = [event]
+        broker: tuple[Channel, ...] = ("mqtt",) if self.publishing else ()
+        if self.publishing:
+            rows.append(messages.EVENTS.message(payload, event_seq=event.seq, **row))
         if violation_at is not None:
-            alert = messages.violation_payload(payload, violation_at)
-            rows.append(messages.CAMERA_VIOLATION.message(alert, event.camera, **row))
+            alert = messages.encode(messages.violation_payload(payload, violation_at))
+            rows += [
+                messages.CAMERA_VIOLATION.text(alert, event.camera, channel=channel, **row)
+                for channel in (*broker, *self.alerting)
+            ]
         return rows
 
     def _keyed(self) -> list[Change]:

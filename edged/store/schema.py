@@ -129,6 +129,13 @@ def _views_in_local_time(db: Database) -> None:
         db.execute(f"CREATE VIEW {view} AS {sql}")
 
 
+@MIGRATIONS(name="0006_channels")
+def _channels(db: Database) -> None:
+    # For whom a message waits: the broker, as all from before.
+    db.table("outbox").add_column("channel", str, not_null_default="mqtt")
+    db.table("outbox").create_index(["channel", "seq"])
+
+
 def _create_events(db: Database) -> None:
     db.table("events").create(
         {

@@ -1,6 +1,7 @@
 """What the store needs done now and then: retention, backups, a bounded outbox, and instants put right when the clock is set."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -27,6 +28,8 @@ MOST_DAYS_PRUNED = 7
 RECKONING = "clock"
 """Under which the store remembers what the clock said."""
 
+RECEIVERS = {"mqtt": "the broker", "webhook": "the webhook's receiver", "mail": "the mail server"}
+
 SystemEvent = Callable[[str, Mapping[str, object]], None]
 
 
@@ -44,8 +47,10 @@ class Upkeep:
     kept: StoreConfig
     record: SystemEvent
     """Records a `system` event."""
-    trimmed: int = 0
-    """Messages that had to go because too many waited for the broker."""
+    limits: Callable[[], Mapping[str, int]] | None = None
+    """How many messages may wait for each channel that is configured now; the broker's alone when left out."""
+    trimmed: Counter[str] = field(default_factory=Counter)
+    """Messages that had to go because too many waited, by channel."""
     _started_s: float = field(init=False)
     _offset_ms: int = field(init=False)
     """The offset with which rows of an unset clock were stamped: UTC less monotonic milliseconds."""
@@ -73,15 +78,25 @@ class Upkeep:
             return
         self._next_minute_s = now_s + EVERY_S
         self._remember(store, now_s)
-        gone = store.trim_outbox(self.kept.outbox_limit)
-        if gone:
-            self.trimmed += gone
-            log.warning("the outbox is full: %d messages dropped; is the broker there?", gone)
+        self._trim(store)
         if now_s >= self._next_pruning_s and self.clock.settled():
             self._prune(store, now_s)
         if now_s >= self._next_backup_s:
             self._next_backup_s = now_s + DAY_S
             self._back_up(store)
+
+    def _trim(self, store: Store) -> None:
+        """Keep the outbox within its bounds, and without messages that nobody will send any more."""
+        limits = self.limits() if self.limits else {"mqtt": self.kept.outbox_limit}
+        for channel, gone in store.trim_outbox(limits).items():
+            self.trimmed[channel] += gone
+            if channel in limits:
+                receiver = RECEIVERS.get(channel, channel)
+                log.warning("the outbox is full: %d messages dropped, the oldest; is %s there?", gone, receiver)
+            else:
+                log.warning(
+                    "%d messages dropped: they waited for [%s], which is not configured any more", gone, channel
+                )
 
     def _back_up(self, store: Store) -> None:
         if self.kept.backups:

@@ -284,17 +284,20 @@ class Store:
         self._give_pages_back(most or 0)
         return gone
 
-    def trim_outbox(self, limit: int) -> int:
-        """Keep at most `limit` waiting messages: oldest updates go first, then the oldest of all. Return how many went."""
-        waiting = int(self._query("SELECT count(*) AS n FROM outbox")[0]["n"])
-        excess = waiting - limit
-        if excess <= 0:
-            return 0
-        order = 'event_id IS NULL OR payload NOT LIKE \'%"type":"update"%\', seq'
-        return self.execute(
-            f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox ORDER BY {order} LIMIT ?)",  # noqa: S608
-            (excess,),
-        )
+    def trim_outbox(self, limits: Mapping[str, int]) -> dict[str, int]:
+        """Keep of each channel at most so many waiting messages, none of a channel that `limits` does not name.
+
+        The oldest updates go first, then the oldest of all events, then daily reports. Return how many went, by channel.
+        """
+        counts = self._query("SELECT channel, count(*) AS n FROM outbox GROUP BY channel")
+        excess = {row["channel"]: row["n"] - limits.get(row["channel"], 0) for row in counts}
+        order = 'payload NOT LIKE \'%"type":"update"%\', event_id IS NULL, seq'
+        some = f"SELECT seq FROM outbox WHERE channel = ? ORDER BY {order} LIMIT ?"  # noqa: S608
+        return {
+            channel: self.execute(f"DELETE FROM outbox WHERE seq IN ({some})", (channel, count))  # noqa: S608
+            for channel, count in excess.items()
+            if count > 0
+        }
 
     def back_up(self, keep: int, stamp: str) -> Path:
         """Write a consistent copy beside the database and delete all but the newest `keep`."""

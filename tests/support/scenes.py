@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
+from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,7 @@ from edged.console.server import address, open_socket
 from edged.console.site import Site
 from edged.daemon.app import App
 from edged.daemon.runtime import Inference
+from edged.deliver import Mail, Webhook, alert_channels, report_channels, transports
 from edged.doctor import _clock
 from edged.errors import ConfigError, EdgedError, SourceLost
 from edged.export import Exporter
@@ -64,6 +66,7 @@ from support.doubles import (
 )
 from support.mosquitto import until
 from support.payloads import own
+from support.receivers import alert
 from support.scripted_broker import Peer, ScriptedBroker
 from support.storing import HandClock
 from support.traces import Camera, Script
@@ -167,9 +170,9 @@ class Stream:
         return {**facts, "focal": round(poses.lenses[-1].focal) if poses.lenses else None}
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
     """The key or file that an error begins with."""
-    return str(error).partition(": ")[0].partition(" = ")[0]
+    return str(error).removeprefix("edged.toml: ").partition(": ")[0].partition(" = ")[0]
 
 
 def someone(seconds: float, side: float = 60.0) -> tuple[float, list[Detection]]:
@@ -198,7 +201,7 @@ def models(config: Config, folder: Path) -> Facts:
     try:
         loaded = load_models(config.models, wanted(config), Seen)
     except EdgedError as error:
-        return {"error": _where(error), "needed": needed}
+        return {"error": where(error), "needed": needed}
     line = build_pipeline("door", config.camera["door"], config, loaded)
     found = line.detector.detect(golden_pictures()[0].image)
     return {
@@ -256,7 +259,7 @@ def live_camera(config: Config, folder: Path) -> Facts:
     try:
         order = capture_settings(config.camera["door"])[0]
     except SourceLost as error:
-        return {"error": _where(error)}
+        return {"error": where(error)}
     camera = CameraWorker("door", config.camera["door"], FrameInbox(["door"]))
     camera._keeper.became("online", None)
     camera._keeper.seen()
@@ -416,7 +419,7 @@ def daemon(config: Config, folder: Path) -> Facts:
             until(lambda: heard.get("tls") or any(one.topic.endswith("marker") for one in broker.published))
             publisher.stop(1.0)
     except ConfigError as error:
-        return {"error": _where(error)}
+        return {"error": where(error)}
     topics = [one.topic for one in broker.published]
     introduced = next((json.loads(one.payload) for one in broker.published if one.topic.endswith("/config")), None)
     return {
@@ -427,3 +430,34 @@ def daemon(config: Config, folder: Path) -> Facts:
         "prefix": {topic.partition("/")[0] for topic in topics if topic.endswith("/marker")},
         "discovery": " ".join(topic for topic in topics if topic.endswith("/config")),
     }
+
+
+def notify(config: Config, folder: Path) -> Facts:
+    """Where alerts and reports go besides the broker; mails are written, and not sent."""
+    sent: list[EmailMessage] = []
+
+    def send(self: Mail, letter: EmailMessage, keys: Sequence[str]) -> list[str]:
+        sent.append(letter)
+        return []
+
+    try:
+        found = transports(config, "hall", StoreReader(folder / "edged.db"), SystemClock(True))
+    except ConfigError as error:
+        return {"error": where(error)}
+    facts: Facts = {"alerts": " ".join(alert_channels(config)), "reports": " ".join(report_channels(config))}
+    if isinstance(hook := found.get("webhook"), Webhook):
+        facts |= {
+            "posted to": f"{hook.peer.where} {hook._target}",
+            "signed": "Edged-Signature" in hook.headers(alert("webhook"), b""),
+        }
+    if isinstance(mail := found.get("mail"), Mail):
+        facts |= {
+            "mailed by": mail.peer.where,
+            "from": config.mail.effective_sender,
+            "to": " ".join(config.mail.to or ()),
+        }
+        with patch.object(Mail, "deliver", send):
+            while (chosen := mail.choose([alert("mail")])) and len(sent) < 99:
+                mail.send(chosen)
+        facts["mails of alerts"] = len(sent)
+    return facts

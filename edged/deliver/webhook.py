@@ -1,0 +1,105 @@
+"""Posts alerts and daily reports to a program of the owner's, as the JSON that MQTT carries, signed."""
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+
+from edged import __version__
+from edged.config import WebhookConfig
+from edged.deliver.key import key_of
+from edged.errors import Failed, Unavailable
+from edged.records import Message
+from edged.remote import Dial, Peer, cannot_reach, one_line, read_secret, server_context
+
+RETRIED = frozenset({408, 425, 429})
+"""Answers between 400 and 499 that say "later"; the others say "never"."""
+
+KEYS_THAT_HELP = {
+    401: "check webhook.secret_file, which must hold the receiver's secret",
+    403: "check webhook.secret_file, which must hold the receiver's secret",
+    404: "check the path in webhook.url",
+    405: "check the path in webhook.url, which must take POST",
+}
+
+
+class Webhook:
+    """One receiver. Each message is a request of its own, on a connection of its own."""
+
+    retry_longest_s = 60.0
+
+    def __init__(self, config: WebhookConfig, device: str, dial: Dial | None = None) -> None:
+        """Raise ConfigError when the secret or the certificate file cannot be used."""
+        parts = config.parts
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._device = device
+        self._context = server_context("webhook.ca_file", config.ca_file) if parts.scheme == "https" else None
+        self._secret = read_secret("webhook", "secret_file", config.secret_file, "secret")
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._dial = dial or Dial()
+        self.peer = Peer("receiver", parts.hostname or "", port, "webhook.url", "webhook.url", "webhook.ca_file")
+
+    @property
+    def is_signed(self) -> bool:
+        return self._secret is not None
+
+    def choose(self, waiting: Sequence[Message]) -> Sequence[Message]:
+        return waiting[:1]
+
+    def send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            status, said = self._post(message)
+            if 200 <= status < 300:
+                continue
+            line = f"{self.peer.where} answered {status} ({one_line(said) or 'no reason'})"
+            if 300 <= status < 400:
+                raise Unavailable(f"{line}; it has moved: write the new address into webhook.url")
+            if status in RETRIED or status >= 500:
+                raise Unavailable(f"{line}; trying again, see its log if this goes on")
+            raise Failed(f"{line}; {KEYS_THAT_HELP.get(status, 'see its log')}")
+
+    def probe(self) -> None:
+        """Connect, and check the certificate; nothing is posted."""
+        with self._connection():
+            pass
+
+    def cut(self) -> None:
+        self._dial.cut()
+
+    def headers(self, message: Message, body: bytes) -> dict[str, str]:
+        """What tells the receiver whose message it is, whether it had it before, and that nobody else has made it."""
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"edged/{__version__}",
+            "Connection": "close",
+            "Edged-Device": self._device,
+            "Edged-Topic": message.topic,
+            "Idempotency-Key": key_of(self._device, message),
+        }
+        if self._secret is not None:
+            headers["Edged-Signature"] = f"sha256={hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()}"
+        return headers
+
+    def _post(self, message: Message) -> tuple[int, str]:
+        """The answer's status and reason; its body is not read, however long it is, and no redirect followed."""
+        body = message.payload.encode()
+        with self._connection() as connection:
+            connection.request("POST", self._target, body, self.headers(message, body))
+            with connection.getresponse() as answer:
+                return answer.status, answer.reason
+
+    @contextmanager
+    def _connection(self) -> Iterator[HTTPConnection]:
+        """Raise Unavailable where it does not come about, or breaks off within."""
+        host, port = self.peer.host, self.peer.port
+        try:
+            with self._dial.connection(self.peer) as plain:
+                connection = HTTPConnection(host, port)
+                connection.sock = self._context.wrap_socket(plain, server_hostname=host) if self._context else plain
+                try:
+                    yield connection
+                finally:
+                    connection.close()
+        except (OSError, HTTPException, UnicodeError) as error:
+            raise Unavailable(cannot_reach(error, self.peer)) from None

@@ -1,0 +1,161 @@
+"""What connections to other machines need: secrets and certificates from files, an end in time, one line when they fail."""
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from edged.errors import ConfigError
+from edged.files import read_regular
+
+LONGEST_SECRET_BYTES = 65_535  # what MQTT can carry
+LONGEST_WORDS = 160
+CONNECT_S, ANSWER_S, WHOLE_S = 10.0, 20.0, 30.0
+"""For the connection, for each answer, and for all of it together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another machine as the config names it, and the keys that say so."""
+
+    what: str
+    host: str
+    port: int
+    host_key: str
+    port_key: str
+    ca_key: str
+
+    @property
+    def where(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def read_secret(section: str, key: str, path: Path | None, what: str = "password") -> str | None:
+    """The secret from the file that `key` names, else from the systemd credential of the section's and secret's names, else None.
+
+    Raise ConfigError if it is unreadable. The text itself is in no message.
+    """
+    if path is not None:
+        return _secret(path, f"key {section}.{key} = '{path}'", f"write the {what} into it, or leave the key out", what)
+    folder, credential = os.environ.get("CREDENTIALS_DIRECTORY"), f"{section}_{what}"
+    if folder and (file := Path(folder) / credential).exists():
+        remedy = (
+            f"the file that the unit's LoadCredential= names is missing, or holds nothing: put the {what} into it"
+            f" (/etc/edged/{section}-{what} in 20-credential.conf), and restart the unit"
+        )
+        return _secret(file, f"systemd credential {credential}", remedy, what)
+    return None
+
+
+def _secret(path: Path, where: str, remedy: str, what: str) -> str:
+    """The file's text without a byte order mark and its one trailing newline."""
+    try:
+        secret = read_file(path, where).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: is not UTF-8 text; write the {what} alone into it") from None
+    if not secret:
+        raise ConfigError(f"{where}: is empty; {remedy}")
+    return secret
+
+
+def read_file(path: Path, where: str) -> bytes:
+    """A small file that a key of the config names. Raise ConfigError."""
+    try:
+        return read_regular(path, LONGEST_SECRET_BYTES * 16)
+    except OSError as error:
+        raise ConfigError(
+            f"{where}: cannot be read ({error.strerror}); the file must exist and be readable by the user edged runs as"
+        ) from None
+    except ValueError:
+        raise ConfigError(f"{where}: is too large to be what it should be") from None
+
+
+def server_context(key: str, ca_file: Path | None) -> ssl.SSLContext:
+    """What checks a server's certificate and name, by `ca_file` alone where there is one. Raise ConfigError naming `key`."""
+    if ca_file is not None:
+        read_file(ca_file, f"key {key} = '{ca_file}'")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"key {key} = '{ca_file}': holds no certificate ({reason(error)}); it must be PEM") from None
+
+
+def reason(error: Exception) -> str:
+    """In a word or two, without what the error was about."""
+    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__)
+
+
+def one_line(said: str) -> str:
+    """What another machine said, as one short printable line."""
+    line = "".join(letter if letter.isprintable() else " " for letter in said).strip()
+    return line if len(line) <= LONGEST_WORDS else f"{line[: LONGEST_WORDS - 1]}…"
+
+
+def cannot_reach(error: Exception, peer: Peer) -> str:
+    """Why no connection came about, or none that answers."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return (
+                f"{peer.where}: the {peer.what}'s certificate is not accepted ({error.verify_message});"
+                f" check {peer.ca_key}, and that {peer.host_key} is a name in the certificate"
+            )
+        case ssl.SSLError():
+            return f"{peer.where}: no TLS connection ({error.reason or 'broken off'}); check {peer.port_key}"
+        case socket.gaierror() | UnicodeError():
+            return f"cannot resolve {peer.host}; check {peer.host_key} and this network's name server"
+        case ConnectionRefusedError():
+            return f"{peer.where}: nothing listens there; check that the {peer.what} runs, and {peer.port_key}"
+        case TimeoutError():
+            return f"{peer.where}: no answer; check {peer.host_key}, the network and any firewall"
+        case ConnectionError() | HTTPException():
+            return f"{peer.where}: closed the connection instead of answering; check {peer.port_key}"
+        case OSError():
+            return f"{peer.where}: cannot be reached ({error.strerror or error}); check the network"
+    return f"{peer.where}: cannot be reached ({type(error).__name__})"
+
+
+class Dial:
+    """Connections that end in time, one after the other: whatever their peer does, and at once when `cut` is called."""
+
+    def __init__(self, whole_s: float = WHOLE_S) -> None:
+        self._whole_s = whole_s
+        self._lock = threading.Lock()
+        self._handle: socket.socket | None = None
+        self._was_cut = False
+
+    @contextmanager
+    def connection(self, peer: Peer) -> Iterator[socket.socket]:
+        """A TCP connection for what is done within. Raise OSError; TimeoutError also where the whole takes too long."""
+        with socket.create_connection((peer.host, peer.port), CONNECT_S) as connection:
+            connection.settimeout(ANSWER_S)
+            # Another name for the same connection: wrapping it in TLS takes the first one away.
+            with connection.dup() as handle:
+                timer = threading.Timer(self._whole_s, self.cut)
+                timer.daemon = True
+                with self._lock:
+                    self._handle, self._was_cut = handle, False
+                timer.start()
+                try:
+                    yield connection
+                except (OSError, HTTPException, ValueError):
+                    if not self._was_cut:
+                        raise
+                finally:
+                    timer.cancel()
+                    with self._lock:
+                        self._handle = None
+                if self._was_cut:  # what was cut off may look whole
+                    raise TimeoutError
+
+    def cut(self) -> None:
+        """End the connection that is open, if one is. From any thread."""
+        with self._lock:
+            if self._handle is not None:
+                self._was_cut = True
+                with suppress(OSError):
+                    self._handle.shutdown(socket.SHUT_RDWR)
