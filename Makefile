@@ -81,7 +81,7 @@ test-fleet: .venv-fleet/.ready ## Run the tests of exports and fleets with Spark
 	@.venv-fleet/bin/pytest tests/test_export_*.py tests/test_fleet_*.py
 
 measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal integers of every engine, 10 million passages, pruning, a busy day
-	@PYTHONPATH=tests .venv-fleet/bin/python -m support.measure_fleet
+	@PYTHONPATH=tests .venv-fleet/bin/python -m support.measure_fleet $(or $(DEVICES),5000)
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)

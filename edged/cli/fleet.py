@@ -11,6 +11,7 @@ from edged.export.files import FORMATS
 from edged.files import read_regular, write
 from edged.fleet.compact import compact as compact_day
 from edged.fleet.engines import ENGINES, Engine
+from edged.fleet.live import tell
 from edged.fleet.place import Place
 from edged.fleet.report import FleetPeriod, Wanted, build_fleet_report
 from edged.fleet.simulate import simulate as made_up
@@ -92,7 +93,7 @@ def compact(place: Path, day: str, month: bool) -> None:
 
 
 @fleet.command()
-@click.option("--to", "place", required=True, type=click.Path(path_type=Path), metavar="PLACE", help="An empty folder.")
+@click.option("--to", "place", type=click.Path(path_type=Path), metavar="PLACE", help="An empty folder.")
 @click.option("--devices", type=click.IntRange(1, 100_000), default=10, show_default=True, help="How many.")
 @click.option("--days", type=click.IntRange(1, 400), default=1, show_default=True, help="How many days of each.")
 @click.option("--until", "last", default="yesterday", show_default=True, metavar="DATE", help="The last of them.")
@@ -101,19 +102,54 @@ def compact(place: Path, day: str, month: bool) -> None:
 )
 @click.option("--seed", type=int, default=17, show_default=True, help="Another one makes up other people.")
 @click.option("--form", type=click.Choice(FORMATS), default="jsonl.gz", show_default=True, help="Of the files.")
-def simulate(place: Path, devices: int, days: int, last: str, busy: float, seed: int, form: str) -> None:
+@click.option("--mqtt", "broker", metavar="HOST:PORT", help="Publish the events to this broker, instead of files.")
+@click.option(
+    "--connections", type=click.IntRange(1, 1000), default=50, show_default=True, help="To the broker, at a time."
+)
+@click.option(
+    "--shards", type=click.IntRange(1, 256), default=1, show_default=True, help="Of topics; see docs/fleet.md."
+)
+def simulate(
+    place: Path | None,
+    devices: int,
+    days: int,
+    last: str,
+    busy: float,
+    seed: int,
+    form: str,
+    broker: str | None,
+    connections: int,
+    shards: int,
+) -> None:
     """Make up devices that export through the code that real ones run, with their troubles: to try and to size a server."""
     end = parse_day(last, UTC, SystemClock().utc_ms())
+    wanted = [end - timedelta(days=number) for number in reversed(range(days))]
+    if (place is None) == (broker is None):
+        raise UsageError("give --to for files, or --mqtt for messages")
+    if broker is not None:
+        count = tell(*_address(broker), devices, wanted, seed, busy, shards, connections)
+        click.echo(f"{broker}: {devices} devices, {count} messages acknowledged", err=True)
+    if place is not None:
+        _write(place, devices, wanted, seed, busy, form)
+
+
+def _address(broker: str) -> tuple[str, int]:
+    host, colon, port = broker.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise UsageError(f"--mqtt {broker!r}: write it like broker.example.org:1883")
+    return host, int(port)
+
+
+def _write(place: Path, devices: int, wanted: list[date], seed: int, busy: float, form: str) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Failed(f"{place}: cannot be made ({error.strerror}); choose another --to") from None
     if any(place.iterdir()):
         raise UsageError(f"{place}: is not empty; made-up devices do not belong beside real ones")
-    wanted = [end - timedelta(days=number) for number in reversed(range(days))]
     truth = made_up(place.absolute(), devices, wanted, seed, busy, form, lambda line: click.echo(line, err=True))
     passages = sum(counts.total() for counts in truth.passages.values())
-    click.echo(f"{place}: {devices} devices, {days} days, {passages} passages", err=True)
+    click.echo(f"{place}: {devices} devices, {len(wanted)} days, {passages} passages", err=True)
 
 
 def _listed(path: Path | None) -> frozenset[str]:
