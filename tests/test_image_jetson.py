@@ -14,6 +14,7 @@ from edged.toml import load_toml
 JETSON = Path(__file__).parents[1] / "systemd" / "image" / "jetson"
 SOURCE = load_toml(JETSON / "l4t.toml")
 STUBS = {
+    "tools/l4t_flash_prerequisites.sh": "",
     "tools/samplefs/nv_build_samplefs.sh": """
 mkdir -p fs/etc/ssh fs/tmp fs/home
 printf 'root:x:0:0::/root:/bin/sh\\n' >fs/etc/passwd
@@ -49,7 +50,14 @@ if grep -qs "^$(basename $0) " {fail}; then
 fi
 """
 
-ORDER = ["nv_build_samplefs.sh", "apply_binaries.sh", "l4t_create_default_user.sh", "unshare", "l4t_initrd_flash.sh"]
+ORDER = [
+    "l4t_flash_prerequisites.sh",
+    "nv_build_samplefs.sh",
+    "apply_binaries.sh",
+    "l4t_create_default_user.sh",
+    "unshare",
+    "l4t_initrd_flash.sh",
+]
 
 
 class Bench:
@@ -113,7 +121,7 @@ def test_everything_is_called_once_and_in_order(bench):
     status, said = bench.call("prepare", answer="yes\n")
     assert status == 0, said
     assert bench.names() == ORDER
-    sample, _, user, _, images = bench.called()
+    _, sample, _, user, _, images = bench.called()
     assert "--distro ubuntu --flavor minimal --version noble" in sample
     assert "-u edged-admin" in user
     assert "-n edged --accept-license" in user
@@ -145,7 +153,7 @@ def test_it_goes_on_where_it_stopped(bench, script, way):
     assert bench.names() == ORDER[: failed + 1]
     status, said = bench.call("prepare")
     assert status == 0, said
-    again = 1 if script == "l4t_create_default_user.sh" else failed  # apply_binaries.sh comes right before it, always
+    again = failed - (script == "l4t_create_default_user.sh")  # apply_binaries.sh comes right before it, always
     assert bench.names() == ORDER[: failed + 1] + ORDER[again:]
     rootfs = bench.work / "Linux_for_Tegra" / "rootfs"
     assert (rootfs / "etc/passwd").read_text().count("edged-admin:x") == 1

@@ -137,6 +137,11 @@ def licence(job: Job) -> None:
         stop("the licence was not accepted; nothing was made of it")
 
 
+def tools(job: Job) -> None:
+    """What NVIDIA's scripts need of this machine, installed by NVIDIA's own list."""
+    run("./tools/l4t_flash_prerequisites.sh", cwd=job.tree)
+
+
 def sample(job: Job) -> None:
     """Ubuntu without a desktop, from NVIDIA's list of packages."""
     samples = job.tree / "tools" / "samplefs"
@@ -203,6 +208,7 @@ STEPS: tuple[tuple[Step, Callable[[Job], object]], ...] = (
     (download, lambda job: job.source["sha256"]),
     (unpack, lambda job: None),
     (licence, lambda job: digest(job.tree / job.source["licence"])),
+    (tools, lambda job: None),
     (sample, lambda job: job.source["ubuntu"]),
     (binaries, lambda job: USER),
     (edged, lambda job: digest(job.package)),
