@@ -183,6 +183,8 @@ def test_another_package_makes_the_last_two_steps_anew(bench):
     assert bench.call("prepare")[0] == 0
     assert bench.names() == ORDER + ORDER[-2:]
     assert (bench.work / "Linux_for_Tegra/rootfs/etc/installed").read_bytes() == b"newer"
+    assert bench.call("prepare") == (0, "")
+    assert bench.names() == ORDER + ORDER[-2:]
 
 
 def test_a_board_is_flashed_only_with_what_was_made_for_it(bench):
