@@ -5,7 +5,12 @@ import io
 import json
 import random
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,7 +19,7 @@ from support.console import Console
 from support.payloads import check_lines
 
 from edged.config import load_config
-from edged.console.working import ago, alive, dead
+from edged.console.working import alive, dead, span
 from edged.host.clock import SystemClock
 from edged.report import day_of, day_span
 from edged.store import EventRecord, Store
@@ -237,16 +242,19 @@ def test_the_sentence_counts_cameras_and_names_the_blind_ones():
         "problem",
         "Not working: 0 of 1 camera watched. Not watched: Main door.",
     )
+    paused = {"who": "console (admin)", "left_s": 590, "until": "2026-11-29T10:00:00.000Z"}
+    working = alive({"cameras": {"a": camera("paused")}, "errors": [], "paused": paused}, names, "06:58")
+    assert working.text == "Paused by console (admin) for another 10 min. Nobody is watched."
     assert said({})[:2] == ("problem", "Not working: no camera is set up.")
     assert dead("no daemon answers", None).text == "Not working: edged does not run. Nothing has been watched yet."
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "0 s ago"), (59, "59 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (200_000, "2 days ago")],
+    [(0.2, "0 s"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (200_000, "2 days")],
 )
-def test_how_long_ago_is_told_in_one_unit(seconds, words):
-    assert ago(seconds) == words
+def test_how_long_is_told_in_one_unit(seconds, words):
+    assert span(seconds) == words
 
 
 def test_random_paths_and_queries_never_break_the_server(shown):
@@ -256,3 +264,43 @@ def test_random_paths_and_queries_never_break_the_server(shown):
         path = "/" + "".join(chance.choice(pieces) for _ in range(chance.randrange(1, 9)))
         answer = shown.get(path)
         assert answer.status in (200, 303, 400, 404), (path, answer.status)
+
+
+READ_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from edged.store import StoreReader
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)
+print(len(StoreReader(Path(sys.argv[1])).events()))
+"""
+
+
+def test_another_user_reads_the_record_while_it_is_written_and_after_its_writer_has_gone():
+    """The console may read the daemon's folder, and write nothing there."""
+    folder = Path(tempfile.mkdtemp(prefix="edged-read-"))
+    try:
+        database = folder / "edged.db"
+        with Store(database) as store:
+            store.write(violation(1, 1_780_000_000_000))
+            for file in folder.glob("edged.db*"):
+                file.chmod(0o644)
+            folder.chmod(0o555)
+            assert events_read(database) == "1"
+        folder.chmod(0o755)
+        Store(database).close()
+        for file in folder.glob("edged.db*"):
+            file.chmod(0o644)
+        folder.chmod(0o555)
+        assert not (folder / "edged.db-wal").exists()
+        assert events_read(database) == "1"
+        assert not (folder / "edged.db-wal").exists()
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def events_read(database):
+    done = subprocess.run([sys.executable, "-c", READ_AS_NOBODY, database], capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() or done.stderr

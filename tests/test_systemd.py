@@ -44,7 +44,13 @@ def installed(tmp_path):
 @pytest.mark.parametrize(
     "unit",
     [
-        *("edged.service", "edged-report.service", "edged-report.timer", "edged-import.service"),
+        *(
+            "edged.service",
+            "edged-report.service",
+            "edged-report.timer",
+            "edged-import.service",
+            "edged-console.service",
+        ),
         *("edged-export.service", "edged-export.timer"),
     ],
 )
@@ -56,7 +62,13 @@ def test_systemd_accepts_the_unit_without_a_word(installed, unit):
 @needs_analyze
 @pytest.mark.parametrize(
     ("unit", "threshold"),
-    [("edged.service", 20), ("edged-report.service", 15), ("edged-import.service", 40), ("edged-export.service", 20)],
+    [
+        ("edged.service", 20),
+        ("edged-report.service", 15),
+        ("edged-import.service", 40),
+        ("edged-export.service", 20),
+        ("edged-console.service", 20),
+    ],
 )
 def test_the_unit_is_exposed_to_little(unit, threshold):
     done = run(ANALYZE, "security", "--offline=true", f"--threshold={threshold}", str(UNITS / unit))
@@ -175,6 +187,16 @@ def test_the_user_is_made_with_its_groups_without_a_word_of_complaint(tmp_path, 
     assert members["video"].endswith(":edged")
     assert members["render"].endswith(":edged")
     assert ":/var/lib/edged:/usr/sbin/nologin" in (tmp_path / "etc/passwd").read_text()
+
+
+def test_the_console_has_a_user_of_its_own_little_memory_and_no_device():
+    unit = keys(UNITS / "edged-console.service")
+    assert (unit["User"], unit["SupplementaryGroups"]) == (["edged-console"], ["edged"])
+    assert (unit["MemoryMax"], unit["PrivateDevices"], unit["StateDirectoryMode"]) == (["150M"], ["yes"], ["0700"])
+    users = (UNITS / "edged.sysusers.conf").read_text().splitlines()
+    assert ["m", "edged-console", "edged"] in [line.split() for line in users]
+    # What the daemon writes must be readable for its group, and for nobody else.
+    assert keys(UNITS / "edged.service")["UMask"] == ["0027"]
 
 
 def test_a_missing_credential_file_is_left_to_the_daemon_which_names_it():

@@ -11,8 +11,9 @@ CAMERA_WORDS = {
     "stalled": "No new picture",
     "reconnecting": "Being opened again",
     "offline": "Cannot be opened",
+    "paused": "Paused",
 }
-CAMERA_ICONS = {"online": "✓", "stalled": "!", "reconnecting": "!", "offline": "✗"}
+CAMERA_ICONS = {"online": "✓", "stalled": "!", "reconnecting": "!", "offline": "✗", "paused": "‖"}
 WHEN_DEAD = (
     "What to do: wait two minutes, since it is started again by itself. If it is not, switch the device off and on; or have"
     " somebody who can log in to it run `systemctl start edged` and `edged doctor`."
@@ -39,9 +40,8 @@ def alive(status: Mapping[str, Any], names: Mapping[str, str], since: str) -> Wo
     cameras: Mapping[str, Mapping[str, Any]] = status["cameras"]
     errors = tuple(sentence(line) for line in status["errors"])
     if paused := status.get("paused"):
-        return Working(
-            "warning", f"Paused by {paused['who']}, until {paused['until_local']}. Nobody is watched.", errors
-        )
+        text = f"Paused by {paused['who']} for another {span(paused['left_s'])}. Nobody is watched."
+        return Working("warning", text, errors)
     watched = sum(camera["status"] == "online" for camera in cameras.values())
     if not cameras:
         return Working("problem", "Not working: no camera is set up.", errors)
@@ -61,13 +61,13 @@ def sentence(line: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def ago(seconds: float) -> str:
-    """How long ago, as people say it."""
+def span(seconds: float) -> str:
+    """How long, in the one unit that people would say."""
     if seconds < 60:
-        return f"{max(0, round(seconds))} s ago"
+        return f"{max(0, round(seconds))} s"
     minutes = round(seconds / 60)
     if minutes < 60:
-        return f"{minutes} min ago"
+        return f"{minutes} min"
     if minutes < 48 * 60:
-        return f"{round(minutes / 60)} h ago"
-    return f"{round(minutes / 1440)} days ago"
+        return f"{round(minutes / 60)} h"
+    return f"{round(minutes / 1440)} days"

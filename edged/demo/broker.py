@@ -26,7 +26,7 @@ class DemoBroker:
             raise Unavailable(f"the demo's broker is not installed; run: {_install()}") from None
         logging.getLogger("amqtt").setLevel(logging.ERROR)
         logging.getLogger("transitions").setLevel(logging.ERROR)
-        self.port = _free_port()
+        self.port = free_port()
         self._received = received
         self._listening = threading.Event()
         self._stopping = threading.Event()
@@ -84,7 +84,7 @@ def _install() -> str:
     return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

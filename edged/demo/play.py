@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from edged.config import load_config
-from edged.demo.broker import DemoBroker
+from edged.demo.broker import DemoBroker, free_port
 from edged.demo.scene import make_scene
 from edged.demo.week import SETTINGS, WEEK, report_files, write_weeks
 from edged.errors import Failed
@@ -62,15 +62,20 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
         work = Path(folder)
         alerts = Alerts(say)
         broker = DemoBroker(alerts.received)
+        console: subprocess.Popen[str] | None = None
         recording, length_s = (source, None) if source else _scene(work, say)
         broker.start()
         try:
             config = _write_config(work, recording, broker.port)
+            console = _start_console(config, say)
             say(f"The daemon watches {recording.name}; this is what a subscriber to edged/demo/# receives:", "white")
             most_s = length_s + MARGIN_S if length_s else None
             _run_daemon(config, work, most_s, alerts.online, ends_after_s=seconds)
         finally:
             broker.stop()
+            if console is not None:
+                console.terminate()
+                console.communicate()
         _edged("report", "today", "--config", str(config), "--out", str(report))
     return alerts.violations
 
@@ -125,9 +130,30 @@ port = {port}
 [report]
 site = "Demo entrance"
 requirement = "Masks are worn over mouth and nose."
+
+[console]
+port = {free_port()}
+folder = {json.dumps(str(work / "console"))}
 """
     )
     return config
+
+
+def _start_console(config: Path, say: Say) -> "subprocess.Popen[str] | None":
+    """The pages for a browser, and the address that lets in whoever opens it first; None where it is not installed."""
+    console = subprocess.Popen(
+        [sys.executable, "-m", "edged", "console", "--once", "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert console.stdout is not None  # noqa: S101
+    address = console.stdout.readline().strip()
+    if not address:
+        console.communicate()
+        return None
+    say(f"See it in a browser, while it plays: {address}", "green")
+    return console
 
 
 def _ended(daemon: subprocess.Popen[bytes]) -> int:

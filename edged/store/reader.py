@@ -1,6 +1,7 @@
 """Read-only views of the store for the publisher, the report and the command line; each reader has its own connection."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -151,7 +152,7 @@ class StoreReader:
         require_database(self.path)
         try:
             with closing(
-                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?{_mode(self.path)}", uri=True, timeout=5)
             ) as connection:
                 connection.row_factory = sqlite3.Row
                 connection.text_factory = readable_text
@@ -159,6 +160,12 @@ class StoreReader:
                 yield connection
         except SQLITE_ERRORS as error:
             raise StoreError(f"{self.path}: cannot be read ({error})") from None
+
+
+def _mode(path: Path) -> str:
+    """How to open it for reading. Without its write-ahead log nobody writes it; SQLite would make one, which needs the folder."""
+    alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK, effective_ids=True)
+    return "immutable=1" if alone else "mode=ro"
 
 
 def _all(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:

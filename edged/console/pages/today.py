@@ -12,7 +12,7 @@ from edged.console.events import ICONS, PEOPLE, told
 from edged.console.render import render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.site import Site
-from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, Working, ago, alive, dead
+from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, Working, alive, dead, span
 from edged.errors import EdgedError, StoreError
 from edged.payloads.report import ReportDocument
 from edged.report import day_of, day_span
@@ -58,7 +58,7 @@ def pause(request: Request) -> Response:
 
 
 def resume(request: Request) -> Response:
-    site_of(request).order("resume", who=f"console ({_role(request)})")
+    site_of(request).order("resume")
     return see("/")
 
 
@@ -114,7 +114,7 @@ def _cameras(site: Site, status: Mapping[str, Any] | None, report: ReportDocumen
                 "watched": is_watched,
                 "icon": CAMERA_ICONS.get(state["status"], "!") if state else "✗",
                 "words": CAMERA_WORDS.get(state["status"], state["status"]) if state else "Not watched",
-                "since": ago(state["since_s"]).removesuffix(" ago") if state else "",
+                "since": span(state["since_s"]) if state else "",
                 "reason": (state["reason"] or "") if state else "",
                 "age_s": round(state["frame_age_ms"] / 1000)
                 if state and state.get("frame_age_ms") is not None
@@ -166,7 +166,7 @@ def _device(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str, str
         else f"{len(status['models'])}, on {status['backend']}"
     )
     facts.append(("Models", models, True))
-    facts.append(("Running for", ago(status["uptime_s"]).removesuffix(" ago"), True))
+    facts.append(("Running for", span(status["uptime_s"]), True))
     return facts
 
 
