@@ -17,9 +17,10 @@ from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
 from edged.daemon.configure import Configure
 from edged.daemon.core import open_core
-from edged.daemon.pause import LONGEST_WHO, SOMEBODY
+from edged.daemon.meters import metrics_document
+from edged.daemon.pausing import Pausing
 from edged.daemon.requests import Requests
-from edged.daemon.runtime import PAUSED, build_cameras, build_runtime, changed_sections
+from edged.daemon.runtime import build_cameras, build_runtime, changed_sections
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.daemon.walktest import keep_walk_test
@@ -95,11 +96,10 @@ class App:
         self._thermal = ThermalMonitor(core.clock)
         self._configure = Configure(path, self._configured)
         local = {"configure": self._change_settings, "walktest": self._keep_walk_test}
-        pauses = {"pause": self._pause, "resume": self._resume}
-        self._commands = Commands(core.clock, path, local | pauses)
-        self._status = Requests(self._commands, {"status": self._status_answer, "outputs": self._outputs}).server(
-            config.store.path
-        )
+        self._pausing = Pausing(core, lambda: self._runtime.config, self._change_cameras)
+        self._commands = Commands(core.clock, path, local | self._pausing.verbs)
+        questions = {"status": self._status_answer, "metrics": self._metrics, "outputs": self._outputs}
+        self._status = Requests(self._commands, questions).server(config.store.path)
         self._live = core.live.server(config.store.path)
         self._reload_problem: str | None = None
         self._reloads = 0
@@ -173,8 +173,7 @@ class App:
             if self._reload_asked.is_set() or self._commands.reload_asked:
                 self._reload_asked.clear()
                 self._reload()
-            if self._core.pauses.look():
-                self._watch_again({"reason": "its time is over"})
+            self._pausing.look()
             if now_s >= next_look_s:
                 next_look_s = now_s + SUPERVISE_EVERY_S
                 self._supervise()
@@ -204,6 +203,7 @@ class App:
         config, cameras, outbound = self._runtime.config, self._runtime.cameras, self._core.outbound
         self._core.watch.look(config, cameras)
         self._core.live.look()
+        self._core.meters.look(config, cameras)
         self._core.watch.look_at_outputs(self._runtime.outputs.states())
         too_slow = limit_rates(config, cameras.workers, self._thermal.share)
         connected, broker = outbound.connected, outbound.problem  # in this order: connecting ends the problem first
@@ -345,30 +345,6 @@ class App:
             self._state_published_s = float("-inf")
         log.info("config reloaded; changed: %s", ", ".join(sorted(changed)) or "nothing")
 
-    def _pause(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The verb `pause`: from now on no camera is open."""
-        core = self._core
-        try:
-            pause = core.pauses.begin(asked, self._runtime.config)
-        except EdgedError as error:
-            return {"ok": False, "error": str(error)}
-        log.warning("nobody is watched until %s: paused by %s", pause.until, pause.who)
-        core.recorder.system_event("paused", {"who": pause.who, "minutes": pause.minutes, "until": pause.until})
-        self._change_cameras(PAUSED)
-        return {"ok": True, "error": None, "until": pause.until}
-
-    def _resume(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The verb `resume`."""
-        if self._core.pauses.stands is not None:
-            self._watch_again({"who": str(asked.get("who") or SOMEBODY)[:LONGEST_WHO]})
-        return {"ok": True, "error": None}
-
-    def _watch_again(self, details: Mapping[str, Any]) -> None:
-        log.warning("watching goes on after a pause: %s", " ".join(f"{key} {value}" for key, value in details.items()))
-        self._core.pauses.end()
-        self._core.recorder.system_event("resumed", details)
-        self._change_cameras("resumed")
-
     def _change_cameras(self, reason: str) -> None:
         """Other ones, at rest or not as the pause has it, with other outputs; everything else goes on."""
         core, old = self._core, self._runtime
@@ -387,9 +363,8 @@ class App:
         channels = {channel.channel: self._channel_answer(channel) for channel in runtime.channels}
         about: dict[str, Any] = {"channels": channels, "pid": os.getpid(), "reload": reload}
         about["config_sha256"] = config_sha256(runtime.config)
-        pause, now_s = self._core.pauses.stands, self._core.clock.monotonic_s()
-        about["paused"] = pause and {"who": pause.who, "until": pause.until, "left_s": round(pause.ends_s - now_s)}
-        about |= {"live": self._core.live.status(), "outputs": self._outputs()["outputs"]}
+        about |= {"paused": self._pausing.status(), "live": self._core.live.status()}
+        about["outputs"] = self._outputs()["outputs"]
         return {**self._health.status(runtime.config, runtime.cameras, self._state, broker), **about}
 
     def _outputs(self) -> dict[str, Any]:
@@ -404,6 +379,11 @@ class App:
             waiting = None
         done = {"waiting": waiting, "sent": channel.sent, "given_up": channel.given_up}
         return {**done, "dropped": self._core.outbound.trimmed[channel.channel], "problem": channel.problem}
+
+    def _metrics(self) -> dict[str, Any]:
+        core = self._core
+        rows = core.store.waiting, core.store.dropped
+        return metrics_document(self._status_answer(), core.meters.figures(), *rows, core.live.clear.seconds)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()

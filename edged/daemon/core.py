@@ -10,6 +10,7 @@ from pathlib import Path
 from edged import __version__
 from edged.config import Config
 from edged.daemon.announced import Announced
+from edged.daemon.meters import Meters
 from edged.daemon.pause import PAUSE, Pauses
 from edged.daemon.supervision import CameraWatch
 from edged.deliver import ChannelWorker
@@ -86,6 +87,7 @@ class Core:
     watch: CameraWatch
     live: LiveView
     pauses: Pauses
+    meters: Meters
 
 
 def open_core(config: Config, clock: Clock) -> Core:
@@ -146,7 +148,8 @@ def open_core(config: Config, clock: Clock) -> Core:
     device, announced = device_id(config.device.id), Announced(reader, worker)
     live = LiveView(partial(_clear_view, system_event))
     pauses = Pauses(watched, store.meta(PAUSE), lambda text: worker.submit([MetaRow(PAUSE, text)]))
-    return Core(device, watched, worker, reader, recorder, outbound, announced, watch, live, pauses)
+    meters = Meters(watched, worker.submit)
+    return Core(device, watched, worker, reader, recorder, outbound, announced, watch, live, pauses, meters)
 
 
 def _clear_view(system_event: SystemEvent, camera: str, who: str, reason: str, minutes: int) -> None:

@@ -228,12 +228,11 @@ def build_cameras(
         for camera, settings in config.camera.items()
     }
     recorder = Recorder(
-        core.clock, core.store.submit, publishing=config.mqtt.host is not None, alerting=alert_channels(config)
+        core.clock, core.meters.submit, publishing=config.mqtt.host is not None, alerting=alert_channels(config)
     )
     outputs = OutputWorker(config, lambda camera: is_lost(workers[camera]), core.clock)
-    analysis = AnalysisWorker(
-        inbox, pipelines, recorder, inference.backends.switch, [outputs.observe, core.live.observe], outputs.take_notes
-    )
+    observers = [outputs.observe, core.live.observe, core.meters.observe]
+    analysis = AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch, observers, outputs.take_notes)
     if pause is not None:
         analysis.rest()
         for worker in workers.values():

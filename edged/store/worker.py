@@ -87,10 +87,15 @@ class StoreWorker(Worker):
             self._waiting_count += len(changes)
         self._waiting.put(tuple(changes))
 
+    @property
+    def waiting(self) -> int:
+        """How many changes are not written yet."""
+        with self._lock:
+            return self._waiting_count
+
     def is_idle(self) -> bool:
         """Whether everything that was submitted is written, or dropped."""
-        with self._lock:
-            return self._waiting_count == 0
+        return self.waiting == 0
 
     def acknowledge(self, seq: int) -> None:
         """Have outbox message `seq` marked as delivered, soon."""

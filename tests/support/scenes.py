@@ -386,7 +386,7 @@ def privacy(config: Config, folder: Path) -> Facts:
         clear = app._core.live.clear
         refused = clear.ask("door", "Ada", "aiming", 0.0)
         left = [view.left_s for view in clear.standing(0.0)]
-        pause = app._pause({"minutes": 1440, "who": "Ada"})["error"]
+        pause = app._pausing.pause({"minutes": 1440, "who": "Ada"})["error"]
         return {"refused": refused and refused.rpartition(": ")[2], "left": left, "pause": pause}
 
 
