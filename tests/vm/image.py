@@ -49,11 +49,15 @@ mke2fs -q -t ext4 -d root -L edgedroot image/base.img {SIZE_MB}M
 
 @dataclass(frozen=True)
 class Image:
-    """What QEMU boots; the disk is copied before."""
+    """What QEMU boots; the disks are copied before."""
 
     disk: Path
     kernel: Path
     initrd: Path
+    more: tuple[Path, ...] = ()
+    """Disks that were added, in their order."""
+    memory: Path | None = None
+    """What the machine held when it was put to sleep: it goes on from there, and need not boot."""
 
 
 def run(*command: object, **more) -> str:

@@ -3,11 +3,13 @@
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from .clip import make_clip
-from .image import CACHE, ROOT, Image, recipe
+from .image import CACHE, GUEST, ROOT, Image, recipe
 from .machine import Machine, machine
 
 CONFIG = """
@@ -19,6 +21,9 @@ fps = 5
 [mqtt]
 host = "127.0.0.1"
 """
+Disks: TypeAlias = tuple[tuple[Any, ...], ...]
+DISKS: Disks = (("state", 128, "-N", "200"), ("var", 600))
+"""What a serving machine has beside its first disk: a small one for the record, which fills quickly, and one for /var."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Lab:
 
     machine: Machine
     scripts: Path
+    long: bool = False
+    """Whether the long form was asked for."""
 
     def prepare(self, package: Path) -> None:
         """Lay the package, the clip and the config on the parcel disk."""
@@ -75,19 +82,51 @@ def newest_package(codename: str = "bookworm", arch: str = "amd64") -> Path:
 
 
 def installed(image: Image, package: Path) -> Image:
-    """The image with the package installed; made once for each package, of which the last is kept."""
-    folder = CACHE / f"installed-{recipe()}-{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}"
+    """The image with the package installed."""
+
+    def install(lab: Lab) -> None:
+        lab.guest("install.sh", 900)
+        lab.machine.ask("sync")
+        lab.machine.power_off()
+
+    return _kept("installed", [package.read_bytes()], image, package, install)
+
+
+def serving(image: Image, package: Path) -> Image:
+    """The installed image with its record on a disk of its own, a config and a subscriber: it goes on from where it serves."""
+
+    def set_up(lab: Lab) -> None:
+        lab.guest("own_disk.sh")
+        lab.ready()
+        lab.machine.ask("umount /mnt/parcel")
+
+    scripts = [path.read_bytes() for path in sorted(GUEST.glob("*.sh"))]
+    made_of = [package.read_bytes(), clip().read_bytes(), (CONFIG + repr(DISKS)).encode(), *scripts]
+    return _kept("serving", made_of, installed(image, package), package, set_up, DISKS)
+
+
+def _kept(
+    stage: str, made_of: list[bytes], image: Image, package: Path, make: Callable[[Lab], None], disks: Disks = ()
+) -> Image:
+    """The image after `make`; made once for what it is `made_of`, and only the last is kept."""
+    key = hashlib.sha256(b"".join(made_of)).hexdigest()[:12]
+    folder = CACHE / f"{stage}-{recipe()}-{key}"
+    memory = folder / "memory"
     if not folder.is_dir():
-        for old in CACHE.glob("installed-*"):
+        for old in CACHE.glob(f"{stage}-*"):
             shutil.rmtree(old)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch, machine(image, Path(scratch) / "made") as made:
-            lab = Lab(made, Path(scratch))
+            lab, kept = Lab(made, Path(scratch)), Path(scratch) / "kept"
             lab.prepare(package)
+            for label, megabytes, *options in disks:
+                made.add_disk(label, megabytes, *options)
             made.boot()
-            lab.guest("install.sh", 900)
-            made.ask("sync")
-            made.power_off()
-            (Path(scratch) / "kept").mkdir()
-            made.disk.rename(Path(scratch) / "kept" / "disk.img")
-            (Path(scratch) / "kept").rename(folder)
-    return replace(image, disk=folder / "disk.img")
+            make(lab)
+            kept.mkdir()
+            if made.is_on:
+                made.put_to_sleep(kept / "memory")
+            for path in (made.disk, *made.extra_drives):
+                path.rename(kept / path.name)
+            kept.rename(folder)
+    more = tuple(sorted(path for path in folder.glob("*.img") if path.name != "disk.img"))
+    return replace(image, disk=folder / "disk.img", more=more, memory=memory if memory.exists() else None)

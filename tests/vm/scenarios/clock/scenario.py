@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 from tests.vm.lab import Lab
 
+BEGINS = "serving"
+
 
 def run(lab: Lab) -> Iterator[str]:
     machine = lab.machine
     machine.boot()
-    lab.ready()
     before = json.loads(lab.guest("before.sh", 400).splitlines()[-1])
     machine.power_off()
     machine.boot("-rtc", "base=1970-01-01,clock=vm")

@@ -1,10 +1,8 @@
 """One file on a stick sets up the box; a mistake changes nothing and is told; a second boot does nothing."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from tests.vm.lab import CONFIG, Lab
-from tests.vm.machine import Machine
 
 SETTINGS = (
     CONFIG
@@ -20,43 +18,44 @@ password = "w1fi-s3cret"
 country = "ES"
 """
 )
+MISTAKE_IN_LINE_7 = "# Our entrance\n\n" + SETTINGS.replace("fps = 5", "fbs = 5")
 
 
-def stick(machine: Machine, files: dict[str, bytes], read_only: bool = False) -> Path:
-    machine.extra_drives.clear()
-    return machine.add_stick("EDGED", files, read_only)
+def pictures(number: int) -> bytes:
+    """A file that can be told from the others by its rate of pictures."""
+    return SETTINGS.replace("fps = 5", f"fps = {number}").encode()
 
 
 def run(lab: Lab) -> Iterator[str]:
     machine = lab.machine
-    machine.boot()
-    lab.guest("clip.sh")
-    machine.power_off()
-
-    wrong = SETTINGS.lstrip("\n").replace("fps = 5", "fbs = 5")
-    path = stick(machine, {"edged.toml": wrong.encode()})
-    machine.boot()
+    stick = machine.make_stick("EDGED", {"edged.toml": MISTAKE_IN_LINE_7.encode()})
+    machine.boot(*machine.plugged(stick))
     lab.guest("untouched.sh")
-    machine.power_off()
-    told = machine.on_stick(path)["edged-ERROR.txt"]
-    assert "line 4: " in told, told
-    assert "fps" in told, told
+    lab.guest("clip.sh")
+    machine.unplug(stick)
+    told = machine.on_stick(stick)["edged-ERROR.txt"]
+    assert "line 7: " in told, told
+    assert "fbs" in told, told
     yield "a mistake: " + told.splitlines()[1]
 
-    path = stick(machine, {"edged.toml.txt": SETTINGS.replace("\n", "\r\n").encode("utf-8-sig")})
-    machine.boot()
+    stick = machine.make_stick("EDGED", {"edged.toml.txt": SETTINGS.replace("\n", "\r\n").encode("utf-8-sig")})
+    machine.plug(stick)
     lab.guest("set_up.sh", 400)
     machine.power_off()
-    files = machine.on_stick(path)
+    files = machine.on_stick(stick)
     assert "edged.toml.applied" in files, sorted(files)
     assert "s3cret" not in "".join(files.values()), "a password stayed on the stick"
-    assert b"s3cret" not in path.read_bytes(), "a password can still be read from the stick's sectors"
-    yield "CRLF, BOM and .txt: taken, active, passwords gone from the stick"
+    assert b"s3cret" not in stick.read_bytes(), "a password can still be read from the stick's sectors"
+    yield "CRLF, BOM and .txt, on a stick that is plugged in later: taken at once, active, passwords gone from the stick"
 
-    path = stick(machine, {"edged.toml": SETTINGS.replace("fps = 5", "fps = 4").encode()}, read_only=True)
-    machine.boot()
-    lab.guest("taken_once.sh", 400)
+    stick = machine.make_stick("EDGED", {"edged.toml": pictures(4)}, read_only=True)
+    card = machine.make_stick("CIDATA", {"edged.toml": pictures(2)})
+    machine.boot(*machine.plugged(card), *machine.plugged(stick))
+    lab.guest("taken.sh", 400, fps=4, then=3)
     machine.power_off()
-    machine.boot()
-    lab.guest("not_again.sh", 400)
-    yield "a stick that takes no writing: taken once, and not again at the next boot"
+    assert list(machine.on_stick(card)) == ["edged.toml"], "the card's file was touched"
+    yield "two partitions with a file each: that of the stick, which takes no writing, is taken"
+
+    machine.boot(*machine.plugged(card), *machine.plugged(stick))
+    lab.guest("taken.sh", 400, fps=3, then=3)
+    yield "at the next boot neither is taken again"

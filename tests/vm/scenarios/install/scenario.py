@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tests.vm.lab import Lab
 
-PRISTINE = True
+BEGINS = "pristine"
 
 
 def run(lab: Lab) -> Iterator[str]:

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 from tests.vm.lab import Lab
 
+BEGINS = "serving"
+
 
 def run(lab: Lab) -> Iterator[str]:
     machine = lab.machine
-    machine.add_disk("var", 600)
     machine.boot()
-    lab.guest("configure.sh")
-    lab.guest("listen.sh")
     lab.guest("split.sh", 300)
     machine.power_off()
     machine.boot(root="ro")
