@@ -146,7 +146,9 @@ class Machine:
     def plug(self, stick: Path) -> None:
         """Plug a stick in while the machine is on."""
         _, drive, _, device = self.plugged(stick)
-        self._tell(f"drive_add 0 {drive}", f"device_add {device}")
+        said = self._tell(f"drive_add 0 {drive}", f"device_add {device}")
+        if "rror" in said or "uplicate" in said:
+            raise Stopped(f"QEMU does not take the stick: {said[-300:]}")
 
     def unplug(self, stick: Path) -> None:
         self._tell(f"device_del stick-{stick.stem}")

@@ -27,3 +27,8 @@ mount_parcel() {
 active() {
     [ "$(systemctl show edged -p ActiveState --value)" = "$1" ]
 }
+
+# The daemon is there without a camera, too.
+serves_door() {
+    edged status --json | grep -q '"door"'
+}

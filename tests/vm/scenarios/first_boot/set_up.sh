@@ -1,4 +1,4 @@
-wait_for 200 active active
+wait_for 200 serves_door
 [ "$(stat -c '%a %U:%G' /etc/NetworkManager/system-connections/edged.nmconnection)" = "600 root:root" ] || fail "keyfile"
 [ "$(stat -c '%a %U:%G' /etc/edged/mqtt-password)" = "640 root:edged" ] || fail "password file"
 [ "$(readlink /etc/localtime)" = /usr/share/zoneinfo/Europe/Madrid ] || fail "time zone"
