@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture readme-picture sounds sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on
 
 readme-picture: setup ## Make README's picture anew from the demo (needs chromium)
 	@PYTHONPATH=tests $(BIN)/python -m support.readme_picture .readme/edged.png
+
+measure-outputs: setup ## Measure how soon lamps and sounds tell while three cameras are watched, over SECONDS_EACH (20)
+	@PYTHONPATH=tests $(BIN)/python -m support.measure_outputs $(SECONDS_EACH)
 
 sounds: setup ## Have espeak-ng speak the sentences of the built-in voice anew
 	@PYTHONPATH=tests $(BIN)/python -m support.speak
