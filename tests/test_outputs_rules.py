@@ -117,6 +117,20 @@ def test_a_button_silences_until_something_new_is_true():
     assert (second.key, second.outputs) == ("b", ("lamp",))
 
 
+def test_what_was_acknowledged_and_is_over_is_told_when_it_happens_again():
+    stage = Stage(config(lost=lamp(when=["camera_lost"])))
+    line = stage.lines["LOST"]
+    for _ in range(2):
+        stage.lost.add("door")
+        stage.pass_s(1, EMPTY)
+        assert line.level
+        stage.worker.acknowledge("lost", "me")
+        stage.pass_s(1, EMPTY)
+        assert not line.level
+        stage.lost.clear()
+        stage.pass_s(1, EMPTY)
+
+
 def test_what_was_never_told_is_not_acknowledged():
     stage = Stage(config(lamp=lamp(hold_seconds=3)))
     stage.see(outcome(event("a", "start", 0)))

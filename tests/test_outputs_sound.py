@@ -42,6 +42,13 @@ class Playing:
         assert self.player.stop(20)
 
 
+def endless(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips that play for as long as nobody ends them."""
+    (folder / "aplay").write_text("#!/bin/sh\nexec sleep 60\n")
+    (folder / "aplay").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
 def samples(path: Path) -> np.ndarray:
     return np.fromfile(path, "<i2") if path.exists() else np.zeros(0, np.int16)
 
@@ -154,6 +161,18 @@ def test_the_siren_goes_on_until_it_is_cut(tmp_path, monkeypatch):
         assert len(begun) == so_far
 
 
+def test_a_siren_ends_at_once_a_sentence_at_its_end_unless_somebody_acknowledges(tmp_path, monkeypatch):
+    endless(tmp_path, monkeypatch)
+    with Playing(settings()) as player:
+        for clip, ends in (("alarm", True), ("voice/drowsiness", False)):
+            player.play(Wanted(len(clip), clip))
+            assert until(lambda clip=clip: player._child is not None and player._playing == Wanted(len(clip), clip))
+            player.play(None)
+            assert until(lambda: player._child is None, 1.0) is ends
+        player.play(None, cut=True)
+        assert until(lambda: player._child is None)
+
+
 @needs_aplay
 def test_a_card_that_is_not_there_is_told_once_and_heard_again_when_it_is(caplog, monkeypatch):
     monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
@@ -187,10 +206,7 @@ def test_without_aplay_the_remedy_is_to_install_it(monkeypatch):
 
 @needs_aplay
 def test_a_card_that_takes_no_samples_is_given_up(tmp_path, monkeypatch):
-    hanging = tmp_path / "aplay"
-    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
-    hanging.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    endless(tmp_path, monkeypatch)
     monkeypatch.setattr("edged.outputs.sound.LATE_S", 0.2)
     with Playing(settings()) as player:
         player.play(Wanted(1, "chime"))
