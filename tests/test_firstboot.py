@@ -10,9 +10,10 @@ import pytest
 from edged.config import load_config
 from edged.firstboot.place import APPLIED, ERROR
 from edged.firstboot.run import import_settings, introduce
-from edged.firstboot.write import CONFIG, CONNECTION, LOCALTIME, PASSWORD, SSH_KEYS, WIRELESS
+from edged.firstboot.write import CONFIG, CONNECTION, FOLDER, LOCALTIME, SSH_KEYS, WIRELESS
 from edged.toml import load_toml
 
+PASSWORD = FOLDER / "mqtt-password"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHhK3vNuP0Wq0CkFq4yq8dVjz5Rk7Jb0wq2fX6mZ1abc me@laptop"
 GOOD = f"""
 [device]
@@ -282,3 +283,31 @@ def test_the_name_holds_at_once():
     if done.stderr.startswith("unshare:"):
         pytest.skip(f"this machine gives no namespaces: {done.stderr.strip()}")
     assert done.stdout == "edged-0123\n"
+
+
+def test_passwords_of_mail_and_webhook_go_into_files_that_the_config_names(root, stick):
+    (stick / "edged.toml").write_text(
+        GOOD
+        + """
+[mail]
+host = "smtp.example.org"
+username = "box@example.org"
+password = "m4il-s3cret"
+to = ["someone@example.org"]
+
+[webhook]
+url = "https://alerts.example.org/t0ken-s3cret"
+secret = "h00k-s3cret"
+"""
+    )
+    assert import_settings([stick], root)
+    config = load_config(root / CONFIG)
+    for named, name, secret in (
+        (config.mail.password_file, "mail-password", "m4il-s3cret"),
+        (config.webhook.secret_file, "webhook-secret", "h00k-s3cret"),
+    ):
+        assert str(named) == f"/etc/edged/{name}"
+        assert (root / FOLDER / name).read_text() == f"{secret}\n"
+        assert mode(root / FOLDER / name) == 0o640
+    assert "m4il" not in (root / CONFIG).read_text()
+    assert "s3cret" not in (stick / APPLIED).read_text()

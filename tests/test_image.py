@@ -21,10 +21,10 @@ LAYER = (RPI / "layer" / "edged.yaml").read_text()
 
 def test_the_example_on_the_partition_is_a_whole_file(tmp_path):
     path = ROOT / "config" / "stick" / "edged.toml"
-    settings = settings_of(load_toml(path), path, tmp_path / "password")
+    settings = settings_of(load_toml(path), path, tmp_path)
     assert settings.network.wifi
     assert settings.ssh_keys
-    assert settings.mqtt_password
+    assert settings.secrets["mqtt-password"]
 
 
 def test_every_path_of_the_layer_exists():

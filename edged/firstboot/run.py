@@ -11,7 +11,7 @@ from edged.errors import ConfigError
 from edged.firstboot.place import ERROR, Found, find, leave, set_aside
 from edged.firstboot.settings import Settings, settings_of
 from edged.firstboot.text import with_line
-from edged.firstboot.write import PASSWORD, apply
+from edged.firstboot.write import FOLDER, apply
 from edged.host.device import device_id
 from edged.publish import check_mqtt
 from edged.toml import dump_toml, parse_toml
@@ -22,7 +22,8 @@ SEEN = Path("etc/edged/.imported")
 """Hashes of the files that were dealt with: a partition that takes no writing keeps its file, which must not come back."""
 
 MOST_SEEN = 16
-SECRETS = ("password", "key")
+BLANKED = ("password", "key", "secret", "url")
+"""A webhook's address may hold a token."""
 HIDDEN = "***"
 
 
@@ -49,7 +50,7 @@ def _take(found: Found, root: Path) -> bool:
         if found.problem is not None:
             raise ConfigError(found.problem)
         raw = parse_toml(found.data)
-        settings = settings_of(raw, path, Path("/") / PASSWORD)
+        settings = settings_of(raw, path, Path("/") / FOLDER)
         check_mqtt_of(settings)
         apply(settings, root)
     except (ConfigError, ValueError) as error:
@@ -70,7 +71,7 @@ def _take(found: Found, root: Path) -> bool:
 
 def check_mqtt_of(settings: Settings) -> None:
     """What the daemon would refuse of [mqtt]; the password's file is only about to be written."""
-    if settings.mqtt_password is None:
+    if "mqtt-password" not in settings.secrets:
         check_mqtt(settings.config.mqtt)
 
 
@@ -87,7 +88,7 @@ def _tell(found: Found, mistakes: Sequence[str]) -> None:
 def without_secrets(raw: Any) -> Any:
     """The tables with every password and key blanked, also those in addresses."""
     if isinstance(raw, dict):
-        return {key: HIDDEN if key in SECRETS else without_secrets(value) for key, value in raw.items()}
+        return {key: HIDDEN if key in BLANKED else without_secrets(value) for key, value in raw.items()}
     if isinstance(raw, list):
         return [without_secrets(value) for value in raw]
     return redact(raw) if isinstance(raw, str) else raw

@@ -1,4 +1,4 @@
-"""What the file on a stick may hold beside the config: the network, the broker's password, keys for SSH."""
+"""What the file on a stick may hold beside the config: the network, passwords, keys for SSH."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -85,6 +85,23 @@ class OnlyHere(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """What stands in the stick's file itself, and then in a file of its own, which the config names."""
+
+    table: str
+    key: str
+    file_key: str
+    file: str
+
+
+SECRETS = (
+    Secret("mqtt", "password", "password_file", "mqtt-password"),
+    Secret("mail", "password", "password_file", "mail-password"),
+    Secret("webhook", "secret", "secret_file", "webhook-secret"),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One file, validated whole."""
 
@@ -93,17 +110,18 @@ class Settings:
     config: Config
     network: NetworkConfig | None
     ssh_keys: tuple[str, ...]
-    mqtt_password: str | None
+    secrets: dict[str, str]
+    """For each file with a secret, what is in it."""
 
 
-def settings_of(raw: Mapping[str, Any], path: Path, password_file: Path) -> Settings:
+def settings_of(raw: Mapping[str, Any], path: Path, folder: Path) -> Settings:
     """Validate all of the file `path`. Raise ConfigError with one line for each mistake, in whichever part it is.
 
-    The broker's password goes into `password_file`, which the config then names.
+    Secrets go into files in `folder`, which the config then names.
     """
     tables = {key: value for key, value in raw.items() if key not in OnlyHere.model_fields}
     mistakes: list[str] = []
-    password = _password(tables, password_file, mistakes)
+    taken = {secret.file: _take(tables, secret, folder, mistakes) for secret in SECRETS}
     extra, config = OnlyHere(), None
     try:
         extra = OnlyHere.model_validate({key: raw[key] for key in OnlyHere.model_fields if key in raw})
@@ -115,23 +133,24 @@ def settings_of(raw: Mapping[str, Any], path: Path, password_file: Path) -> Sett
         mistakes += [line.removeprefix(f"{path}: ") for line in str(error).splitlines()]
     if mistakes or config is None:
         raise ConfigError("\n".join(mistakes))
-    return Settings(tables, config, extra.network, tuple(key.key for key in extra.ssh), password)
+    secrets = {file: value for file, value in taken.items() if value is not None}
+    return Settings(tables, config, extra.network, tuple(key.key for key in extra.ssh), secrets)
 
 
-def _password(tables: dict[str, Any], password_file: Path, mistakes: list[str]) -> str | None:
-    """Take the broker's password out of `tables`, and name its file there."""
-    mqtt = tables.get("mqtt")
-    if not isinstance(mqtt, dict) or "password" not in mqtt:
+def _take(tables: dict[str, Any], secret: Secret, folder: Path, mistakes: list[str]) -> str | None:
+    """Take a secret out of `tables`, and name its file there."""
+    table = tables.get(secret.table)
+    if not isinstance(table, dict) or secret.key not in table:
         return None
-    password = mqtt["password"]
-    if not isinstance(password, str) or not 1 <= len(password) <= 512 or not password.isprintable():
-        mistakes.append("key mqtt.password: must be 1 to 512 characters in quotes that can be printed")
+    value, where = table[secret.key], f"key {secret.table}.{secret.key}"
+    if not isinstance(value, str) or not 1 <= len(value) <= 512 or not value.isprintable():
+        mistakes.append(f"{where}: must be 1 to 512 characters in quotes that can be printed")
         return None
-    if "password_file" in mqtt:
-        mistakes.append("key mqtt.password: password_file is given too; take one of them out")
-    tables["mqtt"] = {key: value for key, value in mqtt.items() if key != "password"}
-    tables["mqtt"]["password_file"] = str(password_file)
-    return password
+    if secret.file_key in table:
+        mistakes.append(f"{where}: {secret.file_key} is given too; take one of them out")
+    rest = {key: part for key, part in table.items() if key != secret.key}
+    tables[secret.table] = {**rest, secret.file_key: str(folder / secret.file)}
+    return value
 
 
 def _line(detail: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from edged.files import sync, write_beside
 from edged.firstboot.settings import NetworkConfig, Settings
 from edged.toml import dump_toml
 
-CONFIG = Path("etc/edged/edged.toml")
-PASSWORD = Path("etc/edged/mqtt-password")
+FOLDER = Path("etc/edged")
+CONFIG = FOLDER / "edged.toml"
 ZONES = Path("usr/share/zoneinfo")
 LOCALTIME = Path("etc/localtime")
 CONNECTION = Path("etc/NetworkManager/system-connections/edged.nmconnection")
@@ -36,8 +36,8 @@ def entries(settings: Settings, root: Path) -> Iterator[Entry]:
     """What `settings` come to. Keys for SSH are added to those that are there."""
     head = "# Written from the edged.toml of a stick or the boot partition; its keys: /opt/edged/share/edged/config/edged.toml\n"
     yield Entry(CONFIG, (head + dump_toml(settings.tables)).encode(), 0o640, edged_reads=True)
-    if settings.mqtt_password is not None:
-        yield Entry(PASSWORD, settings.mqtt_password.encode() + b"\n", 0o640, edged_reads=True)
+    for name, secret in settings.secrets.items():
+        yield Entry(FOLDER / name, secret.encode() + b"\n", 0o640, edged_reads=True)
     if settings.network is not None:
         yield Entry(CONNECTION, keyfile(settings.network).encode(), 0o600)
         if settings.network.country:
