@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from support.chromium import chromium, tab
-from support.console import Browser, Console
+from support.console import PASSWORD, Browser, Console
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.live_socket import LiveSocket, face
-from support.mosquitto import until
+from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
 from edged.config import load_config
 from edged.demo.scene import make_scene
@@ -305,3 +305,49 @@ def test_a_walk_test_shows_each_passage_by_itself_and_ends_with_a_button(
             assert shown(page, "#again", "5 of 10 as expected")
             page.get_by_role("button", name="Keep this result").click()
             assert shown(page, "main", "door: 5 of 10 as expected")
+
+
+@needs_models
+@needs_mosquitto
+def test_from_an_unclaimed_box_to_the_first_alert_and_a_daemon_that_dies_and_comes_back(
+    browser: Any, clip: Path, tmp_path: Path
+) -> None:
+    daemon = Daemon(tmp_path, {}, options=["--wait-for-camera"])
+    with (
+        Mosquitto(tmp_path / "broker") as mosquitto,
+        Subscriber(mosquitto.port, "edged/#") as subscriber,
+        Console(tmp_path, config=daemon.config) as console,
+        daemon,
+        tab(browser, f"http://127.0.0.1:{console.start().port}") as page,
+    ):
+        daemon.start()
+        assert until(lambda: daemon.status() or not daemon.is_running, PATIENCE_S), daemon.log
+        page.goto("/")
+        page.fill("input[name=code]", console.state["code"])
+        page.fill("input[name=password]", PASSWORD)
+        page.fill("input[name=again]", PASSWORD)
+        page.keyboard.press("Enter")
+        assert shown(page, "main", "No camera yet")
+        page.goto("/setup/place")
+        page.get_by_label("Name of the place").fill("Town hall")
+        page.get_by_label("Time zone").fill("Europe/Madrid")
+        page.keyboard.press("Enter")
+        assert shown(page, "main", "Town hall, Europe/Madrid")
+        page.get_by_role("link", name="Choose").click()
+        page.get_by_label("Name", exact=True).fill("Main door")
+        page.get_by_label("Or the address of one in the network").fill(looped(clip))
+        page.get_by_role("button", name="Add this camera").click()
+        assert shown(page, "#faces", "no mask")
+        page.goto("/setup/broker")
+        page.get_by_label("Name or address").fill("127.0.0.1")
+        page.get_by_label("Port").fill(str(mosquitto.port))
+        page.get_by_role("button", name="Test and save").click()
+        assert shown(page, "main", "127.0.0.1: (not )?connected")
+        assert until(lambda: subscriber.payloads("edged/dev1/camera/main-door/violation"), PATIENCE_S), daemon.log
+        page.goto("/camera/main-door")
+        page.wait_for_selector("#live[data-state=live]")
+        daemon.kill()
+        page.wait_for_selector("#live[data-state=gone]")
+        assert shown(page, "#gone", "no live picture: the daemon does not run")
+        daemon.start()
+        page.wait_for_selector("#live[data-state=live]")
