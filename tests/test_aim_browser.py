@@ -1,5 +1,6 @@
 """The camera page, the sign and the setup in a real browser: what a person sees, points at and reads."""
 
+import html
 import re
 import time
 from collections.abc import Iterator
@@ -235,6 +236,31 @@ def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, clip: Path
                 assert shown(page, "main", "The last change was taken back")
             kept = load_config(daemon.config).camera["door"]
             assert (kept.region, kept.mask.enter_score) == ((0, 0, 1, 1), 0.5)
+
+
+@needs_models
+def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(browser: Any, clip: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)})
+    with Console(tmp_path, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor = console.start().claimed()
+        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
+            page.goto("/camera/door")
+            page.get_by_text("Show faces unhidden").click()
+            page.get_by_label("Reason").fill("the lens was changed")
+            page.get_by_role("button", name="Show faces").click()
+            assert shown(page, "main", "shown unhidden. This is recorded, with the reason: the lens was changed")
+            told = "door: faces are shown unhidden to the console's admin: the lens was changed"
+            assert until(lambda: told in html.unescape(visitor.get("/setup").text), PATIENCE_S)
+            assert (
+                daemon.count("SELECT count(*) FROM events WHERE kind = 'system' AND details LIKE '%lens was changed%'")
+                == 1
+            )
+            page.get_by_role("link", name="End it").click()
+            assert until(lambda: told not in html.unescape(visitor.get("/setup").text), PATIENCE_S)
+        elsewhere = {"Sec-Fetch-Site": "cross-site"}
+        assert visitor.ask("GET", "/live/door/frame.jpg?clear=x", headers=elsewhere).status == 403
 
 
 @needs_models

@@ -1,7 +1,7 @@
 """Makes pages from templates: the frame that all of them share, in which every text is escaped."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,13 +50,21 @@ def render(
             menu=[entry for entry in entries if visitor and visitor.may(entry.role)],
             visitor=visitor,
             csrf=session.csrf if session else "",
-            banners=banners,
+            banners=(*_clear_views(request), *banners),
             refresh_s=refresh_s,
             words=WORDS,
             **values,
         )
     )
     return HTMLResponse(text, status, headers)
+
+
+def _clear_views(request: Request) -> Iterator[Banner]:
+    """Everybody who has a page open is told that somebody sees faces unhidden."""
+    for view in getattr(request.state, "clear_views", ()):
+        camera, ends = site_of(request).camera_name(view["camera"]), duration(view["left_s"])
+        text = f"{camera}: faces are shown unhidden to {view['who']}: {view['reason']}. It ends by itself in {ends}."
+        yield Banner("problem", text)
 
 
 def static_url(name: str) -> str:

@@ -39,6 +39,10 @@ def page(path: str, make: Maker, *, role: Role | None = "viewer", methods: tuple
     against other sites' forms, and its fields are in `form_of(request)`.
     """
 
+    def in_thread(request: Request) -> Response:
+        request.state.clear_views = site_of(request).clear_views() if role is not None else []
+        return cast(Response, make(request))
+
     async def guarded(request: Request) -> Response:
         visitor = access_of(request).visitor(request)
         request.state.visitor = visitor
@@ -50,7 +54,7 @@ def page(path: str, make: Maker, *, role: Role | None = "viewer", methods: tuple
             require_own_site(request)
             await _read_form(request)
             _require_token(request, visitor)
-        made = make(request) if iscoroutinefunction(make) else run_in_threadpool(make, request)
+        made = make(request) if iscoroutinefunction(make) else run_in_threadpool(in_thread, request)
         return await cast(Awaitable[Response], made)
 
     return Route(path, guarded, methods=list(methods))

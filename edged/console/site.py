@@ -20,6 +20,7 @@ from edged.store import StoreReader
 
 log = logging.getLogger(__name__)
 
+CLEAR_S = 2.0
 REPORT_S = 15.0
 
 
@@ -33,6 +34,8 @@ class Site:
         self.problem: str | None = None
         """Why the config's files as they are now cannot be taken up, one line; None when they are."""
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._clear, self._clear_due_s = list[dict[str, Any]](), 0.0
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
         self._layered = load_layered(path)
@@ -89,6 +92,16 @@ class Site:
             return self.ask(), ""
         except Unavailable as error:
             return None, str(error)
+
+    def clear_views(self) -> list[dict[str, Any]]:
+        """Who sees faces unhidden, as it was CLEAR_S ago at most; empty without a daemon. It may wait for one."""
+        with self._looking:
+            now_s = self.clock.monotonic_s()
+            if now_s >= self._clear_due_s:
+                status, _ = self.status_if_any()
+                self._clear = (status or {}).get("live", {}).get("clear", [])
+                self._clear_due_s = self.clock.monotonic_s() + CLEAR_S
+            return self._clear
 
     def report_of(self, day: date) -> ReportDocument:
         """The day's report: as it was stored, else as it stands now, which is counted anew every REPORT_S at most."""

@@ -17,6 +17,7 @@ from edged.errors import StoreError
 from edged.types import MASK_WORDS
 
 LAST = 50
+LONGEST_REASON = 200
 DAY_MS = 24 * 3_600_000
 SIDES = {"left": "Left edge", "top": "Top edge", "right": "Right edge", "bottom": "Bottom edge"}
 LIMITS = {"enter_score": "Score for a verdict", "leave_score": "Score to keep it", "smallest_face": "Smallest face"}
@@ -81,6 +82,9 @@ def camera(request: Request) -> Response:
         undo=undo,
         read=site.layered.sha256,
         admin=admin,
+        clear=request.query_params.get("clear", "")[:LONGEST_REASON].strip() if admin else "",
+        privacy=site.config.privacy,
+        longest_reason=LONGEST_REASON,
         script_words=WORDS,
     )
 

@@ -2,7 +2,8 @@
 
 `GET /live/<camera>/frame.jpg?after=<id>` is the picture with what the model saw in it; `GET /live/<camera>/people?after=<id>`
 the states of the people in it alone. Both answer when there is something newer than `after`, or after two seconds; 204 says
-that there is no newer picture, and `X-Camera` why. `viewer` tells one who looks from another: a camera has two at most.
+that there is no newer picture, and `X-Camera` why. With `clear=<reason>` the admin gets faces that are not hidden, until
+410 says that the view has ended. `viewer` tells one who looks from another: a camera has two at most.
 """
 
 import json
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edged.console.live import Live, ask_live
-from edged.console.route import page, site_of
+from edged.console.route import page, require_own_site, site_of, visitor_of
 from edged.errors import Unavailable
 from edged.live.client import live_path
 
@@ -24,7 +25,8 @@ LONGEST = 20
 
 
 async def frame(request: Request) -> Response:
-    live = await _ask(request)
+    reason = request.query_params.get("clear", "")
+    live = await _ask(request, **(_clear(request, reason) if reason else {}))
     about = live.about
     headers = {"X-Camera": json.dumps({"state": about.get("camera_state"), "reason": about.get("reason")})}
     if about.get("frame_id") is not None:
@@ -65,8 +67,19 @@ async def _ask(request: Request, **more: Any) -> Live:
     asked = {"camera": camera, "after": int(after) if after else None, "viewer": viewer, **more}
     live = await ask_live(live_path(config.store.path), **asked)
     if error := live.about.get("error"):
+        if more.get("clear"):
+            raise HTTPException(410, str(error))
         raise Unavailable(str(error))
     return live
+
+
+def _clear(request: Request, reason: str) -> dict[str, Any]:
+    """What asks for faces that are not hidden, with a reason that is recorded: for the admin, on this site's own page."""
+    require_own_site(request)
+    visitor = visitor_of(request)
+    if visitor is None or not visitor.may("admin"):
+        raise HTTPException(403, "the clear picture needs the admin's login")
+    return {"clear": True, "who": f"the console's {visitor.role}", "reason": reason}
 
 
 ROUTES = [page("/live/{camera}/frame.jpg", frame), page("/live/{camera}/people", people)]

@@ -20,7 +20,6 @@ from edged.daemon.status import request as ask_daemon
 from edged.daemon.status import socket_path
 from edged.errors import EdgedError, UsageError
 from edged.host.device import device_id
-from edged.publish import probe_broker
 from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test
 
 PLACE = {"site": "Name of the place", "timezone": "Time zone", "open_from": "Open from", "open_until": "Open until"}
@@ -181,6 +180,8 @@ def broker(
 
 def broker_set(request: Request) -> Response:
     """Try the broker for real; keep it where that is what was pressed."""
+    from edged.publish import probe_broker  # only now: who sets no broker pays nothing for it
+
     site, form = site_of(request), form_of(request)
     password = form.get("password") or None
     try:

@@ -20,8 +20,9 @@ const shown = () => new Promise((done) => {
 // ---- the picture
 
 async function take() {
-  const response = await fetch(`${root.dataset.url}?viewer=${viewer}&after=${after}`, { cache: "no-store" });
+  const response = await fetch(`${root.dataset.url}?viewer=${viewer}&after=${after}&clear=${encodeURIComponent(root.dataset.clear)}`, { cache: "no-store" });
   if (response.status === 401 || response.status === 403) return location.reload();
+  if (response.status === 410) return location.assign(location.pathname);
   if (response.status >= 400) throw new Error((await response.json()).error);
   const camera = JSON.parse(response.headers.get("X-Camera") || "{}");
   trouble = camera.state && camera.state !== "online" ? camera.reason || camera.state : "";
@@ -99,6 +100,10 @@ function drawFaces() {
     const [state, why] = judged(face), [x1, y1, x2, y2] = face.box;
     const group = add(boxes, "g", { class: `face ${state || "weak"}` });
     add(group, "rect", { x: x1 * width, y: y1 * height, width: (x2 - x1) * width, height: (y2 - y1) * height });
+    if (typeof face.yaw === "number" && typeof face.pitch === "number") {
+      const [x, y] = [((x1 + x2) / 2) * width, ((y1 + y2) / 2) * height], long = (x2 - x1) * width * 0.8, turn = Math.PI / 180;
+      add(group, "line", { x1: x, y1: y, x2: x - long * Math.sin(face.yaw * turn), y2: y - long * Math.sin(face.pitch * turn) });
+    }
     for (const [x, y] of face.points || []) add(group, "circle", { cx: x * width, cy: y * height, r: letter / 10 });
     if (!state) continue;
     const text = `${STATES[state]} ${words.states[state]}`;
