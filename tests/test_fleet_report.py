@@ -6,6 +6,10 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -340,7 +344,50 @@ def test_a_damaged_compaction_is_named(place):
     report = build(place, "day", day=DAYS[1])
     assert report["encounters"] == 0
     assert {kind for _, _, kind in troubles(report)} == {"file"}
-    assert len({device for device, _, _ in troubles(report)}) == 5
+    assert {device for device, _, _ in troubles(report)} == {"", *(f"sim-{n:05d}" for n in range(5))}
+
+
+def test_what_a_damaged_compaction_held_can_be_sent_again(place):
+    before = text(place)
+    kept = {path: path.read_bytes() for path in place.rglob("*.jsonl.gz") if str(DAYS[1]) in str(path)}
+    compact(Place(place), DAYS[1], NOW)
+    (path,) = place.rglob("fleet-*.encounter.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    for one, data in kept.items():
+        one.write_bytes(data)
+    assert compact(Place(place), DAYS[1], NOW) == len(kept)
+    assert path.exists()
+    assert text(place) == before
+
+
+COMPACTER = """
+import sys
+from datetime import date
+from pathlib import Path
+from edged.fleet.compact import compact
+from edged.fleet.place import Place
+print("go", flush=True)
+compact(Place(Path(sys.argv[1])), date(2026, 11, 18), {now})
+"""
+
+
+def test_a_power_cut_at_any_instant_of_a_compaction_changes_no_count(place):
+    before, chance, killed = text(place), random.Random(5), 0
+    for attempt in range(20):
+        command = [sys.executable, "-c", COMPACTER.format(now=NOW), str(place)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            assert child.stdout.readline() == b"go\n"
+            if attempt < 8:
+                time.sleep(chance.uniform(0, 0.4))
+                child.kill()
+            killed += child.wait(60) == -signal.SIGKILL
+        assert text(place) == before
+        if attempt >= 8:
+            break
+    assert killed >= 2
+    names = [path.name for path in (place / folder_of(DAYS[1])).iterdir() if "manifest" not in path.name]
+    assert len(names) == 3
+    assert all(name.startswith("fleet-") for name in names)
 
 
 def test_a_place_without_exports_is_one_line(tmp_path):

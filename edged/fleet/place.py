@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,6 +81,7 @@ class Intake:
     known: set[str] = field(default_factory=set)
     rows: dict[Path, int] = field(default_factory=dict)
     """How many each of the files has."""
+    compactions: dict[str, list["Compacted"]] = field(default_factory=dict)
 
     def trouble(self, device_id: str, local_day: str, kind: str, text: str) -> None:
         self.troubles.add(Trouble(device_id, local_day, kind, text))
@@ -110,8 +111,7 @@ class Place:
         for version in self.later:
             intake.trouble("", "", "later schema", f"record/{version} is of a later edged: update this one to read it")
         found = self._manifests(intake, first, last, now_ms)
-        compacted = self._compacted(intake, {one.manifest.local_day for one in found})
-        self._take(intake, found, compacted)
+        self._take(intake, found)
         self._chains(intake, found)
         self._missing(intake, found, first, last, now_ms, set(expected))
         return intake
@@ -137,62 +137,64 @@ class Place:
                     intake.known.add(name.device_id)
         return found
 
-    def _compacted(self, intake: Intake, days: Iterable[str]) -> dict[str, Compacted]:
-        """For each day the compaction that holds most, if one is whole."""
-        chosen: dict[str, Compacted] = {}
+    def _compacted(self, intake: Intake, days: Iterable[str]) -> dict[str, list[Compacted]]:
+        """For each day the whole compactions that hold nothing twice, those that hold most first."""
+        chosen: dict[str, list[Compacted]] = {}
         for day in sorted(days):
-            for one in self.compactions(day):
-                if day not in chosen or len(one.replaces) > len(chosen[day].replaces):
-                    chosen[day] = one
+            found = sorted(self._compactions(day), key=lambda one: (-len(one.replaces), str(one.files)))
+            wrong = _check({self.root / folder_of(day) / file.name: file for one in found for file in one.files})
+            for _, text in wrong.values():
+                intake.trouble("", day, "file", f"{text}: it held files of many devices; have them sent again")
+            whole = chosen.setdefault(day, [])
+            for one in found:
+                names = {self.root / folder_of(day) / file.name for file in one.files}
+                if not names & wrong.keys() and all(one.replaces.isdisjoint(other.replaces) for other in whole):
+                    whole.append(one)
         return chosen
 
-    def compactions(self, day: str) -> list[Compacted]:
-        found = []
+    def _compactions(self, day: str) -> Iterator[Compacted]:
         for text in self._names(day):
-            if text.endswith(f".{COMPACTED}"):
-                path = self.root / folder_of(day) / text
+            if (name := parse_name(text)) and name.ending == COMPACTED:
                 try:
-                    data = read_regular(path, MOST_COMPACTED_BYTES)
-                    if parse_name(text) and sha256(data)[:8] == (parse_name(text) or Name("", 0, "", "")).sha8:
-                        found.append(Compacted.model_validate_json(data))
+                    data = read_regular(self.root / folder_of(day) / text, MOST_COMPACTED_BYTES)
+                    if sha256(data)[:8] == name.sha8:
+                        yield Compacted.model_validate_json(data)
                 except (OSError, ValueError):
-                    continue
-        return found
+                    continue  # what it held is missed, and named, device by device
 
-    def _take(self, intake: Intake, found: Sequence[Sent], compacted: Mapping[str, Compacted]) -> None:
+    def _take(self, intake: Intake, found: Sequence[Sent]) -> None:
         """Take over the files of every manifest all of whose files are whole."""
-        wanted: dict[Path, DataFile] = {}
-        for day, whole in compacted.items():
-            wanted |= {self.root / folder_of(day) / one.name: one for one in whole.files}
+        intake.compactions = self._compacted(intake, {one.manifest.local_day for one in found})
+        held = {
+            (day, name): one for day, several in intake.compactions.items() for one in several for name in one.replaces
+        }
+        single: dict[Path, DataFile] = {}
+        whole: dict[Path, DataFile] = {}
+        paths: dict[Path, list[Path]] = {}
         for sent in found:
-            replaced = compacted[sent.manifest.local_day].replaces if sent.manifest.local_day in compacted else ()
-            wanted |= {sent.path.parent / one.name: one for one in sent.manifest.files if one.name not in replaced}
-        wrong = _check(wanted)
-        taken: set[Path] = set()
+            own = paths.setdefault(sent.path, [])
+            for file in sent.manifest.files:
+                if (one := held.get((sent.manifest.local_day, file.name))) is None:
+                    own.append(sent.path.parent / file.name)
+                    single[own[-1]] = file
+                    continue
+                for part in one.files:
+                    if part.table == file.table:
+                        own.append(sent.path.parent / part.name)
+                        whole[own[-1]] = part
+        wrong = _check(single)
         for sent in found:
             day = sent.manifest.local_day
-            paths = list(self._paths(sent, compacted.get(day)))
-            faults = sorted({(kind, text) for path in paths if (fault := wrong.get(path)) for kind, text in [fault]})
-            for kind, text in faults:
+            for kind, text in sorted({wrong[path] for path in paths[sent.path] if path in wrong}):
                 intake.trouble(sent.name.device_id, day, kind, f"{text}; not counted: have it sent again")
-            if not faults:
+            if not wrong.keys() & set(paths[sent.path]):
                 intake.counted.append(sent)
-                taken.update(paths)
-        for path in sorted(taken):
-            intake.files[wanted[path].table].append(path)
-            intake.rows[path] = wanted[path].rows
-        own: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for sent in intake.counted:
-            own[sent.name.device_id, sent.manifest.local_day] += 1
-        intake.again = {key for key, count in own.items() if count > 1}
-
-    def _paths(self, sent: Sent, compacted: Compacted | None) -> Iterator[Path]:
-        """The files that hold a manifest's rows."""
-        for one in sent.manifest.files:
-            if compacted is not None and one.name in compacted.replaces:
-                yield from (sent.path.parent / whole.name for whole in compacted.files if whole.table == one.table)
-            else:
-                yield sent.path.parent / one.name
+        files = single | whole
+        for path in sorted({path for sent in intake.counted for path in paths[sent.path]}):
+            intake.files[files[path].table].append(path)
+            intake.rows[path] = files[path].rows
+        count = Counter((sent.name.device_id, sent.manifest.local_day) for sent in intake.counted)
+        intake.again = {key for key, number in count.items() if number > 1}
 
     def _chains(self, intake: Intake, found: Sequence[Sent]) -> None:
         """Every manifest names the one before by its hash, and so by its name: it must be there."""
@@ -285,13 +287,19 @@ def _check(wanted: Mapping[Path, DataFile]) -> dict[Path, tuple[str, str]]:
 
 def _fault(path: Path, file: DataFile) -> tuple[str, str] | None:
     try:
-        digest, size = hashlib.sha256(), 0
-        with open_regular(path) as data:
-            while part := data.read(READ_BYTES):
-                digest.update(part)
-                size += len(part)
+        digest, size = digest_of(path)
     except OSError as error:
         return "file", f"{path.name} cannot be read ({error.strerror})"
     if size != file.bytes:
         return "file", f"{path.name} has {size} bytes instead of {file.bytes}"
-    return None if digest.hexdigest() == file.sha256 else ("file", f"{path.name} was altered")
+    return None if digest == file.sha256 else ("file", f"{path.name} was altered")
+
+
+def digest_of(path: Path) -> tuple[str, int]:
+    """The SHA-256 of a regular file, and its bytes. Raise OSError."""
+    digest, size = hashlib.sha256(), 0
+    with open_regular(path) as data:
+        while part := data.read(READ_BYTES):
+            digest.update(part)
+            size += len(part)
+    return digest.hexdigest(), size
