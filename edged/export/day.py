@@ -1,7 +1,7 @@
 """What the store holds of one closed local day, as the rows of its files."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -37,33 +37,32 @@ class Origin:
         return cls(str(models.get("mask", ""))[:16], str(config or "")[:16], models, config)
 
 
-@dataclass(frozen=True, slots=True)
-class DayRows:
-    """The rows of one day, by table, in the order of their keys; `seq` is 1 in all of them. `open` counts what goes on."""
+def day_rows(reader: StoreReader, config: Config, day: date, origin: Origin) -> dict[str, Iterator[Row]]:
+    """All that the store holds of `day` in `report.timezone`, by table; `seq` is 1 in all rows.
 
-    tables: Mapping[str, list[Row]]
-    open: int
-
-
-def day_rows(reader: StoreReader, config: Config, day: date, origin: Origin) -> DayRows:
-    """All that the store holds of `day` in `report.timezone`. Raise StoreError when the database cannot be read."""
+    Read hour by hour, as the rows are asked for: a busy day takes little memory. Raise StoreError when the database cannot
+    be read.
+    """
     reported = reported_day(config, day, 1 << 52)
     names = {camera: settings.name or camera for camera, settings in config.camera.items()}
     head = {"site": config.report.site or config.device.name, "device_id": device_id(config.device.id)}
     maker = _Maker(reported, names, head, origin)
-    rows, going_on = [], 0
-    for hour in reported.hours:
-        for start in range(hour.span.start, hour.span.end, BLOCK_MS):
-            for one in reader.encounters(start, min(start + BLOCK_MS, hour.span.end)):
-                rows.append(maker.passage(one))
-                going_on += not one["closed"]
+    return {"encounter": _encounters(reader, maker), "cover": _cover(reader, maker, sorted(config.camera))}
+
+
+def _encounters(reader: StoreReader, maker: "_Maker") -> Iterator[Row]:
+    for hour in maker.reported.hours:
+        for one in reader.encounters(*hour.span):
+            yield maker.passage(one)
         for one in reader.events(*hour.span):
             if one["kind"] in ALERTING:
-                rows.append(maker.event(one))
-                going_on += one["ended_at"] is None
-    cameras = read_coverage(reader, [hour.span for hour in reported.hours])
-    cover = [row for name in sorted({*config.camera, *cameras}) for row in maker.cover(name, cameras.get(name, {}))]
-    return DayRows({"encounter": sorted(rows, key=lambda row: str(row["event_id"])), "cover": cover}, going_on)
+                yield maker.event(one)
+
+
+def _cover(reader: StoreReader, maker: "_Maker", known: Iterable[str]) -> Iterator[Row]:
+    cameras = read_coverage(reader, [hour.span for hour in maker.reported.hours])
+    for name in sorted({*known, *cameras}):
+        yield from maker.cover(name, cameras.get(name, {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ from edged.export.schema import TABLES, Row
 
 Format = Literal["parquet", "jsonl.gz"]
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl.gz")
-ROW_GROUP = 122_880
+ROW_GROUP, ROWS_AT_ONCE = 122_880, 8_192
+"""Rows of a group: on a server, and on a device, which holds one group in memory."""
+LONGEST_LINE = 65_536
+"""In bytes. DuckDB takes memory in multiples of this, of 16 MB when it is not told."""
 MEMORY, THREADS = "64MB", 1
 """What DuckDB may take on the device."""
 REMEDY = "install it with pip install 'edged[fleet]', or set export.format = \"jsonl.gz\""
@@ -62,7 +65,7 @@ def encode(rows: Iterable[Row], table: str, form: Format, folder: Path) -> bytes
         source.write_bytes(lines)
         connection.execute(
             f"COPY ({reading(table, [source])}) TO {literal(target)}"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_AT_ONCE})"
         )
         return target.read_bytes()
 
@@ -87,7 +90,8 @@ def reading(table: str, paths: Iterable[Path]) -> str:
     if files[0].name.endswith(".parquet"):
         return f"SELECT {names} FROM read_parquet({listed}, hive_partitioning = false)"  # noqa: S608  paths quoted
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in TABLES[table].items())
-    return f"SELECT {names} FROM read_json({listed}, format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}})"  # noqa: S608
+    how = f"format = 'newline_delimited', compression = 'gzip', maximum_object_size = {LONGEST_LINE}"
+    return f"SELECT {names} FROM read_json({listed}, {how}, columns = {{{columns}}})"  # noqa: S608  paths quoted
 
 
 def literal(path: Path) -> str:

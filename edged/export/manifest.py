@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Annotated, Literal, NamedTuple
 
@@ -62,16 +62,28 @@ class Sums(_Part):
     outside: Count = 0
     void: Count = 0
 
-    @classmethod
-    def of(cls, rows: Iterable[Row]) -> "Sums":
-        found = Counter(_counted_as(row) for row in rows if row["kind"] == PASSAGE or row["outcome"] == VOID)
-        return cls(**{name: found[name] for name in cls.model_fields})
 
+class SummedUp:
+    """Rows that are counted while they pass."""
 
-def _counted_as(row: Row) -> str:
-    if row["outcome"] == VOID or row["outcome"] not in STATES:
-        return str(row["outcome"])
-    return str(row["outcome"]) if row["in_open"] else "outside"
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self._outcomes: Counter[str] = Counter()
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.count += 1
+            outcome = row.get("outcome", "")
+            if outcome == VOID:
+                self._outcomes[VOID] += 1
+            elif outcome in STATES and row["kind"] == PASSAGE:
+                self._outcomes[outcome if row["in_open"] else "outside"] += 1
+            yield row
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(**{name: self._outcomes[name] for name in Sums.model_fields})
 
 
 class Manifest(_Part):

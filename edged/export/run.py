@@ -1,6 +1,6 @@
 """Exports what is due: closed days that have no files yet, late changes of those that have, and whatever was not sent."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,7 +12,6 @@ from edged.config import Config
 from edged.errors import EdgedError, Failed, UsageError
 from edged.export.day import Origin, day_rows
 from edged.export.files import format_of
-from edged.export.manifest import Sums
 from edged.export.schema import KEYS, SCHEMA_V, VOID, Row
 from edged.export.spool import Exported, Spool, read_manifest
 from edged.export.targets import Target, target_of
@@ -97,24 +96,26 @@ class Exporter:
         self, spool: Spool, day: date, own: Sequence[Exported], everything: Sequence[Exported]
     ) -> list[Exported] | None:
         """The manifest that the day needs, if any; None where the day waits for something that goes on."""
-        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
-        origin = Origin.of(report)
-        found = day_rows(self.reader, self.config, day, origin)
         whole = day_span(day, self._zone)
-        if found.open and self.now_ms < whole.end + OPEN_WITHIN_MS:
+        if self.now_ms < whole.end + OPEN_WITHIN_MS and self.reader.unfinished(*whole):
             self.say(f"{day}: waits, since something that began then still goes on")
             return None
-        seq = read_manifest(own[-1].path).seq + 1 if own else 1
-        tables = {name: list(self._changed(spool, own, name, rows, seq, whole)) for name, rows in found.tables.items()}
-        if own and not any(tables.values()):
-            return []
+        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
+        origin = Origin.of(report)
+        tables: Mapping[str, Iterable[Row]] = day_rows(self.reader, self.config, day, origin)
+        seq = 1
+        if own:
+            seq = read_manifest(own[-1].path).seq + 1
+            changed = {name: self._changed(spool, own, name, rows, seq, whole) for name, rows in tables.items()}
+            if not any(changed.values()):
+                return []
+            tables = changed
         about = {
             "schema_v": SCHEMA_V,
             "site": self.config.report.site or self.config.device.name,
             "seq": seq,
             "tz": self.config.report.timezone,
             "created_ms": self.now_ms,
-            "sums": Sums.of(tables["encounter"]),
             "target_percent": self.config.report.target_percent,
             "edged": __version__,
             "models": dict(origin.models),
@@ -124,29 +125,20 @@ class Exporter:
         form = format_of(self.config.export.format)
         made = spool.add(day, tables, form, about, last, self.config.export.sign_key_file)
         late = "" if seq == 1 else f", late changes number {seq - 1}"
-        self.say(f"{day}: {len(tables['encounter'])} rows, {len(tables['cover'])} of cover{late}")
+        rows = {file.table: file.rows for file in read_manifest(made.path).files}
+        self.say(f"{day}: {rows['encounter']} rows, {rows['cover']} of cover{late}")
         return [made]
 
     def _changed(
-        self, spool: Spool, own: Sequence[Exported], table: str, rows: Sequence[Row], seq: int, whole: Span
-    ) -> Iterator[Row]:
+        self, spool: Spool, own: Sequence[Exported], table: str, rows: Iterable[Row], seq: int, whole: Span
+    ) -> list[Row]:
         """The rows that differ from what was exported; what has moved to another day is void."""
-        known = spool.known(own, table) if own else {}
+        known = spool.known(own, table)
         now = {tuple(row[key] for key in KEYS[table]): row for row in rows}
-        moved = [
-            row
-            for key, row in known.items()
-            if table == "encounter" and key not in now and self._is_elsewhere(row, whole)
-        ]
-        changed = [
-            row
-            for key, row in now.items()
-            if not own or (_differs(row, known.get(key)) and _is_news(row, known.get(key)))
-        ]
-        voids = [{**row, "outcome": VOID} for row in moved if row["outcome"] != VOID]
-        yield from (
-            {**row, "seq": seq} for row in sorted([*changed, *voids], key=lambda row: [row[key] for key in KEYS[table]])
-        )
+        changed = [row for key, row in now.items() if _differs(row, known.get(key)) and _is_news(row, known.get(key))]
+        gone = [row for key, row in known.items() if key not in now and row.get("outcome", VOID) != VOID]
+        voids = [{**row, "outcome": VOID} for row in gone if self._is_elsewhere(row, whole)]
+        return [{**row, "seq": seq} for row in (*changed, *voids)]
 
     def _is_elsewhere(self, row: Row, whole: Span) -> bool:
         """Whether the store has it at another time: a row that it lost, or deleted by its age, was true all the same."""

@@ -53,7 +53,7 @@ COVER: dict[str, str] = {
 }
 TABLES = {"encounter": ENCOUNTER, "cover": COVER}
 KEYS = {"encounter": ("event_id",), "cover": ("camera", "local_hour")}
-"""What names a row within a day of a device; rows stand in this order."""
+"""What names a row within a day of a device."""
 
 PASSAGE = "passage"
 """The kind of a person's passage; the other kinds are those of events about people."""

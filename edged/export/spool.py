@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +24,7 @@ from edged.export.manifest import (
     Manifest,
     Name,
     Previous,
+    SummedUp,
     folder_of,
     named,
     parse_name,
@@ -97,7 +98,7 @@ class Spool:
     def add(
         self,
         day: date,
-        tables: Mapping[str, Sequence[Row]],
+        tables: Mapping[str, Iterable[Row]],
         form: Format,
         about: Mapping[str, Any],
         before: Exported | None,
@@ -110,8 +111,10 @@ class Spool:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._sweep(folder, number)
-            files = [self._data(folder, number, table, rows, form) for table, rows in tables.items()]
+            passing = {table: SummedUp(rows) for table, rows in tables.items()}
+            files = [self._data(folder, number, table, rows, form) for table, rows in passing.items()]
             manifest = Manifest(
+                sums=passing["encounter"].sums,
                 **about,
                 device_id=self._device_id,
                 local_day=day.isoformat(),
@@ -133,11 +136,11 @@ class Spool:
             raise Unavailable(f"{folder}: cannot be written ({error.strerror}); it is tried again") from None
         return Exported(path, parse_name(path.name) or Name("", 0, "", ""), day.isoformat())
 
-    def _data(self, folder: Path, number: int, table: str, rows: Sequence[Row], form: Format) -> DataFile:
+    def _data(self, folder: Path, number: int, table: str, rows: SummedUp, form: Format) -> DataFile:
         data = encode(rows, table, form, folder)
         name = named(self._device_id, number, data, f"{table}.{form}")
         replace(folder / name, data, 0o640)
-        return DataFile(name=name, table=table, rows=len(rows), bytes=len(data), sha256=sha256(data))
+        return DataFile(name=name, table=table, rows=rows.count, bytes=len(data), sha256=sha256(data))
 
     def _sweep(self, folder: Path, number: int) -> None:
         """Remove what an export left that was cut short before its manifest."""

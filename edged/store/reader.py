@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
-from edged.records import Channel, Message
+from edged.records import ALERTING, Channel, Message
 from edged.store.files import SQLITE_ERRORS, require_database
 
 Row = dict[str, Any]
@@ -121,6 +121,16 @@ class StoreReader:
             sql = f"SELECT count(*), {what} FROM {table} WHERE {column} >= ? AND {column} < ?"  # noqa: S608
             found += self._rows(sql, (since, until))[0].values()
         return " ".join(str(value or 0) for value in found)
+
+    def unfinished(self, since: int, until: int) -> bool:
+        """Whether a passage or an event about people that began in [`since`, `until`) goes on."""
+        kinds = ", ".join(f"'{kind}'" for kind in sorted(ALERTING))
+        sql = (
+            "SELECT 1 FROM encounters WHERE NOT closed AND first_seen >= ? AND first_seen < ?"  # noqa: S608  no values
+            f" UNION ALL SELECT 1 FROM events WHERE ended_at IS NULL AND kind IN ({kinds})"
+            " AND started_at >= ? AND started_at < ? LIMIT 1"
+        )
+        return bool(self._rows(sql, (since, until, since, until)))
 
     def instant_of(self, identity: str) -> int | None:
         """When the passage or event with this id began, if it is there."""
