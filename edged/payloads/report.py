@@ -266,6 +266,19 @@ class OutsideOpenHours(Counts):
     violations: Count
 
 
+@documented
+class ToldSection(TypedDict):
+    """What the local outputs told people on the spot, and how soon they answered."""
+
+    events: Count
+    """How many events an output told of."""
+    acknowledged: Count
+    """How many of these somebody acknowledged."""
+    median_s: float | None
+    """From the confirmed event to the acknowledgement, in seconds; null without any."""
+    longest_s: float | None
+
+
 class DeviceHealth(TypedDict):
     """What happened to the device."""
 
@@ -343,6 +356,8 @@ class ReportDocument(ReportHead, Figure):
     """Where cameras follow attention, or did on that day."""
     drowsiness: NotRequired[DrowsinessSection]
     """Where cameras follow drowsiness, or did on that day."""
+    told: NotRequired[ToldSection]
+    """On days on which local outputs told of something."""
     outside_open_hours: OutsideOpenHours
     device_health: DeviceHealth
     origin: Origin

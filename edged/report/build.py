@@ -5,6 +5,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
+from statistics import median
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
@@ -23,6 +24,7 @@ from edged.payloads.report import (
     Interval,
     ReportDocument,
     ReportHead,
+    ToldSection,
     Violations,
     WalkTest,
     WorstHour,
@@ -101,6 +103,7 @@ def build_report(
         "violations": _violations(events),
         "gaps": _listed_gaps(outages, reported, read_pauses(reader, reported.whole)),
         **_vigilance(config, passages, events, reported),
+        **_told(events),
         "outside_open_hours": {**passages.outside.counts(), "violations": events.outside},
         "device_health": _health(reader, passages, events),
         "origin": {"edged": __version__, "models": dict(models or {}), "config_sha256": config_sha256},
@@ -226,6 +229,22 @@ def _masks_followed(config: Config, passages: Passages) -> bool:
 class _Sections(TypedDict, total=False):
     attention: AttentionSection
     drowsiness: DrowsinessSection
+    told: ToldSection
+
+
+def _told(events: EventCounts) -> _Sections:
+    """What local outputs told, where they did."""
+    if not events.told:
+        return {}
+    waits = events.acknowledged_s
+    return {
+        "told": {
+            "events": events.told,
+            "acknowledged": len(waits),
+            "median_s": round(median(waits), 1) if waits else None,
+            "longest_s": round(max(waits), 1) if waits else None,
+        }
+    }
 
 
 def _vigilance(config: Config, passages: Passages, events: EventCounts, reported: ReportedDay) -> _Sections:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -72,6 +72,10 @@ class EventCounts:
         default_factory=lambda: {kind: IncidentCounts() for kind in INCIDENTS}
     )
     unsynced: int = 0
+    told: int = 0
+    """Events that local outputs told of."""
+    acknowledged_s: list[float] = field(default_factory=list)
+    """How long each of them waited that was acknowledged."""
 
 
 def reported_day(config: Config, day: date, now_ms: int) -> ReportedDay:
@@ -127,7 +131,9 @@ def count_events(reader: StoreReader, reported: ReportedDay) -> EventCounts:
             counted.unsynced += not row["clock_ok"]
             if row["end_reason"] == STATIC:
                 counted.static += 1
-            elif row["kind"] == "system":
+                continue
+            _count_told(counted, row)
+            if row["kind"] == "system":
                 counted.system[row["state"]] += 1
             elif row["kind"] == "mask":
                 _count_violation(counted, row, reported)
@@ -137,6 +143,14 @@ def count_events(reader: StoreReader, reported: ReportedDay) -> EventCounts:
                 else:
                     incidents.outside += 1
     return counted
+
+
+def _count_told(counted: EventCounts, row: Mapping[str, Any]) -> None:
+    details = row["details"] or {}
+    counted.told += bool(details.get("told"))
+    if (at := details.get("acknowledged_at")) is not None:
+        acknowledged_ms = datetime.fromisoformat(at.removesuffix("Z") + "+00:00").timestamp() * 1000
+        counted.acknowledged_s.append(max(0.0, acknowledged_ms - row["started_at"]) / 1000)
 
 
 def was_judged(row: Mapping[str, Any], reported: ReportedDay) -> bool:
