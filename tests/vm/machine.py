@@ -187,7 +187,11 @@ class Machine:
         self._agent.sendall(json.dumps({"script": script, "seconds": seconds}).encode() + b"\n")
         answer = self._read(time.monotonic() + seconds * BUSY)
         if answer["status"]:
-            raise Stopped(f"status {answer['status']}:\n{answer['said'].strip()[-3000:]}")
+            said = answer["said"].strip()
+            why = next(
+                (line for line in said.splitlines() if line.startswith("FAILED: ")), f"status {answer['status']}"
+            )
+            raise Stopped(f"{why}\n{said[-3000:]}")
         return answer["said"]
 
     @property
