@@ -151,8 +151,11 @@ class Machine:
             raise Stopped(f"QEMU does not take the stick: {said[-300:]}")
 
     def unplug(self, stick: Path) -> None:
+        """Pull a stick out, and wait until the guest and QEMU have let go of it."""
         self._tell(f"device_del stick-{stick.stem}")
         self.ask(f"until [ ! -e /dev/disk/by-label/{stick.stem} ]; do sleep 0.2; done", 60)
+        while str(stick) in self._tell("info block"):
+            time.sleep(0.2)
 
     def _connect(self, path: Path, deadline: float) -> None:
         while time.monotonic() < deadline:
