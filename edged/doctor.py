@@ -2,7 +2,7 @@
 
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from edged.config import CameraConfig, Config, ModelsConfig, OutputConfig, confi
 from edged.config.source import parse_source, redact
 from edged.daemon.status import ask as ask_daemon
 from edged.daemon.status import socket_path
+from edged.deliver import Transport, Webhook, transports
 from edged.errors import EdgedError, SourceLost, StoreError, Unavailable
 from edged.host.clock import SystemClock
 from edged.host.device import device_id, device_model, usable_processors
@@ -26,6 +27,7 @@ from edged.processes.child import ask, die_with_us
 from edged.publish import probe_broker, read_password
 from edged.publish.problems import WRONG_LOGIN
 from edged.selftest.machine import describe_gpu
+from edged.store import StoreReader
 from edged.store.condition import Place
 
 CAMERAS_AT_ONCE = 4
@@ -71,6 +73,7 @@ def examine(config: Config, path: Path | None = None) -> Iterator[Finding]:
     yield from (_output(name, settings, daemon) for name, settings in config.output.items())
     yield from store
     yield _broker(config, daemon)
+    yield from _channels(config, daemon)
     yield _clock(config)
 
 
@@ -250,6 +253,30 @@ def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
         )
         return Finding("broker", "warning", line)
     return Finding("broker", "problem" if problem else "ok", problem or f"{where} accepts the connection")
+
+
+def _channels(config: Config, daemon: dict[str, Any] | None) -> Iterator[Finding]:
+    """Webhook and mail, where they are configured; nothing is sent. The running daemon may know a password hidden here."""
+    clock, reader = SystemClock(config.device.trust_clock), StoreReader(config.store.path)
+    for channel, made in transports(config, device_id(config.device.id), reader, clock).items():
+        known = (daemon["channels"].get(channel) if daemon and daemon["same"] else None) or {}
+        if known.get("problem"):
+            yield Finding(channel, "problem", known["problem"].removeprefix(f"{channel}: "))
+        elif known.get("sent"):
+            yield Finding(channel, "ok", f"the running daemon has sent {known['sent']} messages")
+        else:
+            yield _channel(channel, made)
+
+
+def _channel(channel: str, made: Callable[[], Transport]) -> Finding:
+    try:
+        transport = made()
+        transport.probe()
+    except EdgedError as error:
+        return Finding(channel, "problem", str(error))
+    unsigned = isinstance(transport, Webhook) and not transport.is_signed
+    doubt = "; nothing is signed: set webhook.secret_file, so that nobody else can post there in its name"
+    return Finding(channel, "ok", f"{transport.peer.where} answers" + (doubt if unsigned else ""))
 
 
 def _clock(config: Config) -> Finding:

@@ -202,8 +202,10 @@ def test_the_console_has_a_user_of_its_own_little_memory_and_no_device():
 def test_a_missing_credential_file_is_left_to_the_daemon_which_names_it():
     lines = (UNITS / "edged.service.d/20-credential.conf").read_text().splitlines()
     settings = [line[1:] for line in lines if line.startswith(("#LoadCredential=", "#SetCredential="))]
-    loaded, stand_in = (line.split("=", 1)[1].split(":", 1) for line in settings)
-    assert (loaded[0], stand_in) == ("mqtt_password", ["mqtt_password", "\\n"])
+    pairs = [line.split("=", 1)[1].split(":", 1) for line in settings]
+    names = ["mqtt_password", "webhook_secret", "mail_password"]
+    assert [name for name, _ in pairs[::2]] == names
+    assert pairs[1::2] == [[name, "\\n"] for name in names]
 
 
 def test_what_the_unit_points_to_is_what_an_installation_has():

@@ -341,7 +341,8 @@ def test_a_report_counts_as_made_once_it_is_stored(site: Site, caplog: pytest.Lo
     fill(site, date(2026, 11, 18), 1)
     site.start()
     kept: list[Change] = []
-    site.reporter._store = type("FullDisk", (), {"submit": lambda _, changes: kept.extend(changes)})()
+    disk = {"submit": lambda _, changes: kept.extend(changes), "problem": "the disk is full"}
+    site.reporter._store = type("FullDisk", (), disk)()
     site.live(SETTLED_S + 60)
     assert len(kept) == 1, "it is not made again and again"
     assert "stored, revision" not in caplog.text

@@ -2,17 +2,20 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
+from ulid import ULID
 
 from edged.cli.options import config_option, read_config
 from edged.config import Config, config_path
-from edged.errors import Failed
+from edged.errors import ConfigError, Failed, UsageError
 from edged.files import write
 from edged.host.clock import SystemClock
+from edged.host.device import device_id
 from edged.report import (
     Period,
     build_period,
@@ -49,17 +52,29 @@ FORMATS = ("text", "html", "csv", "json")
     type=click.Path(),
     help="Write to this file, or into this folder as DATE.FORMAT; what ends with / is a folder.",
 )
-def report(day: str, config_file: Path | None, form: str | None, period: Period | None, out: str | None) -> None:
+@click.option("--mail", is_flag=True, help="Mail it now, as [mail] says, and tell what the mail server answered.")
+def report(
+    day: str, config_file: Path | None, form: str | None, period: Period | None, out: str | None, mail: bool
+) -> None:
     """The report of DATE, yesterday when left out: 2026-11-19, yesterday or today; or of its week or month."""
+    if mail and (form or out):
+        raise UsageError("--mail sends text, page and table: leave --format and --out out")
     form = form or ("text" if out is None and sys.stdout.isatty() else "html")
     config = read_config(config_file)
     now_ms = SystemClock().utc_ms()
     wanted = parse_day(day, ZoneInfo(config.report.timezone), now_ms)
     reader = StoreReader(config.store.path)
-    if period is None:
-        name, text = str(wanted), _of_day(reader, config, wanted, now_ms, form)
-    else:
-        name, text = f"{days_of(period, wanted)[0]}-{period}", _of_period(reader, config, period, wanted, now_ms, form)
+    name = str(wanted) if period is None else f"{days_of(period, wanted)[0]}-{period}"
+
+    def made(form: str) -> str:
+        if period is None:
+            return _of_day(reader, config, wanted, now_ms, form)
+        return _of_period(reader, config, period, wanted, now_ms, form)
+
+    if mail:
+        _mail(config, reader, name, made)
+        return
+    text = made(form)
     if out is None and form == "text":
         click.echo(text, nl=False)
         return
@@ -69,6 +84,21 @@ def report(day: str, config_file: Path | None, form: str | None, period: Period 
     file = _file_in(out, f"{name}.{SUFFIXES.get(form, form)}")
     write(file, text.encode(), [config_path(config_file), config.store.path])
     click.echo(f"{file}: report of {name}", err=True)
+
+
+def _mail(config: Config, reader: StoreReader, name: str, made: Callable[[str], str]) -> None:
+    """Send it now, beside what the daemon sends. Raise ConfigError, Unavailable or Failed with what went wrong."""
+    from edged.deliver import Mail, letter  # here, since other reports need no mail
+
+    if config.mail.host is None:
+        raise ConfigError("no mail server is configured: set mail.host, mail.to and mail.sender")
+    device = device_id(config.device.id)
+    sender = Mail(config, device, reader, SystemClock())
+    heading = f"{config.report.site or config.device.name}: report of {name}"
+    written = letter(heading, made("text"), {f"{name}.html": made("html"), f"{name}.csv": made("csv")})
+    for line in sender.deliver(written, [f"{device}/{name}/{ULID()}"]):
+        click.echo(line, err=True)
+    click.echo(f"report of {name}: {sender.peer.where} took it for {', '.join(config.mail.to or ())}", err=True)
 
 
 def _file_in(out: str, name: str) -> Path:

@@ -16,7 +16,7 @@ from edged.config import Config, Layered, config_sha256, exposures, load_layered
 from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
 from edged.daemon.configure import Configure
-from edged.daemon.core import open_core
+from edged.daemon.core import open_core, waiting
 from edged.daemon.meters import metrics_document
 from edged.daemon.pausing import Pausing
 from edged.daemon.requests import Requests
@@ -24,7 +24,6 @@ from edged.daemon.runtime import build_cameras, build_runtime, changed_sections
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.daemon.walktest import keep_walk_test
-from edged.deliver import ChannelWorker
 from edged.errors import ConfigError, EdgedError
 from edged.host.device import device_model
 from edged.host.systemd import Notifier
@@ -234,10 +233,7 @@ class App:
         errors += [channel.problem for channel in self._runtime.channels if channel.problem]
         if doubt := core.clock.doubt():
             errors.append(doubt)
-        try:
-            outbox: int | None = core.reader.outbox_depth("mqtt")
-        except EdgedError:
-            outbox = None  # the store's own problem is in `errors` already
+        outbox = waiting(core.reader, "mqtt")
         pause = core.pauses.stands
         return self._health.state(
             inference.models.backends,
@@ -360,9 +356,8 @@ class App:
         runtime = self._runtime  # one look: a reload may swap it meanwhile
         broker = {"configured": runtime.publisher is not None, "connected": self._core.outbound.connected}
         reload = {"count": self._reloads, "problem": self._reload_problem}
-        channels = {channel.channel: self._channel_answer(channel) for channel in runtime.channels}
-        about: dict[str, Any] = {"channels": channels, "pid": os.getpid(), "reload": reload}
-        about["config_sha256"] = config_sha256(runtime.config)
+        about: dict[str, Any] = {"pid": os.getpid(), "config_sha256": config_sha256(runtime.config), "reload": reload}
+        about["channels"] = self._core.outbound.status(self._core.reader)
         about |= {"paused": self._pausing.status(), "live": self._core.live.status()}
         about["outputs"] = self._outputs()["outputs"]
         return {**self._health.status(runtime.config, runtime.cameras, self._state, broker), **about}
@@ -370,15 +365,6 @@ class App:
     def _outputs(self) -> dict[str, Any]:
         """Every local output as it is now."""
         return {"v": 1, "outputs": {name: asdict(state) for name, state in self._runtime.outputs.states().items()}}
-
-    def _channel_answer(self, channel: ChannelWorker) -> dict[str, Any]:
-        """What one way out has done in this run, but for the broker's."""
-        try:
-            waiting: int | None = self._core.reader.outbox_depth(channel.channel)
-        except EdgedError:
-            waiting = None
-        done = {"waiting": waiting, "sent": channel.sent, "given_up": channel.given_up}
-        return {**done, "dropped": self._core.outbound.trimmed[channel.channel], "problem": channel.problem}
 
     def _metrics(self) -> dict[str, Any]:
         core = self._core

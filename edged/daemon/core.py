@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edged import __version__
 from edged.config import Config
@@ -20,7 +21,7 @@ from edged.host.device import device_id
 from edged.live.view import LiveView
 from edged.ports import Clock
 from edged.publish import Publisher
-from edged.records import Message, MetaRow
+from edged.records import Channel, Message, MetaRow
 from edged.store import Store, StoreReader
 from edged.store.files import Loss
 from edged.store.recorder import Recorder
@@ -59,6 +60,19 @@ class Outbound:
         publisher = self.publisher
         return publisher.problem if publisher else None
 
+    def status(self, reader: StoreReader) -> dict[str, dict[str, Any]]:
+        """What each way out but the broker's has done in this run, and what waits for it."""
+        return {
+            one.channel: {
+                "waiting": waiting(reader, one.channel),
+                "sent": one.sent,
+                "given_up": one.given_up,
+                "dropped": self.trimmed[one.channel],
+                "problem": one.problem,
+            }
+            for one in self.channels
+        }
+
     def wake(self) -> None:
         """There are new messages in the outbox."""
         if publisher := self.publisher:
@@ -70,6 +84,14 @@ class Outbound:
         """Publish the value of a topic, now and at every connection; without a broker it is dropped."""
         if publisher := self.publisher:
             publisher.retain(message)
+
+
+def waiting(reader: StoreReader, channel: Channel) -> int | None:
+    """How many messages wait for `channel`; None while the database cannot be read."""
+    try:
+        return reader.outbox_depth(channel)
+    except StoreError:
+        return None  # the store's own problem is among the errors
 
 
 @dataclass(frozen=True, slots=True)

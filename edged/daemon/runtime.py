@@ -265,7 +265,7 @@ def _build_channels(core: Core, config: Config, kept: Sequence[ChannelWorker]) -
     if kept:
         return kept
     found = transports(config, core.device, core.reader, core.clock)
-    return [ChannelWorker(channel, transport, core.reader, core.store) for channel, transport in found.items()]
+    return [ChannelWorker(channel, made(), core.reader, core.store) for channel, made in found.items()]
 
 
 def _needs(config: Config) -> object:

@@ -1,6 +1,10 @@
 """Sends alerts and daily reports by webhook and mail, each in a thread of its own; the only place that knows HTTP and SMTP."""
 
+from collections.abc import Callable
+from functools import partial
+
 from edged.config import Config
+from edged.deliver.letters import letter
 from edged.deliver.mail import Mail
 from edged.deliver.webhook import Webhook
 from edged.deliver.worker import ChannelWorker, Transport
@@ -8,7 +12,7 @@ from edged.ports import Clock
 from edged.records import Channel
 from edged.store import StoreReader
 
-__all__ = ["ChannelWorker", "Mail", "Transport", "Webhook", "alert_channels", "report_channels", "transports"]
+__all__ = ["ChannelWorker", "Mail", "Transport", "Webhook", "alert_channels", "letter", "report_channels", "transports"]
 
 
 def alert_channels(config: Config) -> tuple[Channel, ...]:
@@ -31,11 +35,13 @@ def report_channels(config: Config) -> tuple[Channel, ...]:
     return tuple(channel for channel, asked in wanted.items() if asked)
 
 
-def transports(config: Config, device: str, reader: StoreReader, clock: Clock) -> dict[Channel, Transport]:
-    """What sends by each configured channel here. Raise ConfigError when a secret or certificate file cannot be used."""
-    found: dict[Channel, Transport] = {}
+def transports(
+    config: Config, device: str, reader: StoreReader, clock: Clock
+) -> dict[Channel, Callable[[], Transport]]:
+    """What makes the transport of each configured channel here, or raises ConfigError: a secret or certificate cannot be used."""
+    found: dict[Channel, Callable[[], Transport]] = {}
     if config.webhook.url is not None:
-        found["webhook"] = Webhook(config.webhook, device)
+        found["webhook"] = partial(Webhook, config.webhook, device)
     if config.mail.host is not None:
-        found["mail"] = Mail(config, device, reader, clock)
+        found["mail"] = partial(Mail, config, device, reader, clock)
     return found

@@ -48,6 +48,11 @@ class Mail:
         self._clock = clock
         self._context = None if mail.security == "none" else server_context("mail.ca_file", mail.ca_file)
         self._password = read_secret("mail", "password_file", mail.password_file) if mail.username else None
+        if mail.username and self._password is None:
+            raise ConfigError(
+                "mail.username is set, and there is no password: write it into a file and set mail.password_file, or give the"
+                " service the systemd credential mail_password (which no other program can read)"
+            )
         if not f"{mail.username}{self._password}".isascii():
             raise ConfigError(
                 "mail.username and its password: mail servers take letters from ASCII alone; choose others"

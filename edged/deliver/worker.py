@@ -8,6 +8,7 @@ from typing import Protocol
 from edged.backoff import backoff_s
 from edged.errors import Failed, StoreError, Unavailable
 from edged.records import Channel, Message
+from edged.remote import Peer
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Transport(Protocol):
 
     retry_longest_s: float
     """The longest wait between attempts that fail."""
+    peer: Peer
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[Message]:
         """Which of the messages `waiting`, oldest first, are sent next, together; none when their time has not come."""

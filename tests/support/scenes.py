@@ -441,7 +441,8 @@ def notify(config: Config, folder: Path) -> Facts:
         return []
 
     try:
-        found = transports(config, "hall", StoreReader(folder / "edged.db"), SystemClock(True))
+        reader = StoreReader(folder / "edged.db")
+        found = {channel: made() for channel, made in transports(config, "hall", reader, SystemClock(True)).items()}
     except ConfigError as error:
         return {"error": where(error)}
     facts: Facts = {"alerts": " ".join(alert_channels(config)), "reports": " ".join(report_channels(config))}
