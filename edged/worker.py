@@ -39,6 +39,12 @@ class Worker:
         """Whether the worker runs, but has made no progress for too long."""
         return self._thread.is_alive() and time.monotonic() - self._beat_s > self.stuck_after_s
 
+    @property
+    def last_beat_s(self) -> int | None:
+        """How long ago it made progress; None when it is not alive, or wedged."""
+        alive = self._thread.is_alive() and not self.is_stuck()
+        return max(0, round(time.monotonic() - self._beat_s)) if alive else None
+
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 

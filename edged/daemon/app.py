@@ -360,6 +360,7 @@ class App:
         about["channels"] = self._core.outbound.status(self._core.reader)
         about |= {"paused": self._pausing.status(), "live": self._core.live.status()}
         about["outputs"] = self._outputs()["outputs"]
+        about["workers"] = {worker.name: worker.last_beat_s for worker in self._workers()}
         return {**self._health.status(runtime.config, runtime.cameras, self._state, broker), **about}
 
     def _outputs(self) -> dict[str, Any]:

@@ -10,7 +10,19 @@ from typing import Protocol
 
 from starlette.routing import Route
 
-from edged.console.pages import camera, events, kiosk, live, login, reports, setup, today
+from edged.console.pages import (
+    access,
+    api,
+    camera,
+    events,
+    health,
+    kiosk,
+    live,
+    login,
+    reports,
+    setup,
+    today,
+)
 from edged.console.route import Entry
 
 
@@ -24,4 +36,7 @@ class PageModule(Protocol):
     def ENTRY(self) -> Entry | None: ...  # noqa: N802
 
 
-MODULES: tuple[PageModule, ...] = (today, camera, events, reports, setup, login, live, kiosk)
+MODULES: tuple[PageModule, ...] = (
+    *(today, camera, events, reports, health, setup, access),
+    *(login, live, kiosk, api),
+)

@@ -41,7 +41,7 @@ def today(request: Request) -> Response:
         last=_last(site),
         yesterday=yesterday,
         yesterdays=_stored(site, yesterday.isoformat()),
-        device=_device(site, status),
+        device=device_facts(site, status),
         pauses=PAUSES,
         now_ms=site.clock.utc_ms(),
     )
@@ -58,7 +58,7 @@ def pause(request: Request) -> Response:
 
 
 def resume(request: Request) -> Response:
-    site_of(request).order("resume")
+    site_of(request).order("resume", who=f"console ({_role(request)})")
     return see("/")
 
 
@@ -132,7 +132,7 @@ def _last(site: Site) -> list[Any]:
     return told(site, rows or [])
 
 
-def _device(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str, str, bool]]:
+def device_facts(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str, str, bool]]:
     """What is to be said of the board: label, value, and whether that is well."""
     facts: list[tuple[str, str, bool]] = []
     try:
