@@ -237,8 +237,8 @@ def test_a_partition_that_takes_no_writing_is_read_once(root, stick, monkeypatch
     def refuse(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("edged.firstboot.run.set_aside", refuse)
-    monkeypatch.setattr("edged.firstboot.run.leave", refuse)
+    monkeypatch.setattr("edged.firstboot.take.set_aside", refuse)
+    monkeypatch.setattr("edged.firstboot.take.leave", refuse)
     (stick / "edged.toml").write_text(GOOD)
     assert import_settings([stick], root)
     (root / CONFIG).write_text(SHIPPED)
