@@ -188,9 +188,18 @@ def test_a_broker_is_tried_for_real_before_it_is_saved(site: tuple[Daemon, Brows
         assert load_config(daemon.config).mqtt.host is None
         assert browser.post("/setup/broker", {**fields, "action": "save"}).location == "/setup"
         assert until(lambda: daemon.status()["broker"]["connected"], PATIENCE_S), daemon.log
+        browser.get("/setup/broker")
+        named = {**fields, "username": "door", "password": "s3cret", "action": "save"}
+        assert browser.post("/setup/broker", named).location == "/setup"
+        kept = load_config(daemon.config).mqtt.password_file
+        assert kept is not None
+        assert kept.read_text() == "s3cret\n"
+        assert "s3cret" not in browser.get("/setup/broker").text
+        assert until(lambda: daemon.status()["broker"]["connected"], PATIENCE_S), daemon.log
     browser.get("/setup/broker")
     assert browser.post("/setup/broker", {"host": "", "action": "save"}).location == "/setup"
     assert daemon.status()["broker"]["configured"] is False
+    assert load_config(daemon.config).mqtt.password_file is None
 
 
 # --- without one

@@ -20,6 +20,8 @@ HEAD = "# Written by the console. These keys win over the main file; without thi
 MOST_STEPS = 20
 """How many changes can be taken back."""
 MOST_KEYS = 100
+KEPT_IN = "mqtt.password_file"
+"""Set by the daemon, which writes the file; the console may only take it out."""
 _PEOPLE: Mapping[str, type[Section]] = {
     "mask": MaskConfig,
     "attention": AttentionConfig,
@@ -169,7 +171,7 @@ def _require_settable(key: str, value: Any) -> None:
         known = _CAMERA_KEYS
     else:
         known = _KEYS.get(parts[0], set()) if len(parts) == 2 else set()
-    if parts[-1] not in known:
+    if parts[-1] not in known and not (key == KEPT_IN and value is None):
         raise ConfigError(f"key {key}: is not set from the console; write it into the main file")
     if parts[-1] == "source" and isinstance(value, str) and value.startswith("gst:"):
         raise ConfigError(f"key {key}: a pipeline can start any program; write it into the main file")

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from edged.config import Config, load_layered
-from edged.config.change import Plan, make_folder, plan_change, plan_undo, steps, write
+from edged.config.change import KEPT_IN, Plan, make_folder, plan_change, plan_undo, steps, write
 from edged.config.layers import CONSOLE, layers_folder
 from edged.errors import ConfigError, EdgedError
 from edged.files import replace
 
 log = logging.getLogger(__name__)
 
-PASSWORD, PASSWORD_KEY = "mqtt-password-", "mqtt.password_file"
+NAME = "mqtt-password-"
 LONGEST_PASSWORD = 512
 LONGEST_WHO = 64
 
@@ -74,8 +74,8 @@ class Configure:
             return plan_change(self._path, keys or {}, read)
         if not isinstance(password, str) or not 1 <= len(password) <= LONGEST_PASSWORD or not password.isprintable():
             raise ConfigError(f"mqtt_password: must be 1 to {LONGEST_PASSWORD} characters that can be printed")
-        file = load_layered(self._path).folder / f"{PASSWORD}{secrets.token_hex(4)}"
-        return plan_change(self._path, {**(keys or {}), PASSWORD_KEY: str(file)}, read, trusted={PASSWORD_KEY})
+        file = load_layered(self._path).folder / f"{NAME}{secrets.token_hex(4)}"
+        return plan_change(self._path, {**(keys or {}), KEPT_IN: str(file)}, read, trusted={KEPT_IN})
 
     def _carry_out(self, plan: Plan, asked: Mapping[str, Any]) -> bool:
         """Put it in force, then on the disk, in this order: what the daemon cannot serve under is never written."""
@@ -106,6 +106,6 @@ def _forget_passwords(config: Config) -> None:
     folder = layers_folder(config)
     with suppress(OSError):
         named = b"".join(file.read_bytes() for file in (folder / CONSOLE, *steps(config)) if file.exists())
-        for file in folder.glob(f"{PASSWORD}*"):
+        for file in folder.glob(f"{NAME}*"):
             if file.name.encode() not in named:
                 file.unlink()

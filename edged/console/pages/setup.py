@@ -1,5 +1,6 @@
 """Setting up a device step by step: place and hours, camera, aim, walk test, broker; each can be done again."""
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.config import Config, MqttConfig
+from edged.config.change import KEPT_IN
 from edged.config.load import parse_config
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
@@ -187,8 +189,13 @@ def broker_set(request: Request) -> Response:
     try:
         keys = _mqtt_keys(form)
         if keys["mqtt.host"] is not None:
-            wanted = _mqtt_of(site, keys)
-            if refused := probe_broker(wanted, device_id(site.config.device.id), password):
+            wanted, testing = _mqtt_of(site, keys), form.get("action") == "test"
+            kept = (
+                password is None and wanted.password_file is not None and not os.access(wanted.password_file, os.R_OK)
+            )
+            if kept and testing:
+                raise UsageError("only the daemon can read the password that is kept: type it again to test it")
+            if not kept and (refused := probe_broker(wanted, device_id(site.config.device.id), password)):
                 raise UsageError(refused)
         if form.get("action") == "test":
             return broker(request, form, answered=f"{form.get('host')} accepts the connection. Nothing was saved yet.")
@@ -231,10 +238,12 @@ def _mqtt_keys(form: Mapping[str, str]) -> dict[str, Any]:
     port = form.get("port", "").strip()
     if port and not (port.isascii() and port.isdecimal()):
         raise UsageError(f"port: {port[:10]} is not a number")
+    user = form.get("username", "").strip() or None
     return {
+        **({} if user else {KEPT_IN: None}),
         "mqtt.host": form.get("host", "").strip() or None,
         "mqtt.port": int(port[:6]) if port else None,
-        "mqtt.username": form.get("username", "").strip() or None,
+        "mqtt.username": user,
         "mqtt.tls": bool(form.get("tls")),
     }
 
