@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from support.gpio import FileChip, use
 
 from edged.cli import cli
-from edged.config import load_config
+from edged.config import doubts, load_config
 from edged.doctor import _output
 from edged.errors import ConfigError
 
@@ -53,6 +53,18 @@ def test_a_mistake_is_told_with_key_value_and_remedy(tmp_path, text, line):
         load_config(path)
     (told,) = str(caught.value).splitlines()
     assert told.removeprefix(f"{path}: ")[: len(line)] == line
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [(LAMP, []), (DOOR, []), (VOICE.replace("mask_none", "alive"), []),
+     (VOICE.replace("mask_none", "drowsiness_alarm"), ["table [output.voice]: waits for drowsiness_alarm, and no camera of it "
+      "follows drowsiness; see the cameras' profile"])],
+)  # fmt: skip
+def test_a_rule_that_no_camera_follows_is_doubted(tmp_path, text, doubt):
+    path = tmp_path / "edged.toml"
+    path.write_text(CAMERA + text)
+    assert list(doubts(load_config(path))) == doubt
 
 
 def findings(text: str, folder: Path, daemon=None) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.gpio import FileChip
-from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, publish, until
+from support.mosquitto import Mosquitto, Subscriber, free_port, needs_mosquitto, publish, until
 
 from edged.cli import cli
 from edged.daemon.status import request, socket_path
@@ -76,7 +76,12 @@ def rises(chip: FileChip, line: str) -> int:
     return sum(1 for before, after in itertools.pairwise(levels) if after and not before)
 
 
-def test_lamps_follow_what_is_seen_without_a_broker_and_are_dark_afterwards(daemon: Daemon, chip: FileChip) -> None:
+@pytest.mark.parametrize("broker", ["none", "away"])
+def test_lamps_follow_what_is_seen_without_a_broker_and_are_dark_afterwards(
+    clip: Path, daemon: Daemon, chip: FileChip, broker: str
+) -> None:
+    if broker == "away":
+        daemon.write_config({"door": looped(clip)}, port=free_port(), extra=OUTPUTS)
     with daemon:
         daemon.start()
         assert until(lambda: rises(chip, "RED") >= 2 and not chip.is_high("RED")), daemon.log

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 from edged.config.model import Config
 from edged.config.notify import MailConfig, WebhookConfig
+from edged.config.output import ButtonInput, DoorOutput
 from edged.config.source import parse_source, redact
 
 TLS_PORT, PLAIN_PORT = 8883, 1883
+FOLLOWED = {"mask": "mask", "inattention": "attention", "drowsiness": "drowsiness"}
 PLAYED = ("file", "images")
 """Sources that several cameras may read at once without harm."""
 
@@ -25,6 +27,7 @@ def doubts(config: Config) -> Iterator[str]:
     if config.mqtt.host is None and any(value is not None for value in (mqtt.port, mqtt.username, mqtt.password_file)):
         yield "table [mqtt]: has no host, so that nothing is published; write host with the broker's name or address"
     yield from _nowhere(config)
+    yield from _never_told(config)
     cameras: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     for name, camera in config.camera.items():
         source = parse_source(camera.source)
@@ -42,3 +45,16 @@ def _nowhere(config: Config) -> Iterator[str]:
         yield "table [webhook]: has no url, so that nothing is posted; write url with the receiver's address"
     if config.mail.host is None and config.mail != MailConfig():
         yield "table [mail]: has no host, so that nothing is mailed; write host with the mail server's name or address"
+
+
+def _never_told(config: Config) -> Iterator[str]:
+    """Outputs with a rule that none of their cameras follows."""
+    for name, output in config.output.items():
+        if isinstance(output, ButtonInput):
+            continue
+        rules = ("mask_correct",) if isinstance(output, DoorOutput) else output.when
+        wants = [camera.wants for door, camera in config.camera.items() if not output.cameras or door in output.cameras]
+        for rule in rules:
+            kind = FOLLOWED.get(rule.partition("_")[0])
+            if kind is not None and not any(getattr(want, kind) for want in wants):
+                yield f"table [output.{name}]: waits for {rule}, and no camera of it follows {kind}; see the cameras' profile"

@@ -88,7 +88,7 @@ class Runtime:
     def threads(self) -> list[Worker]:
         """The workers whose failure ends the daemon, and whose standstill stops the watchdog's signs of life."""
         parts = [self.publisher] if self.publisher else []
-        return [*parts, *self.channels, self.reporter, self.outputs, *self.cameras.threads]
+        return [*parts, *self.channels, self.reporter, *self.outputs.threads, *self.cameras.threads]
 
     def start(self, core: Core) -> None:
         """Start every part that does not run yet."""

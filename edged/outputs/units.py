@@ -240,11 +240,11 @@ class Voice(Unit):
     def __init__(self, name: str, settings: SoundOutput, player: Heard) -> None:
         super().__init__(name, settings.cameras)
         self._settings, self._telling, self._plan = settings, Telling(settings), SoundPlan(settings)
-        self._player = player
+        self.player = player
         self._tests, self._tested_until_s = 0, -NEVER
 
     def open(self, now_s: float) -> None:
-        self._player.start()
+        self.player.start()
 
     def step(self, world: World) -> float:
         causes = heard_rules(self._settings.when, world.causes)
@@ -252,7 +252,7 @@ class Voice(Unit):
         wanted = self._plan.update(self._telling, world.now_s)
         if wanted is None and world.now_s < self._tested_until_s:
             wanted = Wanted(-self._tests, clip_for(self._settings.play, self._settings.when[0]))
-        self._player.play(wanted, cut=self._telling.is_acknowledged or self._telling.quiet)
+        self.player.play(wanted, cut=self._telling.is_acknowledged or self._telling.quiet)
         next_s = self._plan.next_s(self._telling, world.now_s)
         return min(next_s, self._tested_until_s) if world.now_s < self._tested_until_s else next_s
 
@@ -260,17 +260,17 @@ class Voice(Unit):
         return self._telling.acknowledge()
 
     def news(self) -> Iterable[Cause]:
-        return self._telling.news if self._telling.is_on and self._player.problem is None else ()
+        return self._telling.news if self._telling.is_on and self.player.problem is None else ()
 
     def test(self, now_s: float, seconds: float) -> None:
         self._tests, self._tested_until_s = self._tests + 1, now_s + seconds
 
     def state(self) -> OutputState:
         on = self._telling.is_on and not self._telling.is_acknowledged
-        return _state(self.kind, self._telling, self._player.problem, on)
+        return _state(self.kind, self._telling, self.player.problem, on)
 
     def close(self) -> None:
-        self._player.stop(1.0)
+        self.player.stop(1.0)
 
 
 class Button(Unit):

@@ -82,6 +82,14 @@ class OutputWorker(Worker):
         """Every output, and button."""
         return [unit.name for unit in self._units]
 
+    @property
+    def threads(self) -> list[Worker]:
+        """This one, and those of the sound cards."""
+        return [
+            self,
+            *(unit.player for unit in self._units if isinstance(unit, Voice) and isinstance(unit.player, Worker)),
+        ]
+
     def observe(self, frame: Frame, outcome: Outcome) -> None:
         """Take in what a frame led to."""
         seen = self._rules[frame.camera].update(frame.time_s, outcome)

@@ -1,0 +1,120 @@
+"""The outputs' own thread beside a recorder, a disk and a sound card that hang: the lamp does not wait for any of them."""
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from support.gpio import FileChip, use
+from support.mosquitto import until
+from support.output_scenes import EMPTY, event, outcome
+
+from edged.capture.inbox import FrameInbox
+from edged.config import Config
+from edged.config.load import parse_config
+from edged.daemon.analysis import AnalysisWorker
+from edged.host.clock import SystemClock
+from edged.outputs.worker import OutputWorker
+from edged.types import Frame
+
+IMAGE = np.zeros((8, 8, 3), np.uint8)
+
+
+class HangingRecorder:
+    """A recorder whose store has stopped taking anything."""
+
+    def __init__(self) -> None:
+        self.go_on, self.hangs = threading.Event(), threading.Event()
+
+    def record(self, events: Any, encounters: Any) -> None:
+        if events:
+            self.hangs.set()
+            self.go_on.wait(60)
+
+    def analysed(self, *_: object) -> None:
+        return
+
+    def flush(self) -> None:
+        return
+
+
+def config(**outputs: Any) -> Config:
+    raw = {"camera": {"door": {"source": "file:///a.mp4"}}, "output": outputs}
+    return parse_config(raw, Path("edged.toml"))
+
+
+@pytest.fixture
+def chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FileChip:
+    use(monkeypatch, tmp_path / "chips")
+    return FileChip(tmp_path / "chips")
+
+
+LAMP = {"kind": "gpio", "when": ["mask_none"], "line": "RED"}
+
+
+def test_a_lamp_is_on_while_the_recorder_hangs(chip: FileChip) -> None:
+    outputs = OutputWorker(config(lamp=LAMP), lambda _: False, SystemClock(True))
+    inbox, recorder = FrameInbox(["door"]), HangingRecorder()
+    steps = iter([EMPTY, outcome(event("a", "start", 1))])
+    pipeline: Any = SimpleNamespace(step=lambda _: next(steps), finish=lambda *_: EMPTY, times=None)
+    analysis = AnalysisWorker(inbox, {"door": pipeline}, recorder, lambda: None, [outputs.observe], outputs.take_notes)  # type: ignore[arg-type]
+    outputs.start()
+    analysis.start()
+    try:
+        assert until(lambda: chip.is_high("RED") is False)
+        for number in range(2):
+            assert inbox.offer_patiently(Frame("door", number, float(number), IMAGE), 20)
+        assert until(lambda: chip.is_high("RED"))
+        assert recorder.hangs.wait(20)
+        assert not recorder.go_on.is_set()
+    finally:
+        recorder.go_on.set()
+        inbox.close()
+        assert analysis.stop(20)
+        assert outputs.stop(20)
+    assert chip.is_high("RED") is False
+
+
+def test_a_lamp_does_not_wait_for_a_sound_card_that_hangs(
+    chip: FileChip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aplay").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "aplay").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    outputs = OutputWorker(
+        config(voice={"kind": "sound", "when": ["mask_none"], "play": "alarm"}, lamp=LAMP),
+        lambda _: False,
+        SystemClock(True),
+    )
+    assert [thread.name for thread in outputs.threads] == ["outputs", "sound voice"]
+    outputs.start()
+    try:
+        for number in range(3):
+            outputs.observe(Frame("door", number, float(number), IMAGE), outcome(event(f"e{number}", "start", number)))
+            assert until(lambda: chip.is_high("RED"))
+            outputs.observe(
+                Frame("door", number, number + 0.5, IMAGE), outcome(event(f"e{number}", "end", number, why="left"))
+            )
+            assert until(lambda: not chip.is_high("RED"))
+    finally:
+        began = time.monotonic()
+        assert outputs.stop(20)
+    assert time.monotonic() - began < 15
+
+
+def test_a_button_is_heard_by_the_thread(chip: FileChip) -> None:
+    outputs = OutputWorker(
+        config(lamp=LAMP, button={"kind": "button", "line": "BUTTON"}), lambda _: False, SystemClock(True)
+    )
+    outputs.start()
+    try:
+        outputs.observe(Frame("door", 0, 0.0, IMAGE), outcome(event("a", "start", 0)))
+        assert until(lambda: chip.is_high("RED"))
+        chip.press("BUTTON")
+        assert until(lambda: not chip.is_high("RED"))
+        assert outputs.states()["lamp"].acknowledged
+    finally:
+        assert outputs.stop(20)
