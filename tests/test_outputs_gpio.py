@@ -180,12 +180,13 @@ time.sleep(60)
 """
 
 
-def test_after_kill_9_the_line_is_free_and_outputs_safe_puts_it_back(chip, tmp_path):
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
+def test_after_kill_9_the_line_is_free_and_outputs_safe_puts_it_back(chip, tmp_path, kills):
     config = tmp_path / "edged.toml"
     config.write_text(
         '[camera.door]\nsource = "file:///a.mp4"\n[output.lamp]\nkind = "gpio"\nwhen = ["mask_none"]\nline = "RED"\n'
     )
-    for _ in range(3):
+    for _ in range(kills):
         with subprocess.Popen(
             [sys.executable, "-c", HOLD],
             env={**os.environ, **chip.environment},
