@@ -416,3 +416,26 @@ def test_any_line_is_answered_with_a_header(line: bytes) -> None:
     view.closing.set()  # nobody waits
     head, _, data = view.answer(line).partition(b"\n")
     assert json.loads(head, parse_constant=pytest.fail)["bytes"] == len(data) == 0
+
+
+def test_what_analysis_has_found_is_pixelated_also_where_the_second_look_is_blind() -> None:
+    image = NOISE[:360, :640].copy()
+    data = hidden_jpeg(image, [square(100, 100, 80)], ScriptedDetector([]), SURE)
+    assert data is not None
+    inside, outside = decoded(data)[80:120, 80:120], decoded(data)[250:290, 400:440]
+    assert np.abs(np.diff(inside.astype(int), axis=1)).mean() * 3 < np.abs(np.diff(outside.astype(int), axis=1)).mean()
+
+
+def test_a_picture_that_was_being_made_when_a_pause_began_is_not_given(tmp_path: Path) -> None:
+    class Pausing:
+        def detect(self, image: Image) -> list[Detection]:
+            room.view.suspend()
+            return []
+
+    room = Room(tmp_path, detector=Pausing())
+    try:
+        room.go_on()
+        header, data = room.look()
+    finally:
+        room.end()
+    assert (data, header["frame_id"]) == (b"", None)
