@@ -269,6 +269,7 @@ ROWS = [
         OWN_CERTIFICATE),
     Row("console.key_file", "/nonexistent/key", console, "certificate", f"{HERE} {HERE}", "key console.key_file",
         {**OWN_CERTIFICATE, "console.key_file": HERE}),
+    Row("console.metrics", True, console, "figures", 404, 200, CONSOLE),
     Row("console.folder", "elsewhere", console, "kept in", "console", "elsewhere", CONSOLE),
     *rows("output.gpio", LAMP, [
         ("name", "Red lamp", "entity", "it", "Red lamp", {}),

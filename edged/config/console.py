@@ -26,6 +26,7 @@ class ConsoleConfig(Section):
     tls: bool = Field(False, description="Encrypt, with a certificate of your own or one that the console makes")
     cert_file: Path | None = Field(None, description="Your certificate; when left out the console makes one for itself")
     key_file: Path | None = Field(None, description="Your certificate's private key")
+    metrics: bool = Field(False, description="Give figures for Prometheus at /metrics, without a login")
     folder: Path = Field(
         Path("/var/lib/edged-console"), description="Where the console keeps password hashes and its certificate"
     )

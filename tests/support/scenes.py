@@ -326,8 +326,8 @@ def clock(config: Config, folder: Path) -> Facts:
         return {"line": _clock(config).line.partition(",")[0].partition(";")[0]}
 
 
-async def _status_at(app: Any, host: bytes) -> int:
-    """The status of the claim's page where a browser knows the device by that name."""
+async def _status_at(app: Any, host: bytes, path: str = "/claim") -> int:
+    """The status of a page where a browser knows the device by that name."""
     told: list[int] = []
 
     async def send(message: Mapping[str, Any]) -> None:
@@ -336,7 +336,7 @@ async def _status_at(app: Any, host: bytes) -> int:
     async def receive() -> Mapping[str, Any]:
         return {"type": "http.request", "body": b""}
 
-    about = {"type": "http", "method": "GET", "path": "/claim", "query_string": b"", "headers": [(b"host", host)]}
+    about = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", host)]}
     await app({**about, "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1)}, receive, send)
     return told[0]
 
@@ -354,7 +354,9 @@ def console(config: Config, folder: Path) -> Facts:
         facts["certificate"] = str(error).partition(":")[0]
     access = Access(settings.folder)
     access.file.open()
-    facts["status"] = anyio.run(_status_at, build_app(Site(file), access), b"door.example.org")
+    app = build_app(Site(file), access)
+    facts["status"] = anyio.run(_status_at, app, b"door.example.org")
+    facts["figures"] = anyio.run(_status_at, app, b"localhost", "/metrics")
     facts["kept in"] = ", ".join(found.parent.name for found in folder.glob("*/access.json"))
     facts["said"] = (
         "" if settings.enabled else CliRunner().invoke(cli, ["console", "--config", str(file)]).output.strip()

@@ -19,6 +19,7 @@ from edged.console.pages import (
     kiosk,
     live,
     login,
+    metrics,
     reports,
     setup,
     today,
@@ -38,5 +39,5 @@ class PageModule(Protocol):
 
 MODULES: tuple[PageModule, ...] = (
     *(today, camera, events, reports, health, setup, access),
-    *(login, live, kiosk, api),
+    *(login, live, kiosk, api, metrics),
 )

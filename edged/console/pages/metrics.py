@@ -1,0 +1,26 @@
+"""`/metrics` for Prometheus, off until `[console] metrics = true`: then without a login, since it tells of nobody."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edged.console.figures import exposition
+from edged.console.route import page, site_of
+from edged.errors import Unavailable
+
+FORM = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def metrics(request: Request) -> Response:
+    site = site_of(request)
+    if not site.config.console.metrics:
+        raise HTTPException(404, "figures are off; metrics = true in [console] gives them")
+    try:
+        document = site.ask("metrics")
+    except Unavailable:
+        document = None
+    return Response(exposition(document), media_type=FORM)
+
+
+ROUTES = [page("/metrics", metrics, role=None)]
+ENTRY = None
