@@ -37,7 +37,10 @@ def tab(browser: Any, address: str, cookie: str = "", **options: Any) -> Iterato
     page = context.new_page()
     foreign: list[str] = []
     mistakes: list[str] = []
-    page.on("request", lambda request: None if request.url.removeprefix("blob:").startswith(address) else foreign.append(request.url))
+    page.on(
+        "request",
+        lambda request: None if request.url.removeprefix("blob:").startswith(address) else foreign.append(request.url),
+    )
     page.on("pageerror", lambda error: mistakes.append(str(error)))
     page.on("console", lambda said: mistakes.append(said.text) if "Content Security Policy" in said.text else None)
     try:
