@@ -59,7 +59,7 @@ def _output_line(output: dict[str, Any]) -> str:
 
 def _camera_line(camera: dict[str, Any]) -> str:
     line = f"{camera['profile']}, {camera['status']}, {camera['frames_analysed']} of {camera['frames_seen']} pictures analysed"
-    line += f", of each second {camera['fps']:g} at most (fps)"
+    line += f", {camera.get('analysed_per_second', 0):.1f} a second of {camera['fps']:g} at most (fps)"
     if camera["stages_ms"]:
         line += f", {sum(camera['stages_ms'].values()):.1f} ms a picture"
     for counts in (camera["counts"], camera["attention"]):

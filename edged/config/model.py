@@ -353,6 +353,12 @@ class Config(Section):
     def _bounded(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
         if len(value) > 16:
             raise ValueError("at most 16 cameras on one device")
+        spelled: dict[str, str] = {}
+        for name in value:
+            if (other := spelled.setdefault(name.lower(), name)) != name:
+                raise ValueError(
+                    f"names {other} and {name} differ in capitals only: rename one, or many programs mix them up"
+                )
         return value
 
     @field_validator("output")

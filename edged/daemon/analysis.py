@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,9 @@ from edged.worker import Worker
 log = logging.getLogger(__name__)
 
 SILENT_AFTER_S = 5.0
+RATE_S, MOST_IN_RATE = 10.0, 1300
+"""Over how long frames are counted for the rate, and how many those are at most."""
+
 NO_PICTURE: Image = np.zeros((0, 0, 3), np.uint8)
 
 Observer = Callable[[Frame, Outcome], None]
@@ -41,6 +45,8 @@ class CameraActivity:
     times: StageTimes | None = None
     age_s: float = 0.0
     """From capture to the end of analysis, for the last frame."""
+    per_second: float = 0.0
+    """Frames analysed a second, over the last `RATE_S`."""
 
 
 class AnalysisWorker(Worker):
@@ -72,13 +78,22 @@ class AnalysisWorker(Worker):
         self._told = told
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
+        self._analysed_s: dict[str, deque[float]] = {camera: deque(maxlen=MOST_IN_RATE) for camera in pipelines}
+        """When the frames of the last `RATE_S` were analysed, and the one before them."""
         self._last_time_s: dict[str, float] = {}
         self._next_check_s = 0.0
 
     def activity(self) -> dict[str, CameraActivity]:
         """A snapshot for the supervisor."""
         with self._lock:
-            return dict(self._activity)
+            return {camera: replace(one, per_second=self._rate(camera)) for camera, one in self._activity.items()}
+
+    def _rate(self, camera: str) -> float:
+        """Call with the lock held."""
+        now, times = time.monotonic(), self._analysed_s[camera]
+        while len(times) > 1 and times[1] <= now - RATE_S:
+            times.popleft()
+        return (len(times) - 1) / max(now - times[0], 1.0) if times else 0.0
 
     def rest(self) -> None:
         """Nobody is present while watching is paused; instead of `start`."""
@@ -114,6 +129,7 @@ class AnalysisWorker(Worker):
         now = time.monotonic()
         self.first_frame_s = self.first_frame_s or now
         with self._lock:
+            self._analysed_s[frame.camera].append(now)
             old = self._activity[frame.camera]
             self._activity[frame.camera] = CameraActivity(
                 frames=old.frames + 1,

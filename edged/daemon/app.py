@@ -231,7 +231,7 @@ class App:
                 f"{NO_CAMERA}; open the console, or add a table like [camera.door] with a source to {self._path}"
             )
         errors += [channel.problem for channel in self._runtime.channels if channel.problem]
-        if doubt := core.clock.doubt():
+        if doubt := core.clock.problem():
             errors.append(doubt)
         outbox = waiting(core.reader, "mqtt")
         pause = core.pauses.stands

@@ -115,8 +115,7 @@ class Core:
 def open_core(config: Config, clock: Clock) -> Core:
     """Open the store, put the record in order after the last run, whatever its end, and note that this one began.
 
-    No thread runs yet. A full disk stops nothing but storing. Raise StoreError when the database cannot
-    be used for another reason.
+    No thread runs yet. A full disk stops nothing but storing. Raise StoreError when the database is unusable otherwise.
     """
     try:
         store = _first_opened(config.store.path)
@@ -136,7 +135,8 @@ def open_core(config: Config, clock: Clock) -> Core:
         opened = Store(config.store.path) if in_order else _first_opened(config.store.path)
         try:
             if not in_order:
-                put_in_order(opened, Recorder(watched, worker.submit, publishing=outbound.publisher is not None))
+                # Written here and now: as many changes as may wait do so already, and what comes after them is dropped.
+                put_in_order(opened, Recorder(watched, opened.write, publishing=outbound.publisher is not None))
             _record_restored(opened, system_event)
         except BaseException:
             opened.close()  # or its lock would keep the next try out
@@ -145,10 +145,9 @@ def open_core(config: Config, clock: Clock) -> Core:
 
     def put_in_order(opened: Store, recorder: Recorder) -> int:
         """End what the last run left open; return how many events that were."""
-        left_open, last_known = opened.open_events(), opened.last_known()
-        recorder.end_left_open(left_open, last_known)
-        if not opened.is_closed:
-            in_order.append(True)
+        left_open = opened.open_events()
+        recorder.end_left_open(left_open, opened.last_known())
+        in_order.append(True)
         return len(left_open)
 
     in_order: list[bool] = []
@@ -162,9 +161,10 @@ def open_core(config: Config, clock: Clock) -> Core:
         lost=lost,
     )
     recorder = Recorder(watched, worker.submit, publishing=config.mqtt.host is not None)
-    left_open = put_in_order(store, recorder)
+    # Of a database that is not open yet nobody knows what it holds.
+    known = {} if store.is_closed else {"left_open": put_in_order(store, recorder)}
     _record_restored(store, recorder.system_event)
-    recorder.system_event("started", {"version": __version__, "left_open": left_open})
+    recorder.system_event("started", {"version": __version__, **known})
     reader = StoreReader(config.store.path)
     watch = CameraWatch(recorder, watched, outbound.retain)
     device, announced = device_id(config.device.id), Announced(reader, worker)

@@ -254,6 +254,7 @@ class Health:
             "frames_seen": state.frames,
             "frames_analysed": activity.frames,
             "frames_faulty": activity.faulty,
+            "analysed_per_second": round(activity.per_second, 1),
             "frame_age_ms": round(activity.age_s * 1000, 1),
             "counts": mask_counts(config.wants, activity),
             "attention": attention_counts(config.wants, activity),

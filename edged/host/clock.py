@@ -30,6 +30,10 @@ DOUBTED_MS = DAY_MS
 """A leap that has stood for this long is believed."""
 
 
+UNSET_S = 600.0
+"""A clock that was not set for so long after the start will hardly be set by itself."""
+
+
 class SystemClock:
     """This machine's time; see `edged.ports.Clock`."""
 
@@ -82,6 +86,7 @@ class WatchedClock:
     def __init__(self, clock: Clock, known: Reckoning | None = None) -> None:
         self._clock = clock
         self._known = known or Reckoning()
+        self._from_s = clock.monotonic_s()
         self._believed_s: float | None = None
         """The monotonic moment of `believed_ms`, None when that is an earlier run's."""
         self._last: tuple[float, int] | None = None
@@ -120,6 +125,18 @@ class WatchedClock:
         return (
             f"the clock leapt by {days:+.0f} days, from {iso(known.believed_ms)} to {iso(known.doubted_from_ms)}: no day is"
             " closed and nothing is deleted until it has come back or stood for a day; check what sets it (`timedatectl`)"
+        )
+
+    def problem(self) -> str | None:
+        """The doubt, or that the clock was not set for so long that somebody should see to it; None when all is well."""
+        if doubt := self.doubt():
+            return doubt
+        unset_s = self.monotonic_s() - self._from_s
+        if self.trusted() or unset_s < UNSET_S:
+            return None
+        return (
+            "the clock has not been set: no daily report is made until it is; enable systemd-timesyncd, or set"
+            " device.trust_clock where another clock keeps the time"
         )
 
     def _look(self) -> None:

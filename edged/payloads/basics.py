@@ -71,7 +71,7 @@ class EventDetails(_FromUntil, total=False):
     version: str
     """System, `started`: the software's version."""
     left_open: Count
-    """System, `started`: how many events the run before had left open."""
+    """System, `started`: how many events the run before had left open; missing where the database could not be opened yet."""
     quarantined: str
     """System, `recovered`: where the damaged database is kept."""
     backup: str | None
