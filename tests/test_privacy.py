@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from support import scan, sealed, written
 from support.daemon import needs_models, write_clip
-from support.household import BROKER_NAME, CAMERA_NAME, DEMO, SECRETS
+from support.household import BROKER_NAME, CAMERA_NAME, DEMO, RECEIVER_NAME, SECRETS
 from support.mosquitto import needs_mosquitto
 from support.storing import HandClock
 
@@ -109,7 +109,7 @@ def test_nothing_is_sent_but_to_the_broker_and_the_cameras(lived: Lived) -> None
 
 
 def test_no_name_is_looked_up_but_theirs(lived: Lived) -> None:
-    assert lived.record["asked"] == [BROKER_NAME, CAMERA_NAME]
+    assert lived.record["asked"] == [BROKER_NAME, CAMERA_NAME, RECEIVER_NAME]
 
 
 def test_nothing_is_left_in_the_home_the_working_and_the_temporary_folder(lived: Lived) -> None:
@@ -149,6 +149,7 @@ def test_something_was_kept_and_told(lived: Lived) -> None:
         assert connection.execute("SELECT count(*) FROM events WHERE kind = 'mask'").fetchone()[0] > 2
         assert connection.execute("SELECT count(*) FROM encounters WHERE drowsiness IS NOT NULL").fetchone()[0] > 0
     assert len(lived.record["messages"]) > 20
+    assert min(lived.record["notified"]) > 1
 
 
 def test_no_picture_and_no_face_is_kept_or_told(lived: Lived) -> None:

@@ -21,14 +21,17 @@ from edged.demo.scene import make_portrait
 from support import written
 from support.cameras import TEST_PICTURE, RtspServer, children, rtsp_server_is_there
 from support.daemon import Daemon, looped, write_clip
-from support.mosquitto import Mosquitto, Subscriber, free_port, until
+from support.mosquitto import Mosquitto, Subscriber, free_port, make_certificates, until
+from support.receivers import MailServer, Receiver
 from support.sealed import Network
 
-BROKER_NAME, CAMERA_NAME = "broker.test", "camera.test"
+BROKER_NAME, CAMERA_NAME, RECEIVER_NAME = "broker.test", "camera.test", "receiver.test"
 BROKER = ("owner-of-the-broker", "pass/of#the broker")
 CAMERA = ("owner-of-the-camera", "pass-of-the-camera")
 IN_THE_SOURCE = ("owner-in-a-source", "pass-in-a-source")
-SECRETS = tuple(secret for pair in (BROKER, CAMERA, IN_THE_SOURCE) for secret in pair)
+MAIL = ("owner-of-the-mailbox", "pass-of-the-mailbox")
+HOOK = ("secret-of-the-webhook",)
+SECRETS = tuple(secret for pair in (BROKER, CAMERA, IN_THE_SOURCE, MAIL, HOOK) for secret in pair)
 DEMO = "demo"
 CONFIG = "--config"
 
@@ -55,6 +58,7 @@ def verbs(folder: Path, picture: Path, clip: Path, config: Path) -> list[list[st
         ["engines", "bench", "mask", *named],
         ["events", *named],
         ["report", "today", "--format", "json", *named],
+        ["report", "today", "--mail", *named],
         ["report", "today", "--out", str(out / "report.html"), *named],
         ["schema", "mqtt"],
         ["selftest", *named],
@@ -77,7 +81,7 @@ class Household:
         for name in ("home", "tmp", "cwd", "out", "said", "trace", "secrets", "in"):
             (folder / name).mkdir()
         self.folder = folder
-        self.network = Network(folder, {BROKER_NAME, CAMERA_NAME})
+        self.network = Network(folder, {BROKER_NAME, CAMERA_NAME, RECEIVER_NAME})
         self.codes: dict[str, int] = {}
         self.core_limits: set[str] = set()
         self.traces = written.why_not() is None
@@ -99,8 +103,9 @@ class Household:
             login = ("-u", BROKER[0], "-P", BROKER[1])
             self.subscriber = running.enter_context(Subscriber(broker.port, "#", *login))
             cameras, self.ports = self._cameras(running), {broker.port}
+            notified = self._notified(running)
             daemon = Daemon(
-                self.folder / "daemon", {}, extra=cameras + self._mqtt(broker.port), prefix=self._trace("run"),
+                self.folder / "daemon", {}, extra=cameras + self._mqtt(broker.port) + notified, prefix=self._trace("run"),
                 environment=self._environment,
             )  # fmt: skip
             daemon.database = self.folder / "state" / "edged.db"
@@ -151,13 +156,31 @@ class Household:
             f"[camera.{name}]\nsource = {json.dumps(source)}\n{more}" for name, (source, more) in sources.items()
         )
 
+    def _secret(self, name: str, text: str) -> str:
+        """The path of a file with a secret, as TOML."""
+        file = self.folder / "secrets" / name
+        file.write_text(text + "\n")
+        file.chmod(0o600)
+        return json.dumps(str(file))
+
+    def _notified(self, running: ExitStack) -> str:
+        """A webhook's receiver and a mail server, which take alerts and reports."""
+        certificates = make_certificates(self.folder / "certificates")
+        self.receiver = running.enter_context(Receiver())
+        self.mails = running.enter_context(MailServer(certificates, *MAIL))
+        self.ports |= {self.receiver.port, self.mails.port}
+        return (
+            f'\n[webhook]\nurl = "http://{RECEIVER_NAME}:{self.receiver.port}/"\nallow_http = true\n'
+            f"secret_file = {self._secret('webhook', HOOK[0])}\n"
+            f'\n[mail]\nhost = "127.0.0.1"\nport = {self.mails.port}\nusername = {json.dumps(MAIL[0])}\n'
+            f"password_file = {self._secret('mail', MAIL[1])}\nca_file = {json.dumps(str(certificates.ca))}\n"
+            'sender = "edged@site.example"\nto = ["manager@site.example"]\nalerts = true\n'
+        )
+
     def _mqtt(self, port: int) -> str:
-        password = self.folder / "secrets" / "broker"
-        password.write_text(BROKER[1] + "\n")
-        password.chmod(0o600)
         return (
             f'\n[mqtt]\nhost = "{BROKER_NAME}"\nport = {port}\n'
-            f"username = {json.dumps(BROKER[0])}\npassword_file = {json.dumps(str(password))}\n"
+            f"username = {json.dumps(BROKER[0])}\npassword_file = {self._secret('broker', BROKER[1])}\n"
         )
 
     def _trace(self, label: str) -> list[str]:
@@ -183,6 +206,7 @@ class Household:
             "ports": sorted(self.ports | self.camera_ports),
             "written": {label: sorted(written.written(self.folder / "trace" / label)) for label in labels},
             "core_limits": sorted(self.core_limits),
+            "notified": [len(self.receiver.posts), len(self.mails.mails)],
             "messages": [[message.topic, message.payload] for message in self.subscriber.received],
         }
         (self.folder / "record.json").write_text(json.dumps(record, indent=1))
