@@ -81,7 +81,7 @@ def report(
 @click.argument("day", metavar="[DATE]", default="yesterday")
 @click.option("--month", is_flag=True, help="Every day of the month that holds DATE.")
 def compact(place: Path, day: str, month: bool) -> None:
-    """Put the small files of DATE together: reports over months are then faster, and say the same. Needs DuckDB."""
+    """Put the small files of DATE together: reports then open few files, and say the same. Needs DuckDB."""
     now_ms = SystemClock().utc_ms()
     wanted = parse_day(day, UTC, now_ms)
     days: list[date] = days_of("month", wanted) if month else [wanted]

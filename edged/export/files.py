@@ -30,8 +30,11 @@ def format_of(wanted: str) -> Format:
     return "parquet" if wanted == "parquet" else "jsonl.gz"
 
 
-def duckdb_connection(memory: str = MEMORY, threads: int = THREADS, spill: str = "") -> Any:
-    """An empty database in memory that asks no network for anything. Raise Failed where DuckDB is not installed."""
+def duckdb_connection(memory: str = MEMORY, threads: int = THREADS, spill: str = "", *, ordered: bool = True) -> Any:
+    """An empty database in memory that asks no network for anything; what has no room there goes to the folder `spill`.
+
+    Raise Failed where DuckDB is not installed.
+    """
     try:
         import duckdb
     except ImportError:
@@ -40,10 +43,14 @@ def duckdb_connection(memory: str = MEMORY, threads: int = THREADS, spill: str =
         "memory_limit": memory,
         "threads": threads,
         "temp_directory": spill,
-        "preserve_insertion_order": True,
+        "preserve_insertion_order": ordered,
     }
     offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    return duckdb.connect(":memory:", config={**settings, **offline})
+    connection = duckdb.connect(":memory:", config={**settings, **offline})
+    connection.execute(
+        "SET enable_progress_bar = false"
+    )  # it would stand on standard output, in the middle of a report
+    return connection
 
 
 def json_lines(rows: Iterable[Row]) -> bytes:

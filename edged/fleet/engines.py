@@ -1,6 +1,7 @@
 """The engines that answer `report.sql`: SQLite of the standard library, DuckDB, and Spark. All give the same whole numbers."""
 
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
@@ -15,7 +16,7 @@ from edged.export.schema import TABLES
 
 Engine = Literal["duckdb", "sqlite", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "sqlite", "spark")
-MEMORY, THREADS = "700MB", 2
+MEMORY, THREADS = "600MB", 2
 
 ROWS = "SELECT count(device_id) FROM {}"
 
@@ -73,9 +74,11 @@ def ask(engine: Engine, question: Question, master: str = "local[2]") -> list[Co
 def _duckdb(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
     import duckdb
 
-    with closing(duckdb_connection(MEMORY, THREADS)) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="edged-fleet-") as spill,
+        closing(duckdb_connection(MEMORY, THREADS, spill, ordered=False)) as connection,
+    ):
         try:
-            connection.execute("SET parquet_metadata_cache = true")  # each file is asked twice, and stays as it is
             for table in TABLES:
                 connection.execute(f"CREATE VIEW {table} AS {_union(table, question.files[table])}")
             connection.execute("CREATE TABLE again (device_id VARCHAR, local_day VARCHAR)")
@@ -88,6 +91,8 @@ def _duckdb(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
                     _blame(question)
             found = connection.execute(report_sql())
             return [column[0] for column in found.description], found.fetchall()
+        except duckdb.OutOfMemoryException as error:  # no file is to blame
+            raise Failed(f"DuckDB lacks room: {str(error).splitlines()[0]}; edged fleet compact helps") from None
         except duckdb.Error as error:
             _blame(question)
             raise Failed(f"DuckDB cannot answer: {str(error).splitlines()[0]}") from None
