@@ -38,6 +38,7 @@ from edged.store import lasted_ms
 
 BASE = "/api/v1"
 MOST_EVENTS = 1000
+LONGEST_NAME = 63
 LATEST_MS = 253_402_300_799_999
 DAY = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "A local day, like 2026-11-19"}
 MILLISECONDS = {"type": "integer", "minimum": 0, "maximum": LATEST_MS, "description": "UTC milliseconds"}
@@ -88,6 +89,8 @@ def events(request: Request) -> Any:
     kind = query.get("kind")
     if kind is not None and kind not in KIND_WORDS:
         raise UsageError(f"kind: must be one of {', '.join(KIND_WORDS)}")
+    if len(query.get("camera", "")) > LONGEST_NAME:
+        raise UsageError(f"camera: has at most {LONGEST_NAME} characters")
     limit = _whole(request, "limit", 1, MOST_EVENTS, 100)
     since, until = _whole(request, "since", 0, LATEST_MS, 0), _whole(request, "until", 0, LATEST_MS, LATEST_MS)
     kinds = (kind,) if kind else ()
@@ -238,7 +241,7 @@ EVENT_QUERY: dict[str, dict[str, Any]] = {
     "since": MILLISECONDS,
     "until": MILLISECONDS,
     "kind": {"type": "string", "enum": list(KIND_WORDS)},
-    "camera": {"type": "string", "maxLength": 63},
+    "camera": {"type": "string", "maxLength": LONGEST_NAME},
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS, "default": 100},
 }
 ONE_DAY: dict[str, dict[str, Any]] = {"day": DAY}
