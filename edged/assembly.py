@@ -9,7 +9,7 @@ from edged.analyse.analyser import AnalyserSettings, LensMaker, Readers
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
 from edged.analyse.static import StaticFaces
-from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Wants
+from edged.config import CameraConfig, Config, EventsConfig, ModelsConfig, Tasks
 from edged.detect.changes import SceneCuts
 from edged.detect.schedule import DetectionSchedule
 from edged.events import Events
@@ -41,8 +41,8 @@ from edged.types import Lens
 Wrap = Callable[[Engine], Engine]
 """Makes of a loaded engine the one that the stages get."""
 
-MASK_ONLY = Wants(mask=True, attention=False, drowsiness=False)
-EVERYTHING = Wants(mask=True, attention=True, drowsiness=True)
+MASK_ONLY = Tasks(mask=True, attention=False, drowsiness=False)
+EVERYTHING = Tasks(mask=True, attention=True, drowsiness=True)
 
 MOST_READ_OFFLINE = 64
 """Faces read in one frame of a recording, where no live picture waits."""
@@ -50,7 +50,7 @@ MOST_READ_OFFLINE = 64
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The loaded models, shared by all cameras; what no camera wants is None."""
+    """The loaded models, shared by all cameras; what no camera needs is None."""
 
     detector: Detector
     judge: MaskJudge
@@ -67,34 +67,34 @@ class Models:
         """Name of every loaded model, and what runs it now."""
         return {name: engine.backend for name, engine in self.engines.items()}
 
-    def readers(self, wants: Wants) -> Readers | None:
-        """What reads the faces of a camera that wants this, as far as it was loaded."""
-        if not wants.landmarks or self.landmarks is None:
+    def readers(self, tasks: Tasks) -> Readers | None:
+        """What reads the faces of a camera with these tasks, as far as it was loaded."""
+        if not tasks.landmarks or self.landmarks is None:
             return None
-        return Readers(self.landmarks, self.pose, self.eyes if wants.drowsiness else None)
+        return Readers(self.landmarks, self.pose, self.eyes if tasks.drowsiness else None)
 
 
-def wanted(config: Config) -> Wants:
-    """What the cameras want, taken together."""
-    wants = [camera.wants for camera in config.camera.values()]
-    return Wants(
-        mask=any(want.mask for want in wants),
-        attention=any(want.attention for want in wants),
-        drowsiness=any(want.drowsiness for want in wants),
-        one_person=bool(wants) and all(want.one_person for want in wants),
+def tasks_of(config: Config) -> Tasks:
+    """The tasks of all cameras, taken together."""
+    tasks = [camera.tasks for camera in config.camera.values()]
+    return Tasks(
+        mask=any(one.mask for one in tasks),
+        attention=any(one.attention for one in tasks),
+        drowsiness=any(one.drowsiness for one in tasks),
+        one_person=bool(tasks) and all(one.one_person for one in tasks),
     )
 
 
-def model_names(config: ModelsConfig, wants: Wants = MASK_ONLY) -> tuple[str, ...]:
-    """The manifest's names of the models that are needed for what is wanted."""
+def model_names(config: ModelsConfig, tasks: Tasks = MASK_ONLY) -> tuple[str, ...]:
+    """The manifest's names of the models that are needed for these tasks."""
     names = (*DETECTORS[config.detector].models, *MASK_CLASSIFIERS[config.mask].models)
-    if wants.landmarks:
+    if tasks.landmarks:
         names += (*LANDMARK_READERS[config.landmarks].models, *POSE_READERS[config.pose].models)
-    return (*names, EYE_MODEL) if wants.drowsiness else names
+    return (*names, EYE_MODEL) if tasks.drowsiness else names
 
 
-def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY, wrap: Wrap | None = None) -> Models:
-    """Verify and load what is needed for what is wanted, and no more: each model costs memory.
+def load_models(config: ModelsConfig, tasks: Tasks = MASK_ONLY, wrap: Wrap | None = None) -> Models:
+    """Verify and load what is needed for these tasks, and no more: each model costs memory.
 
     The stages get what `wrap` makes of each engine. Raise ModelError, naming the remedy, when one cannot be used.
     """
@@ -108,9 +108,9 @@ def load_models(config: ModelsConfig, wants: Wants = MASK_ONLY, wrap: Wrap | Non
 
     detector = make_detector(config.detector, open_model, DetectionLimits(config.smallest_face, config.least_score))
     judge = make_mask_judge(config.mask, open_model)
-    landmarks = make_landmark_reader(config.landmarks, open_model) if wants.landmarks else None
-    pose = make_pose_reader(config.pose, open_model) if wants.landmarks else None
-    eyes = EyeClassifier(open_model(EYE_MODEL)) if wants.drowsiness else None
+    landmarks = make_landmark_reader(config.landmarks, open_model) if tasks.landmarks else None
+    pose = make_pose_reader(config.pose, open_model) if tasks.landmarks else None
+    eyes = EyeClassifier(open_model(EYE_MODEL)) if tasks.drowsiness else None
     hashes = {name: manifest.entry(name).sha256 for name in engines}
     return Models(detector, judge, engines, hashes, landmarks, pose, eyes)
 
@@ -154,7 +154,7 @@ def build_pipeline(
         analyser=Analyser(
             models.judge,
             _analyser_settings(settings, every_frame),
-            models.readers(settings.wants),
+            models.readers(settings.tasks),
             lens_maker(settings),
         ),
         smoother=_smoother(settings),
@@ -163,13 +163,13 @@ def build_pipeline(
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
         schedule=None if every_frame else DetectionSchedule(detector),
         # In a cab headlights and tunnels change the whole picture, and a driver who sleeps must not become somebody new.
-        cuts=None if settings.wants.drowsiness else SceneCuts(),
+        cuts=None if settings.tasks.drowsiness else SceneCuts(),
     )
 
 
 def _static_faces(settings: CameraConfig, seconds: float) -> StaticFaces:
     """Whose eyes are read is never a picture, however still: somebody who does not wake up must not be forgotten."""
-    largest = settings.drowsiness.smallest_face if settings.wants.drowsiness else math.inf
+    largest = settings.drowsiness.smallest_face if settings.tasks.drowsiness else math.inf
     return StaticFaces(seconds, largest)
 
 
@@ -184,22 +184,22 @@ def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> D
 
 def _smoother(settings: CameraConfig) -> Smoother:
     """The signals that the camera wants; of masks an uncertain one stands where they are not."""
-    wants = settings.wants
+    tasks = settings.tasks
     return Smoother(
-        MaskVoter(settings.mask, wanted=wants.mask),
-        AttentionMonitor(settings.attention) if wants.attention else None,
-        DrowsinessMonitor(settings.drowsiness) if wants.drowsiness else None,
-        DriverFinder() if wants.one_person else None,
+        MaskVoter(settings.mask, enabled=tasks.mask),
+        AttentionMonitor(settings.attention) if tasks.attention else None,
+        DrowsinessMonitor(settings.drowsiness) if tasks.drowsiness else None,
+        DriverFinder() if tasks.one_person else None,
     )
 
 
 def _events(camera: str, settings: CameraConfig, limits: EventsConfig) -> Events:
-    """The events that the camera wants."""
-    wants = settings.wants
+    """The events of the camera's tasks."""
+    tasks = settings.tasks
     return Events(
-        MaskEvents(camera, settings.mask, limits) if wants.mask else None,
-        InattentionEvents(camera, settings.attention, limits) if wants.attention else None,
-        DrowsinessEvents(camera, settings.drowsiness, limits) if wants.drowsiness else None,
+        MaskEvents(camera, settings.mask, limits) if tasks.mask else None,
+        InattentionEvents(camera, settings.attention, limits) if tasks.attention else None,
+        DrowsinessEvents(camera, settings.drowsiness, limits) if tasks.drowsiness else None,
     )
 
 
@@ -208,9 +208,9 @@ def _analyser_settings(settings: CameraConfig, every_frame: bool) -> AnalyserSet
     smallest = settings.mask.smallest_face
     if every_frame:
         return AnalyserSettings(smallest, 0.0, settled_interval_s=0.0, most_read=MOST_READ_OFFLINE)
-    wants, wanted = settings.wants, []
-    if wants.attention:
-        wanted.append(settings.attention.smallest_face)
-    if wants.drowsiness:
-        wanted.append(settings.drowsiness.smallest_face)
-    return AnalyserSettings(smallest, min(wanted, default=0.0))
+    tasks, sides = settings.tasks, []
+    if tasks.attention:
+        sides.append(settings.attention.smallest_face)
+    if tasks.drowsiness:
+        sides.append(settings.drowsiness.smallest_face)
+    return AnalyserSettings(smallest, min(sides, default=0.0))

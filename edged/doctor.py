@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edged.assembly import model_names, wanted
+from edged.assembly import model_names, tasks_of
 from edged.backends.status import EngineStatus, engine_statuses
 from edged.capture.examine import examine_camera
 from edged.config import CameraConfig, Config, ModelsConfig, OutputConfig, config_sha256, doubts, exposures
@@ -96,7 +96,7 @@ def _models(config: Config, store_answers: bool = True) -> Iterator[Finding]:
     yield _tensorrt(config.models)
     looks = store_answers and config.models.looks_for_tensorrt
     states = engine_statuses(manifest, config) if looks else {}
-    for name in model_names(config.models, wanted(config)):
+    for name in model_names(config.models, tasks_of(config)):
         yield _model(manifest, name, states.get(name), config.models)
 
 

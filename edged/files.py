@@ -62,7 +62,7 @@ def written_over(target: Path, source: Path) -> str:
 
 @contextmanager
 def scratch(target: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
-    """An empty file to fill with what a person wants in `target`; every output of the command line goes through here.
+    """An empty file to fill with what a person asks to have in `target`; every output of the command line goes through here.
 
     Symbolic links are followed. A new file is there whole or not at all, with the permissions that the umask leaves. A
     file that is there keeps its owner, permissions and links, and its content until the block ends without an error; a

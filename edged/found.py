@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 
 from edged.assembly import EVERYTHING
-from edged.config import Wants
+from edged.config import Tasks
 from edged.render.annotate import Portrait, annotate
 from edged.types import Attention, Box, Drowsiness, DrowsinessLevel, HeadPose, Image, MaskScores, MaskState, Points
 
@@ -44,7 +44,7 @@ class Found:
         """What is known of attention and drowsiness, for people."""
         return self.told(EVERYTHING)
 
-    def told(self, asked: Wants) -> tuple[str, ...]:
+    def told(self, asked: Tasks) -> tuple[str, ...]:
         """A line for each thing `asked` that is known. Whose eyes are shut is not called attentive, wherever the head points."""
         shut = asked.drowsiness and self.eyes is not None and self.eyes.closed
         lines = (
@@ -73,7 +73,7 @@ class Found:
             "eyes": self.eyes and {"openness": round(self.eyes.openness, 4), "closed": self.eyes.closed},
         }
 
-    def portrait(self, asked: Wants) -> Portrait:
+    def portrait(self, asked: Tasks) -> Portrait:
         """The face as it is drawn for somebody who asked for this."""
         return Portrait(
             self.box,
@@ -113,7 +113,7 @@ class Analysed:
         """The faces that are told of."""
         return [face for face in self.faces if face.counted]
 
-    def annotated(self, asked: Wants = EVERYTHING) -> Image:
+    def annotated(self, asked: Tasks = EVERYTHING) -> Image:
         """A copy of the picture with what was `asked` of the faces drawn on it."""
         return annotate(self.image, [face.portrait(asked) for face in self.counted()])
 

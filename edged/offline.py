@@ -208,7 +208,7 @@ _UNKNOWN = MaskScores(1 / 3, 1 / 3, 1 / 3)
 
 
 def _settings(uri: str, config: Config, models: Models, field_of_view: float) -> CameraConfig:
-    """A camera that wants all that the loaded models can tell."""
+    """A camera whose tasks are all that the loaded models can tell."""
     enabled = {
         "mask": True,
         "attention": models.landmarks is not None,

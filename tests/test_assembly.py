@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.doubles import BARE, BoxLandmarks, ConstantEyes, ConstantJudge, ConstantPose, ScriptedDetector
 
-from edged.assembly import EVERYTHING, MASK_ONLY, Models, build_pipeline, lens_maker, model_names, wanted
-from edged.config import CameraConfig, Config, ModelsConfig, Wants
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, build_pipeline, lens_maker, model_names, tasks_of
+from edged.config import CameraConfig, Config, ModelsConfig, Tasks
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.errors import ModelError
@@ -58,7 +58,7 @@ def test_turning_the_picture_does_not_change_the_glass(rotation, size):
 )
 def test_models_are_loaded_only_for_cameras_that_want_them(profiles, more):
     cameras = {f"camera{n}": camera(profile=profile) for n, profile in enumerate(profiles)}
-    names = set(model_names(ModelsConfig(), wanted(Config(camera=cameras))))
+    names = set(model_names(ModelsConfig(), tasks_of(Config(camera=cameras))))
     assert names - set(model_names(ModelsConfig())) == more
 
 
@@ -71,14 +71,14 @@ def test_the_pose_reader_brings_its_own_models(pose, models):
 def test_a_camera_gets_the_readers_its_profile_wants_although_another_loaded_more():
     models = everything()
     assert models.readers(MASK_ONLY) is None
-    classroom, driver = models.readers(camera(profile="classroom").wants), models.readers(EVERYTHING)
+    classroom, driver = models.readers(camera(profile="classroom").tasks), models.readers(EVERYTHING)
     assert classroom.landmarks is driver.landmarks is models.landmarks
     assert (classroom.eyes, driver.eyes) == (None, models.eyes)
 
 
 def test_attention_turned_on_at_an_entrance_is_wanted():
     config = Config(camera={"door": camera(attention={"enabled": True})})
-    assert wanted(config) == Wants(mask=True, attention=True, drowsiness=False)
+    assert tasks_of(config) == Tasks(mask=True, attention=True, drowsiness=False)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.doubles import ConstantJudge, ScriptedDetector, sighting
 
-from edged.cli.bench_clip import FPS, Looks, over_all, play, settings_for
+from edged.cli.bench_clip import FPS, DetectorRuns, over_all, play, settings_for
 from edged.config import Config
 from edged.inference import default_engines_dir
 from tests.support.gpu_engines import copy_of_engines, trained_here, untrained
@@ -45,7 +45,7 @@ def bench(*options, **environment):
     )
 
 
-def test_a_clip_tells_its_cost_its_looks_and_its_events(clip):
+def test_a_clip_tells_its_cost_its_detector_runs_and_its_events(clip):
     done = bench("--clip", clip, "--clip", clip, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -102,15 +102,15 @@ def test_a_detectors_engines_are_counted_and_no_others():
         def run(self, inputs):
             return {"answer": np.zeros(1)}
 
-    looks = Looks(("detector",))
-    counted = looks.wrap(Engine())
+    counted_runs = DetectorRuns(("detector",))
+    counted = counted_runs.wrap(Engine())
     counted.run({"image": np.zeros((1, 64, 96, 3), np.uint8)})
     counted.run({"image": np.zeros((1, 32, 32, 3), np.uint8)})
-    assert (looks.runs, looks.pixels) == (2, 64 * 96 + 32 * 32)
+    assert (counted_runs.runs, counted_runs.pixels) == (2, 64 * 96 + 32 * 32)
     assert (counted.name, counted.backend) == ("detector", "fake")
     other = Engine()
     other.name = "mask"
-    assert looks.wrap(other) is other
+    assert counted_runs.wrap(other) is other
 
 
 def test_over_several_clips_each_frame_counts_once():

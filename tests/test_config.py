@@ -20,7 +20,7 @@ from edged.config import (
     GpioOutput,
     MaskConfig,
     SoundOutput,
-    Wants,
+    Tasks,
     config_path,
     doubts,
     load_config,
@@ -432,18 +432,18 @@ def test_attention_and_drowsiness_lie_under_each_cameras_own_keys_too(loaded):
 @pytest.mark.parametrize(
     ("profile", "wants"),
     [
-        ("entrance", Wants(mask=True, attention=False, drowsiness=False)),
-        ("classroom", Wants(mask=True, attention=True, drowsiness=False)),
-        ("driver", Wants(mask=False, attention=True, drowsiness=True, one_person=True)),
+        ("entrance", Tasks(mask=True, attention=False, drowsiness=False)),
+        ("classroom", Tasks(mask=True, attention=True, drowsiness=False)),
+        ("driver", Tasks(mask=False, attention=True, drowsiness=True, one_person=True)),
     ],
 )
-def test_the_profile_says_what_faces_are_asked(loaded, profile, wants):
-    assert loaded(f'{CAMERA}profile = "{profile}"').camera["door"].wants == wants
-    assert loaded(f'{CAMERA}[defaults]\nprofile = "{profile}"').camera["door"].wants == wants
+def test_the_profile_says_what_faces_are_asked(loaded, profile, tasks):
+    assert loaded(f'{CAMERA}profile = "{profile}"').camera["door"].tasks == tasks
+    assert loaded(f'{CAMERA}[defaults]\nprofile = "{profile}"').camera["door"].tasks == tasks
 
 
 def test_an_entrance_asks_nothing_else_unless_told_to(loaded):
-    assert loaded(CAMERA).camera["door"].wants == Wants(mask=True, attention=False, drowsiness=False)
+    assert loaded(CAMERA).camera["door"].tasks == Tasks(mask=True, attention=False, drowsiness=False)
 
 
 def test_enabled_has_the_last_word_for_all_cameras_or_for_one(loaded):
@@ -452,14 +452,14 @@ def test_enabled_has_the_last_word_for_all_cameras_or_for_one(loaded):
         '[camera.b]\nsource = "file:///b"\nprofile = "driver"\n[camera.b.attention]\nenabled = false\n'
         "[camera.b.mask]\nenabled = true\n"
     )
-    assert config.camera["a"].wants == Wants(mask=False, attention=True, drowsiness=False)
-    assert config.camera["b"].wants == Wants(mask=True, attention=False, drowsiness=True, one_person=True)
+    assert config.camera["a"].tasks == Tasks(mask=False, attention=True, drowsiness=False)
+    assert config.camera["b"].tasks == Tasks(mask=True, attention=False, drowsiness=True, one_person=True)
 
 
 def test_only_attention_and_drowsiness_need_landmarks():
-    assert not Wants(mask=True, attention=False, drowsiness=False).landmarks
-    assert Wants(mask=False, attention=True, drowsiness=False).landmarks
-    assert Wants(mask=False, attention=False, drowsiness=True).landmarks
+    assert not Tasks(mask=True, attention=False, drowsiness=False).landmarks
+    assert Tasks(mask=False, attention=True, drowsiness=False).landmarks
+    assert Tasks(mask=False, attention=False, drowsiness=True).landmarks
 
 
 def test_the_port_follows_tls(loaded):
@@ -491,8 +491,8 @@ def test_the_commented_config_is_the_defaults():
 def test_the_classroom_and_the_driver_have_their_profiles_and_say_what_they_are_not():
     (room,) = load_config(CONFIG / "classroom.toml").camera.values()
     (cab,) = load_config(CONFIG / "driver.toml").camera.values()
-    assert (room.profile, room.wants) == ("classroom", Wants(mask=False, attention=True, drowsiness=False))
-    assert (cab.profile, cab.wants) == ("driver", Wants(mask=False, attention=True, drowsiness=True, one_person=True))
+    assert (room.profile, room.tasks) == ("classroom", Tasks(mask=False, attention=True, drowsiness=False))
+    assert (cab.profile, cab.tasks) == ("driver", Tasks(mask=False, attention=True, drowsiness=True, one_person=True))
     for name in ("edged.toml", "driver.toml"):
         text = " ".join((CONFIG / name).read_text().replace("\n#", " ").split())
         assert "not a medical device" in text
@@ -568,8 +568,8 @@ def test_sets_are_written_in_one_order_whatever_the_run(table, key):
     ("fps", "untold"), [(5, []), (4.9, ["drowsiness"]), (2, ["drowsiness"]), (1.9, ["attention", "drowsiness"])]
 )
 def test_what_a_slow_camera_cannot_tell_is_named(fps, untold):
-    assert Wants(mask=True, attention=True, drowsiness=True).untold_at(fps) == untold
-    assert Wants(mask=True, attention=False, drowsiness=False).untold_at(fps) == []
+    assert Tasks(mask=True, attention=True, drowsiness=True).untold_at(fps) == untold
+    assert Tasks(mask=True, attention=False, drowsiness=False).untold_at(fps) == []
 
 
 def test_every_key_has_a_line_for_a_person():
@@ -726,7 +726,7 @@ def test_the_smallest_faces_of_a_shipped_config_fit_the_distance_that_it_names(n
         width = parse_source(camera.source).options.get("width", UNKNOWN_WIDTH)
         half = math.tan(math.radians(camera.field_of_view) / 2)
         assert pixels == int(FACE_METRES * width / (2 * metres * half))
-        asked = [part for part in ("mask", "attention", "drowsiness") if getattr(camera.wants, part)]
+        asked = [part for part in ("mask", "attention", "drowsiness") if getattr(camera.tasks, part)]
         needed = {part: getattr(camera, part).smallest_face for part in asked}
         needed["found"] = camera.smallest_face or config.models.smallest_face
         assert {part: size for part, size in needed.items() if size > pixels} == {}

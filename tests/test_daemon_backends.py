@@ -14,7 +14,7 @@ from support.daemon import Daemon, looped, needs_models, write_clip
 from support.gpu_environment import gpu_environment
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
-from edged.assembly import build_pipeline, load_models, wanted
+from edged.assembly import build_pipeline, load_models, tasks_of
 from edged.capture.video import VideoFile
 from edged.config import load_config
 from edged.config.source import parse_source
@@ -162,7 +162,7 @@ Passage = tuple[str, int, str]
 def on_the_cpu(config_file: Path, clip: Path, loops: int = 3) -> set[Passage]:
     """The events of the clip, played again and again through the ordinary stages."""
     config = load_config(config_file)
-    pipeline = build_pipeline("door", config.camera["door"], config, load_models(config.models, wanted(config)))
+    pipeline = build_pipeline("door", config.camera["door"], config, load_models(config.models, tasks_of(config)))
     started: dict[str, float] = {}
     passages: set[Passage] = set()
     video = VideoFile(parse_source(f"file://{clip}?loop=1"))

@@ -9,7 +9,7 @@ import pytest
 from support.daemon import needs_models
 from support.output_scenes import Stage, told
 
-from edged.assembly import build_pipeline, load_models, wanted
+from edged.assembly import build_pipeline, load_models, tasks_of
 from edged.config.load import parse_config
 from edged.types import Frame, Image
 
@@ -43,7 +43,7 @@ def pictures(path: Path) -> list[Image]:
 def watched(film: Iterable[Image]) -> Stage:
     """The stage after the whole film."""
     config = parse_config(CAB, Path("edged.toml"))
-    models = load_models(config.models, wanted(config))
+    models = load_models(config.models, tasks_of(config))
     line = build_pipeline("cab", config.camera["cab"], config, models)
     stage = Stage(config)
     for number, image in enumerate(film):

@@ -20,7 +20,7 @@ from support.household import BROKER_NAME, CAMERA_NAME, DEMO, RECEIVER_NAME, SEC
 from support.mosquitto import needs_mosquitto
 from support.storing import HandClock
 
-from edged.assembly import build_pipeline, load_models, wanted
+from edged.assembly import build_pipeline, load_models, tasks_of
 from edged.cli import VERBS, cli
 from edged.config.load import parse_config
 from edged.report import build_report
@@ -169,7 +169,7 @@ def test_an_hour_before_every_kind_of_camera_leaves_numbers_about_nobody(tmp_pat
     clock, pictures = HandClock(), _pictures(write_clip(tmp_path / "clip.mp4"))
     with Store(tmp_path / "edged.db") as store:
         recorder = Recorder(clock, store.write, publishing=True)
-        models = load_models(config.models, wanted(config))
+        models = load_models(config.models, tasks_of(config))
         pipelines = [build_pipeline(name, camera, config, models) for name, camera in config.camera.items()]
         for number in range(seconds * 10):
             clock.pass_s(0.1)

@@ -46,8 +46,8 @@ def published() -> set[str]:
     relative = {messages.AVAILABILITY.at(), messages.STATE.at(), messages.REPORT_DAILY.at()}
     for camera, settings in CONFIG.camera.items():
         relative |= {messages.CAMERA_STATUS.at(camera), messages.CAMERA_VIOLATION.at(camera)}
-        relative |= {messages.CAMERA_COUNTS.at(camera)} if settings.wants.mask else set()
-        relative |= {messages.CAMERA_ATTENTION.at(camera)} if settings.wants.attention else set()
+        relative |= {messages.CAMERA_COUNTS.at(camera)} if settings.tasks.mask else set()
+        relative |= {messages.CAMERA_ATTENTION.at(camera)} if settings.tasks.attention else set()
     relative |= {f"{messages.COMMANDS}/{verb}" for verb in ("report", "restart", "selftest")}
     return {f"{ROOT}/{topic}" for topic in relative}
 

@@ -75,4 +75,4 @@ def test_what_a_passenger_taught_is_forgotten_once_the_driver_is_found():
 
 @pytest.mark.parametrize(("profile", "one_person"), [("driver", True), ("classroom", False), ("entrance", False)])
 def test_only_a_cab_has_one_driver(profile, one_person):
-    assert CameraConfig(source="file:///a.mp4", profile=profile).wants.one_person is one_person
+    assert CameraConfig(source="file:///a.mp4", profile=profile).tasks.one_person is one_person

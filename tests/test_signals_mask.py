@@ -162,7 +162,7 @@ def test_looks_kept_are_bounded_whatever_the_window():
 
 
 def test_where_masks_are_not_wanted_every_face_stays_uncertain():
-    (*_, vote) = look_every(MaskVoter(wanted=False), 0.1, [BARE] * 30)
+    (*_, vote) = look_every(MaskVoter(enabled=False), 0.1, [BARE] * 30)
     assert (vote.state, vote.score, vote.votes) == (UNCERTAIN, 0.0, (0, 0, 0, 0))
 
 

@@ -174,7 +174,7 @@ def test_drivers_yawns_are_found_and_nothing_else_is(shared: Path, clip):
     uri = (shared / "data" / "video" / f"{clip}.mp4").absolute().as_uri()
     camera = CameraConfig(source=uri, profile="driver", fps=30)
     video = VideoFile(parse_source(uri))
-    pipeline = build_pipeline("cab", camera, Config(), load_models(Config().models, camera.wants))
+    pipeline = build_pipeline("cab", camera, Config(), load_models(Config().models, camera.tasks))
     frames, yawned = [], 0
     while (time_s := video.skip()) is not None:
         index = round(time_s * video.fps)

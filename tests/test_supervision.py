@@ -83,9 +83,9 @@ def test_another_connection_to_the_broker_is_told_everything_again():
     ("camera", "masks", "attention"), [("door", True, False), ("room", True, True), ("cab", False, True)]
 )
 def test_the_status_has_the_same_counts(camera: str, masks: bool, attention: bool):
-    wants = CONFIG.camera[camera].wants
-    assert (mask_counts(wants, SEEN) is not None) is masks
-    assert (attention_counts(wants, SEEN) is not None) is attention
+    tasks = CONFIG.camera[camera].tasks
+    assert (mask_counts(tasks, SEEN) is not None) is masks
+    assert (attention_counts(tasks, SEEN) is not None) is attention
 
 
 @needs_mosquitto

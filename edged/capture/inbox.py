@@ -14,7 +14,7 @@ class FrameInbox:
     """A bounded hand-over between many capture threads and one analysis thread.
 
     What is shared is the analysis' time, not its frames: of the cameras that wait, the one comes next that has had least of
-    it. So a camera that wants less than its share gets all it wants, however many large and crowded pictures the
+    it. So a camera that asks for less than its share gets all it asks for, however many large and crowded pictures the
     others send. A frame costs the time from its `take` to the next.
     """
 

@@ -1,6 +1,6 @@
 """A Raspberry Pi camera through picamera2, in the capture process. Calls as of picamera2 0.3.38.
 
-The main stream is asked for in the size that analysis wants, straight from the image processor: a second, smaller stream
+The main stream is asked for in the size that analysis uses, straight from the image processor: a second, smaller stream
 would only be one more buffer to move.
 """
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, wanted
+from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, tasks_of
 from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_content, kind_of
 from edged.capture.video_writer import VideoWriter
 from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.cli.summary import Summary, count_of
-from edged.config import DETECTORS, Config, Wants
+from edged.config import DETECTORS, Config, Tasks
 from edged.config.people import PROFILES, Profile
 from edged.errors import Failed, SourceLost, UsageError
 from edged.files import writing
@@ -100,7 +100,7 @@ def analyze(
     changes = {key: value for key, value in given.items() if value is not None}
     config = config.model_copy(update={"models": config.models.model_copy(update=changes)})
     read = MASK_ONLY if only else PROFILES[profile] if profile else EVERYTHING
-    asked = wanted(config) if config.camera and read is EVERYTHING else read
+    asked = tasks_of(config) if config.camera and read is EVERYTHING else read
     problems: list[str] = []
     pictures, videos = _sorted_out(sources, problems)
     copies = {} if out is None else copy_names(pictures, videos, out)
@@ -183,7 +183,7 @@ def _pictures(
     models: Models,
     pad: float,
     field_of_view: float | None,
-    asked: Wants,
+    asked: Tasks,
     problems: list[str],
 ) -> Iterator[Analysed]:
     for path in paths:
@@ -194,7 +194,7 @@ def _pictures(
             yield analysed
 
 
-def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked: Wants) -> None:
+def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked: Tasks) -> None:
     path = recording.path
     if recording.assumption:
         click.echo(f"edged: {recording.assumption.replace('unless fps says', 'unless --fps says')}", err=True)
@@ -225,7 +225,7 @@ def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iter
         yield from bar
 
 
-def _tell(analysed: Analysed, as_json: bool, label: str, asked: Wants) -> None:
+def _tell(analysed: Analysed, as_json: bool, label: str, asked: Tasks) -> None:
     if as_json:
         print_json(analysed.record())
         return

@@ -102,7 +102,7 @@ def bench(
         return
     pictures = _pictures(source, 1 if first_frame else frames)
     settings = settings_for(config, profile)
-    models = load_models(config.models, settings.wants)
+    models = load_models(config.models, settings.tasks)
     pipeline = build_pipeline("bench", settings, config, models, every_frame=True)
     if first_frame:
         pipeline.step(Frame("bench", 0, 0.0, pictures[0]))
@@ -227,7 +227,7 @@ def _first_frame_s(config_file: Path | None, picture: Image) -> float:
 
 def _clips(clips: Sequence[Path], config: Config, profile: Profile) -> dict[str, Any]:
     settings = settings_for(config, profile)
-    load = functools.partial(load_models, config.models, settings.wants)
+    load = functools.partial(load_models, config.models, settings.tasks)
     played = [play(clip, settings, config, load) for clip in clips]
     return {"clips": played, "total": over_all(played)}
 

@@ -1,4 +1,4 @@
-"""`edged bench --clip`: recordings through the pipeline as a live camera has it: what a frame costs, and what is told."""
+"""`edged bench --clip`: recordings through the pipeline as a live camera has it: what a frame costs, and what comes of it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ PERCENTILES = (50, 95, 99)
 
 
 @dataclass(slots=True)
-class Looks:
+class DetectorRuns:
     """Counts how often a detector's models are run, and on how many pixels; `names` are those models."""
 
     names: Sequence[str]
@@ -45,7 +45,7 @@ class _Counted:
     """Implements `edged.ports.Engine` with another one, and counts."""
 
     engine: Engine
-    looks: Looks
+    counted: DetectorRuns
 
     @property
     def name(self) -> str:
@@ -56,8 +56,8 @@ class _Counted:
         return self.engine.backend
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        self.looks.runs += 1
-        self.looks.pixels += sum(int(np.prod(array.shape[:3])) for array in inputs.values())
+        self.counted.runs += 1
+        self.counted.pixels += sum(int(np.prod(array.shape[:3])) for array in inputs.values())
         return self.engine.run(inputs)
 
 
@@ -78,14 +78,14 @@ def settings_for(config: Config, profile: Profile) -> CameraConfig:
 
 
 @dataclass(slots=True)
-class Told:
-    """What one clip told: events' starts, alerts and ends, and the passages that ended."""
+class Results:
+    """What came of one clip: events' starts, alerts and ends, and the passages that ended."""
 
     events: list[dict[str, object]] = field(default_factory=list)
     passages: list[dict[str, object]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
-        """Take down what one frame told."""
+        """Take down what came of one frame."""
         self.events += [_event(event) for event in outcome.events if event.phase != "update" or event.violation]
         self.passages += [_passage(one) for one in outcome.encounters if one.closed and not one.static]
 
@@ -117,13 +117,13 @@ class _Costs:
 
     rows: list[tuple[float, ...]] = field(default_factory=list)
 
-    def step(self, pipeline: Pipeline, frame: Frame, looks: Looks) -> Outcome:
+    def step(self, pipeline: Pipeline, frame: Frame, detector_runs: DetectorRuns) -> Outcome:
         """Analyse one frame, and take down what it cost."""
-        runs, started = looks.runs, time.process_time()
+        runs, started = detector_runs.runs, time.process_time()
         outcome = pipeline.step(frame)
         spent = time.process_time() - started
         stages = [getattr(pipeline.times, stage) * 1000 for stage in STAGES]
-        self.rows.append((*stages, spent * 1000, float(len(outcome.faces)), float(looks.runs > runs)))
+        self.rows.append((*stages, spent * 1000, float(len(outcome.faces)), float(detector_runs.runs > runs)))
         return outcome
 
     def summary(self) -> dict[str, object]:
@@ -152,10 +152,15 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
     Raise SourceLost when it is not a video, or breaks off.
     """
     detector = config.models.detector
-    looks = Looks(DETECTORS[detector].models)
-    models = load(looks.wrap)
+    detector_runs = DetectorRuns(DETECTORS[detector].models)
+    models = load(detector_runs.wrap)
     pipeline = build_pipeline("clip", settings, config, models)
-    video, pace, costs, told = VideoFile(parse_source(clip.absolute().as_uri())), RateLimiter(FPS), _Costs(), Told()
+    video, pace, costs, results = (
+        VideoFile(parse_source(clip.absolute().as_uri())),
+        RateLimiter(FPS),
+        _Costs(),
+        Results(),
+    )
     width = height = 0
     last_s = 0.0
     try:
@@ -166,12 +171,12 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
             if not costs.rows:  # the first run warms caches and allocators up, and is nobody's cost
                 height, width = image.shape[:2]
                 models.detector.detect(image)
-                looks.runs = looks.pixels = 0
-            told.add(costs.step(pipeline, Frame("clip", len(costs.rows), time_s, image), looks))
+                detector_runs.runs = detector_runs.pixels = 0
+            results.add(costs.step(pipeline, Frame("clip", len(costs.rows), time_s, image), detector_runs))
             last_s = time_s
     finally:
         video.close()
-    told.add(pipeline.finish(last_s, "stopped"))
+    results.add(pipeline.finish(last_s, "stopped"))
     summary = costs.summary()
     return {
         "clip": str(clip),
@@ -180,23 +185,23 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
         "detector": detector,
         "profile": settings.profile,
         **summary,
-        "detector_runs": looks.runs,
-        "megapixels_a_frame": round(looks.pixels / len(costs.rows) / 1e6, 3),
-        "passages": told.passages,
-        "events": told.events,
+        "detector_runs": detector_runs.runs,
+        "megapixels_a_frame": round(detector_runs.pixels / len(costs.rows) / 1e6, 3),
+        "passages": results.passages,
+        "events": results.events,
     }
 
 
 def over_all(played: Sequence[dict[str, Any]]) -> dict[str, object]:
-    """The cost of a frame over several clips, each frame counting once, and how much was told."""
+    """The cost of a frame over several clips, each frame counting once, and how much came of them."""
     frames = sum(one["frames"] for one in played)
     means = {
         key: round(sum(one[key] * one["frames"] for one in played) / frames, 2)
         for key in ("frame_mean_ms", "processor_mean_ms", "faces_a_frame")
     }
     counts = {key: sum(one[key] for one in played) for key in ("frames_looked_at", "detector_runs")}
-    told = {key: sum(len(one[key]) for one in played) for key in ("passages", "events")}
-    return {"clips": len(played), "frames": frames, **means, **counts, **told}
+    results = {key: sum(len(one[key]) for one in played) for key in ("passages", "events")}
+    return {"clips": len(played), "frames": frames, **means, **counts, **results}
 
 
 def print_clip(one: dict[str, Any]) -> None:

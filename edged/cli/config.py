@@ -68,11 +68,11 @@ def _unreadable(config: Config) -> Iterator[str]:
 
 def _missing_models(config: Config) -> Iterator[str]:
     """Models without which edged would not start here: those that others train or build may not be there yet."""
-    from edged.assembly import model_names, wanted  # only now: it brings ONNX Runtime
+    from edged.assembly import model_names, tasks_of  # only now: it brings ONNX Runtime
     from edged.inference import default_engines_dir, load_manifest
 
     manifest = load_manifest(default_engines_dir())
-    for name in model_names(config.models, wanted(config)):
+    for name in model_names(config.models, tasks_of(config)):
         try:
             manifest.verified_bytes(name)
         except ModelError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from edged.assembly import model_names, wanted
+from edged.assembly import model_names, tasks_of
 from edged.backends.status import EngineStatus, engine_statuses, existing_cache
 from edged.cli.engines_bench import bench
 from edged.cli.engines_build import build
@@ -36,7 +36,7 @@ def list_engines(config_file: Path | None, as_json: bool) -> None:
         for name in manifest.entries:
             print_json(_record(manifest, name, states))
         return
-    needed = model_names(config.models, wanted(config))
+    needed = model_names(config.models, tasks_of(config))
     rows = [("MODEL", "TASK", "FILE", "RUNS ON", "ENGINE", "STATE OF THE FILE")]
     for name, entry in manifest.entries.items():
         unneeded = entry.built_locally and name not in needed and not manifest.is_there(name)
@@ -69,7 +69,7 @@ def verify(config_file: Path | None) -> None:
     Models that are built locally may be missing, unless the config uses them.
     """
     config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
-    needed = model_names(config.models, wanted(config))
+    needed = model_names(config.models, tasks_of(config))
     there = [
         name
         for name, entry in manifest.entries.items()

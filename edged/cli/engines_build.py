@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edged.assembly import EVERYTHING, model_names, wanted
+from edged.assembly import EVERYTHING, model_names, tasks_of
 from edged.backends import BuildProgress
 from edged.backends.build import EngineBuild
 from edged.backends.status import BuildResult, engines_folder
@@ -37,7 +37,7 @@ def build(models: tuple[str, ...], config_file: Path | None, backend: str, force
     Each is compared with the CPU and measured; the daemon uses what is built here. Exit code 69 without TensorRT.
     """
     config, manifest = read_config_if_any(config_file), load_manifest(default_engines_dir())
-    names = models or model_names(config.models, wanted(config) if config.camera else EVERYTHING)
+    names = models or model_names(config.models, tasks_of(config) if config.camera else EVERYTHING)
     for name in names:
         manifest.entry(name)
     if missing := tensorrt_available():

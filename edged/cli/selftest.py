@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edged.assembly import model_names, wanted
+from edged.assembly import model_names, tasks_of
 from edged.backends.present import OnnxBackend, ProviderBackend, TensorrtBackend
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.config import Config
@@ -39,7 +39,7 @@ def selftest(config_file: Path | None, as_json: bool, requested: str | None) -> 
     """
     config = read_config_if_any(config_file)
     manifest = load_manifest(default_engines_dir())
-    needed = model_names(config.models, wanted(config))
+    needed = model_names(config.models, tasks_of(config))
     if requested == TENSORRT and (missing := tensorrt_available()):
         raise Unavailable(missing)
     machine = describe_machine()

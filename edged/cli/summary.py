@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from edged.config import Wants
+from edged.config import Tasks
 from edged.found import Analysed, Found
 from edged.types import DROWSINESS_LEVELS, DROWSY_LEVELS, MaskState
 
@@ -29,7 +29,7 @@ class _Seen:
 class Summary:
     """Takes one frame of a recording after the other."""
 
-    def __init__(self, asked: Wants) -> None:
+    def __init__(self, asked: Tasks) -> None:
         self._asked = asked
         self._frames = 0
         self._last_s = 0.0

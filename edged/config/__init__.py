@@ -26,7 +26,7 @@ from edged.config.output import (
     Rule,
     SoundOutput,
 )
-from edged.config.people import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Wants
+from edged.config.people import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Tasks
 from edged.config.privacy import PrivacyConfig
 
 __all__ = [
@@ -54,7 +54,7 @@ __all__ = [
     "Rule",
     "SoundOutput",
     "StoreConfig",
-    "Wants",
+    "Tasks",
     "WebhookConfig",
     "config_path",
     "config_sha256",

@@ -53,8 +53,8 @@ def _never_told(config: Config) -> Iterator[str]:
         if isinstance(output, ButtonInput):
             continue
         rules = ("mask_correct",) if isinstance(output, DoorOutput) else output.when
-        wants = [camera.wants for door, camera in config.camera.items() if not output.cameras or door in output.cameras]
+        tasks = [camera.tasks for door, camera in config.camera.items() if not output.cameras or door in output.cameras]
         for rule in rules:
             kind = FOLLOWED.get(rule.partition("_")[0])
-            if kind is not None and not any(getattr(want, kind) for want in wants):
+            if kind is not None and not any(getattr(want, kind) for want in tasks):
                 yield f"table [output.{name}]: waits for {rule}, and no camera of it follows {kind}; see the cameras' profile"

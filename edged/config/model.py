@@ -20,7 +20,7 @@ from edged.config.people import (
     DrowsinessConfig,
     MaskConfig,
     Profile,
-    Wants,
+    Tasks,
 )
 from edged.config.privacy import PrivacyConfig
 from edged.config.section import Fraction, Identifier, Seconds, Section
@@ -83,10 +83,10 @@ class CameraConfig(Section):
     )
 
     @property
-    def wants(self) -> Wants:
+    def tasks(self) -> Tasks:
         """What this camera follows: that of its profile, unless `enabled` says otherwise."""
         usual = PROFILES[self.profile]
-        return Wants(
+        return Tasks(
             mask=usual.mask if self.mask.enabled is None else self.mask.enabled,
             attention=usual.attention if self.attention.enabled is None else self.attention.enabled,
             drowsiness=usual.drowsiness if self.drowsiness.enabled is None else self.drowsiness.enabled,
@@ -124,8 +124,8 @@ class CameraConfig(Section):
     @model_validator(mode="after")
     def _fast_enough(self) -> "CameraConfig":
         for name, wanted, least in (
-            ("attention", self.wants.attention, LEAST_FPS_FOR_ATTENTION),
-            ("drowsiness", self.wants.drowsiness, LEAST_FPS_FOR_DROWSINESS),
+            ("attention", self.tasks.attention, LEAST_FPS_FOR_ATTENTION),
+            ("drowsiness", self.tasks.drowsiness, LEAST_FPS_FOR_DROWSINESS),
         ):
             if wanted and self.fps < least:
                 raise ValueError(f"fps = {self.fps:g} is too slow for {name}; set fps = {least:g} or more")

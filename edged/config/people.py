@@ -13,7 +13,7 @@ Profile = Literal["entrance", "classroom", "driver"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wants:
+class Tasks:
     """What one camera follows: which verdicts are made, and which events they cause.
 
     Without `mask` no mask verdict is given and none is stored; the mask itself may still be looked at, because a
@@ -41,10 +41,10 @@ class Wants:
         return [name for name, least in LEAST_FPS.items() if getattr(self, name) and fps < least]
 
 
-PROFILES: dict[Profile, Wants] = {
-    "entrance": Wants(mask=True, attention=False, drowsiness=False),
-    "classroom": Wants(mask=True, attention=True, drowsiness=False),
-    "driver": Wants(mask=False, attention=True, drowsiness=True, one_person=True),
+PROFILES: dict[Profile, Tasks] = {
+    "entrance": Tasks(mask=True, attention=False, drowsiness=False),
+    "classroom": Tasks(mask=True, attention=True, drowsiness=False),
+    "driver": Tasks(mask=False, attention=True, drowsiness=True, one_person=True),
 }
 
 LEAST_FPS_FOR_ATTENTION = 2.0

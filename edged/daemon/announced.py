@@ -44,7 +44,7 @@ class Announced:
         """The relative topics that once held a value, and with this config never will."""
         stored = self._stored(TOPICS)
         formerly = [topic for topic in stored if isinstance(topic, str)] if isinstance(stored, list) else []
-        now = [topic for name, camera in config.camera.items() for topic in kept_topics(name, camera.wants)]
+        now = [topic for name, camera in config.camera.items() for topic in kept_topics(name, camera.tasks)]
         now += [OUTPUT.at(name) for name in config.output]
         self._topics = list(dict.fromkeys([*now, *formerly, *self._topics]))[:MOST_TOPICS]
         self._remember(TOPICS, stored, self._topics)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from edged import messages
-from edged.assembly import Models, build_pipeline, load_detector, load_models, model_names, wanted
+from edged.assembly import Models, build_pipeline, load_detector, load_models, model_names, tasks_of
 from edged.backends.switch import SwitchingEngine
 from edged.backends.worker import BackendWorker
 from edged.capture import CameraWorker, FrameInbox
@@ -206,7 +206,7 @@ def load_inference(config: Config) -> Inference:
         engines.append(SwitchingEngine(engine))
         return engines[-1]
 
-    models = load_models(config.models, wanted(config), switching)
+    models = load_models(config.models, tasks_of(config), switching)
     return Inference(models, BackendWorker(config, engines))
 
 
@@ -270,4 +270,4 @@ def _build_channels(core: Core, config: Config, kept: Sequence[ChannelWorker]) -
 
 def _needs(config: Config) -> object:
     """What decides which models are loaded, and how they are run."""
-    return config.models, model_names(config.models, wanted(config))
+    return config.models, model_names(config.models, tasks_of(config))

@@ -8,7 +8,7 @@ from typing import Any
 from edged import __version__, messages
 from edged.backends import BuildProgress
 from edged.capture import CameraState
-from edged.config import CameraConfig, Config, Wants
+from edged.config import CameraConfig, Config, Tasks
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.cameras import Cameras
 from edged.host.device import resident_mb
@@ -46,7 +46,7 @@ class CameraWatch:
                 self._follow_event(camera, state, config.camera[camera].stall_seconds)
         self._count_frames(cameras)
         for camera, activity in cameras.analysis.activity().items():
-            self._publish_people(camera, config.camera[camera].wants, activity)
+            self._publish_people(camera, config.camera[camera].tasks, activity)
 
     def look_at_outputs(self, states: Mapping[str, OutputState]) -> None:
         """Publish every output's state that has changed; call about once a second."""
@@ -89,10 +89,10 @@ class CameraWatch:
             )
             self.retain(messages.CAMERA_STATUS.message(payload, camera))
 
-    def _publish_people(self, camera: str, wants: Wants, activity: CameraActivity) -> None:
+    def _publish_people(self, camera: str, tasks: Tasks, activity: CameraActivity) -> None:
         """Publish how many are present, by what the camera's profile follows, when that has changed."""
         now, static = self.clock.utc_ms(), activity.static
-        masks, attention = mask_counts(wants, activity), attention_counts(wants, activity)
+        masks, attention = mask_counts(tasks, activity), attention_counts(tasks, activity)
         if masks is not None and self._is_news(camera, "counts", f"{masks} {static}"):
             self.retain(messages.CAMERA_COUNTS.message(messages.counts_payload(masks, now, static), camera))
         if attention is not None and self._is_news(camera, "attention", f"{attention} {static}"):
@@ -135,27 +135,27 @@ def trouble_of(state: CameraState) -> str | None:
     return "stalled" if state.status == "stalled" else "lost"
 
 
-def kept_topics(camera: str, wants: Wants) -> list[str]:
+def kept_topics(camera: str, tasks: Tasks) -> list[str]:
     """The relative topics of a camera with such a profile whose last value the broker keeps."""
     asked = {
         messages.CAMERA_STATUS: True,
-        messages.CAMERA_COUNTS: wants.mask,
-        messages.CAMERA_ATTENTION: wants.landmarks,
+        messages.CAMERA_COUNTS: tasks.mask,
+        messages.CAMERA_ATTENTION: tasks.landmarks,
     }
     return [topic.at(camera) for topic, kept in asked.items() if kept]
 
 
-def mask_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int] | None:
+def mask_counts(tasks: Tasks, activity: CameraActivity) -> Mapping[str, int] | None:
     """People present by mask state; None before the first frame, and where the profile follows no masks."""
-    return activity.counts if wants.mask else None
+    return activity.counts if tasks.mask else None
 
 
-def attention_counts(wants: Wants, activity: CameraActivity) -> Mapping[str, int | None] | None:
+def attention_counts(tasks: Tasks, activity: CameraActivity) -> Mapping[str, int | None] | None:
     """People present by attention, each count None that the profile does not follow; None as a whole where it follows none."""
-    if activity.attention is None or not wants.landmarks:
+    if activity.attention is None or not tasks.landmarks:
         return None
-    asked = {"present": True, "drowsy": wants.drowsiness}
-    return {key: count if asked.get(key, wants.attention) else None for key, count in activity.attention.items()}
+    asked = {"present": True, "drowsy": tasks.drowsiness}
+    return {key: count if asked.get(key, tasks.attention) else None for key, count in activity.attention.items()}
 
 
 def backend_of(models: Mapping[str, str]) -> str:
@@ -256,8 +256,8 @@ class Health:
             "frames_faulty": activity.faulty,
             "analysed_per_second": round(activity.per_second, 1),
             "frame_age_ms": round(activity.age_s * 1000, 1),
-            "counts": mask_counts(config.wants, activity),
-            "attention": attention_counts(config.wants, activity),
+            "counts": mask_counts(config.tasks, activity),
+            "attention": attention_counts(config.tasks, activity),
             "static_faces": activity.static,
             "stages_ms": times
             and {stage: round(getattr(times, stage) * 1000, 2) for stage in ("detect", "track", "analyse", "decide")},

@@ -61,7 +61,7 @@ def limit_rates(config: Config, workers: Mapping[str, CameraWorker], share: floa
         settings = config.camera[camera]
         fps = slowed(settings, share)
         worker.limit_rate(fps if share < 1 else None)
-        lost += [f"{name} of camera {camera}" for name in settings.wants.untold_at(fps)]
+        lost += [f"{name} of camera {camera}" for name in settings.tasks.untold_at(fps)]
     if not lost:
         return []
     return [f"too hot to follow {', '.join(lost)}: too few pictures a second until the board has cooled"]
@@ -71,4 +71,4 @@ def slowed(camera: CameraConfig, share: float) -> float:
     """A camera's rate at this share of its usual one: not below what its profile needs, except at the last step."""
     if share <= LAST_SHARE:
         return camera.fps * share
-    return max(camera.fps * share, camera.wants.least_fps)
+    return max(camera.fps * share, camera.tasks.least_fps)

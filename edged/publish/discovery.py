@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from edged import __version__, messages
-from edged.config import CameraConfig, Config, MqttConfig, OutputConfig, Wants
+from edged.config import CameraConfig, Config, MqttConfig, OutputConfig, Tasks
 
 Component = dict[str, Any]
 
@@ -100,7 +100,7 @@ def _identity(device_id: str) -> str:
 
 def _device(root: str, config: Config) -> list[tuple[str, Component]]:
     state = {"state_topic": f"{root}/{messages.STATE.at()}", "entity_category": "diagnostic"}
-    masks = any(camera.wants.mask for camera in config.camera.values())
+    masks = any(camera.tasks.mask for camera in config.camera.values())
     return [
         *(_daily(root) if masks else []),
         *((verb, _button(root, verb)) for verb in BUTTONS if verb != "acknowledge" or config.output),
@@ -200,7 +200,7 @@ def _board(state: Component) -> list[tuple[str, Component]]:
 
 
 def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Component]]:
-    label, wants = config.name or camera.replace("_", " ").replace("-", " "), config.wants
+    label, tasks = config.name or camera.replace("_", " ").replace("-", " "), config.tasks
     status = {
         "p": "binary_sensor",
         "name": f"{label} camera",
@@ -209,7 +209,7 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
         "device_class": "connectivity",
         "entity_category": "diagnostic",
     }
-    types = _event_types(wants)
+    types = _event_types(tasks)
     violation = {
         "p": "event",
         "name": f"{label} violation",
@@ -217,12 +217,12 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
         "event_types": types,
     }
     people: dict[str, str] = {}
-    attention = (ATTENTION if wants.attention else {}) | (DROWSINESS if wants.drowsiness else {})
+    attention = (ATTENTION if tasks.attention else {}) | (DROWSINESS if tasks.drowsiness else {})
     if attention:
         # A camera whose profile has no masks publishes no counts of them.
-        present = {} if wants.mask else {"present": COUNTS["present"]}
+        present = {} if tasks.mask else {"present": COUNTS["present"]}
         people = dict.fromkeys(present | attention, f"{root}/{messages.CAMERA_ATTENTION.at(camera)}")
-    if wants.mask:
+    if tasks.mask:
         people |= dict.fromkeys(COUNTS, f"{root}/{messages.CAMERA_COUNTS.at(camera)}")
     static = dict.fromkeys(STATIC, next(reversed(people.values()))) if people else {}
     meanings = COUNTS | attention | STATIC
@@ -264,5 +264,5 @@ def _output(root: str, name: str, config: OutputConfig) -> list[tuple[str, Compo
     return [*([] if config.kind == "button" else [(f"output_{name}", tells)]), (f"output_{name}_problem", problem)]
 
 
-def _event_types(wants: Wants) -> list[str]:
-    return [name for kind, names in VIOLATIONS.items() if getattr(wants, kind) for name in names]
+def _event_types(tasks: Tasks) -> list[str]:
+    return [name for kind, names in VIOLATIONS.items() if getattr(tasks, kind) for name in names]

@@ -222,7 +222,7 @@ def _by_camera(
 
 def _masks_followed(config: Config, passages: Passages) -> bool:
     """Whether the day has anything to do with masks; without a camera it is assumed to have."""
-    asked = [camera.wants.mask for camera in config.camera.values()]
+    asked = [camera.tasks.mask for camera in config.camera.values()]
     return any(asked) or not asked or passages.total.whole.encounters > 0
 
 
@@ -250,7 +250,7 @@ def _told(events: EventCounts) -> _Sections:
 def _vigilance(config: Config, passages: Passages, events: EventCounts, reported: ReportedDay) -> _Sections:
     """Sections on attention and drowsiness, each there only where cameras follow it, or did on that day."""
     followed = {
-        name: [camera for camera, settings in config.camera.items() if getattr(settings.wants, name)]
+        name: [camera for camera, settings in config.camera.items() if getattr(settings.tasks, name)]
         for name in ("attention", "drowsiness")
     }
     vigilance, hours = passages.vigilance, reported.hours

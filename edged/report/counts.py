@@ -89,7 +89,7 @@ def reported_day(config: Config, day: date, now_ms: int) -> ReportedDay:
         opened=open_spans(day, zone, config.report.open_from, config.report.open_until),
         until=max(whole.start, min(now_ms, whole.end)),
         finished=is_finished(day, zone, now_ms),
-        maskless=frozenset(name for name, camera in config.camera.items() if not camera.wants.mask),
+        maskless=frozenset(name for name, camera in config.camera.items() if not camera.tasks.mask),
     )
 
 

@@ -117,17 +117,17 @@ class _Voter:
 
 
 class MaskVoter:
-    """One camera's mask verdicts, a voter for each living track. All stay uncertain unless masks are `wanted`."""
+    """One camera's mask verdicts, a voter for each living track. All stay uncertain unless masks are `enabled`."""
 
-    def __init__(self, settings: MaskConfig | None = None, *, wanted: bool = True) -> None:
-        self._wanted = wanted
+    def __init__(self, settings: MaskConfig | None = None, *, enabled: bool = True) -> None:
+        self._enabled = enabled
         self._voters = PerTrack(lambda: _Voter(settings or MaskConfig()))
 
     def update(self, time_s: float, faces: Sequence[Face]) -> list[MaskVote]:
         """The standing verdict of every track in `faces`; tracks that are not there are forgotten."""
         verdicts: list[MaskVote] = []
         for voter, face in self._voters.of(faces):
-            if self._wanted:
+            if self._enabled:
                 voter.add(face, time_s)
             track = face.track
             verdicts.append(

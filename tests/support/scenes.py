@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from paho.mqtt.client import Client
 from report_days import MINUTE, encounter, span, store_reports, watched
 
-from edged.assembly import Models, build_pipeline, load_models, model_names, wanted
+from edged.assembly import Models, build_pipeline, load_models, model_names, tasks_of
 from edged.backends.status import build_options
 from edged.backends.worker import BackendWorker
 from edged.capture.camera import CameraWorker
@@ -185,7 +185,7 @@ def nobody(seconds: float) -> tuple[float, list[Detection]]:
 
 def models(config: Config, folder: Path) -> Facts:
     """The real models, and what the detector finds in the first golden picture."""
-    needed = " ".join(sorted(model_names(config.models, wanted(config))))
+    needed = " ".join(sorted(model_names(config.models, tasks_of(config))))
     longest: list[int] = []
     engines: list[Any] = []
 
@@ -199,7 +199,7 @@ def models(config: Config, folder: Path) -> Facts:
             return self._engine.run(inputs)
 
     try:
-        loaded = load_models(config.models, wanted(config), Seen)
+        loaded = load_models(config.models, tasks_of(config), Seen)
     except EdgedError as error:
         return {"error": where(error), "needed": needed}
     line = build_pipeline("door", config.camera["door"], config, loaded)
