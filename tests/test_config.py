@@ -430,7 +430,7 @@ def test_attention_and_drowsiness_lie_under_each_cameras_own_keys_too(loaded):
 
 
 @pytest.mark.parametrize(
-    ("profile", "wants"),
+    ("profile", "tasks"),
     [
         ("entrance", Tasks(mask=True, attention=False, drowsiness=False)),
         ("classroom", Tasks(mask=True, attention=True, drowsiness=False)),
