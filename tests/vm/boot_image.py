@@ -136,7 +136,7 @@ df --output=size -BM / | tail -n 1
 systemctl show -p RuntimeWatchdogUSec --value
 cat /sys/class/watchdog/watchdog0/state 2>/dev/null || echo none
 systemctl list-units --failed --no-legend --plain | cut -d' ' -f1 | xargs echo failed:
-systemctl is-enabled edged.service edged-report.timer edged-import.service | xargs
+systemctl is-enabled edged.service edged-console.service edged-report.timer edged-import.service | xargs
 systemd-analyze time | head -n 1
 od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null || echo none
 awk -F: '$2 !~ /^[*!]/ {print $1}' /etc/shadow | xargs echo passwords:
@@ -159,6 +159,7 @@ def check(image: Path, folder: Path) -> None:
         tell("UEFI, loader, kernel, DHCP and SSH with the key from edged.toml")
         box.wait("systemctl is-active edged.service", FIRST_BOOT_S, "READY")
         tell("edged is READY")
+        box.wait("systemctl is-active edged-console.service", FIRST_BOOT_S, "the console")
         box.wait("edged events --kind mask --json | grep -q event_id", ALERT_S, "an alert")
         tell("an alert stands in the record")
         said = box.ask(LOOK)
@@ -173,7 +174,7 @@ def check(image: Path, folder: Path) -> None:
         assert interval == "15s", interval
         assert watchdog == ("active" if box.arch == "amd64" else "none"), watchdog
         assert box.arch == "arm64" or secure.strip() == "1", "it started without Secure Boot"
-        assert (failed, enabled, passwords) == ("failed:", "enabled enabled enabled", "passwords:")
+        assert (failed, enabled, passwords) == ("failed:", "enabled enabled enabled enabled", "passwords:")
     finally:
         box.switch_off()
     card = box.card()
