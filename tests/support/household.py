@@ -9,9 +9,11 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,7 +33,8 @@ CAMERA = ("owner-of-the-camera", "pass-of-the-camera")
 IN_THE_SOURCE = ("owner-in-a-source", "pass-in-a-source")
 MAIL = ("owner-of-the-mailbox", "pass-of-the-mailbox")
 HOOK = ("secret-of-the-webhook",)
-SECRETS = tuple(secret for pair in (BROKER, CAMERA, IN_THE_SOURCE, MAIL, HOOK) for secret in pair)
+CONSOLE = ("words-that-open-the-console",)
+SECRETS = tuple(secret for pair in (BROKER, CAMERA, IN_THE_SOURCE, MAIL, HOOK, CONSOLE) for secret in pair)
 DEMO = "demo"
 CONFIG = "--config"
 
@@ -44,6 +47,9 @@ def verbs(folder: Path, picture: Path, clip: Path, config: Path) -> list[list[st
         ["analyze", str(picture), str(clip), "--out", str(out / "analyzed"), "--only", "mask", *named],
         ["bench", "--frames", "5", *named],
         ["cameras"],
+        ["claim", *named],
+        ["passwd", *named],
+        ["claim", *named],
         ["completion", "bash"],
         ["config", "check", *named],
         ["config", "show", *named],
@@ -57,6 +63,13 @@ def verbs(folder: Path, picture: Path, clip: Path, config: Path) -> list[list[st
         ["engines", "build", *named],
         ["engines", "bench", "mask", *named],
         ["events", *named],
+        ["export", "--to", str(out / "export"), *named],
+        ["fleet", "simulate", "--devices", "2", "--busy", "0.05", "--to", str(out / "fleet")],
+        ["fleet", "compact", "yesterday", "--from", str(out / "fleet")],
+        ["fleet", "report", "yesterday", "--from", str(out / "fleet"), "--out", str(out / "fleet.html")],
+        ["outputs", "list", *named],
+        ["outputs", "test", "no-such-output", *named],
+        ["outputs", "safe", *named],
         ["report", "today", "--format", "json", *named],
         ["report", "today", "--mail", *named],
         ["report", "today", "--out", str(out / "report.html"), *named],
@@ -78,7 +91,7 @@ def afterwards(folder: Path, config: Path) -> list[list[str]]:
 
 class Household:
     def __init__(self, folder: Path) -> None:
-        for name in ("home", "tmp", "cwd", "out", "said", "trace", "secrets", "in"):
+        for name in ("home", "tmp", "cwd", "out", "out/export", "said", "trace", "secrets", "in"):
             (folder / name).mkdir()
         self.folder = folder
         self.network = Network(folder, {BROKER_NAME, CAMERA_NAME, RECEIVER_NAME})
@@ -105,8 +118,8 @@ class Household:
             cameras, self.ports = self._cameras(running), {broker.port}
             notified = self._notified(running)
             daemon = Daemon(
-                self.folder / "daemon", {}, extra=cameras + self._mqtt(broker.port) + notified, prefix=self._trace("run"),
-                environment=self._environment,
+                self.folder / "daemon", {}, extra=cameras + self._mqtt(broker.port) + notified + self._console(),
+                prefix=self._trace("run"), environment=self._environment,
             )  # fmt: skip
             daemon.database = self.folder / "state" / "edged.db"
             text = daemon.config.read_text().replace(str(self.folder / "daemon" / "store"), str(self.folder / "state"))
@@ -124,6 +137,7 @@ class Household:
         assert until(lambda: daemon.count("SELECT count(*) FROM encounters") > 2, 120), daemon.log
         for arguments in verbs(self.folder, self._picture, self._clip, daemon.config):
             self._run(arguments)
+        self._serve_console(daemon)
         for process in (daemon.pid, *children(daemon.pid)):
             limits = Path(f"/proc/{process}/limits").read_text().splitlines()
             self.core_limits |= {
@@ -177,6 +191,33 @@ class Household:
             'sender = "edged@site.example"\nto = ["manager@site.example"]\nalerts = true\n'
         )
 
+    def _console(self) -> str:
+        self.console_port = free_port()
+        self.ports |= {self.console_port}
+        folder = json.dumps(str(self.folder / "state" / "console"))
+        return f"\n[console]\nport = {self.console_port}\nfolder = {folder}\n"
+
+    def _serve_console(self, daemon: Daemon) -> None:
+        """The console, until it has given one page."""
+        label = f"{len(self.codes):02} console"
+        self.network.phase = label
+        command = [*self._trace(label), sys.executable, "-m", "edged", "console", CONFIG, str(daemon.config)]
+        with (
+            (self.folder / "said" / label).open("wb") as said,
+            subprocess.Popen(command, stdout=said, stderr=said, env=self._environment) as served,
+        ):
+            assert until(self._console_answers, 120)
+            for process in children(served.pid) or [served.pid]:  # a tracer does not hand the signal on
+                os.kill(process, signal.SIGTERM)
+            self.codes[label] = served.wait(60)
+
+    def _console_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.console_port}/login", timeout=30) as page:
+                return page.status == 200
+        except OSError:
+            return False
+
     def _mqtt(self, port: int) -> str:
         return (
             f'\n[mqtt]\nhost = "{BROKER_NAME}"\nport = {port}\n'
@@ -192,7 +233,14 @@ class Household:
         label = f"{len(self.codes):02} {label}"
         self.network.phase = label
         command = [*self._trace(label), sys.executable, "-m", "edged", *arguments]
-        done = subprocess.run(command, capture_output=True, timeout=240, check=False, env=self._environment)
+        done = subprocess.run(
+            command,
+            input=f"{CONSOLE[0]}\n".encode(),
+            capture_output=True,
+            timeout=240,
+            check=False,
+            env=self._environment,
+        )
         (self.folder / "said" / label).write_bytes(done.stdout + done.stderr)
         self.codes[label] = done.returncode
 
