@@ -52,6 +52,12 @@ def read_secret(section: str, key: str, path: Path | None, what: str = "password
     return None
 
 
+def has_secret(section: str, path: Path | None, what: str = "password") -> bool:
+    """Whether `read_secret` would look for one in a file."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return path is not None or bool(folder and (Path(folder) / f"{section}_{what}").exists())
+
+
 def _secret(path: Path, where: str, remedy: str, what: str) -> str:
     """The file's text without a byte order mark and its one trailing newline."""
     try:

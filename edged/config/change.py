@@ -5,15 +5,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from edged.config.layers import CONSOLE, Layered, laid_over, layers_folder, load_layered
 from edged.config.load import parse_config, read_tables
-from edged.config.model import Config
+from edged.config.model import Config, MqttConfig
 from edged.config.people import AttentionConfig, DrowsinessConfig, MaskConfig
 from edged.config.section import Section
 from edged.config.source import redact
 from edged.errors import ConfigError
 from edged.files import replace, sync
+from edged.remote import has_secret
 from edged.toml import MAX_TOML_BYTES, dump_toml, read_toml
 
 HEAD = "# Written by the console. These keys win over the main file; without this file, that alone is in force.\n"
@@ -64,7 +66,10 @@ def plan_change(path: Path, keys: Mapping[str, Any], read: str | None = None, tr
         if key not in trusted:
             _require_settable(key, value)
         _set(tables, key.split("."), value)
-    return _plan(before, tables)
+    plan = _plan(before, tables)
+    asked = {key for key, value in keys.items() if value is not None}
+    _require_secrets_stay(before.config, plan.after, asked, typed=KEPT_IN in trusted)
+    return plan
 
 
 def plan_undo(path: Path, read: str | None = None) -> Plan:
@@ -175,6 +180,34 @@ def _require_settable(key: str, value: Any) -> None:
         raise ConfigError(f"key {key}: is not set from the console; write it into the main file")
     if parts[-1] == "source" and isinstance(value, str) and value.startswith("gst:"):
         raise ConfigError(f"key {key}: a pipeline can start any program; write it into the main file")
+
+
+def is_elsewhere(now: MqttConfig, then: MqttConfig) -> bool:
+    """Whether a password that is kept would go to another broker than now, or lose its encryption on the way."""
+    same_port = then.tls or now.effective_port == then.effective_port
+    return then.host is not None and not (now.host == then.host and same_port and then.tls >= now.tls)
+
+
+def _require_secrets_stay(now: Config, then: Config, asked: Collection[str], *, typed: bool) -> None:
+    """Raise ConfigError where somebody who does not know a kept password would have it sent to a place of their choice."""
+    mqtt = then.mqtt
+    kept = mqtt.username is not None and not typed and has_secret("mqtt", mqtt.password_file)
+    if kept and any(key.startswith("mqtt.") for key in asked) and is_elsewhere(now.mqtt, mqtt):
+        raise ConfigError("key mqtt.host: the password that is kept is not sent to another broker: type it again")
+    known = {(camera.credentials_file, _place_of(camera.source)) for camera in now.camera.values()}
+    for name, camera in then.camera.items():
+        secret = camera.credentials_file if f"camera.{name}.source" in asked else None
+        if secret is not None and (secret, _place_of(camera.source)) not in known:
+            raise ConfigError(
+                f"key camera.{name}.source: the password in {secret} would go to another address;"
+                " write it into the main file"
+            )
+
+
+def _place_of(source: str) -> tuple[str, str]:
+    """Where a stream comes from, and whether encrypted."""
+    parts = urlsplit(source)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def _set(tables: dict[str, Any], parts: list[str], value: Any) -> None:

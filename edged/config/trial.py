@@ -26,8 +26,9 @@ class Trial:
         self._layered = layered
         self._folder = layers_folder(layered.config)
         mark = _read(self._folder / MARK)
-        self._good: Mapping[str, str] = mark.get("good", {})
-        self._failed = int(mark.get("failed", 0)) if mark.get("trying") == self._now else 0
+        good, failed = mark.get("good"), mark.get("failed")
+        self._good: Mapping[str, str] = good if isinstance(good, dict) else {}
+        self._failed = failed if type(failed) is int and mark.get("trying") == self._now else 0
 
     @property
     def is_open(self) -> bool:
@@ -71,10 +72,9 @@ class Trial:
             try:
                 layer.path.replace(aside)
                 back = self._restore(layer.path)
-            except OSError as error:
-                lines.append(
-                    f"{layer.path}: edged did not start with it twice, and it cannot be set aside ({error.strerror})"
-                )
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                lines.append(f"{layer.path}: edged did not start with it twice, and it cannot be set aside ({why})")
                 continue
             then = "the one before it is in force again" if back else "the settings without it are in force"
             lines.append(f"{layer.path}: edged did not start with it twice; it is now {aside.name}, and {then}")
@@ -103,6 +103,6 @@ def _read(path: Path) -> dict[str, Any]:
     """What is remembered; nothing where it cannot be read."""
     try:
         mark = json.loads(read_regular(path, MOST_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return mark if isinstance(mark, dict) else {}

@@ -32,6 +32,9 @@ LONGEST_BYTES = 4096
 LONGEST_LINE = 65_536
 """Of the request socket, in bytes."""
 
+DEEPEST = 8
+"""Lists and objects within one another that an argument of a local command may hold."""
+
 LONGEST_TEXT = 256
 """Characters of a request id or a date."""
 
@@ -107,6 +110,9 @@ def _command(verb: str, content: Mapping[str, Any], verbs: Mapping[str, tuple[st
         return Refusal(
             verb, f"{' and '.join(wrong)}: must be a text of at most {LONGEST_TEXT} characters or a number", kept
         )
+    if verb in LOCAL and not _can_be_written(known):
+        echoed = {"request_id": kept["request_id"]} if "request_id" in kept else {}
+        return Refusal(verb, f"holds more than {DEEPEST} lists and objects in one another, or no Unicode text", echoed)
     if verb not in verbs:
         return Refusal(verb, f"unknown command; known here: {', '.join(sorted(verbs))}", kept)
     return Command(verb, kept)
@@ -132,6 +138,23 @@ def _can_be_echoed(value: object) -> bool:
         return len(str(value)) <= LONGEST_TEXT
     except ValueError:  # infinity, a lone surrogate, or an integer with more digits than Python prints
         return False
+
+
+def _can_be_written(arguments: Mapping[str, Any]) -> bool:
+    """Whether whoever carries it out may walk through all of it, and write it as UTF-8."""
+    level: list[Any] = list(arguments.values())
+    for _ in range(DEEPEST + 1):
+        level = [
+            part
+            for value in level
+            if isinstance(value, list | dict)
+            for part in (value if isinstance(value, list) else value.values())
+        ]
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # a lone surrogate, or an integer with more digits than Python prints
+        return False
+    return not level
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.config import Config, MqttConfig
-from edged.config.change import KEPT_IN
+from edged.config.change import KEPT_IN, is_elsewhere
 from edged.config.load import parse_config
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
@@ -190,6 +190,8 @@ def broker_set(request: Request) -> Response:
         keys = _mqtt_keys(form)
         if keys["mqtt.host"] is not None:
             wanted, testing = _mqtt_of(site, keys), form.get("action") == "test"
+            if password is None and wanted.password_file is not None and is_elsewhere(site.config.mqtt, wanted):
+                raise UsageError("the password that is kept is not sent to another broker: type it again")
             kept = (
                 password is None and wanted.password_file is not None and not os.access(wanted.password_file, os.R_OK)
             )
