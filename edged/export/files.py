@@ -86,8 +86,11 @@ def decode(path: Path, table: str) -> Iterator[Row]:
             while rows := found.fetchmany(1000):
                 yield from (dict(zip(names, row, strict=True)) for row in rows)
         return
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines)
+    with gzip.open(path) as lines:
+        while line := lines.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:  # a small file may unpack to one line without an end
+                raise ValueError(f"a line of more than {LONGEST_LINE} bytes")
+            yield json.loads(line)
 
 
 def reading(table: str, paths: Iterable[Path]) -> str:

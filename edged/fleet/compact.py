@@ -13,11 +13,9 @@ from edged.export.files import ROW_GROUP, duckdb_connection, literal, reading
 from edged.export.manifest import DataFile, Name, folder_of, named
 from edged.files import lock, replace, sync
 from edged.fleet.engines import MEMORY, THREADS
-from edged.fleet.place import COMPACTED, Compacted, Place, digest_of
+from edged.fleet.place import COMPACTED, OWNER, Compacted, Place, digest_of
 
 SCRATCH = ".edged-compact-"
-OWNER = "fleet"
-"""Stands with number 0 in the place of a device in the names of what was put together: those of devices begin at 1."""
 
 
 def compact(place: Place, day: date, now_ms: int) -> int | None:

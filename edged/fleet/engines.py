@@ -136,15 +136,28 @@ def _rows(question: Question, path: Path, table: str) -> Iterator[tuple[Any, ...
     """The rows of one file. Raise BadFile where it cannot be read, or has other rows than it must have."""
     count = 0
     try:
-        for row in decode(path, table):
+        for number, row in enumerate(decode(path, table), 1):
+            if question.rows and number > question.rows[path]:
+                raise ValueError(f"it has more rows than the {question.rows[path]} that it must have")
             count += row["device_id"] is not None
-            yield tuple(row[name] for name in TABLES[table])
+            yield tuple(_typed(row[name], kind) for name, kind in TABLES[table].items())
     except Failed:
         raise
     except Exception as error:  # noqa: BLE001  whatever a library makes of a strange file
         raise BadFile(path, f"cannot be read ({str(error).splitlines()[0][:200]})") from None
     if question.rows and count != question.rows[path]:
         raise BadFile(path, f"has {count} rows instead of {question.rows[path]}")
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """A value of a row, if it is of the column's type. Raise ValueError."""
+    if isinstance(value, str) and kind == "VARCHAR":
+        value.encode()  # no lone surrogates
+    elif value is not None:
+        most = 2**31 if kind == "INTEGER" else 2**63
+        if kind == "VARCHAR" or type(value) is not int or not -most <= value < most:
+            raise ValueError(f"a value that is no {kind}")
+    return value
 
 
 def _spark(question: Question, master: str) -> tuple[list[str], list[tuple[Any, ...]]]:

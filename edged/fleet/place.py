@@ -31,6 +31,8 @@ from edged.report.day import EPOCH
 
 COMPACTED = "compact.json"
 """Ends the name of the manifest of files that `edged fleet compact` put in the place of many."""
+OWNER = "fleet"
+"""Stands with number 0 in the place of a device in the names of what was put together: those of devices begin at 1."""
 MOST_COMPACTED_BYTES = 64 * 1024 * 1024
 KNOWN_FOR_DAYS = 14
 """A device that exported in so many days before is missed when it does not."""
@@ -154,7 +156,8 @@ class Place:
 
     def _compactions(self, day: str) -> Iterator[Compacted]:
         for text in self._names(day):
-            if (name := parse_name(text)) and name.ending == COMPACTED:
+            name = parse_name(text)
+            if name and (name.device_id, name.number, name.ending) == (OWNER, 0, COMPACTED):
                 try:
                     data = read_regular(self.root / folder_of(day) / text, MOST_COMPACTED_BYTES)
                     if sha256(data)[:8] == name.sha8:

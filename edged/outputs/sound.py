@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edged.backoff import backoff_s
 from edged.config import SoundOutput
 from edged.errors import Unavailable
+from edged.files import open_regular
 from edged.outputs.bell import Bell
 from edged.outputs.sentences import recording
 from edged.outputs.sound_plan import ALARM, CHIME, FILE, Wanted, clips_of
@@ -30,6 +31,8 @@ Samples = NDArray[np.int16]
 
 RATE = 22_050
 LONGEST_S = 60.0
+WIDEST = 4
+"""Bytes of a sample; a head may tell of thousands."""
 ALARM_S = 30.0
 """The alarm's clip; it is begun again as long as the alarm lasts."""
 SILENCE_S = 0.05
@@ -81,18 +84,21 @@ def _load(name: str, settings: SoundOutput) -> Clip:
 def read_wav(path: Path) -> tuple[Samples, int]:
     """The samples and frames a second of a WAV file with PCM samples. Raise Unavailable, naming the remedy."""
     try:
-        with path.open("rb") as opened, wave.open(opened) as file:
+        with open_regular(path) as opened, wave.open(opened) as file:
             frames, rate, width, channels = (
                 file.getnframes(),
                 file.getframerate(),
                 file.getsampwidth(),
                 file.getnchannels(),
             )
-            if not (1 <= channels <= 2 and 4_000 <= rate <= 192_000 and 0 < frames <= LONGEST_S * rate):
+            if not (
+                1 <= channels <= 2 and width <= WIDEST and 4_000 <= rate <= 192_000 and 0 < frames <= LONGEST_S * rate
+            ):
                 raise Unavailable(
                     f"{path}: must be a sound of at most {LONGEST_S:g} s with one or two channels; shorten or convert it"
                 )
             content = file.readframes(frames)
+            content = content[: len(content) // (width * channels) * width * channels]  # the file may be cut off
     except OSError as error:
         raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
     except (wave.Error, EOFError) as error:
@@ -106,7 +112,7 @@ def _as_int16(content: bytes, width: int) -> Samples:
     """The upper 16 bits of samples of any width; those of 8 bits are unsigned."""
     if width == 1:
         return ((np.frombuffer(content, np.uint8).astype(np.int16) - 128) * 256).astype(np.int16)
-    whole = np.frombuffer(content[: len(content) // width * width], np.uint8).reshape(-1, width)
+    whole = np.frombuffer(content, np.uint8).reshape(-1, width)
     return np.ascontiguousarray(whole[:, -2:]).view("<i2").ravel()
 
 
