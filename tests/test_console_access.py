@@ -10,12 +10,13 @@ import pytest
 from support.console import PASSWORD, VIEWER_PASSWORD, Browser, Console
 from support.mosquitto import until
 
+from edged.console.access import Access
 from edged.console.access.backoff import FREE, MOST_A_MINUTE, Backoff
 from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST, Sessions
 from edged.console.access.state import ALPHABET, StateFile, new_code, read_code, sha256_of
 from edged.console.guard import is_our_name
 from edged.console.route import local_path
-from edged.errors import Unavailable
+from edged.errors import Unavailable, UsageError
 
 
 @pytest.fixture
@@ -243,6 +244,28 @@ def test_the_address_of_a_start_with_once_lets_in_once(tmp_path):
         assert second.get("/").status == 303
 
 
+def test_who_came_in_by_a_token_is_out_when_it_is_deleted(console):
+    admin, screen = console.claimed(), console.browser()
+    admin.get("/access")
+    page = admin.post("/access/token", {"name": "screen", "role": "admin"}).text
+    token = re.search(r"edged_[\w-]+", page)[0]
+    assert screen.get(f"/enter?token={token}").location == "/"
+    assert screen.get("/access").status == 200
+    admin.get("/access")
+    assert admin.post("/access/token", {"delete": "screen"}).status == 303
+    assert screen.get("/access").location.startswith("/login")
+    assert admin.get("/access").status == 200
+
+
+def test_of_two_that_claim_at_the_same_moment_one_is_told_that_it_was_too_late(tmp_path):
+    access = Access(tmp_path / "state")
+    access.file.open()
+    access.set_password("admin", "the first of the two", first=True)
+    with pytest.raises(UsageError, match="somebody else"):
+        access.set_password("admin", "the second of the two", first=True)
+    access.set_password("admin", "a new one of the owner")
+
+
 def test_a_console_that_is_switched_off_says_so_and_ends_well(tmp_path):
     console = Console(tmp_path, {"console": {"enabled": False}})
     done = edged(console, "console")
@@ -321,6 +344,13 @@ def test_backoff_doubles_by_network_and_slows_down_all_that_were_never_right():
     for _ in range(FREE):
         backoff.wrong("2001:db8:aaaa::1", 200.0)
     assert backoff.wait_s("2001:db8:aaaa::2", 200.0) > 0
+
+
+def test_somebody_who_tries_for_weeks_waits_as_long_as_ever():
+    backoff = Backoff()
+    for number in range(2000):
+        backoff.wrong("192.0.2.1", 301.0 * number)
+    assert backoff.wait_s("192.0.2.1", 301.0 * 1999) == 300.0
 
 
 def test_hashes_of_tokens_take_whatever_is_sent():

@@ -169,7 +169,8 @@ class LiveView:
 
     def _faces_only(self, name: str) -> _Camera:
         """Who wants no picture takes nobody's place. Raise ValueError when there is no such camera."""
-        if self._source is None or self._source.states(name) is None:
+        source = self._source  # it may go meanwhile
+        if source is None or source.states(name) is None:
             raise ValueError(f"there is no camera {name}")
         with self._lock:
             camera = self._cameras.setdefault(name, _Camera())
@@ -218,7 +219,8 @@ class LiveView:
         return _head({**about, **picture.about, **sized}) + picture.data
 
     def _state(self, name: str) -> State:
-        state = self._source.states(name) if self._source else None
+        source = self._source
+        state = source.states(name) if source else None
         return state or ("offline", "the cameras are being changed")
 
     def _await(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:

@@ -37,7 +37,7 @@ class Backoff:
         tries = self._addresses.get(who)
         own = 0.0
         if tries is not None and tries.wrong >= FREE and now_s - tries.last_s < FORGOTTEN_S:
-            own = tries.last_s + min(LONGEST_S, 2.0 ** (tries.wrong - FREE + 1)) - now_s
+            own = tries.last_s + min(LONGEST_S, 2.0 ** min(tries.wrong - FREE + 1, 16)) - now_s
         everybody = 0.0
         if who not in self._known and len(self._all) == MOST_A_MINUTE:
             everybody = self._all[0] + MINUTE_S - now_s

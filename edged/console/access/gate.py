@@ -65,6 +65,8 @@ class Access:
         session = self._sessions.find(token, self._clock.monotonic_s()) if token else None
         if session is None or self.state.passwords.get(session.role) != session.password:
             return None
+        if session.token is not None and all(known.sha256 != session.token for known in self.state.tokens):
+            return None
         return Visitor(session.role, session)
 
     async def log_in(self, request: Request, role: Role, password: str) -> bool:
@@ -91,9 +93,10 @@ class Access:
         visitor = self._bearer(request, shown)
         return visitor.role if visitor else None
 
-    def begin(self, request: Request, response: Response, role: Role) -> None:
-        """Let the browser that `response` goes to be known as `role`."""
-        token = self._sessions.begin(role, self.state.passwords.get(role), self._clock.monotonic_s())
+    def begin(self, request: Request, response: Response, role: Role, by: str | None = None) -> None:
+        """Let the browser that `response` goes to be known as `role`; `by`: for as long as there is that token."""
+        by = by and sha256_of(by)
+        token = self._sessions.begin(role, self.state.passwords.get(role), self._clock.monotonic_s(), by)
         secure = request.url.scheme == "https"
         response.set_cookie(
             cookie_name(request),
@@ -112,11 +115,16 @@ class Access:
             cookie_name(request), secure=request.url.scheme == "https", httponly=True, samesite="strict"
         )
 
-    def set_password(self, role: Role, password: str | None) -> None:
-        """Change it, or with None take the role away; every session of that role is over. Takes a while: for a thread."""
+    def set_password(self, role: Role, password: str | None, *, first: bool = False) -> None:
+        """Change it, or with None take the role away; every session of that role is over. Takes a while: for a thread.
+
+        `first`: raise UsageError where the device was claimed meanwhile.
+        """
         known = None if password is None else hash_of(password)
 
         def step(state: State) -> State:
+            if first and state.claimed:
+                raise UsageError("somebody else has claimed this device at the same moment; log in with their password")
             others = {name: text for name, text in state.passwords.items() if name != role}
             passwords = others if known is None else {**others, role: known}
             return replace(state, passwords=passwords, code=None if role == "admin" else state.code)

@@ -19,6 +19,8 @@ class Session:
     role: Role
     password: str | None
     """The hash of the password in force at the login: with another one the session is over."""
+    token: str | None
+    """The hash of the token that let it in, if one did: the session is over when that is deleted."""
     csrf: str
     began_s: float
     used_s: float
@@ -30,10 +32,10 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, role: Role, password: str | None, now_s: float) -> str:
-        """The new session's token."""
+    def begin(self, role: Role, password: str | None, now_s: float, by: str | None = None) -> str:
+        """The new session's token; `by`: the hash of the program's token that it began with."""
         token = secrets.token_urlsafe(32)
-        self._sessions[sha256_of(token)] = Session(role, password, secrets.token_urlsafe(24), now_s, now_s)
+        self._sessions[sha256_of(token)] = Session(role, password, by, secrets.token_urlsafe(24), now_s, now_s)
         while len(self._sessions) > MOST:
             self._sessions.popitem(last=False)
         return token

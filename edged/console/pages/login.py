@@ -1,5 +1,7 @@
 """Claiming a new device, logging in and out."""
 
+from functools import partial
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,7 +34,7 @@ async def claimed(request: Request) -> Response:
         return _claim_form(request, str(error), form.get("code", ""))
     if not access.code_is(request, form.get("code", "")):
         return _claim_form(request, WRONG_CODE)
-    await run_in_threadpool(access.set_password, "admin", password)
+    await run_in_threadpool(partial(access.set_password, "admin", password, first=True))
     response = see("/" if site_of(request).config.camera else "/setup")
     access.begin(request, response, "admin")
     return response
@@ -66,12 +68,12 @@ async def logout(request: Request) -> Response:
 
 async def enter(request: Request) -> Response:
     """Let in whoever has a token in the address: once after a start with one, always with one made for a screen."""
-    access = access_of(request)
-    role = access.token_is(request, request.query_params.get("token", ""))
+    access, token = access_of(request), request.query_params.get("token", "")
+    once, role = access.once_token, access.token_is(request, token)
     if role is None:
         return see(LOGIN)
     response = see(local_path(request.query_params.get("to", "/")))
-    access.begin(request, response, role)
+    access.begin(request, response, role, None if access.once_token != once else token)
     return response
 
 
