@@ -15,7 +15,8 @@ from edged.config import CameraConfig, Config, ModelsConfig, OutputConfig, confi
 from edged.config.source import parse_source, redact
 from edged.daemon.status import ask as ask_daemon
 from edged.daemon.status import socket_path
-from edged.deliver import Transport, Webhook, transports
+from edged.deliver import Transport, transports
+from edged.deliver.webhook import Webhook
 from edged.errors import EdgedError, SourceLost, StoreError, Unavailable
 from edged.host.clock import SystemClock
 from edged.host.device import device_id, device_model, usable_processors

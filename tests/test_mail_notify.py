@@ -19,7 +19,7 @@ from edged import doctor
 from edged.cli import cli
 from edged.config import load_config
 from edged.daemon.reporter import Reporter
-from edged.deliver import Webhook
+from edged.deliver.webhook import Webhook
 from edged.errors import Failed, Unavailable
 from edged.host.clock import WatchedClock
 from edged.store import Store, StoreReader

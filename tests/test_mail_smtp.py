@@ -13,7 +13,8 @@ from support.receivers import HandTime, MailServer, Writer, alert, report_messag
 from support.storing import HandClock
 
 from edged.config import Config
-from edged.deliver import ChannelWorker, Mail
+from edged.deliver import ChannelWorker
+from edged.deliver.mail import Mail
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.records import Message
 from edged.remote import Dial

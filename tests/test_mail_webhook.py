@@ -12,7 +12,8 @@ import pytest
 from support.mosquitto import Certificates, free_port, make_certificates, until
 from support.receivers import HandTime, Receiver, Writer, alert, endless, report_message, settings, trickle
 
-from edged.deliver import ChannelWorker, Webhook
+from edged.deliver import ChannelWorker
+from edged.deliver.webhook import Webhook
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.remote import Dial
 from edged.store import Store, StoreReader

@@ -1,5 +1,7 @@
 """The outputs' own thread beside a recorder, a disk and a sound card that hang: the lamp does not wait for any of them."""
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -118,3 +120,25 @@ def test_a_button_is_heard_by_the_thread(chip: FileChip) -> None:
         assert outputs.states()["lamp"].acknowledged
     finally:
         assert outputs.stop(20)
+
+
+def test_without_outputs_nothing_runs_and_no_hardware_is_loaded():
+    code = """
+import sys
+import edged.daemon.app
+from edged.config import Config
+from edged.deliver import transports
+from edged.host.clock import SystemClock
+from edged.outputs.worker import OutputWorker
+
+config = Config(camera={"door": {"source": "v4l2:/dev/video0"}})
+outputs = OutputWorker(config, bool, SystemClock())
+outputs.start()
+assert not outputs.threads and not outputs.is_alive() and outputs.stop(0.1) and not outputs.states()
+assert not transports(config, "device", None, SystemClock())
+others = ("edged.console", "edged.fleet", "edged.export", "edged.deliver.mail", "edged.deliver.webhook",
+    "edged.deliver.letters", "edged.outputs.gpio", "edged.outputs.sound", "gpiod", "smtplib", "starlette", "uvicorn", "duckdb")
+print([name for name in others if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

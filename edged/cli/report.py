@@ -88,7 +88,8 @@ def report(
 
 def _mail(config: Config, reader: StoreReader, name: str, made: Callable[[str], str]) -> None:
     """Send it now, beside what the daemon sends. Raise ConfigError, Unavailable or Failed with what went wrong."""
-    from edged.deliver import Mail, letter  # here, since other reports need no mail
+    from edged.deliver.letters import letter  # here, since other reports need no mail
+    from edged.deliver.mail import Mail
 
     if config.mail.host is None:
         raise ConfigError("no mail server is configured: set mail.host, mail.to and mail.sender")

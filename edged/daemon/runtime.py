@@ -231,7 +231,9 @@ def build_cameras(
         core.clock, core.meters.submit, publishing=config.mqtt.host is not None, alerting=alert_channels(config)
     )
     outputs = OutputWorker(config, lambda camera: is_lost(workers[camera]), core.clock)
-    observers = [outputs.observe, core.live.observe, core.meters.observe]
+    observers = [core.live.observe, core.meters.observe]
+    if config.output:
+        observers.insert(0, outputs.observe)  # nothing comes between a frame and its alarm
     analysis = AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch, observers, outputs.take_notes)
     if pause is not None:
         analysis.rest()

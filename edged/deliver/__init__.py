@@ -1,18 +1,17 @@
-"""Sends alerts and daily reports by webhook and mail, each in a thread of its own; the only place that knows HTTP and SMTP."""
+"""Sends alerts and daily reports by webhook and mail, each in a thread of its own.
+
+HTTP and SMTP are imported with the channel that speaks them, where one is configured.
+"""
 
 from collections.abc import Callable
-from functools import partial
 
 from edged.config import Config
-from edged.deliver.letters import letter
-from edged.deliver.mail import Mail
-from edged.deliver.webhook import Webhook
 from edged.deliver.worker import ChannelWorker, Transport
 from edged.ports import Clock
 from edged.records import Channel
 from edged.store import StoreReader
 
-__all__ = ["ChannelWorker", "Mail", "Transport", "Webhook", "alert_channels", "letter", "report_channels", "transports"]
+__all__ = ["ChannelWorker", "Transport", "alert_channels", "report_channels", "transports"]
 
 
 def alert_channels(config: Config) -> tuple[Channel, ...]:
@@ -41,7 +40,19 @@ def transports(
     """What makes the transport of each configured channel here, or raises ConfigError: a secret or certificate cannot be used."""
     found: dict[Channel, Callable[[], Transport]] = {}
     if config.webhook.url is not None:
-        found["webhook"] = partial(Webhook, config.webhook, device)
+        found["webhook"] = lambda: _webhook(config, device)
     if config.mail.host is not None:
-        found["mail"] = partial(Mail, config, device, reader, clock)
+        found["mail"] = lambda: _mail(config, device, reader, clock)
     return found
+
+
+def _webhook(config: Config, device: str) -> Transport:
+    from edged.deliver.webhook import Webhook
+
+    return Webhook(config.webhook, device)
+
+
+def _mail(config: Config, device: str, reader: StoreReader, clock: Clock) -> Transport:
+    from edged.deliver.mail import Mail
+
+    return Mail(config, device, reader, clock)

@@ -10,10 +10,8 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, SoundOutput
-from edged.outputs import gpio
 from edged.outputs.bell import Bell
 from edged.outputs.rules import CameraRules, Cause, Seen
-from edged.outputs.sound import Player
 from edged.outputs.telling import concerns
 from edged.outputs.units import Button, Door, DrivenLine, Heard, Lamp, OutputState, PressedLine, Unit, Voice, World
 from edged.pipeline import Outcome
@@ -36,9 +34,17 @@ MOST_NOTES, MOST_ASKED = 256, 32
 class Hardware:
     """What outputs are driven by; tests put doubles in its place."""
 
-    output: Callable[[GpioOutput | DoorOutput], DrivenLine] = gpio.open_output
-    button: Callable[[ButtonInput], PressedLine] = gpio.open_button
-    player: Callable[[str, SoundOutput], Heard] = Player
+    output: Callable[[GpioOutput | DoorOutput], DrivenLine]
+    button: Callable[[ButtonInput], PressedLine]
+    player: Callable[[str, SoundOutput], Heard]
+
+    @classmethod
+    def of_this_machine(cls) -> "Hardware":
+        """GPIO lines and sound cards."""
+        from edged.outputs import gpio  # here, since most devices have no output
+        from edged.outputs.sound import Player
+
+        return cls(gpio.open_output, gpio.open_button, Player)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class OutputWorker(Worker):
             name: max(BLIND_AFTER_S, FRAMES_MISSED / camera.fps) for name, camera in config.camera.items()
         }
         self._rules = {name: CameraRules(name, camera.drowsiness) for name, camera in config.camera.items()}
-        self._units = _units(config, hardware or Hardware())
+        self._units = _units(config, hardware or Hardware.of_this_machine()) if config.output else []
         self._bell = Bell()
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[float, Seen]] = {}
@@ -84,11 +90,18 @@ class OutputWorker(Worker):
 
     @property
     def threads(self) -> list[Worker]:
-        """This one, and those of the sound cards."""
+        """This one, and those of the sound cards; none where no output is configured."""
+        if not self._units:
+            return []
         return [
             self,
             *(unit.player for unit in self._units if isinstance(unit, Voice) and isinstance(unit.player, Worker)),
         ]
+
+    def start(self) -> None:
+        """Begin; does nothing where no output is configured."""
+        if self._units:
+            super().start()
 
     def observe(self, frame: Frame, outcome: Outcome) -> None:
         """Take in what a frame led to."""

@@ -38,7 +38,9 @@ from edged.console.server import address, open_socket
 from edged.console.site import Site
 from edged.daemon.app import App
 from edged.daemon.runtime import Inference
-from edged.deliver import Mail, Webhook, alert_channels, report_channels, transports
+from edged.deliver import alert_channels, report_channels, transports
+from edged.deliver.mail import Mail
+from edged.deliver.webhook import Webhook
 from edged.doctor import _clock
 from edged.errors import ConfigError, EdgedError, SourceLost
 from edged.export import Exporter
