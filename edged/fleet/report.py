@@ -20,11 +20,11 @@ from edged.payloads.fleet import (
     FleetOrigin,
     FleetTrouble,
 )
-from edged.payloads.report import Figure, WorstHour
+from edged.payloads.report import Figure
 from edged.report import days_of
-from edged.report.build import GOOD_COVERAGE_PERCENT, verdict
+from edged.report.build import GOOD_COVERAGE_PERCENT, verdict, worst_hours
 from edged.report.statistics import LEAST_BLOCKS, BlockSums, DesignEffect, design_effect_of_sums
-from edged.report.tally import LEAST_COVERAGE_PERCENT, LEAST_JUDGED, STATES, Tally, figure, percent, withhold_unwatched
+from edged.report.tally import STATES, Tally, figure, part_percent, percent, withhold_unwatched
 
 FleetPeriod = Literal["day", "week", "month"]
 
@@ -150,7 +150,7 @@ class _Builder:
             "coverage_percent": watched,
             "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
             "by_hour": by_hour,
-            "worst_hours": [] if of_masks["withheld"] == "coverage" else _worst(by_hour),
+            "worst_hours": [] if of_masks["withheld"] == "coverage" else worst_hours(by_hour),
             "by_day": self._by_day(),
             "by_device": devices,
             "violations": {
@@ -233,12 +233,11 @@ class _Builder:
             tally = _tally(counts[hour]) if hour in counts else Tally()
             seconds = cover.get(hour, {"watched_sum": 0, "open_sum": 0})
             watched = percent(seconds["watched_sum"], seconds["open_sum"])
-            enough = tally.judged >= LEAST_JUDGED and watched is not None and watched >= LEAST_COVERAGE_PERCENT
             rows.append(
                 {
                     "label": f"{hour:02d}:00",
                     **tally.counts(),
-                    "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
+                    "compliance_percent": part_percent(tally, watched),
                     "open": seconds["open_sum"] > 0,
                     "watched_percent": watched,
                 }
@@ -258,13 +257,12 @@ class _Builder:
         for day in map(str, self._wanted.days):
             whole, seconds = _added(counts[day]), _added(cover[day])
             tally, watched = _tally(whole), percent(seconds["watched_sum"], seconds["open_sum"])
-            enough = tally.judged >= LEAST_JUDGED and watched is not None and watched >= LEAST_COVERAGE_PERCENT
             rows.append(
                 {
                     "date": day,
                     "devices": reporting[day],
                     **tally.counts(),
-                    "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
+                    "compliance_percent": part_percent(tally, watched),
                     "coverage_percent": watched,
                     "violations": whole["vinc_sum"] + whole["vnone_sum"],
                 }
@@ -304,11 +302,3 @@ class _Builder:
             "models": {model: count for model, count in sorted(models.items()) if model},
             "configs": len(configs - {None}),
         }
-
-
-def _worst(by_hour: Sequence[FleetHour]) -> list[WorstHour]:
-    eligible = [(share, row) for row in by_hour if (share := row["compliance_percent"]) is not None]
-    eligible.sort(key=lambda pair: (pair[0], pair[1]["label"]))
-    return [
-        {"label": row["label"], "judged": row["judged"], "compliance_percent": share} for share, row in eligible[:3]
-    ]

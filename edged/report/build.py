@@ -14,6 +14,7 @@ from edged import __version__
 from edged.config import Config
 from edged.host.device import device_id
 from edged.messages import iso
+from edged.payloads.fleet import FleetHour
 from edged.payloads.report import (
     AttentionSection,
     CameraRow,
@@ -33,7 +34,7 @@ from edged.payloads.report import Gap as ListedGap
 from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import PAUSED, Gap, Minutes, gaps, paused_by, read_coverage, read_pauses, watched_ms
 from edged.report.day import MINUTE_MS, Span, day_of, wall_clock
-from edged.report.tally import LEAST_COVERAGE_PERCENT, LEAST_JUDGED, Blocks, percent, withhold_unwatched
+from edged.report.tally import Blocks, part_percent, percent, withhold_unwatched
 from edged.report.trend import build_trend
 from edged.report.vigilance import attention_section, drowsiness_section
 from edged.report.walk import walk_test
@@ -98,7 +99,7 @@ def build_report(
         "verdict": verdict(config.report.target_percent, figure["interval"]) if masks else None,
         "trend": build_trend(reader, day, figure),
         "by_hour": by_hour,
-        "worst_hours": [] if figure["withheld"] == "coverage" else _worst(by_hour),
+        "worst_hours": [] if figure["withheld"] == "coverage" else worst_hours(by_hour),
         "by_camera": _by_camera(passages, cameras, outages, reported),
         "violations": _violations(events),
         "gaps": _listed_gaps(outages, reported, read_pauses(reader, reported.whole)),
@@ -176,13 +177,12 @@ def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: Repor
         tally = passages.by_hour[number]
         parts = [part for span in past if (part := span.overlap(hour.span)).length]
         watched = _watched_percent(cameras, parts)
-        enough = tally.judged >= LEAST_JUDGED and watched is not None and watched >= LEAST_COVERAGE_PERCENT
         rows.append(
             {
                 "label": hour.label,
                 "utc_start": iso(hour.span.start),
                 **tally.counts(),
-                "compliance_percent": percent(tally.correct, tally.judged) if enough else None,
+                "compliance_percent": part_percent(tally, watched),
                 "open": any(span.overlap(hour.span).length for span in reported.opened),
                 "watched_percent": watched,
             }
@@ -190,10 +190,10 @@ def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: Repor
     return rows
 
 
-def _worst(by_hour: Sequence[HourRow]) -> list[WorstHour]:
-    """The three hours with the lowest percentage, among those with enough judged."""
+def worst_hours(by_hour: Sequence[HourRow] | Sequence[FleetHour]) -> list[WorstHour]:
+    """The three hours with the lowest percentage, the earlier first among equals; `by_hour` is in the order of time."""
     eligible = [(share, row) for row in by_hour if (share := row["compliance_percent"]) is not None]
-    eligible.sort(key=lambda pair: (pair[0], pair[1]["utc_start"]))
+    eligible.sort(key=lambda pair: pair[0])
     return [
         {"label": row["label"], "judged": row["judged"], "compliance_percent": share} for share, row in eligible[:3]
     ]

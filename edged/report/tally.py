@@ -107,6 +107,12 @@ def percent(part: float, whole: float) -> float | None:
     return round(100 * part / whole, 1) if whole else None
 
 
+def part_percent(tally: Tally, watched_percent: float | None) -> float | None:
+    """The compliance of a part of a report, such as an hour; None when too few were judged or too little was watched."""
+    watched = watched_percent is not None and watched_percent >= LEAST_COVERAGE_PERCENT
+    return percent(tally.correct, tally.judged) if watched and tally.judged >= LEAST_JUDGED else None
+
+
 def percents(interval: Range) -> Bounds:
     return {"lower": round(100 * interval.lower, 1), "upper": round(100 * interval.upper, 1)}
 
