@@ -11,7 +11,7 @@ from support.console import PASSWORD, VIEWER_PASSWORD, Browser, Console
 from support.mosquitto import until
 
 from edged.console.access import Access
-from edged.console.access.backoff import FREE, MOST_A_MINUTE, Backoff
+from edged.console.access.throttle import FREE, MOST_A_MINUTE, Throttle
 from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST, Sessions
 from edged.console.access.state import ALPHABET, StateFile, new_code, read_code, sha256_of
 from edged.console.guard import is_our_name
@@ -329,28 +329,28 @@ def test_sessions_end_by_monotonic_time_and_the_oldest_makes_room():
 
 
 def test_backoff_doubles_by_network_and_slows_down_all_that_were_never_right():
-    backoff = Backoff()
+    throttle = Throttle()
     for number in range(FREE + 3):
-        backoff.wrong("192.0.2.1", float(number))
-    assert backoff.wait_s("192.0.2.1", FREE + 2.0) == 16.0
-    assert backoff.wait_s("192.0.2.2", FREE + 2.0) == 0.0
-    backoff.right("192.0.2.1")
-    assert backoff.wait_s("192.0.2.1", FREE + 2.0) == 0.0
+        throttle.wrong("192.0.2.1", float(number))
+    assert throttle.wait_s("192.0.2.1", FREE + 2.0) == 16.0
+    assert throttle.wait_s("192.0.2.2", FREE + 2.0) == 0.0
+    throttle.right("192.0.2.1")
+    assert throttle.wait_s("192.0.2.1", FREE + 2.0) == 0.0
     for number in range(MOST_A_MINUTE):
-        backoff.wrong(f"2001:db8:{number:x}::1", 100.0)
-    assert backoff.wait_s("192.0.2.1", 101.0) == 0.0
-    assert backoff.wait_s("192.0.2.2", 101.0) == 59.0
-    assert backoff.wait_s("192.0.2.2", 161.0) == 0.0
+        throttle.wrong(f"2001:db8:{number:x}::1", 100.0)
+    assert throttle.wait_s("192.0.2.1", 101.0) == 0.0
+    assert throttle.wait_s("192.0.2.2", 101.0) == 59.0
+    assert throttle.wait_s("192.0.2.2", 161.0) == 0.0
     for _ in range(FREE):
-        backoff.wrong("2001:db8:aaaa::1", 200.0)
-    assert backoff.wait_s("2001:db8:aaaa::2", 200.0) > 0
+        throttle.wrong("2001:db8:aaaa::1", 200.0)
+    assert throttle.wait_s("2001:db8:aaaa::2", 200.0) > 0
 
 
 def test_somebody_who_tries_for_weeks_waits_as_long_as_ever():
-    backoff = Backoff()
+    throttle = Throttle()
     for number in range(2000):
-        backoff.wrong("192.0.2.1", 301.0 * number)
-    assert backoff.wait_s("192.0.2.1", 301.0 * 1999) == 300.0
+        throttle.wrong("192.0.2.1", 301.0 * number)
+    assert throttle.wait_s("192.0.2.1", 301.0 * 1999) == 300.0
 
 
 def test_hashes_of_tokens_take_whatever_is_sent():

@@ -1,4 +1,4 @@
-"""Who may see and change what: claim code, passwords, sessions, tokens, and back-off on wrong ones."""
+"""Who may see and change what: claim code, passwords, sessions, tokens, and throttling of wrong ones."""
 
 from edged.console.access.gate import Access, Visitor
 from edged.console.access.state import Role

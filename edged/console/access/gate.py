@@ -9,7 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.access.backoff import Backoff
+from edged.console.access.throttle import Throttle
 from edged.console.access.passwords import Checker, hash_of
 from edged.console.access.sessions import LONGEST_S, Session, Sessions
 from edged.console.access.state import MOST_TOKENS, Role, State, StateFile, Token, read_code, sha256_of
@@ -48,7 +48,7 @@ class Access:
         self.file = StateFile(folder)
         self.once_token: str | None = secrets.token_urlsafe(24) if once else None
         self._sessions = Sessions()
-        self._backoff = Backoff()
+        self._throttle = Throttle()
         self._checker = Checker()
         self._clock = SystemClock()
 
@@ -158,15 +158,15 @@ class Access:
         return None
 
     def _may_try(self, request: Request) -> None:
-        wait_s = self._backoff.wait_s(address_of(request), self._clock.monotonic_s())
+        wait_s = self._throttle.wait_s(address_of(request), self._clock.monotonic_s())
         if wait_s > 0:
             raise TooSoon(wait_s)
 
     def _count(self, request: Request, right: bool) -> None:
         if right:
-            self._backoff.right(address_of(request))
+            self._throttle.right(address_of(request))
         else:
-            self._backoff.wrong(address_of(request), self._clock.monotonic_s())
+            self._throttle.wrong(address_of(request), self._clock.monotonic_s())
 
 
 def address_of(request: Request) -> str:

@@ -23,7 +23,7 @@ class _Tries:
     last_s: float = 0.0
 
 
-class Backoff:
+class Throttle:
     """Pure: time comes in, in monotonic seconds."""
 
     def __init__(self) -> None:
