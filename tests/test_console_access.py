@@ -11,9 +11,9 @@ from support.console import PASSWORD, VIEWER_PASSWORD, Browser, Console
 from support.mosquitto import until
 
 from edged.console.access import Access
-from edged.console.access.throttle import FREE, MOST_A_MINUTE, Throttle
 from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST, Sessions
 from edged.console.access.state import ALPHABET, StateFile, new_code, read_code, sha256_of
+from edged.console.access.throttle import FREE, MOST_A_MINUTE, Throttle
 from edged.console.guard import is_our_name
 from edged.console.route import local_path
 from edged.errors import Unavailable, UsageError

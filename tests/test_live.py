@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.doubles import BARE, ScriptedDetector, sighting, square, track, vote
+from support.live_socket import look
 from support.mosquitto import PATIENCE_S, until
 
 from edged.assembly import load_detector
 from edged.config import ModelsConfig, PrivacyConfig
 from edged.errors import ModelError, Unavailable
+from edged.live import live_path
 from edged.live.clear import LEFT_AFTER_S, ClearViews
-from edged.live.client import live_path, look
 from edged.live.faces import face_rows
 from edged.live.hide import MOST_WIDTH, hidden_jpeg, jpeg, pixelate, small_copy
 from edged.live.view import ASKED_WITHIN_S, EVERY_S, MOST_VIEWERS, LiveView, Source

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
+from support.live_socket import look
 from support.mosquitto import PATIENCE_S, until
 
-from edged.live.client import live_path, look
+from edged.live import live_path
 
 pytestmark = needs_models
 

@@ -10,13 +10,14 @@ import pytest
 from report_days import encounter
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.doubles import BLACK
+from support.live_socket import look
 from support.mosquitto import PATIENCE_S, until
 from support.storing import HandClock
 
 from edged.config import CameraConfig, Config, ReportConfig
 from edged.daemon.meters import BUCKETS_S, Meters
 from edged.daemon.status import request, socket_path
-from edged.live.client import live_path, look
+from edged.live import live_path
 from edged.pipeline import Outcome
 from edged.types import Event, Frame, Signals
 

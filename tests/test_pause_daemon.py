@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, needs_models, write_pictures
+from support.live_socket import look
 from support.mosquitto import PATIENCE_S, Mosquitto, Subscriber, needs_mosquitto, publish, until
 
 from edged.daemon.status import request, socket_path
-from edged.live.client import live_path, look
+from edged.live import live_path
 
 pytestmark = [needs_models, needs_mosquitto]
 

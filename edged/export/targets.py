@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -10,10 +9,10 @@ from urllib.parse import quote, urlsplit
 
 from edged.config import ExportConfig
 from edged.errors import ConfigError, Unavailable
-from edged.files import read_regular, sync
+from edged.files import sync
+from edged.remote import read_secret, server_context
 
 TIMEOUT_S = 30.0
-LONGEST_TOKEN = 8192
 MADE, ALREADY_THERE = (200, 201, 204), 412
 REMEDIES = {
     401: "it asks for a token: see export.token_file",
@@ -52,9 +51,8 @@ class FolderTarget:
                 if target.read_bytes() == data:
                     return
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(
-                f".{target.name}.part"
-            )  # one name, so that what a power cut left is written over
+            # Not `edged.files.replace`: sticks know no permissions, and the one name has what a power cut left written over.
+            partial = target.with_name(f".{target.name}.part")
             with partial.open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -79,7 +77,7 @@ class WebTarget:
         if config.token_file is not None:
             self._headers["Authorization"] = f"Bearer {_token(config.token_file)}"
         if parts.scheme == "https":
-            context = _context(config.ca_file)
+            context = server_context("export.ca_file", config.ca_file)
             self._link = http.client.HTTPSConnection(self._host, parts.port, timeout=TIMEOUT_S, context=context)
         else:
             self._link = http.client.HTTPConnection(self._host, parts.port, timeout=TIMEOUT_S)  # type: ignore[assignment]
@@ -124,17 +122,7 @@ def target_of(config: ExportConfig) -> Target:
 
 
 def _token(path: Path) -> str:
-    try:
-        text = read_regular(path, LONGEST_TOKEN).decode("ascii").strip()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"key export.token_file = '{path}': cannot be read ({error})") from None
-    if not text or not text.isprintable() or " " in text:
+    token = read_secret("export", "token_file", path, "token") or ""
+    if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(f"key export.token_file = '{path}': holds no token; it must be one line")
-    return text
-
-
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigError(f"key export.ca_file = '{ca_file}': holds no certificate ({error}); it must be PEM") from None
+    return token

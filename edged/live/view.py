@@ -16,8 +16,8 @@ from typing import Any
 from edged.capture.examine import judged
 from edged.config import PrivacyConfig
 from edged.errors import EdgedError
+from edged.live import live_path
 from edged.live.clear import ClearViews, Record
-from edged.live.client import live_path
 from edged.live.faces import face_rows, hidden_boxes
 from edged.live.hide import hidden_jpeg, jpeg, small_copy
 from edged.pipeline import Outcome
@@ -157,7 +157,7 @@ class LiveView:
         }
 
     def answer(self, line: bytes) -> bytes:
-        """A header's line and a JPEG, for a line as `edged.live.client.look` sends it. Raises nothing, whatever the bytes."""
+        """A header's line and a JPEG, for a line of JSON, whose keys `_asked` reads. Raises nothing, whatever the bytes."""
         try:
             asked = _asked(line)
             if not asked["picture"]:

@@ -1,18 +1,23 @@
-"""A daemon's live socket with a script: the newest picture and its faces are what the test says."""
+"""The live socket: a client that asks for one picture, and a double whose newest picture and faces are what the test says."""
 
 import json
+import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from edged.live.client import live_path
+from edged.errors import Unavailable
+from edged.live import live_path
 from edged.sockets import LineServer
 
 WAIT_S = 0.3
+LONGEST_S = 5.0
+"""The daemon answers within two seconds, and then sends."""
+MOST_BYTES = 2_000_000
 
 
 class LiveSocket:
@@ -63,3 +68,46 @@ def face(state: str | None, score: float = 0.9, width: float = 80.0, x: float = 
     )
     known = {"box": [x, 0.3, x + 0.2, 0.8], "track": 1, "found": 0.9, "width_px": width, "side_px": width}
     return {**nothing, **known, "state": state, "score": score, **more}
+
+
+def look(
+    path: Path,
+    camera: str,
+    *,
+    after: int | None = None,
+    viewer: str | None = None,
+    clear: bool = False,
+    who: str = "",
+    reason: str = "",
+    picture: bool = True,
+) -> tuple[dict[str, Any], bytes]:
+    """The next picture of `camera` after that one, as its header and a JPEG: empty when there is none within two seconds.
+
+    `viewer` tells one who looks from another: a camera has two at most. `clear` asks for faces that are not hidden, which is
+    recorded with `who` and `reason`. Without `picture` only the header comes: nothing is encoded, and no place is taken. The
+    header's `error` says what was refused. Raise Unavailable when no daemon answers.
+    """
+    asked = {"camera": camera, "after": after, "viewer": viewer, "clear": clear, "who": who, "reason": reason}
+    asked["picture"] = picture
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(LONGEST_S)
+            client.connect(str(path))
+            client.sendall(json.dumps(asked).encode() + b"\n")
+            head, _, data = b"".join(_parts(client)).partition(b"\n")
+        header = json.loads(head)
+        if not isinstance(header, dict) or header.get("bytes") != len(data):
+            raise ValueError("cut short")
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise Unavailable(f"{path}: no daemon gives pictures ({said or error}); see `edged status`") from None
+    return header, data
+
+
+def _parts(client: socket.socket) -> Iterator[bytes]:
+    received = 0
+    while part := client.recv(65_536):
+        received += len(part)
+        if received > MOST_BYTES:
+            raise ValueError("too long")
+        yield part

@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edged.daemon.status import request, socket_path
 from edged.demo.scene import Passage, make_scene
-from edged.live.client import live_path, look
+from edged.live import live_path
 from support.daemon import Daemon
+from support.live_socket import look
 
 TURNS, TURN_S = 8, 6.0
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.access.throttle import Throttle
 from edged.console.access.passwords import Checker, hash_of
 from edged.console.access.sessions import LONGEST_S, Session, Sessions
 from edged.console.access.state import MOST_TOKENS, Role, State, StateFile, Token, read_code, sha256_of
+from edged.console.access.throttle import Throttle
 from edged.errors import UsageError
 from edged.host.clock import SystemClock
 

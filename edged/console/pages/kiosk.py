@@ -9,7 +9,7 @@ from edged.console.render import render
 from edged.console.route import page, site_of
 from edged.console.signs import ICONS, ORDER, SIGNS, sign_of
 from edged.errors import Unavailable
-from edged.live.client import live_path
+from edged.live import live_path
 
 RELOAD_S = 2
 """How often a screen without scripts loads the sign again."""

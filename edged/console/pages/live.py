@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from edged.console.live import Live, ask_live
 from edged.console.route import page, require_own_site, site_of, visitor_of
 from edged.errors import Unavailable
-from edged.live.client import live_path
+from edged.live import live_path
 
 MOST_FACES = 64
 MOST_POINTED = 6
