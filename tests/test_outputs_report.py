@@ -34,12 +34,12 @@ def answered(at: int, wait_s: int | None) -> dict[str, object]:
         (
             [None, None],
             {"events": 2, "acknowledged": 0, "median_s": None, "longest_s": None},
-            "told of 2 events</b>; nobody",
+            "signalled 2 events</b>; nobody",
         ),
         (
             [4, None, 8, 60],
             {"events": 4, "acknowledged": 3, "median_s": 8.0, "longest_s": 60.0},
-            "told of 4 events</b>; 3 were",
+            "signalled 4 events</b>; 3 were",
         ),
     ],
 )
@@ -52,5 +52,5 @@ def test_who_was_told_and_how_soon_they_answered(tmp_path, waits_s, told, words)
         report = build_report(StoreReader(kept.path), Config(), DAY, end)
     assert report.get("told") == told
     page = render_html(report)
-    assert ("Told on the spot" in page) is (told is not None)
+    assert ("<h2>Lamps and sounds</h2>" in page) is (told is not None)
     assert words is None or words in page
