@@ -123,6 +123,6 @@ def target_of(config: ExportConfig) -> Target:
 
 def _token(path: Path) -> str:
     token = (read_secret("export", "token_file", path, "token") or "").strip()
-    if not token.isascii() or not token.isprintable() or " " in token:
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(f"key export.token_file = '{path}': holds no token; it must be one line")
     return token
