@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edged.config import MaskConfig
+from edged.report.tally import STATES
 
-JUDGED = ("correct", "incorrect", "none")
-STATES = (*JUDGED, "uncertain")
 Passage = Mapping[str, Any]
 """A row of `encounters`, its votes parsed."""
 
@@ -70,7 +69,7 @@ def _nearest(passage: Passage) -> str:
     if passage["state"] != "uncertain":
         return str(passage["state"])
     votes = passage["votes"] or {}
-    best = max(JUDGED, key=lambda state: int(votes.get(state) or 0))
+    best = max((state for state in STATES if state != "uncertain"), key=lambda state: int(votes.get(state) or 0))
     return best if votes.get(best) else "uncertain"
 
 

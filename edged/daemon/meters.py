@@ -14,13 +14,13 @@ from edged.pipeline import Outcome
 from edged.ports import Clock
 from edged.records import ALERTING, Change, EncounterRow
 from edged.report.day import wall_clock
-from edged.types import JUDGED_STATES, Frame, MaskState
+from edged.report.tally import STATES
+from edged.types import Frame
 
 BUCKETS_S: Final = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 """Upper ends of the histogram's buckets; there is one more, without an end."""
 LONGEST_STEP_S = 5.0
 """Of the time between two looks no more is counted: nobody knows what was in between."""
-STATES = tuple(state.value for state in (*JUDGED_STATES, MaskState.UNCERTAIN))
 
 
 @dataclass(slots=True)

@@ -12,13 +12,14 @@ from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.settings import configure, last_change, numbers
 from edged.console.site import Site
-from edged.console.whatif import STATES, Judged, judged_of, what_if
+from edged.console.whatif import Judged, judged_of, what_if
 from edged.errors import StoreError
+from edged.host.clock import DAY_MS
+from edged.report.tally import STATES
 from edged.types import MASK_WORDS
 
 LAST = 50
 LONGEST_REASON = 200
-DAY_MS = 24 * 3_600_000
 SIDES = {"left": "Left edge", "top": "Top edge", "right": "Right edge", "bottom": "Bottom edge"}
 LIMITS = {"enter_score": "Score for a verdict", "leave_score": "Score to keep it", "smallest_face": "Smallest face"}
 DONE = {"saved": "Saved, and in force.", "undone": "The last change was taken back."}
