@@ -257,10 +257,25 @@ def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(browser: A
                 daemon.count("SELECT count(*) FROM events WHERE kind = 'system' AND details LIKE '%lens was changed%'")
                 == 1
             )
-            page.get_by_role("link", name="End it").click()
+            page.get_by_role("button", name="Hide them again").click()
             assert until(lambda: told not in html.unescape(visitor.get("/setup").text), PATIENCE_S)
         elsewhere = {"Sec-Fetch-Site": "cross-site"}
-        assert visitor.ask("GET", "/live/door/frame.jpg?clear=x", headers=elsewhere).status == 403
+        assert visitor.ask("GET", "/live/door/frame.jpg?clear=1", headers=elsewhere).status == 403
+
+
+@needs_models
+def test_no_link_shows_faces_in_an_admins_name(browser: Any, clip: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, {"door": looped(clip)})
+    with Console(tmp_path, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor = console.start().claimed()
+        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
+            page.goto("/camera/door?clear=somebody+else+says+so&reason=x")
+            assert until(lambda: " old" in page.locator("#age").inner_text(), PATIENCE_S)
+            assert "shown unhidden" not in page.content()
+        assert visitor.ask("GET", "/live/door/frame.jpg?clear=1").status == 403
+        assert daemon.count("SELECT count(*) FROM events WHERE state LIKE '%clear%'") == 0
 
 
 @needs_models

@@ -103,10 +103,10 @@ def test_the_config_is_found_through_the_environment(config: Path) -> None:
 
 
 def test_config_show_hides_passwords(config: Path) -> None:
-    config.write_text(config.read_text() + '[camera.yard]\nsource = "rtsp://user:secret@10.0.0.9/1"\n')
+    config.write_text(config.read_text() + '[camera.yard]\nsource = "rtsp://user:hush-hush@10.0.0.9/1"\n')
     done = edged("config", "show", "--config", config)
     assert done.returncode == 0
-    assert "secret" not in done.stdout
+    assert "hush-hush" not in done.stdout
     assert json.loads(done.stdout)["camera"]["yard"]["source"] == "rtsp://***@10.0.0.9/1"
 
 

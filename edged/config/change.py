@@ -115,7 +115,11 @@ def make_folder(folder: Path) -> None:
 
 def steps(config: Config) -> list[Path]:
     """The console's files before each change that can be taken back, oldest first."""
-    return sorted(file for file in (layers_folder(config) / "history").glob("*.toml") if file.stem.isdigit())
+    return sorted(
+        file
+        for file in (layers_folder(config) / "history").glob("*.toml")
+        if file.stem.isdecimal() and file.stem.isascii()
+    )
 
 
 def differences(old: Config, new: Config) -> Iterator[str]:

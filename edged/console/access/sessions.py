@@ -2,7 +2,7 @@
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edged.console.access.state import Role, sha256_of
 
@@ -24,6 +24,8 @@ class Session:
     csrf: str
     began_s: float
     used_s: float
+    clear: dict[str, str] = field(default_factory=dict)
+    """By camera, for what reason its admin has asked to see faces that are not hidden; asked by a form, never by a link."""
 
 
 class Sessions:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.config import CameraConfig
+from edged.console.pages.live import clear_reason, end_clear
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.settings import configure, last_change, numbers
@@ -83,7 +84,7 @@ def camera(request: Request) -> Response:
         undo=undo,
         read=site.layered.sha256,
         admin=admin,
-        clear=request.query_params.get("clear", "")[:LONGEST_REASON].strip() if admin else "",
+        clear=clear_reason(request, camera),
         privacy=site.config.privacy,
         longest_reason=LONGEST_REASON,
         script_words=WORDS,
@@ -135,6 +136,17 @@ def undone(request: Request) -> Response:
     return see(f"/camera/{camera}?undone=1" if camera in site.config.camera else "/setup")
 
 
+def unhidden(request: Request) -> Response:
+    """Show faces unhidden for a reason, or hide them again where none is given. By a form: no link may ask in an admin's name."""
+    camera, visitor = _camera(request), visitor_of(request)
+    reason = form_of(request).get("reason", "")[:LONGEST_REASON].strip()
+    if not reason:
+        end_clear(request, camera)
+    elif visitor is not None and visitor.session is not None:
+        visitor.session.clear[camera] = reason
+    return see(f"/camera/{camera}")
+
+
 def _camera(request: Request) -> str:
     camera = str(request.path_params["camera"])
     if camera not in site_of(request).config.camera:
@@ -179,6 +191,7 @@ ROUTES = [
     page("/camera/{camera}", camera),
     page("/camera/{camera}/change", change, role="admin"),
     page("/camera/{camera}/change", changed, role="admin", methods=("POST",)),
+    page("/camera/{camera}/clear", unhidden, role="admin", methods=("POST",)),
     page("/camera/{camera}/undo", undone, role="admin", methods=("POST",)),
 ]
 ENTRY = Entry("Cameras", "/camera")

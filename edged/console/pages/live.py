@@ -2,7 +2,7 @@
 
 `GET /live/<camera>/frame.jpg?after=<id>` is the picture with what the model saw in it; `GET /live/<camera>/people?after=<id>`
 the states of the people in it alone. Both answer when there is something newer than `after`, or after two seconds; 204 says
-that there is no newer picture, and `X-Camera` why. With `clear=<reason>` the admin gets faces that are not hidden, until
+that there is no newer picture, and `X-Camera` why. With `clear=1` an admin who has asked on the camera's page gets faces that are not hidden, until
 410 says that the view has ended. `viewer` tells one who looks from another: a camera has two at most.
 """
 
@@ -25,8 +25,7 @@ LONGEST = 20
 
 
 async def frame(request: Request) -> Response:
-    reason = request.query_params.get("clear", "")
-    live = await _ask(request, **(_clear(request, reason) if reason else {}))
+    live = await _ask(request, **(_clear(request) if request.query_params.get("clear") else {}))
     about = live.about
     headers = {"X-Camera": json.dumps({"state": about.get("camera_state"), "reason": about.get("reason")})}
     if about.get("frame_id") is not None:
@@ -68,18 +67,33 @@ async def _ask(request: Request, **more: Any) -> Live:
     live = await ask_live(live_path(config.store.path), **asked)
     if error := live.about.get("error"):
         if more.get("clear"):
+            end_clear(request, camera)
             raise HTTPException(410, str(error))
         raise Unavailable(str(error))
     return live
 
 
-def _clear(request: Request, reason: str) -> dict[str, Any]:
+def clear_reason(request: Request, camera: str) -> str:
+    """Why this admin sees unhidden faces of that camera; "" where they have not asked to."""
+    visitor = visitor_of(request)
+    session = visitor.session if visitor is not None and visitor.may("admin") else None
+    return session.clear.get(camera, "") if session is not None else ""
+
+
+def end_clear(request: Request, camera: str) -> None:
+    """Hide faces again."""
+    visitor = visitor_of(request)
+    if visitor is not None and visitor.session is not None:
+        visitor.session.clear.pop(camera, None)
+
+
+def _clear(request: Request) -> dict[str, Any]:
     """What asks for faces that are not hidden, with a reason that is recorded: for the admin, on this site's own page."""
     require_own_site(request)
-    visitor = visitor_of(request)
-    if visitor is None or not visitor.may("admin"):
-        raise HTTPException(403, "the clear picture needs the admin's login")
-    return {"clear": True, "who": f"the console's {visitor.role}", "reason": reason}
+    reason = clear_reason(request, str(request.path_params["camera"]))
+    if not reason:
+        raise HTTPException(403, "the clear picture needs the admin, and a reason on the camera's page")
+    return {"clear": True, "who": "the console's admin", "reason": reason}
 
 
 ROUTES = [page("/live/{camera}/frame.jpg", frame), page("/live/{camera}/people", people)]

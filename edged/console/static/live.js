@@ -20,7 +20,7 @@ const shown = () => new Promise((done) => {
 // ---- the picture
 
 async function take() {
-  const response = await fetch(`${root.dataset.url}?viewer=${viewer}&after=${after}&clear=${encodeURIComponent(root.dataset.clear)}`, { cache: "no-store" });
+  const response = await fetch(`${root.dataset.url}?viewer=${viewer}&after=${after}&clear=${root.dataset.clear}`, { cache: "no-store" });
   if (response.status === 401 || response.status === 403) return location.reload();
   if (response.status === 410) return location.assign(location.pathname);
   if (response.status >= 400) throw new Error((await response.json()).error);
