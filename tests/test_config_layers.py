@@ -142,6 +142,22 @@ def test_a_change_is_told_old_and_new_by_key_and_never_touches_the_users_file(bo
     assert "mask" not in box.console.read_text()
 
 
+def test_of_a_camera_that_comes_and_goes_only_what_is_its_own_is_told(box: Box) -> None:
+    lines = box.change(
+        camera__hall__source="v4l2:///dev/video1", camera__hall__rotation=180, camera__hall__mask__enter_score=0.9
+    )
+    assert lines == (
+        'camera.hall.source: not set → "v4l2:///dev/video1"',
+        "camera.hall.rotation: not set → 180",
+        "camera.hall.mask.enter_score: not set → 0.9",
+    )
+    assert plan_undo(box.file).lines == (
+        'camera.hall.source: "v4l2:///dev/video1" → not set',
+        "camera.hall.rotation: 180 → not set",
+        "camera.hall.mask.enter_score: 0.9 → not set",
+    )
+
+
 def test_changes_are_taken_back_one_by_one_down_to_the_users_own_settings(box: Box) -> None:
     for fps in (11, 12, 13):
         box.change(camera__door__fps=fps)

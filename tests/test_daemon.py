@@ -233,6 +233,7 @@ def test_no_camera_ends_with_78_in_one_line(tmp_path: Path) -> None:
     code, said = run_once(Daemon(tmp_path, {}))
     assert code == 78
     assert "no camera is configured" in said
+    assert "--wait-for-camera" in said, "for who wants the console to add it"
     assert said.count("\n") == 1
 
 

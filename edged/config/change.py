@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edged.config.layers import CONSOLE, Layered, laid_over, layers_folder, load_layered
 from edged.config.load import parse_config, read_tables
-from edged.config.model import Config, MqttConfig
+from edged.config.model import CameraConfig, Config, MqttConfig
 from edged.config.people import AttentionConfig, DrowsinessConfig, MaskConfig
 from edged.config.section import Section
 from edged.config.source import redact
@@ -30,6 +30,7 @@ _PEOPLE: Mapping[str, type[Section]] = {
     "drowsiness": DrowsinessConfig,
 }
 _CAMERA_KEYS = {"source", "name", "region", "rotation", "flip", "fps", "profile", "smallest_face", "field_of_view"}
+_CAMERA_DEFAULTS = CameraConfig(source="file:///any").model_dump(mode="json", exclude={"source"})
 _KEYS = {
     "device": {"name"},
     "report": {"site", "timezone", "open_from", "open_until", "target_percent", "requirement"},
@@ -123,7 +124,10 @@ def steps(config: Config) -> list[Path]:
 
 
 def differences(old: Config, new: Config) -> Iterator[str]:
-    """One line, `key: old → new`, for each setting that differs; what all cameras share is told once."""
+    """One line, `key: old → new`, for each setting that differs; what all cameras share is told once.
+
+    Of a camera that comes or goes only what is its own is told: not what it shares, and no default.
+    """
     before, after = dict(_settings(old)), dict(_settings(new))
     shared = set[tuple[str, ...]]()
     changed = [
@@ -136,6 +140,10 @@ def differences(old: Config, new: Config) -> Iterator[str]:
             before.get(key[2:]), after.get(key[2:]),
         ):  # fmt: skip
             continue
+        if key[0] == "camera" and (key[1] in old.camera) != (key[1] in new.camera):
+            settings = after if key in after else before
+            if settings[key] == (settings.get(key[2:]) if key[2] in _PEOPLE else _CAMERA_DEFAULTS.get(key[2])):
+                continue
         yield f"{'.'.join(key)}: {_shown(before, key)} → {_shown(after, key)}"
 
 

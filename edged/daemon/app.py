@@ -293,7 +293,10 @@ class App:
     def _check(self, config: Config) -> None:
         """Raise ConfigError when the daemon could not serve under it."""
         if not config.camera and not self._wait_for_camera:
-            raise ConfigError(f"{self._path}: {NO_CAMERA}; add a table like [camera.door] with a source")
+            raise ConfigError(
+                f"{self._path}: {NO_CAMERA}; add a table like [camera.door] with a source, or start "
+                "with `--wait-for-camera`, and let the console's setup add one"
+            )
         check_mqtt(config.mqtt)
 
     def _follow(self, layered: Layered) -> None:
