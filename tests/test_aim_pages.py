@@ -248,7 +248,9 @@ def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_p
         browser = console.start().browser()
         claim = {"code": console.state["code"], "password": PASSWORD, "again": PASSWORD}
         assert browser.post("/claim", claim).location == "/setup", "who claims a new device is shown what to do"
-        assert "No camera yet" in browser.get("/setup").text
+        setup = browser.get("/setup").text
+        assert "No camera yet" in setup
+        assert setup.count("to do") == 3, "place, camera and walk test; a broker may be left out"
         place = {"site": "Town hall", "timezone": "Europe/Madrid", "open_from": "08:00", "open_until": "20:00"}
         browser.get("/setup/place")
         wrong = browser.post("/setup/place", {**place, "timezone": "Madrid"})
