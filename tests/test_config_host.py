@@ -94,3 +94,21 @@ def test_whatever_is_written_there_is_taken_or_refused_in_one_line(host: str) ->
     except ValueError as error:
         said = str(error)
     assert said == host or ALONE in said
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[device]\nname = "a\\nb"\n',
+        '[report]\nsite = "a\\u001b[31mb"\n',
+        '[report]\nrequirement = "a\\rb"\n',
+        '[camera.door]\nsource = "file:///x.mp4"\nname = "a\\u2028b"\n',
+        '[output.lamp]\nkind = "gpio"\nwhen = ["alive"]\nline = "GPIO17"\nname = "a\\u0085b"\n',
+    ],
+)
+def test_texts_for_people_have_one_line_and_no_control_characters(table: str, tmp_path: Path) -> None:
+    """They stand in logs, MQTT, mail headers and on pages."""
+    file = tmp_path / "edged.toml"
+    file.write_text(table if "camera" in table else table + '[camera.door]\nsource = "file:///x.mp4"\n')
+    with pytest.raises(ConfigError, match="line break or another control character"):
+        load_config(file)

@@ -178,6 +178,9 @@ def test_a_third_viewer_is_told_that_two_look_already(room: Room) -> None:
     assert "2 look at door already" in header["error"]
     assert room.view.viewers() == {"door": 2}
     assert room.look(viewer="tab 0")[0]["ok"], "who looks already goes on"
+    room.states["door"] = "paused", "by Ada"
+    header, data = room.look(viewer="one more")
+    assert (header["camera_state"], header["reason"], header["error"], data) == ("paused", "by Ada", None, b"")
 
 
 def test_who_wants_no_picture_gets_what_was_seen_takes_no_place_and_has_nothing_encoded(room: Room) -> None:

@@ -23,7 +23,7 @@ from edged.config.people import (
     Tasks,
 )
 from edged.config.privacy import PrivacyConfig
-from edged.config.section import Fraction, Identifier, Seconds, Section
+from edged.config.section import Fraction, Identifier, Line, Seconds, Section
 from edged.config.source import STREAMS, check_source, has_password
 
 
@@ -31,7 +31,7 @@ class DeviceConfig(Section):
     """Who this box is."""
 
     id: Identifier = Field("auto", description='Name in MQTT topics; "auto" makes one from the machine id')
-    name: str = Field("edged", min_length=1, max_length=64, description="Name for people")
+    name: Line = Field("edged", min_length=1, max_length=64, description="Name for people")
     trust_clock: bool = Field(
         False, description="Believe the clock without systemd-timesyncd's word: for chrony, an RTC or a GPS"
     )
@@ -41,7 +41,7 @@ class CameraConfig(Section):
     """One camera; `[defaults]` gives the keys a camera leaves out."""
 
     source: str = Field(description="URI of the camera; `edged cameras` prints those that are attached")
-    name: str | None = Field(
+    name: Line | None = Field(
         None, min_length=1, max_length=64, description="Name for people, in Home Assistant and on the report"
     )
     rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise to turn each picture")
@@ -296,7 +296,7 @@ class MqttConfig(Section):
 class ReportConfig(Section):
     """The daily compliance report."""
 
-    site: str = Field("", max_length=100, description="Heading of the report; device.name when left out")
+    site: Line = Field("", max_length=100, description="Heading of the report; device.name when left out")
     timezone: str = Field("UTC", description="IANA name of the zone whose days are reported, as in Europe/Madrid")
     open_from: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = Field(
         "00:00", description="Local time from which the site is watched"
@@ -307,7 +307,7 @@ class ReportConfig(Section):
     target_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
         None, description="The site's own requirement, if it has one"
     )
-    requirement: str = Field("", max_length=300, description="The rule in the site's own words, printed on the report")
+    requirement: Line = Field("", max_length=300, description="The rule in the site's own words, printed on the report")
 
     @field_validator("timezone")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from edged.config.section import Identifier, Section
+from edged.config.section import Identifier, Line, Section
 
 Rule = Literal[
     "mask_none",
@@ -45,7 +45,7 @@ def _line(value: object) -> object:
 
 
 class _Named(Section):
-    name: str | None = Field(None, min_length=1, max_length=64, description="Name for people, in Home Assistant too")
+    name: Line | None = Field(None, min_length=1, max_length=64, description="Name for people, in Home Assistant too")
 
 
 class _Line(Section):

@@ -1,11 +1,23 @@
 """What every table of the config file is made of: frozen, bounded, and without unknown keys."""
 
+import unicodedata
 from typing import Annotated, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """A name that goes into MQTT topics and Home Assistant identities as it is."""
+
+
+def _one_line(value: str) -> str:
+    """Such a text stands in logs, MQTT, mail headers and on pages."""
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in value):
+        raise ValueError("cannot hold a line break or another control character; take it out")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A text for people, of one line."""
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -238,7 +238,7 @@ def build_cameras(
     if pause is not None:
         analysis.rest()
         for worker in workers.values():
-            worker.rest(f"by {pause.who} until {pause.until}")
+            worker.rest(f"by {pause.who}")
     return Cameras(inbox, workers, analysis, paused=pause is not None), outputs
 
 

@@ -183,8 +183,12 @@ class LiveView:
         source = self._source
         if source is None:
             raise ValueError("busy: the cameras are being changed; ask again in a moment")
-        if source.states(name) is None:
+        state = source.states(name)
+        if state is None:
             raise ValueError(f"there is no camera {name}")
+        if state[0] == "paused":
+            yield _Camera()  # no place is needed where there is nothing to see
+            return
         now_s = self._now_s()
         with self._lock:
             camera = self._cameras.setdefault(name, _Camera())
