@@ -17,6 +17,7 @@ from report_days import HOUR, span
 from support.mosquitto import make_certificates, until
 from test_export_day import DAY, Site
 
+from edged.config.export import ExportConfig
 from edged.errors import ConfigError, Unavailable
 from edged.export.manifest import Manifest, sha256
 
@@ -245,3 +246,20 @@ def test_a_full_disk_is_one_line_and_tried_again(tmp_path):
         assert until(lambda: len(site.export().manifests()) == 1)
     finally:
         subprocess.run(["umount", str(site.place)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("to", "fits"),
+    [
+        ("http://example.org/x", False),
+        ("http://8.8.8.8/x", False),
+        ("http://192.168.1.9/x", True),
+        ("https://example.org/x", True),
+    ],
+)
+def test_the_record_leaves_the_site_encrypted_only(to: str, fits: bool) -> None:
+    if fits:
+        assert ExportConfig(to=to).to == to
+    else:
+        with pytest.raises(ValueError, match="unencrypted"):
+            ExportConfig(to=to)

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import check_url
+from edged.config.host import check_url, is_private
 from edged.config.section import Section
 
 
@@ -60,4 +61,6 @@ def check_place(value: str) -> str:
     check_url(value)
     if "?" in value or "#" in value or "@" in value:
         raise ValueError("must be an address without ?, # and user: a token stands in export.token_file")
+    if urlsplit(value).scheme == "http" and not is_private(urlsplit(value).hostname or ""):
+        raise ValueError("would send the record unencrypted out of the site's own network: write https")
     return value

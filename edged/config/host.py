@@ -54,3 +54,13 @@ def is_host(value: str) -> bool:
         except UnicodeError:
             return False
     return True
+
+
+def is_private(host: str) -> bool:
+    """Whether `host` surely is this machine, or in the site's own network."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False

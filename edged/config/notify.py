@@ -1,14 +1,13 @@
 """The tables of the channels besides MQTT by which alerts and daily reports leave: a webhook, and mail."""
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import is_host
+from edged.config.host import is_host, is_private
 from edged.config.section import Section
 
 WAITING_FOR_WEBHOOK, WAITING_FOR_MAIL = 10_000, 1_000
@@ -116,13 +115,3 @@ class MailConfig(Section):
     @property
     def effective_sender(self) -> str | None:
         return self.sender or (self.username if self.username and ADDRESS.fullmatch(self.username) else None)
-
-
-def is_private(host: str) -> bool:
-    """Whether `host` surely is this machine, or in the site's own network."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return False
