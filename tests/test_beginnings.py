@@ -237,8 +237,10 @@ def test_a_database_from_before_is_migrated_with_a_backup_and_its_events_last_as
             old.execute(f"DROP VIEW {view}")
         old.execute("DROP TABLE local_time")
         old.execute("DROP INDEX idx_events_encounter_id")
+        old.execute("DROP INDEX idx_outbox_channel_seq")
         for table, columns in {
-            "events": ("began_at", "encounter_id"), "coverage": ("clock_ok",), "reports": ("revision", "counted"),
+            "events": ("began_at", "encounter_id"), "coverage": ("clock_ok",), "outbox": ("channel",),
+            "reports": ("revision", "counted"),
         }.items():  # fmt: skip
             for column in columns:
                 old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

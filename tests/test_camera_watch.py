@@ -101,7 +101,7 @@ def test_a_camera_that_is_lost_for_a_moment_is_no_event():
 def test_bad_pictures_are_an_error_of_the_device():
     site = Site()
     site.look(trouble="black", reason="its pictures are black")
-    health = Health("dev1", 0.0, site.clock, SimpleNamespace(problem=None, dropped=0))
+    health = Health("dev1", 0.0, site.clock, SimpleNamespace(problem=None, shortage=None, dropped=0))
     assert health.errors(site.cameras, None, None) == ["camera door is black: its pictures are black"]
     site.look()
     assert health.errors(site.cameras, None, None) == []

@@ -29,6 +29,7 @@ ASKED: dict[str, tuple[str, int | None]] = {
     "engines bench": ("eyes --config {config}", 1),
     "engines list": ("--config {config}", None),
     "events": ("--config {config} --since 1970-01-01", 2),
+    "outputs list": ("--config {config}", None),
     "selftest": ("--config {config} --backend onnxruntime", None),
     "status": ("--config {config}", 1),
 }
@@ -62,6 +63,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = tmp_path / "edged.toml"
     config.write_text(
         f'[device]\nid = "test"\n[store]\npath = "{tmp_path}/edged.db"\n[models]\nbackend = "onnxruntime"\n'
+        '[output.lamp]\nkind = "gpio"\nwhen = ["alive"]\nline = "GPIO17"\n'
+        '[output.buzzer]\nkind = "gpio"\nwhen = ["camera_lost"]\nline = "GPIO27"\n'
     )
     with Store(tmp_path / "edged.db") as store:
         store.write([started("E000001", 1), started("E000002", 2), ended("E000001", 3)])
@@ -138,4 +141,4 @@ def test_status_tells_whether_the_clock_is_set_and_what_limits_the_pictures(
     (tmp_path / "edged.toml").write_text(f'[store]\npath = "{tmp_path}/edged.db"\n')
     told = CliRunner().invoke(cli, ["status", "--config", str(tmp_path / "edged.toml")]).output
     assert words in told
-    assert "279 of 513 pictures analysed, of each second 15 at most (fps)" in told
+    assert "279 of 513 pictures analysed, 0.0 a second of 15 at most (fps)" in told

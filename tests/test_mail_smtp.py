@@ -108,8 +108,9 @@ def test_alerts_tell_when_where_and_what(site, server) -> None:
 
 
 def test_line_breaks_in_a_name_make_no_headers(tmp_path, server, certificates) -> None:
-    site = Site(tmp_path, server.port, certificates, site="Gate\r\nBcc: everyone@site.example\r\n\r\nHello")
-    site.send(report_message("mail", site.report))
+    """The config lets none through; what waits in the outbox may be of an older one."""
+    site = Site(tmp_path, server.port, certificates, site="Gate")
+    site.send(report_message("mail", {**site.report, "site": "Gate\r\nBcc: everyone@site.example\r\n\r\nHello"}))
     site.send(alert("mail", camera="x\r\nBcc: everyone@site.example"))
     for mail in server.mails:
         assert mail["Bcc"] is None

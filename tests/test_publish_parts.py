@@ -42,7 +42,7 @@ def test_what_is_no_command_is_nothing(topic: str, payload: bytes, retained: boo
         (
             "cmd/dance",
             b'{"request_id":"7"}',
-            "unknown command; known here: pause, reload, report, restart, resume, selftest",
+            "unknown command; known here: acknowledge, pause, reload, report, restart, resume, selftest",
         ),
         ("cmd/report", b"PRESS", "not JSON"),
         ("cmd/report", b"[]", "a command is a JSON object"),

@@ -166,8 +166,8 @@ def test_states_are_told_by_word_and_fill_not_by_colour_alone(reports):
 EVIL = '<script>alert("x")</script> & </title><b>\'"{{ 7*7 }}'
 
 
-def test_names_are_escaped_and_control_characters_dropped(tmp_path):
-    made = config(site=EVIL + "\x01\x1b\uffff", requirement=EVIL)
+def test_names_are_escaped_and_characters_that_no_page_may_hold_dropped(tmp_path):
+    made = config(site=EVIL + "\uffff", requirement=EVIL)
     html = render_html(report_of(tmp_path, violation(1, START, state="<i>odd</i>"), made))
     assert "<script" not in html
     assert "<i>odd" not in html
@@ -178,9 +178,7 @@ def test_names_are_escaped_and_control_characters_dropped(tmp_path):
 
 @settings(max_examples=50)
 @given(
-    site=st.text(
-        st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40
-    ),  # the config has no NUL
+    site=st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=40),  # the config has one line
     state=st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), max_size=20),
 )
 def test_no_text_breaks_the_page_or_the_table(reports, site, state):
