@@ -1,21 +1,24 @@
 """Yawns on synthetic mouths: each is found once at every frame rate, and talking, laughing, singing and chewing are none."""
 
 import math
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.daemon import needs_models
+from support.doubles import sighting
 from support.traces import Camera, Script
 
 from edged.assembly import build_pipeline, load_models
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config, DrowsinessConfig
 from edged.config.source import parse_source
-from edged.signals.mouth import LARGEST_REST, USUAL_REST, YawnFinder
-from edged.types import Frame
+from edged.signals.mouth import LARGEST_REST, USUAL_REST, Lips, YawnFinder
+from edged.types import Face, Frame, Landmarks, Track
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
 PAST_S = 1.2
@@ -229,3 +232,16 @@ def test_a_hand_before_a_mouth_that_never_opened_is_no_yawn():
 def test_a_hand_that_stays_is_no_yawn_for_ever():
     _, on = seen(REST + LONG_YAWN + [at(0)] * 200, range(60, 300))
     assert max(on) <= 52 + 90
+
+
+@pytest.mark.parametrize("deviations", [[math.inf, -math.inf], [math.nan, 1.0], [math.inf, math.inf]])
+def test_lips_of_which_nothing_is_known_are_not_called_covered_and_warn_of_nothing(deviations):
+    """Of a mean of opposed infinities numpy warns."""
+    landmarks = Landmarks(np.zeros((68, 2), np.float32), np.resize(np.array(deviations, np.float32), 68))
+    detection = sighting(100)
+    face = Face(Track(1, detection.box, 0.0, 1.0, 9, detection), landmarks=landmarks)
+    lips = Lips()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not lips.are_covered(1.0, face, 0.02, was_open=False)
+    assert lips.usual.count == 0, "nothing is learned of it"

@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from edged.config import DrowsinessConfig
 from edged.signals.learned import LearnedValue, Smoothed, lower_quartile, median
 from edged.types import Face
@@ -201,9 +199,11 @@ class Lips:
             return False
         if mouth is None:  # a mouth in full sight that was not read is taken to be under a mask
             return was_open and face.unread is None and face.pose is not None
-        height = float(np.linalg.norm(face.landmarks.points[8] - face.landmarks.points[27]))
-        doubt = float(face.landmarks.deviations[60:68].mean()) / max(height, 1.0)
-        if mouth > LOOKS_SHUT or not np.isfinite(doubt):
+        # In Python's own numbers: of infinite ones numpy warns.
+        deviations: list[float] = face.landmarks.deviations[60:68].tolist()
+        height = math.dist(face.landmarks.points[8].tolist(), face.landmarks.points[27].tolist())
+        doubt = sum(deviations) / len(deviations) / max(height, 1.0)
+        if mouth > LOOKS_SHUT or not math.isfinite(doubt):
             return False
         usual = min(max(self.usual.value, LEAST_DEVIATION), LARGEST_DEVIATION)
         if not was_open:
