@@ -4,6 +4,7 @@ import html
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,20 @@ def site(tmp_path: Path, live: LiveSocket) -> Iterator[tuple[str, str]]:
     with Console(tmp_path, {"camera": {"door": camera}}) as console:
         visitor = console.start().claimed()
         yield f"http://127.0.0.1:{console.port}", visitor.cookie
+
+
+@contextmanager
+def served(
+    browser: Any, folder: Path, cameras: dict[str, str], **options: Any
+) -> Iterator[tuple[Any, Browser, Daemon]]:
+    """A page of a claimed console beside a daemon that serves `cameras`; `options` are the browser tab's."""
+    daemon = Daemon(folder, cameras)
+    with Console(folder, config=daemon.config) as console, daemon:
+        daemon.start()
+        assert daemon.serves(PATIENCE_S), daemon.log
+        visitor = console.start().claimed()
+        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie, **options) as page:
+            yield page, visitor, daemon
 
 
 def shown(page: Any, selector: str, text: str) -> bool:
@@ -199,109 +214,87 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_models
 def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, clip: Path, tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path, {"door": looped(clip)})
-    with Console(tmp_path, config=daemon.config) as console, daemon:
-        daemon.start()
-        assert daemon.serves(PATIENCE_S), daemon.log
-        visitor: Browser = console.start().claimed()
-        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
-            page.goto("/camera/door")
-            assert shown(page, "#faces", "no mask")
-            page.wait_for_function("() => document.getElementById('picture').width > 100")
-            page.get_by_label("Score for a verdict", exact=True).fill("0.62")
-            page.keyboard.press("Enter")
-            assert shown(page, "main", "camera.door.mask.enter_score: 0.5 → 0.62")
-            page.get_by_role("button", name="Save").focus()
-            page.keyboard.press("Enter")
-            assert shown(page, "main", "Saved, and in force")
-            assert load_config(daemon.config).camera["door"].mask.enter_score == 0.62
-            page.get_by_role("button", name="Draw it on the picture").click()
-            box = page.locator("#stage").bounding_box()
-            page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.1)
-            page.mouse.down()
-            page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.9, steps=4)
-            page.mouse.up()
-            assert [round(float(page.input_value(f"#{side}"))) for side in ("left", "top", "right", "bottom")] == [
-                25,
-                10,
-                75,
-                90,
-            ]
-            page.locator("form", has=page.locator("#left")).get_by_role("button").click()
-            page.get_by_role("button", name="Save").click()
-            assert shown(page, "main", "Saved, and in force")
-            assert load_config(daemon.config).camera["door"].region == (0.25, 0.1, 0.75, 0.9)
-            for _ in range(2):
-                page.get_by_role("button", name="Undo").click()
-                assert shown(page, "main", "The last change was taken back")
-            kept = load_config(daemon.config).camera["door"]
-            assert (kept.region, kept.mask.enter_score) == ((0, 0, 1, 1), 0.5)
+    with served(browser, tmp_path, {"door": looped(clip)}) as (page, _visitor, daemon):
+        page.goto("/camera/door")
+        assert shown(page, "#faces", "no mask")
+        page.wait_for_function("() => document.getElementById('picture').width > 100")
+        page.get_by_label("Score for a verdict", exact=True).fill("0.62")
+        page.keyboard.press("Enter")
+        assert shown(page, "main", "camera.door.mask.enter_score: 0.5 → 0.62")
+        page.get_by_role("button", name="Save").focus()
+        page.keyboard.press("Enter")
+        assert shown(page, "main", "Saved, and in force")
+        assert load_config(daemon.config).camera["door"].mask.enter_score == 0.62
+        page.get_by_role("button", name="Draw it on the picture").click()
+        box = page.locator("#stage").bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.1)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.9, steps=4)
+        page.mouse.up()
+        assert [round(float(page.input_value(f"#{side}"))) for side in ("left", "top", "right", "bottom")] == [
+            25,
+            10,
+            75,
+            90,
+        ]
+        page.locator("form", has=page.locator("#left")).get_by_role("button").click()
+        page.get_by_role("button", name="Save").click()
+        assert shown(page, "main", "Saved, and in force")
+        assert load_config(daemon.config).camera["door"].region == (0.25, 0.1, 0.75, 0.9)
+        for _ in range(2):
+            page.get_by_role("button", name="Undo").click()
+            assert shown(page, "main", "The last change was taken back")
+        kept = load_config(daemon.config).camera["door"]
+        assert (kept.region, kept.mask.enter_score) == ((0, 0, 1, 1), 0.5)
 
 
 @needs_models
 def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(browser: Any, clip: Path, tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path, {"door": looped(clip)})
-    with Console(tmp_path, config=daemon.config) as console, daemon:
-        daemon.start()
-        assert daemon.serves(PATIENCE_S), daemon.log
-        visitor = console.start().claimed()
-        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
-            page.goto("/camera/door")
-            page.get_by_text("Show faces unhidden").click()
-            page.get_by_label("Reason").fill("the lens was changed")
-            page.get_by_role("button", name="Show faces").click()
-            assert shown(page, "main", "shown unhidden. This is recorded, with the reason: the lens was changed")
-            told = "door: faces are shown unhidden to the console's admin: the lens was changed"
-            assert until(lambda: told in html.unescape(visitor.get("/setup").text), PATIENCE_S)
-            assert (
-                daemon.count("SELECT count(*) FROM events WHERE kind = 'system' AND details LIKE '%lens was changed%'")
-                == 1
-            )
-            page.get_by_role("button", name="Hide them again").click()
-            assert until(lambda: told not in html.unescape(visitor.get("/setup").text), PATIENCE_S)
+    with served(browser, tmp_path, {"door": looped(clip)}) as (page, visitor, daemon):
+        page.goto("/camera/door")
+        page.get_by_text("Show faces unhidden").click()
+        page.get_by_label("Reason").fill("the lens was changed")
+        page.get_by_role("button", name="Show faces").click()
+        assert shown(page, "main", "shown unhidden. This is recorded, with the reason: the lens was changed")
+        told = "door: faces are shown unhidden to the console's admin: the lens was changed"
+        assert until(lambda: told in html.unescape(visitor.get("/setup").text), PATIENCE_S)
+        assert (
+            daemon.count("SELECT count(*) FROM events WHERE kind = 'system' AND details LIKE '%lens was changed%'") == 1
+        )
+        page.get_by_role("button", name="Hide them again").click()
+        assert until(lambda: told not in html.unescape(visitor.get("/setup").text), PATIENCE_S)
         elsewhere = {"Sec-Fetch-Site": "cross-site"}
         assert visitor.ask("GET", "/live/door/frame.jpg?clear=1", headers=elsewhere).status == 403
 
 
 @needs_models
 def test_no_link_shows_faces_in_an_admins_name(browser: Any, clip: Path, tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path, {"door": looped(clip)})
-    with Console(tmp_path, config=daemon.config) as console, daemon:
-        daemon.start()
-        assert daemon.serves(PATIENCE_S), daemon.log
-        visitor = console.start().claimed()
-        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
-            page.goto("/camera/door?clear=somebody+else+says+so&reason=x")
-            assert until(lambda: " old" in page.locator("#age").inner_text(), PATIENCE_S)
-            assert "shown unhidden" not in page.content()
+    with served(browser, tmp_path, {"door": looped(clip)}) as (page, visitor, daemon):
+        page.goto("/camera/door?clear=somebody+else+says+so&reason=x")
+        assert until(lambda: " old" in page.locator("#age").inner_text(), PATIENCE_S)
+        assert "shown unhidden" not in page.content()
         assert visitor.ask("GET", "/live/door/frame.jpg?clear=1").status == 403
         assert daemon.count("SELECT count(*) FROM events WHERE state LIKE '%clear%'") == 0
 
 
 @needs_models
 def test_without_scripts_everything_but_moving_boxes_works(browser: Any, clip: Path, tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path, {"door": looped(clip)})
-    with Console(tmp_path, config=daemon.config) as console, daemon:
-        daemon.start()
-        assert daemon.serves(PATIENCE_S), daemon.log
-        visitor = console.start().claimed()
-        address = f"http://127.0.0.1:{console.port}"
-        with tab(browser, address, visitor.cookie, java_script_enabled=False) as page:
-            page.goto("/camera/door")
-            still = page.locator("img.still")
-            assert still.is_visible()
-            assert still.evaluate("image => image.naturalWidth") > 100
-            assert not page.get_by_label("Score for a verdict, slider").is_visible()
-            page.get_by_label("Score for a verdict", exact=True).fill("0.61")
-            page.get_by_role("button", name="Show what this changes").first.click()
-            page.get_by_role("button", name="Save").click()
-            assert "Saved, and in force" in page.inner_text("main")
-            page.get_by_role("button", name="Undo").click()
-            assert "The last change was taken back" in page.inner_text("main")
-            page.goto("/kiosk/door")
-            with page.expect_navigation():  # it loads itself again
-                pass
-            assert page.locator("#word").is_visible()
+    with served(browser, tmp_path, {"door": looped(clip)}, java_script_enabled=False) as (page, _visitor, _daemon):
+        page.goto("/camera/door")
+        still = page.locator("img.still")
+        assert still.is_visible()
+        assert still.evaluate("image => image.naturalWidth") > 100
+        assert not page.get_by_label("Score for a verdict, slider").is_visible()
+        page.get_by_label("Score for a verdict", exact=True).fill("0.61")
+        page.get_by_role("button", name="Show what this changes").first.click()
+        page.get_by_role("button", name="Save").click()
+        assert "Saved, and in force" in page.inner_text("main")
+        page.get_by_role("button", name="Undo").click()
+        assert "The last change was taken back" in page.inner_text("main")
+        page.goto("/kiosk/door")
+        with page.expect_navigation():  # it loads itself again
+            pass
+        assert page.locator("#word").is_visible()
 
 
 @needs_models
@@ -311,41 +304,31 @@ def test_the_sign_follows_the_demos_entrance(browser: Any, tmp_path: Path) -> No
         make_scene(scene)
     except Unavailable as error:
         pytest.skip(str(error))
-    daemon = Daemon(tmp_path, {"entrance": f"file://{scene}?realtime=1&loop=1"})
-    with Console(tmp_path, config=daemon.config) as console, daemon:
-        daemon.start()
-        assert daemon.serves(PATIENCE_S), daemon.log
-        visitor = console.start().claimed()
-        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
-            page.goto("/kiosk/entrance")
-            page.evaluate(WATCH)
+    with served(browser, tmp_path, {"entrance": f"file://{scene}?realtime=1&loop=1"}) as (page, _, _):
+        page.goto("/kiosk/entrance")
+        page.evaluate(WATCH)
 
-            def in_order() -> bool:
-                said = [state for state in page.evaluate("window.said") if state not in ("nobody", "uncertain")]
-                told = [state for number, state in enumerate(said) if number == 0 or state != said[number - 1]]
-                return re.search("correct none incorrect correct none incorrect", " ".join(told)) is not None
+        def in_order() -> bool:
+            said = [state for state in page.evaluate("window.said") if state not in ("nobody", "uncertain")]
+            told = [state for number, state in enumerate(said) if number == 0 or state != said[number - 1]]
+            return re.search("correct none incorrect correct none incorrect", " ".join(told)) is not None
 
-            assert until(in_order, PATIENCE_S), page.evaluate("window.said")
+        assert until(in_order, PATIENCE_S), page.evaluate("window.said")
 
 
 @needs_models
 def test_a_walk_test_shows_each_passage_by_itself_and_ends_with_a_button(
     browser: Any, clip: Path, tmp_path: Path
 ) -> None:
-    daemon = Daemon(tmp_path, {"door": looped(clip)})
-    with Console(tmp_path, config=daemon.config) as console, daemon:
-        daemon.start()
-        assert daemon.serves(PATIENCE_S), daemon.log
-        visitor = console.start().claimed()
-        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie) as page:
-            page.goto("/setup/walk/door")
-            page.get_by_role("button", name="Begin").click()
-            assert shown(page, "#again", "walk past with a mask")
-            assert not page.get_by_role("button", name="Keep this result").is_visible()
-            assert shown(page, "#again", "walk past without a mask")
-            assert shown(page, "#again", "5 of 10 as expected")
-            page.get_by_role("button", name="Keep this result").click()
-            assert shown(page, "main", "door: 5 of 10 as expected")
+    with served(browser, tmp_path, {"door": looped(clip)}) as (page, _visitor, _daemon):
+        page.goto("/setup/walk/door")
+        page.get_by_role("button", name="Begin").click()
+        assert shown(page, "#again", "walk past with a mask")
+        assert not page.get_by_role("button", name="Keep this result").is_visible()
+        assert shown(page, "#again", "walk past without a mask")
+        assert shown(page, "#again", "5 of 10 as expected")
+        page.get_by_role("button", name="Keep this result").click()
+        assert shown(page, "main", "door: 5 of 10 as expected")
 
 
 @needs_models

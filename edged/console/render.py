@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from edged import __version__
 from edged.console.route import Entry, site_of, visitor_of
-from edged.report.words import WORDS, duration, number, signed
+from edged.report.page import environment_of
+from edged.report.words import WORDS, duration
 
 STATIC = Path(__file__).parent / "static"
 
@@ -74,15 +75,8 @@ def static_url(name: str) -> str:
 
 @cache
 def environment() -> Environment:
-    """With the filters that the report's pages have too."""
-    made = Environment(
-        loader=PackageLoader("edged.console"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"number": number, "signed": signed, "duration": duration}
+    """As the report's pages have it."""
+    made = environment_of("edged.console")
     made.globals["static"] = static_url
     return made
 

@@ -5,7 +5,7 @@ HTTP and SMTP are imported with the channel that speaks them, where one is confi
 
 from collections.abc import Callable
 
-from edged.config import Config
+from edged.config import Config, MailConfig, WebhookConfig
 from edged.deliver.worker import ChannelWorker, Transport
 from edged.ports import Clock
 from edged.records import Channel
@@ -16,22 +16,21 @@ __all__ = ["ChannelWorker", "Transport", "alert_channels", "report_channels", "t
 
 def alert_channels(config: Config) -> tuple[Channel, ...]:
     """The channels here that take alerts."""
-    webhook, mail = config.webhook, config.mail
-    wanted: dict[Channel, bool] = {
-        "webhook": bool(webhook.url) and webhook.alerts,
-        "mail": bool(mail.host) and mail.alerts,
-    }
-    return tuple(channel for channel, asked in wanted.items() if asked)
+    return _taking(config, lambda channel: channel.alerts)
 
 
 def report_channels(config: Config) -> tuple[Channel, ...]:
     """The channels here that take daily reports."""
-    webhook, mail = config.webhook, config.mail
-    wanted: dict[Channel, bool] = {
-        "webhook": bool(webhook.url) and webhook.report,
-        "mail": bool(mail.host) and mail.report,
+    return _taking(config, lambda channel: channel.report)
+
+
+def _taking(config: Config, takes: Callable[[WebhookConfig | MailConfig], bool]) -> tuple[Channel, ...]:
+    """Those that are configured and take such messages."""
+    there: dict[Channel, bool] = {
+        "webhook": config.webhook.url is not None and takes(config.webhook),
+        "mail": config.mail.host is not None and takes(config.mail),
     }
-    return tuple(channel for channel, asked in wanted.items() if asked)
+    return tuple(channel for channel, asked in there.items() if asked)
 
 
 def transports(

@@ -30,12 +30,7 @@ def render_html(report: Mapping[str, Any]) -> str:
             report=with_names(report, report.get("camera_names", {})),
             subject=subject_of(report),
             day=long_date(report["date"]),
-            charts={
-                "hours": charts.hour_chart(report),
-                "rows": charts.hour_rows(report),
-                "answer": charts.answer_scale(report),
-                "spark": charts.spark(report),
-            },
+            charts=_charts(report) | {"spark": charts.spark(report)},
             size=SIZE,
             words=WORDS,
             sha256=report_sha256(report),
@@ -70,11 +65,7 @@ def render_fleet_html(report: Mapping[str, Any]) -> str:
             unlisted=max(0, len(troubles) - MOST_LISTED),
             devices=devices[:MOST_LISTED],
             more_devices=max(0, len(devices) - MOST_LISTED),
-            charts={
-                "hours": charts.hour_chart(report),
-                "rows": charts.hour_rows(report),
-                "answer": charts.answer_scale(report),
-            },
+            charts=_charts(report),
             size=SIZE,
             words=WORDS,
             sha256=report_sha256(report),
@@ -93,10 +84,23 @@ def _grouped(troubles: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
+def _charts(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "hours": charts.hour_chart(report),
+        "rows": charts.hour_rows(report),
+        "answer": charts.answer_scale(report),
+    }
+
+
 @cache
 def _environment() -> Environment:
+    return environment_of("edged.report")
+
+
+def environment_of(package: str) -> Environment:
+    """For the templates of `package`: every text is escaped, a name that is missing is an error, and numbers look alike."""
     environment = Environment(
-        loader=PackageLoader("edged.report"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
