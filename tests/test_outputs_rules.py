@@ -9,7 +9,7 @@ from support.output_scenes import EMPTY, Stage, drowsy, event, outcome, told
 from edged.config import Config, load_config
 from edged.config.load import parse_config
 from edged.outputs.rules import LINGER_S, CameraRules
-from edged.outputs.telling import is_quiet
+from edged.outputs.activation import is_quiet
 from edged.types import MaskState
 
 CORRECT, NONE, UNCERTAIN = MaskState.CORRECT, MaskState.NONE, MaskState.UNCERTAIN

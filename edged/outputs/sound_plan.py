@@ -7,7 +7,7 @@ from typing import NamedTuple
 from edged.config import Rule, SoundOutput
 from edged.outputs.rules import Cause
 from edged.outputs.sentences import sentence_for
-from edged.outputs.telling import NEVER, Telling
+from edged.outputs.activation import NEVER, Telling
 
 ALARM, CHIME, VOICE, FILE = "alarm", "chime", "voice", "file"
 

@@ -10,7 +10,7 @@ from edged.config import ButtonInput, DoorOutput, GpioOutput, SoundOutput
 from edged.errors import Unavailable
 from edged.outputs.rules import Cause
 from edged.outputs.sound_plan import SoundPlan, Wanted, clip_for, heard_rules
-from edged.outputs.telling import NEVER, Gate, Telling, is_quiet, level, line_level
+from edged.outputs.activation import NEVER, Gate, Telling, is_quiet, level, line_level
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, SoundOutput
 from edged.outputs.bell import Bell
 from edged.outputs.rules import CameraRules, Cause, Seen
-from edged.outputs.telling import concerns
+from edged.outputs.activation import concerns
 from edged.outputs.units import Button, Door, DrivenLine, Heard, Lamp, OutputState, PressedLine, Unit, Voice, World
 from edged.pipeline import Outcome
 from edged.ports import Clock
