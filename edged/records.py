@@ -52,9 +52,9 @@ class EventRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What became known of an event that has not ended, by its key of this run: which outputs have told of it, and when and by
-    whom that was acknowledged, which is None until it is.
+class Notification:
+    """What local outputs did about an event that has not ended, by its key of this run: which have notified of it; and when and
+    by whom that was acknowledged, None until it is.
     """
 
     key: str

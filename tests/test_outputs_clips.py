@@ -50,7 +50,7 @@ def watched(film: Iterable[Image]) -> Stage:
         stage.clock.monotonic = number / FPS
         frame = Frame("cab", number, number / FPS, image)
         stage.worker.observe(frame, line.step(frame))
-        stage.worker.look(number / FPS)
+        stage.worker.step(number / FPS)
     return stage
 
 

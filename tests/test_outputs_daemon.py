@@ -184,7 +184,7 @@ def test_whoever_asks_on_the_socket_sees_tries_and_silences_outputs(daemon: Daem
         assert "seconds: must be a number" in str(asked("test", output="red", seconds="long")["error"])
         assert "no chip has a line" in str(asked("test", output="missing", seconds=1)["error"])
         tried = CliRunner().invoke(cli, ["outputs", "test", "red", "--seconds", "0.3", "--config", str(daemon.config)])
-        assert tried.output == "red: tells for 0.3 s\n"
+        assert tried.output == "red: is on for 0.3 s\n"
         assert until(lambda: rises(chip, "RED") == 1 and not chip.is_high("RED"))
         told = CliRunner().invoke(cli, ["status", "--config", str(daemon.config)]).output
         assert "output lost: gpio, acknowledged, camera_lost" in told

@@ -234,7 +234,7 @@ def test_list_says_what_drives_each_output_and_what_cannot_work(chip, tmp_path):
 
 
 def test_test_drives_the_line_in_its_pattern_and_leaves_it_safe(chip, tmp_path):
-    assert listed(tmp_path, LAMP, "test", "lamp", "--seconds", "0.5").output == "lamp: tells for 0.5 s\n"
+    assert listed(tmp_path, LAMP, "test", "lamp", "--seconds", "0.5").output == "lamp: is on for 0.5 s\n"
     levels = [level for _, level in chip.edges("RED")]
     assert levels.count(True) >= 2
     assert levels[-1] is False

@@ -1,4 +1,4 @@
-"""Which rules are true now, when an output tells, and what is heard: pure, on a clock moved by hand."""
+"""Which rules are true now, when an output is on, and what is heard: pure, on a clock moved by hand."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from support.output_scenes import EMPTY, Stage, drowsy, event, outcome, told
 
 from edged.config import Config, load_config
 from edged.config.load import parse_config
-from edged.outputs.rules import LINGER_S, CameraRules
 from edged.outputs.activation import is_quiet
+from edged.outputs.rules import LINGER_S, CameraRules
 from edged.types import MaskState
 
 CORRECT, NONE, UNCERTAIN = MaskState.CORRECT, MaskState.NONE, MaskState.UNCERTAIN
@@ -97,7 +97,7 @@ def test_a_driver_who_is_seen_to_be_awake_leaves_no_alarm_behind():
     assert rules(cab.update(12, outcome(end, drowsiness=[drowsy(1, 12, "alert", closed=False)]))) == set()
 
 
-# --- when an output tells
+# --- when an output is on
 
 
 def test_a_button_silences_until_something_new_is_true():
@@ -111,7 +111,7 @@ def test_a_button_silences_until_something_new_is_true():
     stage.see(outcome(event("b", "start", 10)))
     assert edges(stage, "LAMP") == "+0 -5.05 +10"
     assert not stage.worker.states()["lamp"].acknowledged
-    (first, acknowledged, second) = stage.worker.take_notes()
+    (first, acknowledged, second) = stage.worker.take_notifications()
     assert (first.key, first.outputs, first.by) == ("a", ("lamp",), "")
     assert (acknowledged.key, acknowledged.by, round(acknowledged.acknowledged_s or 0)) == ("a", "me", 5)
     assert (second.key, second.outputs) == ("b", ("lamp",))
@@ -332,7 +332,7 @@ def test_a_line_that_is_not_there_is_told_once_tried_again_and_holds_up_nobody(c
     assert stage.worker.problems() == ["output lamp: the GPIO chip is not there"]
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 2  # gone, then not there
     assert stage.lines["OTHER"].level
-    assert [note.outputs for note in stage.worker.take_notes()] == [("other",)]
+    assert [one.outputs for one in stage.worker.take_notifications()] == [("other",)]
     stage.missing = False
     stage.pass_s(61)
     assert stage.worker.problems() == []

@@ -14,7 +14,7 @@ from edged.config import SoundOutput
 from edged.errors import Unavailable
 from edged.outputs.sentences import FOLDER, SENTENCES, recording
 from edged.outputs.sound import Player, alarm, chime, play_silence, read_wav, trouble
-from edged.outputs.sound_plan import Wanted, clips_of
+from edged.outputs.sound_plan import Playback, clips_of
 
 needs_aplay = pytest.mark.skipif(shutil.which("aplay") is None, reason="needs alsa-utils: `apt install alsa-utils`")
 
@@ -132,7 +132,7 @@ def test_what_is_no_wav_is_told_with_the_remedy(tmp_path):
 def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(tmp_path):
     heard = tmp_path / "heard"
     with Playing(settings(to_file(heard), volume=50)) as player:
-        player.play(Wanted(1, "chime"))
+        player.play(Playback(1, "chime"))
         assert until(lambda: len(samples(heard)) >= len(chime()) and player._child is None)
         once = samples(heard)
         assert np.array_equal(once[: len(chime())], (chime()[:, 0].astype(np.float32) * 0.5).astype(np.int16))
@@ -140,7 +140,7 @@ def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(t
         time.sleep(0.3)
         assert player._child is None
         heard.unlink()
-        player.play(Wanted(2, "chime"))
+        player.play(Playback(2, "chime"))
         assert until(lambda: len(samples(heard)) == len(once))
         assert player.problem is None
 
@@ -152,7 +152,7 @@ def test_the_siren_goes_on_until_it_is_cut(tmp_path, monkeypatch):
         begun: list[int] = []
         begin = player._begin
         player._begin = lambda *args: (begun.append(1), begin(*args))[1]  # type: ignore[method-assign]
-        player.play(Wanted(1, "alarm"))
+        player.play(Playback(1, "alarm"))
         assert until(lambda: len(begun) >= 3)
         player.play(None)
         assert until(lambda: player._child is None)
@@ -165,8 +165,8 @@ def test_a_siren_ends_at_once_a_sentence_at_its_end_unless_somebody_acknowledges
     endless(tmp_path, monkeypatch)
     with Playing(settings()) as player:
         for clip, ends in (("alarm", True), ("voice/drowsiness", False)):
-            player.play(Wanted(len(clip), clip))
-            assert until(lambda clip=clip: player._child is not None and player._playing == Wanted(len(clip), clip))
+            player.play(Playback(len(clip), clip))
+            assert until(lambda clip=clip: player._child is not None and player._playing == Playback(len(clip), clip))
             player.play(None)
             assert until(lambda: player._child is None, 1.0) is ends
         player.play(None, cut=True)
@@ -177,7 +177,7 @@ def test_a_siren_ends_at_once_a_sentence_at_its_end_unless_somebody_acknowledges
 def test_a_card_that_is_not_there_is_told_once_and_heard_again_when_it_is(caplog, monkeypatch):
     monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
     with Playing(settings("hw:CARD=Nowhere")) as player, caplog.at_level(logging.ERROR):
-        player.play(Wanted(1, "chime"))
+        player.play(Playback(1, "chime"))
         assert until(lambda: player.problem is not None)
         assert player.problem == (
             'no sound on device = "hw:CARD=Nowhere": no such card; plug one in, or take a name that `aplay -L` lists'
@@ -191,7 +191,7 @@ def test_a_card_that_is_not_there_is_told_once_and_heard_again_when_it_is(caplog
 @needs_aplay
 def test_a_wav_that_is_none_leaves_the_player_standing(tmp_path):
     with Playing(settings(play=str(tmp_path / "none.wav"))) as player:
-        player.play(Wanted(1, "file"))
+        player.play(Playback(1, "file"))
         assert until(lambda: player.problem is not None)
         assert "none.wav: cannot be read" in player.problem
         assert player.is_alive()
@@ -209,7 +209,7 @@ def test_a_card_that_takes_no_samples_is_given_up(tmp_path, monkeypatch):
     endless(tmp_path, monkeypatch)
     monkeypatch.setattr("edged.outputs.sound.LATE_S", 0.2)
     with Playing(settings()) as player:
-        player.play(Wanted(1, "chime"))
+        player.play(Playback(1, "chime"))
         assert until(lambda: player.problem is not None)
         assert "the card takes no samples" in player.problem
     assert "the card takes no samples" in (play_silence("null") or "")

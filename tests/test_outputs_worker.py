@@ -62,7 +62,9 @@ def test_a_lamp_is_on_while_the_recorder_hangs(chip: FileChip) -> None:
     inbox, recorder = FrameInbox(["door"]), HangingRecorder()
     steps = iter([EMPTY, outcome(event("a", "start", 1))])
     pipeline: Any = SimpleNamespace(step=lambda _: next(steps), finish=lambda *_: EMPTY, times=None)
-    analysis = AnalysisWorker(inbox, {"door": pipeline}, recorder, lambda: None, [outputs.observe], outputs.take_notes)  # type: ignore[arg-type]
+    analysis = AnalysisWorker(
+        inbox, {"door": pipeline}, recorder, lambda: None, [outputs.observe], outputs.take_notifications
+    )  # type: ignore[arg-type]
     outputs.start()
     analysis.start()
     try:

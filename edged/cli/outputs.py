@@ -72,7 +72,7 @@ def test(output: str, seconds: float, config_file: Path | None) -> None:
         answer = request(socket_path(config.store.path), "test", output=output, seconds=seconds)
         if not answer["ok"]:
             raise Failed(answer["error"])
-    click.echo(f"{output}: {'was pressed' if settings.kind == 'button' else f'tells for {seconds:g} s'}")
+    click.echo(f"{output}: {'was pressed' if settings.kind == 'button' else f'is on for {seconds:g} s'}")
 
 
 @outputs.command()

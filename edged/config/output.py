@@ -1,4 +1,4 @@
-"""The tables `[output.<id>]`: what tells the people on the spot, the door, and the button by which they answer."""
+"""The tables `[output.<id>]`: what notifies the people on the spot, the door, and the button by which they answer."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -83,8 +83,8 @@ class _DrivenLine(_Line):
     )
 
 
-class _Told(_Named):
-    """When an output that tells people is on."""
+class _NotifyingOutput(_Named):
+    """When an output that notifies people is on."""
 
     when: tuple[Rule, ...] = Field(description="On while one of these is true")
     cameras: Cameras = Field((), max_length=16, description="Cameras whose rules count; none named: all of them")
@@ -96,7 +96,7 @@ class _Told(_Named):
         None, description="On for this long at most, as long as nothing new happens; left out: while the rule is true"
     )
     repeat_seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
-        None, description="Tell again this long after the last time began, while the rule is true; left out: once"
+        None, description="Notify again this long after the last time began, while the rule is true; left out: once"
     )
     quiet_from: TimeOfDay | None = Field(None, description="Local time from which the output is quiet")
     quiet_until: TimeOfDay | None = Field(None, description="Local time until which the output is quiet")
@@ -109,7 +109,7 @@ class _Told(_Named):
         return tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
-    def _fitting_times(self) -> "_Told":
+    def _fitting_times(self) -> "_NotifyingOutput":
         if (self.quiet_from is None) != (self.quiet_until is None):
             raise ValueError("quiet_from and quiet_until go together: give both, or neither")
         if self.quiet_from is not None and self.quiet_from == self.quiet_until:
@@ -121,7 +121,7 @@ class _Told(_Named):
         return self
 
 
-class GpioOutput(_Told, _DrivenLine):
+class GpioOutput(_NotifyingOutput, _DrivenLine):
     """A lamp, buzzer or relay on a GPIO line."""
 
     kind: Literal["gpio"]
@@ -143,7 +143,7 @@ class GpioOutput(_Told, _DrivenLine):
         return self
 
 
-class SoundOutput(_Told):
+class SoundOutput(_NotifyingOutput):
     """Tones and spoken sentences, by ALSA."""
 
     kind: Literal["sound"]
@@ -177,7 +177,7 @@ class DoorOutput(_Named, _DrivenLine):
 
 
 class ButtonInput(_Named, _Line):
-    """A button on a GPIO line by which somebody on the spot acknowledges what is told."""
+    """A button on a GPIO line by which somebody on the spot acknowledges."""
 
     kind: Literal["button"]
     acknowledges: tuple[Identifier, ...] = Field(
@@ -206,21 +206,21 @@ MOST_OUTPUTS = 32
 
 
 def check_outputs(outputs: dict[str, OutputConfig], cameras: set[str]) -> None:
-    """Raise ValueError for what no single table shows: unknown names, and lines that two of them want."""
+    """Raise ValueError for what no single table shows: unknown names, and lines that two of them name."""
     if len(outputs) > MOST_OUTPUTS:
         raise ValueError(f"at most {MOST_OUTPUTS} outputs on one device")
     lines: dict[tuple[str | None, int | str], str] = {}
     for name, output in outputs.items():
-        wanted = output.acknowledges if isinstance(output, ButtonInput) else output.cameras
+        named = output.acknowledges if isinstance(output, ButtonInput) else output.cameras
         known, what = (set(outputs), "output") if isinstance(output, ButtonInput) else (cameras, "camera")
-        for one in wanted:
+        for one in named:
             if one not in known:
                 there = ", ".join(sorted(known)) or "none"
                 raise ValueError(f'{name} names the {what} "{one}", which is not there; there are: {there}')
         if isinstance(output, LINES):
             other = lines.setdefault((output.chip, output.line), name)
             if other != name:
-                raise ValueError(f"{name} and {other} want the same line {output.line}; give each its own")
+                raise ValueError(f"{name} and {other} name the same line {output.line}; give each its own")
 
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 from edged.capture import FrameInbox
 from edged.errors import EdgedError
 from edged.pipeline import Outcome, Pipeline, StageTimes
-from edged.records import Told
+from edged.records import Notification
 from edged.store.recorder import Recorder
 from edged.types import Frame, Image, Signals
 from edged.worker import Worker
@@ -59,10 +59,10 @@ class AnalysisWorker(Worker):
         recorder: Recorder,
         between_frames: Callable[[], None],
         observers: Sequence[Observer] = (),
-        told: Callable[[], Sequence[Told]] = tuple,
+        notifications: Callable[[], Sequence[Notification]] = tuple,
     ) -> None:
         """`between_frames` is called before each frame, for what must not change within one; `observers`, in order, right after
-        it and before anything is recorded; `told` gives what became known of events since the last call.
+        it and before anything is recorded; `notifications` gives what outputs have done about events since the last call.
         """
         super().__init__("analysis")
         self.problem: str | None = None
@@ -75,7 +75,7 @@ class AnalysisWorker(Worker):
         self._recorder = recorder
         self._between_frames = between_frames
         self._observers = observers
-        self._told = told
+        self._notifications = notifications
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
         self._analysed_s: dict[str, deque[float]] = {camera: deque(maxlen=MOST_IN_RATE) for camera in pipelines}
@@ -96,9 +96,9 @@ class AnalysisWorker(Worker):
         return (len(times) - 1) / max(now - times[0], 1.0) if times else 0.0
 
     def rest(self) -> None:
-        """Nobody is present while watching is paused; instead of `start`."""
-        nobody = Outcome([], [], Signals(), [], [])
-        at_rest = CameraActivity(counts=nobody.counts(), attention=nobody.attention_counts())
+        """While watching is paused no face is present; instead of `start`."""
+        empty = Outcome([], [], Signals(), [], [])
+        at_rest = CameraActivity(counts=empty.counts(), attention=empty.attention_counts())
         self._activity = dict.fromkeys(self._pipelines, at_rest)
 
     def work(self) -> None:
@@ -109,8 +109,8 @@ class AnalysisWorker(Worker):
             if frame is not None:
                 self._between_frames()
                 self._analyse(frame)
-            for told in self._told():
-                self._recorder.told(told)
+            for notification in self._notifications():
+                self._recorder.notified(notification)
             self._let_time_pass(time.monotonic())
         self._finish(self.end_reason)
 

@@ -234,7 +234,9 @@ def build_cameras(
     observers = [core.live.observe, core.meters.observe]
     if config.output:
         observers.insert(0, outputs.observe)  # nothing comes between a frame and its alarm
-    analysis = AnalysisWorker(inbox, pipelines, recorder, inference.backends.switch, observers, outputs.take_notes)
+    analysis = AnalysisWorker(
+        inbox, pipelines, recorder, inference.backends.switch, observers, outputs.take_notifications
+    )
     if pause is not None:
         analysis.rest()
         for worker in workers.values():

@@ -1,1 +1,1 @@
-"""Local outputs: lamps, buzzers, voices and doors that tell the people on the spot, without network, disk or broker."""
+"""Local outputs: lamps, buzzers, voices and doors that notify the people on the spot, without network, disk or broker."""

@@ -11,20 +11,20 @@ NEVER = math.inf
 
 
 @dataclass(slots=True)
-class Telling:
-    """One output that tells people: from causes to on and off. It is on in turns; a turn begins when something is to be told."""
+class Activation:
+    """One output that notifies people: from causes to on and off. It is on in turns; a turn begins with a new cause."""
 
     settings: GpioOutput | SoundOutput
     causes: frozenset[Cause] = frozenset()
-    """What it is to tell of now, acknowledged or not."""
+    """Those that are true now and that it listens to, acknowledged or not."""
     on_since_s: float | None = None
     """When the present turn began; None while it is off."""
     acknowledged: frozenset[Cause] = frozenset()
-    news: frozenset[Cause] = frozenset()
-    """What the last update has brought that is to be told, and was not before."""
+    new_causes: frozenset[Cause] = frozenset()
+    """Those of which the last update was the first to notify."""
     quiet: bool = False
     _true_since_s: float | None = None
-    _told: frozenset[Cause] = frozenset()
+    _notified: frozenset[Cause] = frozenset()
 
     @property
     def is_on(self) -> bool:
@@ -50,22 +50,22 @@ class Telling:
         """Take in what is true now."""
         self.causes, self.quiet = causes, quiet
         self.acknowledged &= causes
-        self.news = frozenset()
+        self.new_causes = frozenset()
         live = self.open_causes
         if not live:
             self._true_since_s = None
             over = self.on_since_s is not None and now_s - self.on_since_s >= self.settings.shortest_seconds - 1e-9
             if self.is_acknowledged or over:
-                self.on_since_s, self._told = None, frozenset()
+                self.on_since_s, self._notified = None, frozenset()
             return
         if self._true_since_s is None:
             self._true_since_s = now_s
         if now_s - self._true_since_s < self.settings.hold_seconds - 1e-9:
             return
-        self.news = live - self._told
-        if self.on_since_s is None or (self.news and self._is_spent(now_s)):
+        self.new_causes = live - self._notified
+        if self.on_since_s is None or (self.new_causes and self._is_spent(now_s)):
             self.on_since_s = now_s
-        self._told = live
+        self._notified = live
 
     def _is_spent(self, now_s: float) -> bool:
         """Whether the present turn has lasted as long as it may."""
@@ -82,7 +82,7 @@ class Telling:
         return min(moment for moment in moments if moment > now_s)
 
     def turn_s(self, now_s: float) -> float | None:
-        """For how long it has been telling, from the beginning of its latest repetition; None while it tells nothing."""
+        """Seconds since its latest repetition began; None while it is off, quiet, or between repetitions."""
         if self.on_since_s is None or self.quiet:
             return None
         elapsed, longest, repeat = now_s - self.on_since_s, self.settings.longest_seconds, self.settings.repeat_seconds
@@ -105,14 +105,14 @@ def level(settings: GpioOutput, elapsed_s: float | None) -> tuple[bool, float]:
     return (True, on - phase) if phase < on else (False, period - phase)
 
 
-def line_level(telling: Telling, settings: GpioOutput, now_s: float) -> tuple[bool, float]:
-    """Whether a telling output's line is active now, and when to look again."""
-    elapsed = telling.turn_s(now_s)
+def line_level(activation: Activation, settings: GpioOutput, now_s: float) -> tuple[bool, float]:
+    """Whether the line is active now, and when to ask again."""
+    elapsed = activation.turn_s(now_s)
     active, changes_in_s = level(settings, elapsed)
-    moments = [telling.next_s(now_s), now_s + changes_in_s]
-    if telling.is_on and telling.on_since_s is not None and settings.longest_seconds is not None:
+    moments = [activation.next_s(now_s), now_s + changes_in_s]
+    if activation.is_on and activation.on_since_s is not None and settings.longest_seconds is not None:
         longest, repeat = settings.longest_seconds, settings.repeat_seconds
-        began = telling.on_since_s + ((now_s - telling.on_since_s) // repeat * repeat if repeat else 0.0)
+        began = activation.on_since_s + ((now_s - activation.on_since_s) // repeat * repeat if repeat else 0.0)
         moments += [began + longest, began + (repeat or NEVER)]
     return active, min(moment for moment in moments if moment > now_s)
 

@@ -1,4 +1,4 @@
-"""Looks whether an output can work here: chip, line, permission, sound card, clips; and tries one out."""
+"""Checks whether an output can work here: chip, line, permission, sound card, clips; and tries one out."""
 
 import os
 import select
@@ -10,7 +10,7 @@ from edged.errors import Failed, Unavailable
 from edged.outputs import gpio
 from edged.outputs.rules import Cause
 from edged.outputs.sound import Player, load_clips, play_silence
-from edged.outputs.units import Door, Lamp, Voice, World
+from edged.outputs.units import Door, Inputs, Lamp, Voice
 
 
 def examine(settings: OutputConfig, *, held: bool = False) -> str:
@@ -42,7 +42,7 @@ def _examine_sound(settings: SoundOutput) -> str:
 
 
 def try_out(name: str, settings: OutputConfig, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Have an output tell for so long, without the daemon. Raise Unavailable when it cannot, Failed for a button not pressed."""
+    """Switch an output on for so long, without the daemon. Raise Unavailable when it cannot, Failed for a button not pressed."""
     if isinstance(settings, ButtonInput):
         _wait_for_press(settings, seconds)
         return
@@ -58,7 +58,7 @@ def try_out(name: str, settings: OutputConfig, seconds: float, sleep: Callable[[
     try:
         while (now_s := time.monotonic()) < began_s + seconds:
             nothing: frozenset[Cause] = frozenset()
-            next_s = unit.step(World(now_s, nothing, blocked=False, blind=False, minute=None))
+            next_s = unit.step(Inputs(now_s, nothing, blocked=False, blind=False, minute=None))
             if problem := unit.state().problem:
                 raise Unavailable(problem)
             sleep(max(0.0, min(next_s - now_s, began_s + seconds - now_s, 0.1)))

@@ -95,7 +95,7 @@ def open_output(settings: GpioOutput | DoorOutput) -> OutputLine:
         "open-drain": line.Drive.OPEN_DRAIN,
         "open-source": line.Drive.OPEN_SOURCE,
     }
-    wanted = library.LineSettings(
+    line_settings = library.LineSettings(
         direction=line.Direction.OUTPUT,
         drive=drive[settings.drive],
         bias=_bias(line, settings),
@@ -103,21 +103,21 @@ def open_output(settings: GpioOutput | DoorOutput) -> OutputLine:
         output_value=line.Value.ACTIVE if safe else line.Value.INACTIVE,
     )
     found = find(settings)
-    return OutputLine(_request(library, found, wanted), found.offset, safe)
+    return OutputLine(_request(library, found, line_settings), found.offset, safe)
 
 
 def open_button(settings: ButtonInput) -> ButtonLine:
     """Request the line, and have presses counted. Raise Unavailable, naming the remedy."""
     library = _library()
     line = library.line
-    wanted = library.LineSettings(
+    line_settings = library.LineSettings(
         direction=line.Direction.INPUT,
         edge_detection=line.Edge.RISING,  # the moment at which it becomes active, whichever level that is
         bias=_bias(line, settings),
         active_low=settings.active_low,
         debounce_period=timedelta(milliseconds=settings.debounce_ms),
     )
-    return ButtonLine(_request(library, find(settings), wanted))
+    return ButtonLine(_request(library, find(settings), line_settings))
 
 
 def _bias(line: Any, settings: LineSettings) -> Any:
@@ -127,10 +127,10 @@ def _bias(line: Any, settings: LineSettings) -> Any:
     ]
 
 
-def _request(library: Any, found: ChipLine, wanted: Any) -> Any:
+def _request(library: Any, found: ChipLine, line_settings: Any) -> Any:
     where = f"line {found.name or found.offset} of {found.label}"
     try:
-        return library.request_lines(found.path, consumer=CONSUMER, config={found.offset: wanted})
+        return library.request_lines(found.path, consumer=CONSUMER, config={found.offset: line_settings})
     except PermissionError:
         raise Unavailable(no_permission(found.path)) from None
     except OSError as error:

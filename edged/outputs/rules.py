@@ -13,7 +13,7 @@ LINGER_S = 60.0
 """An alarm about somebody who sank out of sight goes on for this long, unless open eyes are seen."""
 
 VANISHED = ("left", "camera silent")
-"""Why an event ends although nobody has seen that all is well."""
+"""Why an event ends without having seen that all is well."""
 
 LEVEL_RULES: dict[DrowsinessLevel, Rule] = {
     "notice": "drowsiness_notice",
@@ -24,7 +24,7 @@ LEVEL_RULES: dict[DrowsinessLevel, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that makes a rule true. Another one of the same rule is another cause, which is told anew."""
+    """Something that makes a rule true. Another one of the same rule is another cause, of which people are notified anew."""
 
     camera: str
     rule: Rule

@@ -53,7 +53,7 @@ SENTENCES: dict[str, dict[str, str]] = {
 
 
 def sentence_for(rule: Rule) -> str | None:
-    """The key of the sentence that tells of a rule; None where there is nothing to say."""
+    """The key of the sentence for a rule; None where there is nothing to say."""
     if rule in SENTENCES["en"]:
         return rule
     kind = rule.partition("_")[0]

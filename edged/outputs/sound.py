@@ -20,7 +20,7 @@ from edged.errors import Unavailable
 from edged.files import open_regular
 from edged.outputs.bell import Bell
 from edged.outputs.sentences import recording
-from edged.outputs.sound_plan import ALARM, CHIME, FILE, Wanted, clips_of
+from edged.outputs.sound_plan import ALARM, CHIME, FILE, Playback, clips_of
 from edged.processes.child import ChildProcess, die_with_us
 from edged.worker import Worker
 
@@ -32,7 +32,7 @@ Samples = NDArray[np.int16]
 RATE = 22_050
 LONGEST_S = 60.0
 WIDEST = 4
-"""Bytes of a sample; a head may tell of thousands."""
+"""Bytes of a sample; a file's header may claim thousands."""
 ALARM_S = 30.0
 """The alarm's clip; it is begun again as long as the alarm lasts."""
 SILENCE_S = 0.05
@@ -171,18 +171,18 @@ class Player(Worker):
         """Why nothing is heard, with the remedy; None when all is well, as far as is known."""
         self._settings = settings
         self._bell = Bell()
-        self._wanted: tuple[Wanted | None, bool] = None, False
+        self._playback: tuple[Playback | None, bool] = None, False
         self._clips: dict[str, Clip] = {}
         self._child: ChildProcess | None = None
-        self._playing: Wanted | None = None
+        self._playing: Playback | None = None
         self._late_s = 0.0
         self._failures = 0
         self._retry_s = 0.0
 
-    def play(self, wanted: Wanted | None, *, cut: bool = False) -> None:
+    def play(self, playback: Playback | None, *, cut: bool = False) -> None:
         """What is to be heard from now on; `cut`: end at once what is heard. Never waits."""
-        if (wanted, cut) != self._wanted:
-            self._wanted = wanted, cut
+        if (playback, cut) != self._playback:
+            self._playback = playback, cut
             self._bell.ring()
 
     def work(self) -> None:
@@ -211,22 +211,22 @@ class Player(Worker):
         self._bell.clear()
 
     def _follow(self, now_s: float) -> None:
-        wanted, cut = self._wanted
+        playback, cut = self._playback
         if self._child is not None:
             self._attend(now_s)
-        ends = wanted is None and self._playing is not None and (cut or self._playing.goes_on)
-        if self._child is not None and (ends or (wanted is not None and wanted != self._playing)):
+        ends = playback is None and self._playing is not None and (cut or self._playing.goes_on)
+        if self._child is not None and (ends or (playback is not None and playback != self._playing)):
             self._end_child()
-        if self._child is not None or wanted is None or now_s < self._retry_s:
+        if self._child is not None or playback is None or now_s < self._retry_s:
             return
-        if wanted != self._playing or wanted.goes_on:
-            self._begin(wanted, now_s)
+        if playback != self._playing or playback.goes_on:
+            self._begin(playback, now_s)
 
-    def _begin(self, wanted: Wanted, now_s: float) -> None:
-        self._playing = wanted
-        clip = self._clips.get(wanted.clip)
+    def _begin(self, playback: Playback, now_s: float) -> None:
+        self._playing = playback
+        clip = self._clips.get(playback.clip)
         if clip is None:
-            return  # it could not be loaded, which `problem` tells
+            return  # it could not be loaded; `problem` says why
         try:
             self._child = ChildProcess(_command(self._settings.device, clip), [clip.descriptor])
         except OSError as error:
@@ -258,7 +258,7 @@ class Player(Worker):
     def _retry_later(self, problem: str, now_s: float) -> None:
         self._failures += 1
         self._retry_s = now_s + backoff_s(self._failures, FIRST_WAIT_S, LONGEST_WAIT_S)
-        self._playing = None  # what is still wanted then is tried again
+        self._playing = None  # what is still playback then is tried again
         self._fail(problem)
 
     def _fail(self, problem: str) -> None:

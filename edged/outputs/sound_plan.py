@@ -1,13 +1,13 @@
-"""What a sound output plays, and when: from what is to be told to one clip after the other. Pure: time comes in."""
+"""What a sound output plays, and when: from causes to one clip after the other. Pure: time comes in."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from edged.config import Rule, SoundOutput
+from edged.outputs.activation import NEVER, Activation
 from edged.outputs.rules import Cause
 from edged.outputs.sentences import sentence_for
-from edged.outputs.activation import NEVER, Telling
 
 ALARM, CHIME, VOICE, FILE = "alarm", "chime", "voice", "file"
 
@@ -18,7 +18,7 @@ RANKS: tuple[tuple[str, int], ...] = (("drowsiness_alarm", 4), ("drowsiness_noti
 """By the beginning of a rule's name, the first that fits: the graver one is heard."""
 
 
-class Wanted(NamedTuple):
+class Playback(NamedTuple):
     """A clip that is to be heard; another `serial` means to begin anew."""
 
     serial: int
@@ -36,7 +36,7 @@ def rank(rule: Rule) -> int:
 
 
 def clip_for(play: str, rule: Rule) -> str:
-    """The clip that tells of a rule."""
+    """The clip for a rule."""
     if play.startswith("/"):
         return FILE
     if play == "auto":
@@ -59,7 +59,7 @@ def _heard(rules: Collection[Rule]) -> list[Rule]:
 
 @dataclass(slots=True)
 class SoundPlan:
-    """One sound output's clips: who is told something graver hears it at once, and nothing twice for the same reason."""
+    """One sound output's clips: a graver cause is heard at once, and none twice for the same reason."""
 
     settings: SoundOutput
     _rank: int = 0
@@ -68,37 +68,39 @@ class SoundPlan:
     _began_s: float = -NEVER
     _repetition: tuple[float, float] | None = None
 
-    def update(self, telling: Telling, now_s: float) -> Wanted | None:
+    def update(self, activation: Activation, now_s: float) -> Playback | None:
         """What is to be heard now. None: nothing more; a clip that does not go on by itself may end."""
-        live, turn_s = telling.open_causes, telling.turn_s(now_s)
+        live, turn_s = activation.open_causes, activation.turn_s(now_s)
         if not live and turn_s is not None and self._clip == ALARM:
-            return Wanted(self._serial, ALARM)  # for as long as it is on at least
-        if not live or turn_s is None or telling.on_since_s is None:
+            return Playback(self._serial, ALARM)  # for as long as it is on at least
+        if not live or turn_s is None or activation.on_since_s is None:
             self._rank, self._clip, self._repetition = 0, None, None
             return None
         gravest = max(live, key=lambda cause: (rank(cause.rule), cause.rule))
         grave, clip = rank(gravest.rule), clip_for(self.settings.play, gravest.rule)
         every = self.settings.repeat_seconds
-        repetition = telling.on_since_s, (now_s - telling.on_since_s) // every if every else 0.0
-        someone_new = any(rank(cause.rule) >= grave for cause in telling.news) and now_s - self._began_s >= AGAIN_S
+        repetition = activation.on_since_s, (now_s - activation.on_since_s) // every if every else 0.0
+        someone_new = (
+            any(rank(cause.rule) >= grave for cause in activation.new_causes) and now_s - self._began_s >= AGAIN_S
+        )
         if grave > self._rank or repetition != self._repetition or (someone_new and clip != ALARM):
             self._serial, self._clip, self._began_s = self._serial + 1, clip, now_s
         elif grave < self._rank and self._clip == ALARM:
             self._clip = None
         self._rank, self._repetition = grave, repetition
-        return None if self._clip is None else Wanted(self._serial, self._clip)
+        return None if self._clip is None else Playback(self._serial, self._clip)
 
-    def next_s(self, telling: Telling, now_s: float) -> float:
+    def next_s(self, activation: Activation, now_s: float) -> float:
         """When time alone may change something."""
-        moments = [telling.next_s(now_s)]
+        moments = [activation.next_s(now_s)]
         longest, every = self.settings.longest_seconds, self.settings.repeat_seconds
-        if telling.on_since_s is not None:
-            began = telling.on_since_s + ((now_s - telling.on_since_s) // every * every if every else 0.0)
+        if activation.on_since_s is not None:
+            began = activation.on_since_s + ((now_s - activation.on_since_s) // every * every if every else 0.0)
             moments += [began + (longest or NEVER), began + (every or NEVER)]
         return min([NEVER, *(moment for moment in moments if moment > now_s)])
 
 
 def heard_rules(when: Collection[Rule], causes: Collection[Cause]) -> frozenset[Cause]:
-    """Of what is true, that which an output listens to; a sound that tells of a level follows the graver ones too."""
+    """Of what is true, that which an output listens to; a sound for a level follows the graver ones too."""
     heard = set(_heard(when))
     return frozenset(cause for cause in causes if cause.rule in heard)

@@ -8,9 +8,9 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from edged.backoff import backoff_s
 from edged.config import ButtonInput, DoorOutput, GpioOutput, SoundOutput
 from edged.errors import Unavailable
+from edged.outputs.activation import NEVER, Activation, Gate, is_quiet, level, line_level
 from edged.outputs.rules import Cause
-from edged.outputs.sound_plan import SoundPlan, Wanted, clip_for, heard_rules
-from edged.outputs.activation import NEVER, Gate, Telling, is_quiet, level, line_level
+from edged.outputs.sound_plan import Playback, SoundPlan, clip_for, heard_rules
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,13 @@ class Heard(Protocol):
 
     problem: str | None
 
-    def play(self, wanted: Wanted | None, *, cut: bool = False) -> None: ...
+    def play(self, playback: Playback | None, *, cut: bool = False) -> None: ...
     def start(self) -> None: ...
     def stop(self, timeout_s: float) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Inputs:
     """What an output needs to know at one moment of the cameras that it listens to."""
 
     now_s: float
@@ -86,7 +86,7 @@ class Unit:
     def open(self, now_s: float) -> None:
         """Get hold of the hardware, if it is not held, and the time for another try has come."""
 
-    def step(self, world: World) -> float:
+    def step(self, inputs: Inputs) -> float:
         """Do what is due, and return when to be called again, at the latest."""
         raise TypeError(f"{type(self).__name__} has no step")
 
@@ -94,12 +94,12 @@ class Unit:
         """Be silent until something new is true; return what this acknowledged."""
         return frozenset()
 
-    def news(self) -> Iterable[Cause]:
-        """What the last step has told of for the first time."""
+    def new_causes(self) -> Iterable[Cause]:
+        """Those of which the last step was the first to notify."""
         return ()
 
     def test(self, now_s: float, seconds: float) -> None:
-        """Tell for so long, whatever is true."""
+        """Be on for so long, whatever is true."""
 
     def state(self) -> OutputState:
         raise TypeError(f"{type(self).__name__} has no state")
@@ -187,27 +187,27 @@ class Lamp(LineUnit):
         self, name: str, settings: GpioOutput, request: Callable[[GpioOutput | DoorOutput], DrivenLine]
     ) -> None:
         super().__init__(name, settings, request)
-        self._settings, self._telling, self._tells = settings, Telling(settings), False
+        self._settings, self._activation, self._is_active = settings, Activation(settings), False
 
-    def step(self, world: World) -> float:
-        causes = frozenset(cause for cause in world.causes if cause.rule in self._settings.when)
-        self._telling.update(world.now_s, causes, _quiet(self._settings, world))
-        active, next_s = line_level(self._telling, self._settings, world.now_s)
-        if (tested_s := self.tested_s(world.now_s)) is not None:
+    def step(self, inputs: Inputs) -> float:
+        causes = frozenset(cause for cause in inputs.causes if cause.rule in self._settings.when)
+        self._activation.update(inputs.now_s, causes, _quiet(self._settings, inputs))
+        active, next_s = line_level(self._activation, self._settings, inputs.now_s)
+        if (tested_s := self.tested_s(inputs.now_s)) is not None:
             active, changes_in_s = level(self._settings, tested_s)
-            next_s = min(next_s, world.now_s + changes_in_s, self._tested[1])
-        self._tells = tested_s is not None or self._telling.turn_s(world.now_s) is not None
-        self.drive(world.now_s, active)
+            next_s = min(next_s, inputs.now_s + changes_in_s, self._tested[1])
+        self._is_active = tested_s is not None or self._activation.turn_s(inputs.now_s) is not None
+        self.drive(inputs.now_s, active)
         return next_s
 
     def acknowledge(self) -> frozenset[Cause]:
-        return self._telling.acknowledge()
+        return self._activation.acknowledge()
 
-    def news(self) -> Iterable[Cause]:
-        return self._telling.news if self._telling.is_on and self.holder.line is not None else ()
+    def new_causes(self) -> Iterable[Cause]:
+        return self._activation.new_causes if self._activation.is_on and self.holder.line is not None else ()
 
     def state(self) -> OutputState:
-        return _state(self.kind, self._telling, self.holder.problem, self._tells)
+        return _state(self.kind, self._activation, self.holder.problem, self._is_active)
 
 
 class Door(LineUnit):
@@ -221,12 +221,12 @@ class Door(LineUnit):
         super().__init__(name, settings, request)
         self._gate = Gate(settings)
 
-    def step(self, world: World) -> float:
-        correct = any(cause.rule == "mask_correct" for cause in world.causes)
-        active = self._gate.update(world.now_s, correct, world.blocked, world.blind)
-        tested = self.tested_s(world.now_s) is not None
-        self.drive(world.now_s, active or tested)
-        return min(self._gate.next_s(world.now_s), self._tested[1] if tested else NEVER)
+    def step(self, inputs: Inputs) -> float:
+        correct = any(cause.rule == "mask_correct" for cause in inputs.causes)
+        active = self._gate.update(inputs.now_s, correct, inputs.blocked, inputs.blind)
+        tested = self.tested_s(inputs.now_s) is not None
+        self.drive(inputs.now_s, active or tested)
+        return min(self._gate.next_s(inputs.now_s), self._tested[1] if tested else NEVER)
 
     def state(self) -> OutputState:
         return OutputState(self.kind, self._on, ("mask_correct",) if self._on else (), False, self.holder.problem)
@@ -239,35 +239,35 @@ class Voice(Unit):
 
     def __init__(self, name: str, settings: SoundOutput, player: Heard) -> None:
         super().__init__(name, settings.cameras)
-        self._settings, self._telling, self._plan = settings, Telling(settings), SoundPlan(settings)
+        self._settings, self._activation, self._plan = settings, Activation(settings), SoundPlan(settings)
         self.player = player
         self._tests, self._tested_until_s = 0, -NEVER
 
     def open(self, now_s: float) -> None:
         self.player.start()
 
-    def step(self, world: World) -> float:
-        causes = heard_rules(self._settings.when, world.causes)
-        self._telling.update(world.now_s, causes, _quiet(self._settings, world))
-        wanted = self._plan.update(self._telling, world.now_s)
-        if wanted is None and world.now_s < self._tested_until_s:
-            wanted = Wanted(-self._tests, clip_for(self._settings.play, self._settings.when[0]))
-        self.player.play(wanted, cut=self._telling.is_acknowledged or self._telling.quiet)
-        next_s = self._plan.next_s(self._telling, world.now_s)
-        return min(next_s, self._tested_until_s) if world.now_s < self._tested_until_s else next_s
+    def step(self, inputs: Inputs) -> float:
+        causes = heard_rules(self._settings.when, inputs.causes)
+        self._activation.update(inputs.now_s, causes, _quiet(self._settings, inputs))
+        playback = self._plan.update(self._activation, inputs.now_s)
+        if playback is None and inputs.now_s < self._tested_until_s:
+            playback = Playback(-self._tests, clip_for(self._settings.play, self._settings.when[0]))
+        self.player.play(playback, cut=self._activation.is_acknowledged or self._activation.quiet)
+        next_s = self._plan.next_s(self._activation, inputs.now_s)
+        return min(next_s, self._tested_until_s) if inputs.now_s < self._tested_until_s else next_s
 
     def acknowledge(self) -> frozenset[Cause]:
-        return self._telling.acknowledge()
+        return self._activation.acknowledge()
 
-    def news(self) -> Iterable[Cause]:
-        return self._telling.news if self._telling.is_on and self.player.problem is None else ()
+    def new_causes(self) -> Iterable[Cause]:
+        return self._activation.new_causes if self._activation.is_on and self.player.problem is None else ()
 
     def test(self, now_s: float, seconds: float) -> None:
         self._tests, self._tested_until_s = self._tests + 1, now_s + seconds
 
     def state(self) -> OutputState:
-        on = self._telling.is_on and not self._telling.is_acknowledged
-        return _state(self.kind, self._telling, self.player.problem, on)
+        on = self._activation.is_on and not self._activation.is_acknowledged
+        return _state(self.kind, self._activation, self.player.problem, on)
 
     def close(self) -> None:
         self.player.stop(1.0)
@@ -286,7 +286,7 @@ class Button(Unit):
     def open(self, now_s: float) -> None:
         self.holder.open(now_s)
 
-    def step(self, world: World) -> float:
+    def step(self, inputs: Inputs) -> float:
         return NEVER
 
     def was_pressed(self, now_s: float) -> bool:
@@ -306,10 +306,10 @@ class Button(Unit):
         self.holder.close()
 
 
-def _quiet(settings: GpioOutput | SoundOutput, world: World) -> bool:
-    return world.minute is not None and is_quiet(world.minute, settings.quiet_from, settings.quiet_until)
+def _quiet(settings: GpioOutput | SoundOutput, inputs: Inputs) -> bool:
+    return inputs.minute is not None and is_quiet(inputs.minute, settings.quiet_from, settings.quiet_until)
 
 
-def _state(kind: str, telling: Telling, problem: str | None, on: bool) -> OutputState:
-    rules = tuple(sorted({cause.rule for cause in telling.causes}))
-    return OutputState(kind, on, rules, telling.is_acknowledged, problem)
+def _state(kind: str, activation: Activation, problem: str | None, on: bool) -> OutputState:
+    rules = tuple(sorted({cause.rule for cause in activation.causes}))
+    return OutputState(kind, on, rules, activation.is_acknowledged, problem)

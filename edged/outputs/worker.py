@@ -10,24 +10,24 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, SoundOutput
+from edged.outputs.activation import concerns
 from edged.outputs.bell import Bell
 from edged.outputs.rules import CameraRules, Cause, Seen
-from edged.outputs.activation import concerns
-from edged.outputs.units import Button, Door, DrivenLine, Heard, Lamp, OutputState, PressedLine, Unit, Voice, World
+from edged.outputs.units import Button, Door, DrivenLine, Heard, Inputs, Lamp, OutputState, PressedLine, Unit, Voice
 from edged.pipeline import Outcome
 from edged.ports import Clock
-from edged.records import Told
+from edged.records import Notification
 from edged.types import Frame
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.25
-"""So often cameras are looked at, even when nothing else happens."""
+STEP_EVERY_S = 0.25
+"""So often outputs are driven, even when nothing else happens."""
 BLIND_AFTER_S, FRAMES_MISSED = 1.5, 4
 """A door that has had no analysed picture for so long, and so many frames, sees nothing."""
 DEAD_AFTER_S = 5.0
-MOST_NOTES, MOST_ASKED = 256, 32
+MOST_NOTIFICATIONS, MOST_ASKED = 256, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class OutputWorker(Worker):
         """By camera: when its newest frame was analysed, and what that made true."""
         self._asked: deque[_Acknowledgement] = deque(maxlen=MOST_ASKED)
         self._tests: deque[tuple[str, float]] = deque(maxlen=MOST_ASKED)
-        self._notes: deque[Told] = deque(maxlen=MOST_NOTES)
-        self._told: dict[str, list[str]] = {}
-        """By the key of an event that is true now: the outputs that told of it."""
+        self._notifications: deque[Notification] = deque(maxlen=MOST_NOTIFICATIONS)
+        self._notified: dict[str, list[str]] = {}
+        """By the key of an event that is true now: the outputs that have notified of it."""
         self._states: Mapping[str, OutputState] = {unit.name: unit.state() for unit in self._units}
 
     @property
@@ -119,7 +119,7 @@ class OutputWorker(Worker):
         return problem
 
     def test(self, output: str, seconds: float) -> str | None:
-        """Have one output tell for so long, whatever is true; from any thread. Return what is wrong, with the remedy."""
+        """Switch one output on for so long, whatever is true; from any thread. Return what is wrong, with the remedy."""
         problem = self._no_such(output)
         if problem is None:
             self._tests.append((output, seconds))
@@ -135,12 +135,12 @@ class OutputWorker(Worker):
         """What does not work, one line each, the remedy in it; from any thread."""
         return [f"output {name}: {state.problem}" for name, state in self._states.items() if state.problem]
 
-    def take_notes(self) -> list[Told]:
-        """What became known of events since the last call: who told of them, and who acknowledged it."""
-        notes = []
-        while self._notes:
-            notes.append(self._notes.popleft())
-        return notes
+    def take_notifications(self) -> list[Notification]:
+        """What outputs have done about events since the last call: which have notified of them, and who acknowledged it."""
+        taken = []
+        while self._notifications:
+            taken.append(self._notifications.popleft())
+        return taken
 
     def work(self) -> None:
         """Drive until stopped, then leave every line safe."""
@@ -148,13 +148,13 @@ class OutputWorker(Worker):
             while not self.stopping.is_set():
                 self.beat()
                 now_s = self._clock.monotonic_s()
-                next_s = self.look(now_s)
-                self._wait(min(LOOK_EVERY_S, max(0.0, next_s - self._clock.monotonic_s())))
+                next_s = self.step(now_s)
+                self._wait(min(STEP_EVERY_S, max(0.0, next_s - self._clock.monotonic_s())))
         finally:
             for unit in self._units:
                 unit.close()
 
-    def look(self, now_s: float) -> float:
+    def step(self, now_s: float) -> float:
         """Do everything that is due, and return when something may be due next."""
         while self._tests:
             name, seconds = self._tests.popleft()
@@ -165,21 +165,21 @@ class OutputWorker(Worker):
             seen = dict(self._seen)
         lost = {camera for camera in self._cameras if self._is_lost(camera)}
         minute = self._minute()
-        next_s = now_s + LOOK_EVERY_S
+        next_s = now_s + STEP_EVERY_S
         for unit in self._units:
-            next_s = min(next_s, unit.step(self._world(unit, now_s, seen, lost, minute)))
-            for cause in unit.news():
-                self._note(cause, unit.name)
+            next_s = min(next_s, unit.step(self._inputs(unit, now_s, seen, lost, minute)))
+            for cause in unit.new_causes():
+                self._notify(cause, unit.name)
         for unit in self._units:  # only now: to open what is not there takes a moment
             unit.open(now_s)
         true_now = {cause.key for _, one in seen.values() for cause in one.causes}
-        self._told = {key: outputs for key, outputs in self._told.items() if key in true_now}
+        self._notified = {key: outputs for key, outputs in self._notified.items() if key in true_now}
         self._states = {unit.name: unit.state() for unit in self._units}
         return next_s
 
-    def _world(
+    def _inputs(
         self, unit: Unit, now_s: float, seen: Mapping[str, tuple[float, Seen]], lost: set[str], minute: int | None
-    ) -> World:
+    ) -> Inputs:
         cameras = [camera for camera in self._cameras if concerns(unit.cameras, camera)]
         age_s = {camera: now_s - seen[camera][0] if camera in seen else float("inf") for camera in cameras}
         blocked = any(seen[camera][1].blocked for camera in cameras if camera in seen)
@@ -191,7 +191,7 @@ class OutputWorker(Worker):
             causes.add(Cause("", "alive"))
         sees = [camera not in lost and age_s[camera] <= self._blind_after_s[camera] for camera in cameras]
         blind = not sees or not all(sees)
-        return World(now_s, frozenset(causes), blocked, blind, minute)
+        return Inputs(now_s, frozenset(causes), blocked, blind, minute)
 
     def _wait(self, timeout_s: float) -> None:
         poll = select.poll()
@@ -215,13 +215,15 @@ class OutputWorker(Worker):
             if asked.outputs and unit.name not in asked.outputs:
                 continue
             for key in {cause.key for cause in unit.acknowledge() if cause.key}:
-                self._notes.append(Told(key, tuple(self._told.get(key, ())), asked.time_s, asked.who))
+                self._notifications.append(
+                    Notification(key, tuple(self._notified.get(key, ())), asked.time_s, asked.who)
+                )
 
-    def _note(self, cause: Cause, output: str) -> None:
-        told = self._told.setdefault(cause.key, [])
-        if cause.key and output not in told:
-            told.append(output)
-            self._notes.append(Told(cause.key, tuple(told)))
+    def _notify(self, cause: Cause, output: str) -> None:
+        outputs = self._notified.setdefault(cause.key, [])
+        if cause.key and output not in outputs:
+            outputs.append(output)
+            self._notifications.append(Notification(cause.key, tuple(outputs)))
 
     def _minute(self) -> int | None:
         """Of the local day; None while the clock cannot be believed: quiet hours must not silence by mistake."""

@@ -11,7 +11,7 @@ from ulid import ULID
 
 from edged import messages
 from edged.ports import Clock
-from edged.records import Change, Channel, CoverageMinute, EncounterRemoved, EncounterRow, EventRecord, Told
+from edged.records import Change, Channel, CoverageMinute, EncounterRemoved, EncounterRow, EventRecord, Notification
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, EventPhase
 
 MINUTE_MS = 60_000
@@ -126,16 +126,19 @@ class Recorder:
         )
         self.record([event], [])
 
-    def told(self, told: Told) -> None:
-        """Add to an event who told of it; what has ended meanwhile stays as it is. That alone is not published."""
-        if told.key not in self._open:
+    def notified(self, notification: Notification) -> None:
+        """Add to an event which outputs notified of it; one that has ended stays as it is. That alone is not published."""
+        if notification.key not in self._open:
             return
-        event, started_s = self._open[told.key]
-        details: dict[str, object] = {**event.details, "told": list(told.outputs)}
-        if told.acknowledged_s is not None and "acknowledged_at" not in details:
-            details |= {"acknowledged_at": messages.iso(self.utc_ms(told.acknowledged_s)), "acknowledged_by": told.by}
+        event, started_s = self._open[notification.key]
+        details: dict[str, object] = {**event.details, "told": list(notification.outputs)}
+        if notification.acknowledged_s is not None and "acknowledged_at" not in details:
+            details |= {
+                "acknowledged_at": messages.iso(self.utc_ms(notification.acknowledged_s)),
+                "acknowledged_by": notification.by,
+            }
         event = replace(event, details=details)
-        self._open[told.key] = event, started_s
+        self._open[notification.key] = event, started_s
         self.submit([event])
 
     def end_left_open(self, events: Sequence[EventRecord], last_known: int) -> None:

@@ -12,7 +12,7 @@ from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, SoundOutpu
 from edged.errors import Unavailable
 from edged.outputs import gpio
 from edged.outputs.sound import _command, load_clips, read_wav
-from edged.outputs.sound_plan import Wanted
+from edged.outputs.sound_plan import Playback
 from edged.outputs.units import Button
 from edged.outputs.worker import Hardware, OutputWorker
 from edged.pipeline import Outcome
@@ -77,10 +77,10 @@ class FakePlayer:
         self._clock, self.problem, self.last = clock, None, (None, False)
         self.played: list[tuple[float, str]] = []
 
-    def play(self, wanted: Wanted | None, *, cut: bool = False) -> None:
-        if (wanted, cut) != self.last and not (wanted is None and self.last[0] is None):
-            self.played.append((round(self._clock.monotonic_s(), 2), wanted.clip if wanted else "-!"[cut]))
-        self.last = wanted, cut
+    def play(self, playback: Playback | None, *, cut: bool = False) -> None:
+        if (playback, cut) != self.last and not (playback is None and self.last[0] is None):
+            self.played.append((round(self._clock.monotonic_s(), 2), playback.clip if playback else "-!"[cut]))
+        self.last = playback, cut
 
     def start(self) -> None:
         return
@@ -115,11 +115,11 @@ class Stage:
             return made
 
         self.worker = OutputWorker(config, self.lost.__contains__, self.clock, Hardware(line, button, player))
-        self.worker.look(0.0)
+        self.worker.step(0.0)
 
     def see(self, what: Outcome, camera: str = "door") -> None:
         self.worker.observe(Frame(camera, 0, self.clock.monotonic_s(), NOTHING), what)
-        self.worker.look(self.clock.monotonic_s())
+        self.worker.step(self.clock.monotonic_s())
 
     def pass_s(self, seconds: float, what: Outcome | None = None, camera: str = "door") -> None:
         """Time passes, and frames come with nothing new, ten a second; `what` is in each."""
@@ -128,7 +128,7 @@ class Stage:
             self.clock.monotonic = round(self.clock.monotonic, 6)
             if what is not None and step % 2 == 1:
                 self.worker.observe(Frame(camera, 0, self.clock.monotonic_s(), NOTHING), what)
-            self.worker.look(self.clock.monotonic_s())
+            self.worker.step(self.clock.monotonic_s())
 
 
 def told(changes: Iterable[tuple[float, Any]]) -> str:
@@ -195,15 +195,15 @@ def _asked(config: Config, folder: Path) -> Mapping[str, Any]:
         opened = gpio.open_button(settings) if isinstance(settings, ButtonInput) else gpio.open_output(settings)
         opened.close()
     ((path,), named) = request.call_args
-    ((offset, wanted),) = named["config"].items()
+    ((offset, playback),) = named["config"].items()
     return {
         "chip": Path(path).name,
         "offset": offset,
-        "active low": wanted.active_low,
-        "bias": wanted.bias.name,
-        "drive": wanted.drive.name,
-        "first": wanted.output_value.name,
-        "debounce": wanted.debounce_period.total_seconds(),
+        "active low": playback.active_low,
+        "bias": playback.bias.name,
+        "drive": playback.drive.name,
+        "first": playback.output_value.name,
+        "debounce": playback.debounce_period.total_seconds(),
     }
 
 
