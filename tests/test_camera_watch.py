@@ -31,7 +31,7 @@ class Site:
 
     def look(self, status="online", trouble=None, reason=None):
         self._state = CameraState(status, self.clock.monotonic, 0, reason, self.frames, trouble)
-        self.watch.look(CONFIG, self.cameras)
+        self.watch.supervise(CONFIG, self.cameras)
         return self.steps
 
     def finish(self, successor=None):
@@ -111,8 +111,8 @@ def test_a_lost_camera_was_in_trouble_before_its_event_was_told():
     site = Site()
     since_s = site.clock.monotonic
     site._state = CameraState("reconnecting", since_s, 0, "no luck", 0, None)
-    site.watch.look(CONFIG, site.cameras)
+    site.watch.supervise(CONFIG, site.cameras)
     assert site.steps == []
     site.clock.pass_s(6)
-    site.watch.look(CONFIG, site.cameras)
+    site.watch.supervise(CONFIG, site.cameras)
     assert (site.steps, site.began_s) == ([("start", "lost", "no luck")], since_s)

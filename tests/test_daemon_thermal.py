@@ -24,7 +24,7 @@ class Board:
 
     def look(self, state: ThermalState):
         self.state = state
-        self.monitor.look()
+        self.monitor.sample()
         self.too_slow = self._limit()
         return self.limits[-1]
 

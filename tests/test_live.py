@@ -207,7 +207,7 @@ def test_frames_are_let_go_of_when_nobody_looks_any_more(tmp_path: Path) -> None
     before = camera.newest
     view.observe(Frame("door", 2, 103.1, NOISE), NOBODY)
     assert camera.newest is before, "nothing more is kept"
-    view.look()
+    view.drop_unused()
     assert (view._cameras, view.viewers()) == ({}, {})
 
 

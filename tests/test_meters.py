@@ -38,7 +38,7 @@ class Bench:
         worker = SimpleNamespace(state=lambda: SimpleNamespace(frames=self.seen))
         activity = {"door": SimpleNamespace(frames=self.analysed, faulty=0)}
         analysis = SimpleNamespace(activity=lambda: activity)
-        self.meters.look(config, SimpleNamespace(workers={"door": worker}, analysis=analysis))  # type: ignore[arg-type]
+        self.meters.sample(config, SimpleNamespace(workers={"door": worker}, analysis=analysis))  # type: ignore[arg-type]
         return self.meters.figures()["door"]
 
 

@@ -48,7 +48,7 @@ class Device:
     def over_after(self) -> int:
         """So many seconds pass until it is over."""
         for second in range(100_000):
-            if self.pauses.look():
+            if self.pauses.check():
                 return second
             self.clock.pass_s(1)
         raise AssertionError("it never ends")
@@ -65,13 +65,13 @@ def test_it_ends_by_itself_and_is_forgotten_when_a_person_ends_it(device: Device
     assert device.over_after() == 600
     device.pauses.end()
     assert device.start().stands is None
-    assert not device.pauses.look()
+    assert not device.pauses.check()
 
 
 def test_a_clock_that_is_set_moves_nothing_but_what_is_shown(device: Device) -> None:
     shown = device.pauses.stands and device.pauses.stands.ends_ms
     device.clock.set_by(-5 * HOUR_MS)
-    device.pauses.look()
+    device.pauses.check()
     assert device.pauses.stands
     assert device.pauses.stands.ends_ms == shown - 5 * HOUR_MS
     assert device.over_after() == 600
@@ -81,7 +81,7 @@ def test_what_is_shown_stands_still_while_time_passes(device: Device) -> None:
     until = set()
     for _ in range(50):
         device.clock.pass_s(0.2503)
-        device.pauses.look()
+        device.pauses.check()
         until.add(device.pauses.stands and device.pauses.stands.until)
     assert len(until) == 1
 
@@ -94,20 +94,20 @@ def test_a_restart_of_the_daemon_changes_nothing(device: Device) -> None:
     assert device.pauses.stands.who == "Ada"
     assert device.over_after() == 360
     device.start()
-    assert device.pauses.look(), "one that ended while nothing ran is still to be ended, and said to be"
+    assert device.pauses.check(), "one that ended while nothing ran is still to be ended, and said to be"
 
 
 def test_a_restart_of_the_machine_leaves_what_the_clock_says_is_left(device: Device) -> None:
     device.reboot(240)
     assert device.over_after() == 360
     device.reboot(1)
-    assert device.pauses.look()
+    assert device.pauses.check()
 
 
 def test_without_a_clock_it_lasts_anew_until_there_is_one(device: Device) -> None:
     device.reboot(120, trusted=False)
     device.clock.pass_s(100)
-    assert not device.pauses.look()
+    assert not device.pauses.check()
     device.clock.is_trusted = True
     assert device.over_after() == 600 - 220
     device.pauses.begin({"minutes": 10}, BERLIN)
@@ -165,7 +165,7 @@ def test_whatever_is_remembered_the_daemon_starts_and_a_pause_is_bounded(stored:
     clock = HandClock()
     pauses = Pauses(clock, stored, lambda _: None, "two")
     clock.pass_s(27 * 3600)
-    assert pauses.stands is None or pauses.look()
+    assert pauses.stands is None or pauses.check()
 
 
 def test_a_minute_of_a_pause_stays_one_when_the_camera_opens_again() -> None:

@@ -38,7 +38,7 @@ class Told:
 
     def look(self, **activity: CameraActivity) -> None:
         self.activity = activity
-        self._watch.look(CONFIG, self._cameras)
+        self._watch.supervise(CONFIG, self._cameras)
 
     def _keep(self, message: Message) -> None:
         self.retained.append((message.topic, json.loads(message.payload), message.qos))

@@ -163,7 +163,7 @@ class App:
             time.sleep(0.02)
 
     def _serve(self) -> int:
-        next_look_s = next_watchdog_s = 0.0
+        next_supervision_s = next_watchdog_s = 0.0
         while not self._stop_asked.wait(TICK_S):
             now_s = self._core.clock.monotonic_s()
             self._commands.handle(self._runtime)
@@ -172,9 +172,9 @@ class App:
             if self._reload_asked.is_set() or self._commands.reload_asked:
                 self._reload_asked.clear()
                 self._reload()
-            self._pausing.look()
-            if now_s >= next_look_s:
-                next_look_s = now_s + SUPERVISE_EVERY_S
+            self._pausing.check()
+            if now_s >= next_supervision_s:
+                next_supervision_s = now_s + SUPERVISE_EVERY_S
                 self._supervise()
             failed = next((w for w in self._workers() if w.failure is not None), None)
             if failed is not None:
@@ -200,10 +200,10 @@ class App:
     def _supervise(self) -> None:
         """Once a second: cameras, counts, rates, the state document."""
         config, cameras, outbound = self._runtime.config, self._runtime.cameras, self._core.outbound
-        self._core.watch.look(config, cameras)
-        self._core.live.look()
-        self._core.meters.look(config, cameras)
-        self._core.watch.look_at_outputs(self._runtime.outputs.states())
+        self._core.watch.supervise(config, cameras)
+        self._core.live.drop_unused()
+        self._core.meters.sample(config, cameras)
+        self._core.watch.publish_outputs(self._runtime.outputs.states())
         too_slow = limit_rates(config, cameras.workers, self._thermal.share)
         connected, broker = outbound.connected, outbound.problem  # in this order: connecting ends the problem first
         was, self._state = self._state, self._document(broker, too_slow)
@@ -356,7 +356,7 @@ class App:
         self._supervise()
 
     def _status_answer(self) -> dict[str, Any]:
-        runtime = self._runtime  # one look: a reload may swap it meanwhile
+        runtime = self._runtime  # read once: a reload may swap it meanwhile
         broker = {"configured": runtime.publisher is not None, "connected": self._core.outbound.connected}
         reload = {"count": self._reloads, "problem": self._reload_problem}
         about: dict[str, Any] = {"pid": os.getpid(), "config_sha256": config_sha256(runtime.config), "reload": reload}

@@ -1,4 +1,4 @@
-"""Counts what Prometheus is told: since the start, through all reloads and pauses, and never backwards."""
+"""Counts the figures for Prometheus: since the start, through all reloads and pauses, and never backwards."""
 
 import time
 from bisect import bisect_left
@@ -20,7 +20,7 @@ from edged.types import Frame
 BUCKETS_S: Final = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 """Upper ends of the histogram's buckets; there is one more, without an end."""
 LONGEST_STEP_S = 5.0
-"""Of the time between two looks no more is counted: nobody knows what was in between."""
+"""Of the time between two samples no more is counted: what was in between is not known."""
 
 
 @dataclass(slots=True)
@@ -37,17 +37,17 @@ class _Camera:
     open_s: float = 0.0
     monitored_s: float = 0.0
     last: tuple[int, int, int] = (0, 0, 0)
-    """Frames seen, analysed and faulty of the cameras that run now, at the last look."""
+    """Frames seen, analysed and faulty of the cameras that run now, at the last sample."""
 
 
 class Meters:
-    """`observe` and `submit` stand in the way of analysis, and never wait; `look` is the main thread's; any thread may read."""
+    """`observe` and `submit` stand in the way of analysis, and never wait; `sample` is the main thread's; any thread may read."""
 
     def __init__(self, clock: Clock, submit: Callable[[Sequence[Change]], None]) -> None:
         """What goes to `Meters.submit` goes on to `submit`."""
         self._clock, self._submit = clock, submit
         self._cameras: dict[str, _Camera] = {}
-        self._looked_s: float | None = None
+        self._sampled_s: float | None = None
 
     def observe(self, frame: Frame, outcome: Outcome) -> None:
         """Count how old a frame is when it has been analysed, and the events that begin with it."""
@@ -66,10 +66,10 @@ class Meters:
                 self._of(change.camera).encounters[change.state] += 1
         self._submit(changes)
 
-    def look(self, config: Config, cameras: Cameras) -> None:
+    def sample(self, config: Config, cameras: Cameras) -> None:
         """Count frames, and the time that cameras were to be watched, and were; call about once a second."""
-        now_s, was_s = self._clock.monotonic_s(), self._looked_s
-        self._looked_s = now_s
+        now_s, was_s = self._clock.monotonic_s(), self._sampled_s
+        self._sampled_s = now_s
         passed_s = 0.0 if was_s is None else min(max(now_s - was_s, 0.0), LONGEST_STEP_S)
         is_open = self._is_open(config.report)
         for name in [name for name in self._cameras if name not in config.camera]:

@@ -1,4 +1,4 @@
-"""The pause that stands: nobody is watched until it ends, by itself or by a person; it outlives restarts of daemon and machine.
+"""The pause that stands: no camera is open until it ends, by itself or by a person; it outlives restarts of daemon and machine.
 
 How long it lasts is monotonic time: a clock that is set moves nothing. After a restart of the machine a clock that is believed
 says what is left; until there is one the pause lasts anew as long as it was asked for, and no longer.
@@ -27,7 +27,7 @@ MOST_MINUTES = 1560
 LONGEST_WHO = 100
 SOMEBODY = "somebody"
 STEADY_MS = 2000
-"""Smaller differences are no news of when it ends."""
+"""Smaller differences do not count as another end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Pauses:
             self._by_clock = self.stands.clock_ok
             ends_s = clock.monotonic_s() + 60.0 * self.stands.minutes
             self.stands = replace(self.stands, ends_s=ends_s, boot=self._boot)
-        self.look()
+        self.check()
 
     def begin(self, asked: Mapping[str, Any], config: Config) -> Pause:
         """Pause as the command `pause` asks, in place of what stands. Raise UsageError, saying what would be right."""
@@ -87,7 +87,7 @@ class Pauses:
         self.stands, self._by_clock = None, False
         self._remember("null")
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Whether the pause is over; call often."""
         pause, now_s = self.stands, self._clock.monotonic_s()
         if pause is None:

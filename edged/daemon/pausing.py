@@ -46,9 +46,9 @@ class Pausing:
             self._watch_again({"who": str(asked.get("who") or SOMEBODY)[:LONGEST_WHO]})
         return {"ok": True, "error": None}
 
-    def look(self) -> None:
+    def check(self) -> None:
         """End a pause whose time is over; call often."""
-        if self.core.pauses.look():
+        if self.core.pauses.check():
             self._watch_again({"reason": "its time is over"})
 
     def status(self) -> Mapping[str, Any] | None:

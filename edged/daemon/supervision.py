@@ -37,7 +37,7 @@ class CameraWatch:
     _frames: dict[str, int] = field(default_factory=dict)
     _number: int = 0
 
-    def look(self, config: Config, cameras: Cameras) -> None:
+    def supervise(self, config: Config, cameras: Cameras) -> None:
         """Take in every camera's present state; call about once a second."""
         for camera, worker in cameras.workers.items():
             state = worker.state()
@@ -48,15 +48,15 @@ class CameraWatch:
         for camera, activity in cameras.analysis.activity().items():
             self._publish_people(camera, config.camera[camera].tasks, activity)
 
-    def look_at_outputs(self, states: Mapping[str, OutputState]) -> None:
+    def publish_outputs(self, states: Mapping[str, OutputState]) -> None:
         """Publish every output's state that has changed; call about once a second."""
         for name, state in states.items():
-            if self._is_news(f"output {name}", "state", repr(state)):
+            if self._has_changed(f"output {name}", "state", repr(state)):
                 payload = messages.output_payload(asdict(state), self.clock.utc_ms())
                 self.retain(messages.OUTPUT.message(payload, name))
 
     def finish(self, cameras: Cameras, reason: str, successor: Cameras | None = None) -> None:
-        """These cameras have stopped, but for those that `successor` keeps: count the frames since the last look, end the
+        """These cameras have stopped, but for those that `successor` keeps: count the frames since the last `supervise`, end the
         events of those in trouble.
         """
         self._count_frames(cameras)
@@ -69,7 +69,7 @@ class CameraWatch:
             self._published.pop(camera, None)
 
     def publish_again(self) -> None:
-        """Publish everything again at the next look: there is another connection to the broker."""
+        """Publish everything again at the next `supervise`: there is another connection to the broker."""
         self._published.clear()
 
     def _count_frames(self, cameras: Cameras) -> None:
@@ -83,7 +83,7 @@ class CameraWatch:
     def _publish_status(self, camera: str, state: CameraState) -> None:
         """Publish on a change of status or reason, not of the seconds in it."""
         key = f"{state.status}/{state.reconnects}/{state.reason if state.status != 'stalled' else ''}"
-        if self._is_news(camera, "status", key):
+        if self._has_changed(camera, "status", key):
             payload = messages.status_payload(
                 state.status, self.recorder.utc_ms(state.since_s), self.clock.utc_ms(), state.reconnects, state.reason
             )
@@ -93,12 +93,12 @@ class CameraWatch:
         """Publish how many are present, by what the camera's profile follows, when that has changed."""
         now, static = self.clock.utc_ms(), activity.static
         masks, attention = mask_counts(tasks, activity), attention_counts(tasks, activity)
-        if masks is not None and self._is_news(camera, "counts", f"{masks} {static}"):
+        if masks is not None and self._has_changed(camera, "counts", f"{masks} {static}"):
             self.retain(messages.CAMERA_COUNTS.message(messages.counts_payload(masks, now, static), camera))
-        if attention is not None and self._is_news(camera, "attention", f"{attention} {static}"):
+        if attention is not None and self._has_changed(camera, "attention", f"{attention} {static}"):
             self.retain(messages.CAMERA_ATTENTION.message(messages.attention_payload(attention, now, static), camera))
 
-    def _is_news(self, camera: str, document: str, content: str) -> bool:
+    def _has_changed(self, camera: str, document: str, content: str) -> bool:
         """Whether this differs from what was published last; takes note of it."""
         published = self._published.setdefault(camera, {})
         if published.get(document) == content:

@@ -29,9 +29,9 @@ class ThermalMonitor(Worker):
     def work(self) -> None:
         while not self.stopping.wait(READ_EVERY_S):
             self.beat()
-            self.look()
+            self.sample()
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Read the thermal state once, and set the share by it."""
         self.state = state = self._read()
         share = self._throttle.after(self._clock.monotonic_s(), state)

@@ -103,7 +103,7 @@ class WatchedClock:
         return self._clock.utc_ms()
 
     def trusted(self) -> bool:
-        self._look()
+        self._sample()
         return self._last is not None and self._known.doubted_from_ms is None
 
     def settled(self) -> bool:
@@ -112,12 +112,12 @@ class WatchedClock:
 
     def reckoning(self) -> Reckoning:
         """What a later run should know."""
-        self._look()
+        self._sample()
         return self._known
 
     def doubt(self) -> str | None:
         """Why it is not believed though it should be right, with the remedy, for people; None when it is."""
-        self._look()
+        self._sample()
         known = self._known
         if known.doubted_from_ms is None or known.believed_ms is None:
             return None
@@ -139,7 +139,7 @@ class WatchedClock:
             " device.trust_clock where another clock keeps the time"
         )
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         """Take in what the clock says now."""
         with self._lock:
             now_s, now_ms = self._clock.monotonic_s(), self._clock.utc_ms()

@@ -1,4 +1,4 @@
-"""Live pictures for those who look at a camera just now: made only then, faces hidden."""
+"""Live pictures for the viewers of a camera: made only then, faces hidden."""
 
 from pathlib import Path
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edged.config import PrivacyConfig
 
 LEFT_AFTER_S = 10.0
-"""A view that nobody has looked at for so long is over."""
+"""A view that had no viewer for so long is over."""
 MOST = 16
 LONGEST_TEXT = 200
 
@@ -37,16 +37,16 @@ class ClearViews:
     def __init__(self, record: Record) -> None:
         self.privacy = PrivacyConfig()
         self.seconds = 0.0
-        """For how long cameras have been seen clearly, all told."""
+        """For how long cameras have been seen clearly, all views together."""
         self._record = record
         self._lock = threading.Lock()
         self._views: dict[tuple[str, str, str], _View] = {}
-        self._looked_s: float | None = None
+        self._summed_s: float | None = None
 
     def ask(self, camera: str, who: str, reason: str, now_s: float) -> str | None:
         """Why it is refused, or None; begins a view, or goes on with the one that this person began for this reason.
 
-        A view that has ended by itself is refused until nobody has asked for a while: a page left open must not go on.
+        A view that has ended by itself is refused until no viewer has asked for a while: a page left open must not go on.
         """
         if not self.privacy.clear_view:
             return "the clear picture is not allowed on this device: privacy.clear_view = false"
@@ -68,7 +68,7 @@ class ClearViews:
         return None
 
     def standing(self, now_s: float) -> list[ClearView]:
-        """Those that somebody looks at now; call about once a second."""
+        """Those that have a viewer now; call about once a second."""
         with self._lock:
             self._forget(now_s)
             found = [
@@ -76,9 +76,9 @@ class ClearViews:
                 for key, view in self._views.items()
                 if now_s < view.until_s
             ]
-            if self._looked_s is not None:
-                self.seconds += len({view.camera for view in found}) * (now_s - self._looked_s)
-            self._looked_s = now_s
+            if self._summed_s is not None:
+                self.seconds += len({view.camera for view in found}) * (now_s - self._summed_s)
+            self._summed_s = now_s
         return found
 
     def _forget(self, now_s: float) -> None:

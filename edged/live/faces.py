@@ -14,7 +14,7 @@ STATIC = "static"
 
 
 def face_rows(outcome: Outcome, width: int, height: int) -> list[Row]:
-    """One row for each person followed, each picture of a face, and each weak find that nobody follows.
+    """One row for each track, each static face, and each weak detection without a track.
 
     `box` and `points` are shares of the picture's `width` and `height`; `width_px` is in the camera's own pixels. `state` and
     `score` are the standing verdict; `mask` is what this frame alone says, `found` the detector's score. What is not known
@@ -26,9 +26,9 @@ def face_rows(outcome: Outcome, width: int, height: int) -> list[Row]:
     rows = []
     for face in outcome.faces:
         track = face.track
-        told = {"attentive": attention.get(track.id), "drowsiness": drowsiness.get(track.id)}
+        states = {"attentive": attention.get(track.id), "drowsiness": drowsiness.get(track.id)}
         row = _row(track.box, width, height, track.id, track.detection)
-        rows.append(row | _verdict(votes.get(track.id)) | _read(face, width, height) | told)
+        rows.append(row | _verdict(votes.get(track.id)) | _read(face, width, height) | states)
     static = [_row(face.box, width, height, face.track) | {"state": STATIC} for face in outcome.signals.static]
     return rows + static + [_row(found.box, width, height, None, found) for found in _unfollowed(outcome)]
 

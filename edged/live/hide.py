@@ -1,4 +1,4 @@
-"""Makes the JPEG of a picture, faces pixelated before it is encoded, and looks at the result once more for faces left over."""
+"""Makes the JPEG of a picture, faces pixelated before it is encoded, and searches the result once more for faces left over."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from edged.types import Box, Image
 MOST_WIDTH = 640
 QUALITY = 70
 MARGIN = 0.3
-"""Of a face's sides, pixelated around its box: hair, ears and chin tell who somebody is, too."""
+"""Of a face's sides, pixelated around its box: hair, ears and chin identify a person, too."""
 BLOCKS, LEAST_BLOCK = 6, 8
 """Squares across what is pixelated, and the least side of one in pixels."""
 ROUNDS = 2
-"""So often is hidden what the second look has found, each time as one plain square; then the picture is withheld."""
+"""How often what the verifier has found is hidden, each time as one plain square; then the picture is withheld."""
 
 
 def small_copy(image: Image) -> Image:
@@ -32,17 +32,17 @@ def jpeg(image: Image) -> bytes:
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
 
 
-def hidden_jpeg(image: Image, boxes: Sequence[Box], second_look: Detector, sure: float) -> bytes | None:
+def hidden_jpeg(image: Image, boxes: Sequence[Box], verifier: Detector, sure: float) -> bytes | None:
     """The JPEG of `image`, which is written to, with `boxes` pixelated; None when faces in it cannot be hidden.
 
-    `second_look` sees the JPEG as a viewer does; it must find nothing that scores `sure` or more.
+    `verifier` sees the JPEG as a viewer does; it must find nothing that scores `sure` or more.
     """
     for box in boxes:
         pixelate(image, box)
     for _ in range(ROUNDS + 1):
         encoded = jpeg(image)
         seen = np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
-        found = second_look.detect(seen)
+        found = verifier.detect(seen)
         if not any(face.score >= sure for face in found):
             return encoded
         for face in found:

@@ -1,7 +1,7 @@
-"""The live view of all cameras: keeps the newest frame of one that somebody looks at, and makes a picture of it for them.
+"""The live view of all cameras: keeps the newest frame of one that has viewers, and makes a picture of it for them.
 
 Analysis only leaves a reference here. A picture is made in the thread of whoever asks, one at a time, at most five a second
-for each camera, and once for all who look.
+for each camera, and once for all viewers.
 """
 
 import json
@@ -31,8 +31,8 @@ WAIT_S = 2.0
 EVERY_S = 0.2
 FACES_EVERY_S = 0.05
 """For those who ask for what was seen and no picture: nothing is encoded for them."""
-LOOK_S = 0.02
-"""How often a thread that waits looks for a newer frame: analysis wakes nobody."""
+POLL_S = 0.02
+"""How often a thread that waits polls for a newer frame: analysis does not wake it."""
 MOST_VIEWERS = 2
 MOST_CLIENTS = 32
 LONGEST_TEXT = 200
@@ -48,7 +48,7 @@ class Source:
 
     states: States
     load_detector: Callable[[], Detector]
-    """Loads a detector that nobody else uses, for the second look."""
+    """Loads a detector of its own, which verifies that faces are hidden."""
     sure: float
     """The score from which on a detection may be a new face."""
 
@@ -67,7 +67,7 @@ class Picture:
 
 @dataclass(slots=True)
 class _Camera:
-    """What is kept of one that somebody looks at."""
+    """What is kept of one that has viewers."""
 
     asked_s: float = float("-inf")
     newest: tuple[Frame, Outcome] | None = None
@@ -85,15 +85,15 @@ class Figures:
     encoded: int = 0
     withheld: int = 0
     made_s: float = 0.0
-    """Time that making pictures took, the second look included."""
+    """Time that making pictures took, verification included."""
 
 
 class LiveView:
-    """Thread-safe. `observe` is called by analysis, `configure` and `look` by the main thread, `answer` by clients' threads."""
+    """Thread-safe. Analysis calls `observe`, the main thread `configure` and `drop_unused`, clients' threads `answer`."""
 
     def __init__(self, record_clear: Record, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self.closing = threading.Event()
-        """Set it, and nobody waits any more."""
+        """Once it is set no call waits any more."""
         self.clear = ClearViews(record_clear)
         self.figures = Figures()
         self._now_s = monotonic_s
@@ -121,13 +121,13 @@ class LiveView:
             self._cameras.clear()
 
     def observe(self, frame: Frame, outcome: Outcome) -> None:
-        """Keep them, if somebody looks at that camera; never waits."""
+        """Keep them, if that camera has viewers; never waits."""
         camera = self._cameras.get(frame.camera)
         if camera is not None and frame.image.size and self._now_s() - camera.asked_s <= ASKED_WITHIN_S:
             camera.newest = frame, outcome
 
-    def look(self) -> None:
-        """Once a second: let go of what nobody looks at any more."""
+    def drop_unused(self) -> None:
+        """Once a second: drop what has no viewer any more."""
         now_s = self._now_s()
         with self._lock:
             for name, camera in list(self._cameras.items()):
@@ -136,7 +136,7 @@ class LiveView:
         self.clear.standing(now_s)
 
     def viewers(self) -> dict[str, int]:
-        """How many look at each camera."""
+        """How many viewers each camera has."""
         now_s = self._now_s()
         with self._lock:
             asked = {name: camera for name, camera in self._cameras.items() if now_s - camera.asked_s <= ASKED_WITHIN_S}
@@ -161,14 +161,14 @@ class LiveView:
         try:
             asked = _asked(line)
             if not asked["picture"]:
-                return self._look_at(asked, self._faces_only(asked["camera"]))
+                return self._answer(asked, self._faces_only(asked["camera"]))
             with self._place(asked["camera"], asked["viewer"]) as camera:
-                return self._look_at(asked, camera)
+                return self._answer(asked, camera)
         except ValueError as error:
             return _head({"ok": False, "error": str(error), "bytes": 0})
 
     def _faces_only(self, name: str) -> _Camera:
-        """Who wants no picture takes nobody's place. Raise ValueError when there is no such camera."""
+        """For one that asks for no picture, and takes no place. Raise ValueError when there is no such camera."""
         source = self._source  # it may go meanwhile
         if source is None or source.states(name) is None:
             raise ValueError(f"there is no camera {name}")
@@ -205,7 +205,7 @@ class LiveView:
             with self._lock:
                 camera.waiting -= 1
 
-    def _look_at(self, asked: Mapping[str, Any], camera: _Camera) -> bytes:
+    def _answer(self, asked: Mapping[str, Any], camera: _Camera) -> bytes:
         name, refused = asked["camera"], None
         if asked["clear"]:
             refused = self.clear.ask(name, asked["who"], asked["reason"], self._now_s())
@@ -233,7 +233,7 @@ class LiveView:
         while True:
             with self._making if clear is not None else nullcontext():
                 picture = self._next(camera, after, clear)
-            if picture is not None or self._now_s() >= deadline or self.closing.wait(LOOK_S):
+            if picture is not None or self._now_s() >= deadline or self.closing.wait(POLL_S):
                 return picture
 
     def _next(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:
@@ -269,18 +269,18 @@ class LiveView:
             else:
                 scale = image.shape[1] / width, image.shape[0] / height
                 boxes = [_scaled(box, *scale) for box in hidden_boxes(outcome)]
-                detector, sure = self._second_look()
+                detector, sure = self._verifier()
                 data = hidden_jpeg(image, boxes, detector, sure) or b""
                 withheld = None if data else "a face in the picture could not be hidden"
         except EdgedError as error:
-            withheld = f"the picture cannot be looked at for faces: {error}"
+            withheld = f"the picture cannot be searched for faces: {error}"
         self.figures.encoded += bool(data)
         self.figures.withheld += withheld is not None
         self.figures.made_s += time.perf_counter() - began_s
         return Picture(_id(frame), frame.time_s, self._now_s(), about, data, withheld)
 
-    def _second_look(self) -> tuple[Detector, float]:
-        """Loaded when the first picture is made: who never looks pays nothing for it."""
+    def _verifier(self) -> tuple[Detector, float]:
+        """Loaded when the first picture is made: without viewers it costs nothing."""
         source = self._source
         if source is None:
             raise EdgedError("the daemon is starting")

@@ -114,7 +114,7 @@ class StoreWorker(Worker):
             if now_s >= next_files_s:
                 next_files_s = now_s + FILES_INTERVAL_S
                 self._check_files()
-                self._look_for_shortage()
+                self._check_space()
             # Before the batch: what a clock that was set has stamped since must not be taken for what it stamped before.
             if now_s >= next_upkeep_s and not self.stopping.is_set():
                 next_upkeep_s = now_s + UPKEEP_INTERVAL_S
@@ -217,7 +217,7 @@ class StoreWorker(Worker):
             if self._store.restored is None:  # else `reopen` has reported it
                 self._lost(loss, None if rescued else self._store.last_known())
 
-    def _look_for_shortage(self) -> None:
+    def _check_space(self) -> None:
         found = self._reserve.shortage()
         if found != self.shortage:
             log.warning("%s", found or "there is room on the disk again")

@@ -142,7 +142,7 @@ class Day:
             inbox=SimpleNamespace(take_dropped=lambda _: 2),
             analysis=SimpleNamespace(activity=lambda: {"cab": activity}),
         )
-        self.watch.look(self.config, cameras)
+        self.watch.supervise(self.config, cameras)
         preparing = chance.choice([None, BuildProgress("mask", "building", 0.37)])
         thermal = ThermalState(chance.choice([None, 51.26]), throttled=True)
         state = self.health.state({"mask": "onnx"}, ["a é problem"], chance.choice([None, 7]), thermal, preparing)
