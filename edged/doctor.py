@@ -27,6 +27,7 @@ from edged.outputs.examine import examine as examine_output
 from edged.processes.child import ask, die_with_us
 from edged.publish import probe_broker, read_password
 from edged.publish.problems import WRONG_LOGIN
+from edged.remedies import CLOCK, DISK
 from edged.selftest.machine import describe_gpu
 from edged.store import StoreReader
 from edged.store.condition import Place
@@ -190,7 +191,7 @@ def _store(path: Path) -> tuple[list[Finding], bool]:
     except StoreError as error:
         return [Finding("store", "problem", str(error)), *_sqlite()], False
     enough = place.free_bytes >= LEAST_FREE_BYTES
-    remedy = "" if enough else "; free some space or lower store.retention_days"
+    remedy = "" if enough else f"; {DISK}"
     free = f"{place.free_bytes / 1e9:.1f} GB free in {place.folder}{remedy}"
     return [store, Finding("disk", "ok" if enough else "problem", free), *_sqlite()], True
 
@@ -288,5 +289,5 @@ def _clock(config: Config) -> Finding:
     return Finding(
         "clock",
         "warning",
-        "not known to be synchronised; enable systemd-timesyncd, or set device.trust_clock with chrony",
+        f"not known to be synchronised; {CLOCK}",
     )

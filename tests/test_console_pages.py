@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from report_days import MINUTE, encounter, store_reports, violation, watched
-from support.console import Console
+from support.console import Browser, Console
 from support.payloads import check_lines
 
 from edged.config import load_config
-from edged.console.working import alive, dead, span
-from edged.host.clock import SystemClock
+from edged.console.pages.today import watched_words
+from edged.console.working import alive, dead, sentence, span
+from edged.host.clock import SystemClock, WatchedClock
 from edged.report import day_of, day_span
 from edged.store import EventRecord, Store
 
@@ -226,8 +227,9 @@ def camera(status, reason=None):
 def test_the_sentence_counts_cameras_and_names_the_blind_ones():
     names = {"a": "Main door"}
 
-    def said(cameras, errors=()):
-        working = alive({"cameras": cameras, "errors": list(errors)}, names, "06:58")
+    def said(cameras, errors=(), clock=True, **more):
+        status = {"cameras": cameras, "errors": list(errors), "clock_synced": clock, **more}
+        working = alive(status, names, "06:58")
         return working.level, working.text, working.more
 
     assert said({"a": camera("online"), "b": camera("online")}) == (
@@ -235,7 +237,22 @@ def test_the_sentence_counts_cameras_and_names_the_blind_ones():
         "Working: 2 of 2 cameras watched since 06:58.",
         (),
     )
-    assert said({"a": camera("online")}, ["the disk is full"])[::2] == ("warning", ("The disk is full.",))
+    assert said({"a": camera("online")}, ["the disk is full"]) == (
+        "warning",
+        "Working, but there is a problem: 1 of 1 camera watched since 06:58.",
+        ("The disk is full.",),
+    )
+    assert said({"a": camera("online")}, ["one", "two"])[1].startswith("Working, but there are 2 problems: 1 of 1")
+    unset = said({"a": camera("online")}, clock=False)
+    assert (unset[0], "clock is not set yet" in unset[2][0]) == ("warning", True)
+    clock = WatchedClock(SystemClock(synchronised=Path("/nowhere")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edged.host.clock.UNSET_S", -1.0)
+        told = clock.problem()
+    assert said({"a": camera("online")}, [told], clock=False)[2] == (sentence(told),), "the clock is told once"
+    assert said({"a": camera("offline")}, ["camera a is offline: nobody there"])[2] == (
+        "Camera Main door is offline: nobody there.",
+    )
     partly = said({"a": camera("stalled"), "b": camera("online")})
     assert partly[:2] == ("warning", "Partly working: 1 of 2 cameras watched. Not watched: Main door.")
     assert said({"a": camera("offline")})[:2] == (
@@ -243,10 +260,49 @@ def test_the_sentence_counts_cameras_and_names_the_blind_ones():
         "Not working: 0 of 1 camera watched. Not watched: Main door.",
     )
     paused = {"who": "console (admin)", "left_s": 590, "until": "2026-11-29T10:00:00.000Z"}
-    working = alive({"cameras": {"a": camera("paused")}, "errors": [], "paused": paused}, names, "06:58")
-    assert working.text == "Paused by console (admin) for another 10 min. Nobody is watched."
+    assert said({"a": camera("paused")}, paused=paused)[1] == (
+        "Paused by console (admin) for another 10 min. Nobody is watched."
+    )
     assert said({})[:2] == ("problem", "Not working: no camera is set up.")
     assert dead("no daemon answers", None).text == "Not working: edged does not run. Nothing has been watched yet."
+
+
+REPORT = {"coverage_percent": 0.1, "coverage_partial": True, "open_from": "08:00"}
+
+
+@pytest.mark.parametrize(
+    ("report", "open_ms", "clock_set", "began", "text"),
+    [
+        (REPORT, 9e7, True, "14:02", "Watching since 14:02, which is when this device began."),
+        (REPORT | {"coverage_percent": 0.0}, 9e7, False, None, "The clock is not set yet: "),
+        (REPORT | {"coverage_percent": 100.0}, 6e5, True, None, "Open since 08:00: it is too early"),
+        (REPORT, 9e7, True, None, "Watched 0.1 % of the open hours so far."),
+        (REPORT | {"coverage_percent": None}, 0, True, "06:00", "No open time yet today."),
+    ],
+)
+def test_a_percentage_of_the_time_watched_is_told_only_where_it_says_something(report, open_ms, clock_set, began, text):
+    told = watched_words(report, open_ms, clock_set, began)
+    assert told.text.startswith(text)
+    assert told.partly_blind == text.startswith("Watched 0.1"), "a first day is no fault"
+
+
+def test_a_page_that_cannot_be_shown_has_the_menu_and_a_way_back(shown):
+    here = f"http://127.0.0.1:{shown.port}"
+    for answer, status, title in (
+        (shown.get("/nothing-there", referer=f"{here}/events?kind=mask"), 404, "There is no such page"),
+        (shown.get("/pause", referer=f"{here}/events?kind=mask"), 405, "This page cannot be used in that way"),
+        (shown.post("/pause", {"csrf": "old"}, referer=f"{here}/events?kind=mask"), 403, "This is not allowed"),
+        (shown.post("/pause", {"for": "1" * 65_000}, referer=f"{here}/events?kind=mask"), 413, "That was too much"),
+        (shown.post("/pause", {"for": "10"}, referer=f"{here}/events?kind=mask"), 503, "This cannot be shown now"),
+    ):
+        assert answer.status == status
+        assert title in answer.text
+        assert '<nav aria-label="Main">' in answer.text, status
+        assert 'href="/events?kind=mask">Back to the page before' in answer.text, status
+    assert "Back to" not in shown.get("/nothing", referer="http://elsewhere/x").text
+    stranger = Browser(shown.port).get("/nothing-there")
+    assert (stranger.status, "<nav" in stranger.text) == (404, False)
+    assert '<a class="button" href="/login">Log in</a>' in stranger.text
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,10 @@ import click
 
 from edged.cli.options import config_option, json_object_option, print_json, read_config
 from edged.daemon.status import ask, socket_path
+from edged.remedies import CLOCK
 from edged.types import MASK_WORDS
 
-CLOCK_NOT_SET = (
-    "not set: no daily report is made, and events are marked, until it is; enable systemd-timesyncd, or set"
-    " device.trust_clock where another clock keeps the time"
-)
+CLOCK_NOT_SET = f"not set: no daily report is made, and events are marked, until it is; {CLOCK}"
 
 LOST = {"given_up": "refused and given up", "dropped": "dropped since too many waited"}
 

@@ -1,6 +1,7 @@
 """Puts the console together: routes of all pages, the guard around them, and what is answered when something is wrong."""
 
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,8 +17,9 @@ from edged.console.access.passwords import Busy
 from edged.console.guard import Guard
 from edged.console.pages import MODULES
 from edged.console.render import STATIC, render
-from edged.console.route import is_program
+from edged.console.route import CLAIM, LOGIN, access_of, is_program, local_path, visitor_of
 from edged.console.site import Site
+from edged.console.working import sentence
 from edged.errors import EdgedError, Unavailable, UsageError
 
 A_YEAR = "public, max-age=31536000, immutable"
@@ -56,8 +58,21 @@ def _answer(request: Request, status: int, text: str, headers: dict[str, str] | 
     """One line for a person: on a page, or for a program as JSON."""
     if is_program(request):
         return JSONResponse({"ok": False, "error": text}, status, headers)
-    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    return render(request, "error.html", status=status, headers=headers, title=title, text=text)
+    if visitor_of(request) is None:  # a page that is none has asked nobody who they are
+        request.state.visitor = access_of(request).visitor(request)
+    back = urlsplit(request.headers.get("referer", ""))
+    ours = back.netloc == request.headers.get("host") and back.path != request.url.path
+    return render(
+        request,
+        "error.html",
+        status=status,
+        headers=headers,
+        title=TITLES.get(status, "The console made a mistake"),
+        text=sentence(text),
+        code=status,
+        back=local_path(back.path + (f"?{back.query}" if back.query else "")) if ours else None,
+        login=LOGIN if access_of(request).state.claimed else CLAIM,
+    )
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -86,8 +101,20 @@ async def _failed(request: Request, error: Exception) -> Response:
     return _answer(request, 500, "the console made a mistake, which is in its log: `journalctl -u edged-console`")
 
 
+TITLES = {
+    400: "This cannot be done as it was asked",
+    401: "You are not logged in",
+    403: "This is not allowed",
+    404: "There is no such page",
+    405: "This page cannot be used in that way",
+    408: "That took too long",
+    413: "That was too much at once",
+    429: "Too many wrong tries",
+    503: "This cannot be shown now",
+}
+"""What a page says is the matter, before the sentence that says why."""
 PLAIN = {
-    404: "there is no such page here",
-    405: "this page cannot be used in that way",
+    404: "nothing lies at this address; the menu leads to all pages",
+    405: "this address takes only what the console's own pages send to it",
 }
 """Instead of the phrases that Starlette has by itself."""

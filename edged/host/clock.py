@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edged.messages import iso
 from edged.ports import Clock
+from edged.remedies import CLOCK
 
 # systemd-timesyncd touches this file at each sync and never removes it before the next boot.
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
@@ -134,10 +135,7 @@ class WatchedClock:
         unset_s = self.monotonic_s() - self._from_s
         if self.trusted() or unset_s < UNSET_S:
             return None
-        return (
-            "the clock has not been set: no daily report is made until it is; enable systemd-timesyncd, or set"
-            " device.trust_clock where another clock keeps the time"
-        )
+        return f"the clock has not been set: no daily report is made until it is; {CLOCK}"
 
     def _sample(self) -> None:
         """Take in what the clock says now."""

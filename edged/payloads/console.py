@@ -47,6 +47,16 @@ class CameraState(TypedDict):
 
 
 @documented
+class WorkingState(TypedDict):
+    """Whether the device does its work, as the console's first page says it."""
+
+    level: Literal["good", "warning", "problem"]
+    text: str
+    more: list[str]
+    """What is wrong, one sentence each, with the remedy."""
+
+
+@documented
 class DaemonStatus(TypedDict):
     """What the running daemon says of itself, as `edged status --json`; there may be more keys."""
 
@@ -61,6 +71,7 @@ class DaemonStatus(TypedDict):
     outbox: Count | None
     errors: list[str]
     """One line each, with the remedy."""
+    working: WorkingState
     broker: BrokerState
     cameras: dict[str, CameraState]
 

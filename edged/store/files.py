@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from edged.errors import NotOurs, StoreError
 from edged.files import identity, lock, lock_first_byte
+from edged.remedies import DISK
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
@@ -297,7 +298,7 @@ class ReserveFile:
         except OSError:
             return None  # whoever writes there says so
         if disk.f_bavail * disk.f_frsize + held < LEAST_FREE_BYTES:
-            return f"{self._path.parent}: the disk is nearly full; free some space, or lower store.retention_days"
+            return f"{self._path.parent}: the disk is nearly full; {DISK}"
         if disk.f_files and disk.f_favail < LEAST_FREE_FILES:
             return f"{self._path.parent}: the disk takes hardly any more files; delete some"
         return None

@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from edged.errors import StoreError
 from edged.records import Change, CoverageMinute, EventRecord
+from edged.remedies import DISK
 from edged.store.apply import add_coverage, apply
 from edged.store.files import SQLITE_ERRORS, Loss, WatchedFiles, WriterLock, require_ours
 from edged.store.reader import StoreReader, parsed_json
@@ -368,7 +369,7 @@ def _store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> Store
     if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
         return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
     if code.startswith("SQLITE_FULL") or (not code and "disk is full" in str(error)):  # Python 3.10 has no names
-        return StoreFull(f"{path}: the disk is full; free some space, or lower store.retention_days")
+        return StoreFull(f"{path}: the disk is full; {DISK}")
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
         return StoreError(
             f"{path}: cannot be written ({error}); the folder must exist and belong to the user edged runs as"

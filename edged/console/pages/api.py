@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from edged.console.access import Role
 from edged.console.events import KIND_WORDS
 from edged.console.route import page, site_of, visitor_of
 from edged.console.selftest import SELF_TEST
+from edged.console.working import working
 from edged.errors import Failed, UsageError
 from edged.messages import iso
 from edged.payloads.console import (
@@ -75,7 +76,10 @@ class Operation:
 
 
 def status(request: Request) -> Any:
-    return site_of(request).ask()
+    """With what the first page says of it."""
+    site = site_of(request)
+    answer = site.ask()
+    return {**answer, "working": asdict(working(site, answer, ""))}
 
 
 def cameras(request: Request) -> Any:

@@ -79,6 +79,7 @@ def events(request: Request) -> Response:
         newer=asked.query(skip=max(0, asked.skip - A_PAGE)) if asked.skip else None,
         older=asked.query(skip=asked.skip + A_PAGE) if len(rows) > A_PAGE else None,
         table=asked.query(skip=0),
+        keeps=site.config.store.retention_days,
     )
 
 

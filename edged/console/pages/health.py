@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.bundle import DAYS, bundle, zipped
-from edged.console.pages.today import device_facts, working
+from edged.console.pages.today import device_facts
+from edged.console.parts import STANDS_STILL, backend_words, model_words, part_words
 from edged.console.render import render
 from edged.console.route import Entry, page, see, site_of
 from edged.console.selftest import SELF_TEST
 from edged.console.site import Site
-from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, sentence, span
+from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, sentence, span, working
 from edged.host.device import resident_mb
 
 REFRESH_S = 10
@@ -28,17 +29,25 @@ WHAT = {
 def health(request: Request) -> Response:
     site = site_of(request)
     status, why_dead = site.status_if_any()
-    problems = [site.problem, *site.layered.left_out]
+    workers: Mapping[str, int | None] = (status or {}).get("workers", {})
+    parts = [(part_words(site, name), age is not None) for name, age in workers.items()]
+    state = working(site, status, why_dead)
     return render(
         request,
         "health.html",
         title="Health",
         refresh_s=REFRESH_S if SELF_TEST.running else None,
-        working=working(site, status, why_dead),
-        config_problems=[sentence(line) for line in problems if line],
+        working=state,
+        left_out=[line for line in map(sentence, site.layered.left_out) if line not in state.more],
         daemon=status,
         cameras=_cameras(site, status),
         device=device_facts(site, status),
+        parts=parts,
+        still=[words for words, well in parts if not well],
+        stands_still=STANDS_STILL,
+        models=[(model_words(name), backend_words(on)) for name, on in (status["models"] if status else {}).items()],
+        model_words=model_words,
+        backend_words=backend_words,
         memory=resident_mb(),
         test=SELF_TEST,
         asked=request.query_params.get("asked", ""),

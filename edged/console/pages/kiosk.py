@@ -1,5 +1,8 @@
 """A sign for a screen at the door: the state of whoever stands there, without a picture; `?lang=de` chooses the language."""
 
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,7 +10,8 @@ from starlette.responses import Response
 from edged.console.live import ask_live
 from edged.console.render import render
 from edged.console.route import page, site_of
-from edged.console.signs import ICONS, ORDER, SIGNS, sign_of
+from edged.console.signs import ICONS, ORDER, SIGNS, sign_of, unseeing
+from edged.console.site import Site
 from edged.errors import Unavailable
 from edged.live import live_path
 
@@ -22,12 +26,7 @@ async def kiosk(request: Request) -> Response:
         raise HTTPException(404, "there is no such camera")
     asked = request.query_params.get("lang", "")
     language = asked if asked in SIGNS else "en"
-    try:
-        about = (await ask_live(live_path(config.store.path), camera=camera, after=None, picture=False)).about
-        seen = about.get("camera_state") == "online" and not about.get("error")
-        sign = sign_of([str(face.get("state")) for face in about.get("faces", [])]) if seen else "blind"
-    except Unavailable:
-        sign = "blind"
+    sign, more = await _said(site, camera, language)
     return render(
         request,
         "kiosk.html",
@@ -39,8 +38,26 @@ async def kiosk(request: Request) -> Response:
         icons=ICONS,
         order=ORDER,
         sign=sign,
+        more=more,
         stall_ms=round(config.camera[camera].stall_seconds * 1000),
     )
+
+
+async def _said(site: Site, camera: str, language: str) -> tuple[str, str]:
+    """The sign as it is now, and the line below it."""
+    try:
+        about = (await ask_live(live_path(site.config.store.path), camera=camera, after=None, picture=False)).about
+    except Unavailable:
+        return unseeing(language, None)
+    state = None if about.get("error") else str(about.get("camera_state"))
+    if state == "online":
+        return sign_of([str(face.get("state")) for face in about.get("faces", [])]), ""
+    pause: dict[str, Any] = {}
+    if state == "paused":
+        status, _ = await run_in_threadpool(site.status_if_any)
+        pause = (status or {}).get("paused") or {}
+    until = site.wall_clock(site.clock.utc_ms() + 1000 * int(pause["left_s"])) if pause else ""
+    return unseeing(language, state, str(pause.get("who", "")), until)
 
 
 ROUTES = [page("/kiosk/{camera}", kiosk)]

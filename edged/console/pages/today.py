@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -9,17 +10,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.events import ICONS, PEOPLE, told
+from edged.console.parts import alarms, backend_words
 from edged.console.render import render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.site import Site
-from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, Working, alive, dead, span
+from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, span, working
 from edged.errors import EdgedError, StoreError
 from edged.payloads.report import ReportDocument
 from edged.report import day_of, day_span
+from edged.report.day import open_spans
+from edged.report.words import number
 
 REFRESH_S = 30
+LEAST_OPEN_MS = 3_600_000
+"""Of open time that has passed: less makes a percentage of it that swings with every minute."""
 LAST = 10
 PAUSES = {"10": "10 minutes", "60": "1 hour", "tomorrow": "Until tomorrow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How much was watched, for a person."""
+
+    text: str
+    partly_blind: bool
+    first_day: bool
+    """Nothing is wrong with what is missing: there was no device yet, or no time to count by."""
 
 
 def today(request: Request) -> Response:
@@ -36,12 +52,14 @@ def today(request: Request) -> Response:
         daemon=status,
         report=report,
         problem=problem,
+        watched=_watched(site, status, report) if report else None,
         cameras=_cameras(site, status, report),
         icons=ICONS,
         last=_last(site),
         yesterday=yesterday,
         yesterdays=_stored(site, yesterday.isoformat()),
         device=device_facts(site, status),
+        alarms=alarms(status),
         pauses=PAUSES,
         now_ms=site.clock.utc_ms(),
     )
@@ -57,19 +75,16 @@ def pause(request: Request) -> Response:
     return see("/")
 
 
-def resume(request: Request) -> Response:
-    site_of(request).order("resume", who=f"console ({_role(request)})")
+def acknowledge(request: Request) -> Response:
+    """Silence lamps and sounds until something new is true: one, or all."""
+    output = form_of(request).get("output")
+    site_of(request).order("acknowledge", who=f"console ({_role(request)})", **({"output": output} if output else {}))
     return see("/")
 
 
-def working(site: Site, status: Mapping[str, Any] | None, why_dead: str) -> Working:
-    """The sentence, with what is wrong with the config too."""
-    if status is None:
-        last = _quietly(site.reader.last_watched)
-        return dead(site.problem or why_dead, site.wall_clock(last) if last else None)
-    watched = [camera["since_s"] for camera in status["cameras"].values() if camera["status"] == "online"]
-    since = site.wall_clock(site.clock.utc_ms() - round(1000 * min(watched, default=0.0)))
-    return alive(status, {name: site.camera_name(name) for name in status["cameras"]}, since)
+def resume(request: Request) -> Response:
+    site_of(request).order("resume", who=f"console ({_role(request)})")
+    return see("/")
 
 
 def _role(request: Request) -> str:
@@ -91,6 +106,33 @@ def _counted(site: Site) -> tuple[ReportDocument | None, str]:
         return site.report_of(site.today()), ""
     except EdgedError as error:
         return None, str(error)
+
+
+def _watched(site: Site, status: Mapping[str, Any] | None, report: ReportDocument) -> Watched:
+    """How much of today's open time was watched."""
+    config, now = site.config.report, site.clock.utc_ms()
+    open_ms = sum(
+        max(0, min(span.end, now) - span.start)
+        for span in open_spans(site.today(), site.zone, config.open_from, config.open_until)
+    )
+    first = _quietly(site.reader.first_instant)
+    began = first if first is not None and day_of(first, site.zone) == site.today() else None
+    clock_set = status is None or bool(status["clock_synced"])
+    return watched_words(report, open_ms, clock_set, site.wall_clock(began) if began else None)
+
+
+def watched_words(report: ReportDocument, open_ms: int, clock_set: bool, began: str | None) -> Watched:
+    """`open_ms`: of today's open time, what has passed; `began`: when the record began, where that is today."""
+    percent = report["coverage_percent"]
+    if percent is None:
+        return Watched("No open time yet today.", False, began is not None)
+    if began:
+        return Watched(f"Watching since {began}, which is when this device began.", False, True)
+    if not clock_set and not percent:
+        return Watched("The clock is not set yet: the time that is watched now cannot be counted.", False, True)
+    if open_ms < LEAST_OPEN_MS:
+        return Watched(f"Open since {report['open_from']}: it is too early to say how much was watched.", False, False)
+    return Watched(f"Watched {number(percent)} % of the open hours so far.", report["coverage_partial"], False)
 
 
 def _stored(site: Site, day: str) -> Any:
@@ -161,9 +203,9 @@ def device_facts(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str
     )
     preparing = status["preparing"]
     models = (
-        f"preparing {preparing['model']}, {preparing['percent']} %"
+        f"being prepared for this board, {preparing['percent']} %"
         if preparing
-        else f"{len(status['models'])}, on {status['backend']}"
+        else f"{len(status['models'])}, {backend_words(status['backend'])}"
     )
     facts.append(("Models", models, True))
     facts.append(("Running for", span(status["uptime_s"]), True))
@@ -172,6 +214,7 @@ def device_facts(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str
 
 ROUTES = [
     page("/", today),
+    page("/acknowledge", acknowledge, role="admin", methods=("POST",)),
     page("/pause", pause, role="admin", methods=("POST",)),
     page("/resume", resume, role="admin", methods=("POST",)),
 ]

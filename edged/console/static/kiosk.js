@@ -1,18 +1,38 @@
 // The sign at the door follows whoever stands there; without a look at the door that is new enough it says that it is blind.
-const sign = document.getElementById("sign"), RETRY_MS = 500, PACE_MS = 100, OLD_MS = 2000;
+const sign = document.getElementById("sign"), RETRY_MS = 500, PACE_MS = 100, OLD_MS = 2000, EXPLAIN_MS = 2000;
 const { signs, icons, order } = JSON.parse(document.getElementById("words").textContent);
 const text = (id, value) => { const part = document.getElementById(id); if (part.textContent !== value) part.textContent = value; };
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const viewer = Math.random().toString(36).slice(2, 12);
-let after = "", madeAt = -Infinity, states = [];
+const unseeing = (page) => {
+  const state = page.getElementById("sign").className.slice(5);
+  return ["paused", "blind"].includes(state) ? [state, page.getElementById("more").textContent] : null;
+};
+let after = "", states = [sign.className.slice(5)], told = unseeing(document), madeAt = told ? -Infinity : performance.now();
+let asking = false, askedAt = performance.now();
+
+function put(state, more) {
+  if (sign.className !== `sign ${state}`) sign.className = `sign ${state}`;
+  text("icon", icons[state]);
+  text("word", signs[state]);
+  text("more", more);
+}
 
 function show() {
-  const blind = performance.now() - madeAt > OLD_MS;
-  const now = blind ? "blind" : order.find((state) => states.includes(state)) || "nobody";
-  sign.className = `sign ${now}`;
-  text("icon", icons[now]);
-  text("word", signs[now]);
-  text("more", blind ? signs.blind_help : states.length > 1 ? signs.several.replace("%", states.length) : "");
+  if (performance.now() - madeAt > OLD_MS) return explain();
+  told = null;
+  put(order.find((state) => states.includes(state)) || "nobody", states.length > 1 ? signs.several.replace("%", states.length) : "");
+}
+
+// Why nobody can be seen, and until when, says the server, which knows it: as in the page itself, in this sign's language.
+async function explain() {
+  put(...(told || ["blind", signs.blind_help]));
+  if (asking || performance.now() - askedAt < EXPLAIN_MS) return;
+  [asking, askedAt] = [true, performance.now()];
+  try {
+    const page = new DOMParser().parseFromString(await (await fetch(location.href, { cache: "no-store", redirect: "error" })).text(), "text/html");
+    told = unseeing(page);
+  } catch { told = null; } finally { asking = false; }
 }
 
 async function take() {

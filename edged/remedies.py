@@ -1,0 +1,4 @@
+"""What to do about troubles of which several parts tell: one table for the daemon, the command line and the console."""
+
+DISK = "free some space, or lower store.retention_days"
+CLOCK = "enable systemd-timesyncd, or set device.trust_clock where another clock keeps the time"
