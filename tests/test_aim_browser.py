@@ -220,7 +220,7 @@ def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, clip: Path
         page.wait_for_function("() => document.getElementById('picture').width > 100")
         page.get_by_label("Score for a verdict", exact=True).fill("0.62")
         page.keyboard.press("Enter")
-        assert shown(page, "main", "camera.door.mask.enter_score: 0.5 → 0.62")
+        assert shown(page, "main", "Score for a verdict: 0.5 → 0.62")
         page.get_by_role("button", name="Save").focus()
         page.keyboard.press("Enter")
         assert shown(page, "main", "Saved, and in force")

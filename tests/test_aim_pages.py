@@ -14,6 +14,8 @@ from support.live_socket import LiveSocket, face
 from support.mosquitto import Mosquitto, free_port, needs_mosquitto, until
 
 from edged.config import MaskConfig, load_config
+from edged.config.change import _CAMERA_KEYS, _KEYS, KEPT_IN
+from edged.console.labels import LABELS
 from edged.console.whatif import judged_of, what_if
 from edged.store import Store
 
@@ -58,6 +60,17 @@ def test_the_last_people_are_counted_with_the_reason_why_some_were_not_judged() 
     assert (judged.people, judged.judged, judged.small, judged.weak) == (5, 3, 1, 1)
 
 
+def test_each_setting_that_the_console_makes_has_one_label() -> None:
+    keys = {f"camera.{key}" for key in _CAMERA_KEYS} | {
+        f"{section}.{key}" for section in ("device", "report", "mqtt") for key in _KEYS[section]
+    }
+    assert keys <= LABELS.keys()
+    assert LABELS.keys() - keys == {
+        KEPT_IN,
+        *(f"mask.{name}" for name in ("enter_score", "leave_score", "smallest_face")),
+    }
+
+
 # --- with a daemon behind
 
 
@@ -83,8 +96,8 @@ def test_a_threshold_is_shown_saved_and_taken_back_with_plain_forms(site: tuple[
     assert 'name="enter_score" value="0.5"' in door
     preview = browser.get("/camera/door/change?enter_score=0.6&leave_score=0.4&smallest_face=20")
     assert preview.status == 200
-    assert "camera.door.mask.enter_score: 0.5 → 0.6" in preview.text
-    assert "leave_score" not in "".join(re.findall(r"<code>(.*?)</code>", preview.text)), "what stays is not told"
+    assert "<li>Score for a verdict: 0.5 → 0.6 <code" in preview.text
+    assert "Score to keep it" not in preview.text, "what stays is not told"
     read = re.search(r'name="read" value="(\w+)"', preview.text)
     assert read is not None
     fields = {"enter_score": "0.6", "read": read[1]}
@@ -96,7 +109,7 @@ def test_a_threshold_is_shown_saved_and_taken_back_with_plain_forms(site: tuple[
     assert "changed by somebody else meanwhile" in again.text
     door = browser.get(saved.location).text
     assert "Saved, and in force." in door
-    assert "camera.door.mask.enter_score: 0.6 → 0.5" in door, "what an undo would do"
+    assert "Score for a verdict: 0.6 → 0.5" in door, "what an undo would do"
     read = re.search(r'action="/camera/door/undo".*?name="read" value="(\w+)"', door)
     assert read is not None
     assert browser.post("/camera/door/undo", {"read": read[1]}).location == "/camera/door?undone=1"
@@ -110,12 +123,17 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(site: tuple[Daemon, Brows
     for query, said in (
         ("enter_score=lots", "Score for a verdict: lots is not a number"),
         ("enter_score=nan", "is not a number"),
-        ("enter_score=7", "less than or equal to 1"),
-        ("left=90&right=10", "twentieth of the picture"),
+        (
+            "enter_score=7",
+            "Score for a verdict: must be 1 at most (camera.door.mask.enter_score); nothing was changed.",
+        ),
+        ("leave_score=0.9", "Score to keep it (0.9) must not be above Score for a verdict (0.5); lower it"),
+        ("left=90&right=10", "Part of the picture to watch: left, top, right, bottom must leave at least a twentieth"),
     ):
         answer = browser.get(f"/camera/door/change?{query}")
         assert answer.status == 400, query
         assert said in answer.text
+        assert ".toml" not in answer.text, "no files: a person knows fields"
     assert browser.get("/camera/door/change?enter_score=0.5").location == "/camera/door", "nothing would change"
     assert browser.get("/camera/nowhere").status == 404
     assert browser.get("/live/nowhere/frame.jpg").status == 404
@@ -127,7 +145,10 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(site: tuple[Daemon, Brows
 def test_the_region_is_set_by_numbers(site: tuple[Daemon, Browser]) -> None:
     daemon, browser = site
     shown = browser.get("/camera/door/change?left=10&top=0&right=95,5&bottom=100")
-    assert "camera.door.region: [0.0, 0.0, 1.0, 1.0] → [0.1, 0.0, 0.955, 1.0]" in shown.text
+    assert (
+        "watch: left 0 %, top 0 %, right 100 %, bottom 100 % → left 10 %, top 0 %, right 95.5 %, bottom 100 %"
+        in shown.text
+    )
     assert (
         browser.post("/camera/door/change", {"left": "10", "top": "0", "right": "95.5", "bottom": "100"}).status == 303
     )
@@ -255,7 +276,8 @@ def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_p
         browser.get("/setup/place")
         wrong = browser.post("/setup/place", {**place, "timezone": "Madrid"})
         assert wrong.status == 400
-        assert "not an IANA time zone" in wrong.text
+        assert "Time zone: not an IANA time zone" in wrong.text
+        assert ".toml" not in wrong.text
         assert 'value="Town hall"' in wrong.text, "what was typed is not lost"
         assert browser.post("/setup/place", place).location == "/setup"
         assert load_config(daemon.config).report.timezone == "Europe/Madrid"

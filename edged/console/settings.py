@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from edged.console.labels import mistake
 from edged.console.site import Site
 from edged.daemon.status import request, socket_path
 from edged.errors import Unavailable, UsageError
@@ -15,7 +16,7 @@ def configure(site: Site, **asked: Any) -> Answer:
     """What the daemon answers. Raise UsageError, for people, where it refuses, Unavailable where none answers."""
     answer = request(socket_path(site.config.store.path), "configure", **asked)
     if not answer.get("ok"):
-        raise UsageError(f"nothing was changed: {answer.get('error')}")
+        raise UsageError(f"{mistake(str(answer.get('error')))}; nothing was changed")
     return answer
 
 

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.config import CameraConfig
+from edged.console.labels import LABELS
+from edged.console.labels import change as change_of
 from edged.console.pages.live import clear_reason, end_clear
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
@@ -22,7 +24,7 @@ from edged.types import MASK_WORDS
 LAST = 50
 LONGEST_REASON = 200
 SIDES = {"left": "Left edge", "top": "Top edge", "right": "Right edge", "bottom": "Bottom edge"}
-LIMITS = {"enter_score": "Score for a verdict", "leave_score": "Score to keep it", "smallest_face": "Smallest face"}
+LIMITS = {name: LABELS[f"mask.{name}"] for name in ("enter_score", "leave_score", "smallest_face")}
 DONE = {"saved": "Saved, and in force.", "undone": "The last change was taken back."}
 WORDS = {
     "states": {**MASK_WORDS, "static": "picture of a face"},
@@ -81,7 +83,7 @@ def camera(request: Request) -> Response:
         region=_percent(settings),
         limits=LIMITS,
         judged=judged,
-        undo=undo,
+        undo=undo and {**undo, "changes": [change_of(line) for line in undo["changes"]]},
         read=site.layered.sha256,
         admin=admin,
         clear=clear_reason(request, camera),
@@ -114,7 +116,7 @@ def change(request: Request) -> Response:
         title="What this changes",
         camera=camera,
         camera_name=site.camera_name(camera),
-        changes=plan["changes"],
+        changes=[change_of(line) for line in plan["changes"]],
         read=plan["sha256"],
         fields={name: asked[name] for name in (*SIDES, *LIMITS) if name in asked},
         outlook=outlook,

@@ -14,17 +14,19 @@ from starlette.responses import Response
 from edged.config import Config, MqttConfig
 from edged.config.change import KEPT_IN, is_elsewhere
 from edged.config.load import parse_config
+from edged.console.labels import LABELS, mistake
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
 from edged.console.settings import configure
 from edged.console.site import Site
+from edged.console.working import sentence
 from edged.daemon.status import request as ask_daemon
 from edged.daemon.status import socket_path
 from edged.errors import EdgedError, UsageError
 from edged.host.device import device_id
 from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test
 
-PLACE = {"site": "Name of the place", "timezone": "Time zone", "open_from": "Open from", "open_until": "Open until"}
+PLACE = {name: LABELS[f"report.{name}"] for name in ("site", "timezone", "open_from", "open_until")}
 PROFILES = {
     "entrance": "An entrance: how masks are worn",
     "classroom": "A room: masks, and whether people attend",
@@ -101,6 +103,7 @@ def camera_form(request: Request, values: Mapping[str, str] | None = None, probl
         "setup_camera.html",
         problem or why_none,
         title="Add a camera",
+        labels=LABELS,
         attached=attached,
         profiles=PROFILES,
         values=values or EMPTY,
@@ -174,6 +177,7 @@ def broker(
         "setup_broker.html",
         problem,
         title="Broker",
+        labels=LABELS,
         values={**dict.fromkeys(now, ""), **(values if values is not None else now)},
         answered=answered,
         has_password=mqtt.password_file is not None,
@@ -208,7 +212,7 @@ def broker_set(request: Request) -> Response:
 
 
 def _form(request: Request, template: str, problem: str, **values: Any) -> Response:
-    banners = (Banner("problem", problem),) if problem else ()
+    banners = (Banner("problem", sentence(mistake(problem))),) if problem else ()
     return render(
         request, template, status=400 if problem and request.method == "POST" else 200, banners=banners, **values
     )
@@ -239,7 +243,7 @@ def _steps(site: Site, camera: str, since: int, skip: list[str]) -> list[Step]:
 def _mqtt_keys(form: Mapping[str, str]) -> dict[str, Any]:
     port = form.get("port", "").strip()
     if port and not (port.isascii() and port.isdecimal()):
-        raise UsageError(f"port: {port[:10]} is not a number")
+        raise UsageError(f"{LABELS['mqtt.port']}: {port[:10]} is not a number")
     user = form.get("username", "").strip() or None
     return {
         **({} if user else {KEPT_IN: None}),
