@@ -5,13 +5,18 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 from support.console import PASSWORD, VIEWER_PASSWORD, Browser, Console
 from support.mosquitto import until
 
-from edged.console.access import Access
-from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST, Sessions
+from edged.console.access import Access, passwords
+from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST_EACH, Sessions
 from edged.console.access.state import ALPHABET, StateFile, new_code, read_code, sha256_of
 from edged.console.access.throttle import FREE, MOST_A_MINUTE, Throttle
 from edged.console.guard import is_our_name
@@ -23,6 +28,18 @@ from edged.errors import Unavailable, UsageError
 def console(tmp_path):
     with Console(tmp_path) as console:
         yield console.start()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One that is claimed, for tests that change nothing about who may come in."""
+    with Console(tmp_path_factory.mktemp("shared")) as console:
+        console.start().claimed()
+        yield console
+
+
+def a_request():
+    return Request({"type": "http", "scheme": "http", "path": "/", "headers": [], "client": ("192.0.2.1", 1)})
 
 
 def edged(console, *arguments, typed=""):
@@ -102,9 +119,8 @@ def test_logging_in_out_and_a_session_of_somebody_else(console):
     assert Browser(console.port, cookie="edged=nonsense").get("/").status == 303
 
 
-def test_the_cookie_is_kept_from_scripts_and_other_sites(console):
-    console.claimed()
-    answer = console.browser().post("/login", {"name": "admin", "password": PASSWORD})
+def test_the_cookie_is_kept_from_scripts_and_other_sites(shared):
+    answer = shared.browser().post("/login", {"name": "admin", "password": PASSWORD})
     cookie = answer.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
     assert "Secure" not in cookie  # over plain HTTP browsers would drop it, and nobody could log in
@@ -141,19 +157,19 @@ def test_a_viewer_has_a_password_of_its_own(console):
     ],
     ids=["cross-site", "same-site", "typed", "another origin", "no origin of its own"],
 )
-def test_a_form_of_another_site_is_refused(console, headers):
-    browser = console.claimed()
+def test_a_form_of_another_site_is_refused(shared, headers):
+    browser = shared.browser().log_in()
     answer = browser.post("/logout", **headers)
     assert (answer.status, "another site" in answer.text) == (403, True)
     assert browser.get("/").status == 200
 
 
-def test_a_form_without_the_sessions_token_is_refused(console):
-    browser = console.claimed()
+def test_a_form_without_the_sessions_token_is_refused(shared):
+    browser = shared.browser().log_in()
     for csrf in ("", "guessed"):
         assert browser.post("/logout", {"csrf": csrf}).status == 403
     assert browser.get("/").status == 200
-    other = console.browser().log_in()
+    other = shared.browser().log_in()
     assert browser.post("/logout", {"csrf": other.csrf}).status == 403
 
 
@@ -166,6 +182,39 @@ def test_wrong_passwords_are_slowed_down_and_the_right_one_waits_too(console):
     assert (answer.status, answer.headers["retry-after"]) == (429, "2")
     assert "wait 2 s" in answer.text
     assert until(lambda: browser.post("/login", {"name": "admin", "password": PASSWORD}).status == 303)
+
+
+def test_of_many_tries_at_once_no_more_are_checked_than_one_after_the_other(console):
+    console.claimed()
+    fields = {"name": "admin", "password": "a wrong password"}
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: console.browser().post("/login", fields).status, range(8)))
+    assert answers.count(403) <= FREE, answers
+    assert set(answers) <= {403, 429}
+    assert answers.count(429) >= 8 - FREE
+
+
+def test_never_are_two_passwords_hashed_at_once(monkeypatch):
+    """Each takes 19 MiB: those who log in, and those who set a password, wait for each other."""
+    most, now, turn = [0], [0], threading.Lock()
+
+    class Counting:
+        def work(self, *_: object) -> str:
+            with turn:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            time.sleep(0.01)
+            with turn:
+                now[0] -= 1
+            return "hash"
+
+        hash = verify = work
+
+    monkeypatch.setattr(passwords, "HASHER", Counting())
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(passwords.hash_of, ["a password"] * 4))
+        list(threads.map(lambda _: passwords._matches("hash", "a password"), range(4)))
+    assert most[0] == 1
 
 
 def test_wrong_tokens_and_codes_are_slowed_down_as_well(console):
@@ -182,8 +231,8 @@ def test_wrong_tokens_and_codes_are_slowed_down_as_well(console):
         ("evil.example", 421), ("127.0.0.1.evil.example", 421), ("", 421), ("edged.local:80:80", 421), ("a.b", 421), (None, 400),
     ],
 )  # fmt: skip
-def test_a_name_that_a_stranger_could_point_here_is_refused(console, host, status):
-    assert console.browser().get("/", Host=host).status == status
+def test_a_name_that_a_stranger_could_point_here_is_refused(shared, host, status):
+    assert shared.browser().get("/", Host=host).status == status
 
 
 def test_names_in_the_config_are_ours():
@@ -192,8 +241,8 @@ def test_names_in_the_config_are_ours():
     assert not is_our_name("xdoor.example.org", ["door.example.org"])
 
 
-def test_every_answer_forbids_browsers_what_the_console_does_not_need(console):
-    browser = console.claimed()
+def test_every_answer_forbids_browsers_what_the_console_does_not_need(shared):
+    browser = shared.browser().log_in()
     for path in ("/", "/claim", "/nothing", "/static/console.css"):
         headers = browser.get(path).headers
         policy = headers["content-security-policy"]
@@ -217,8 +266,8 @@ def test_every_answer_forbids_browsers_what_the_console_does_not_need(console):
         "/static/%00",
     ],
 )
-def test_no_path_leads_out_of_the_consoles_own_files(console, path):
-    answer = console.claimed().get(path)
+def test_no_path_leads_out_of_the_consoles_own_files(shared, path):
+    answer = shared.browser().log_in().get(path)
     assert (answer.status, b"import" in answer.body, b"root:" in answer.body) == (404, False, False)
 
 
@@ -227,9 +276,8 @@ def test_nobody_is_sent_elsewhere_after_the_login(path):
     assert local_path(path) == "/"
 
 
-def test_a_good_next_page_is_kept(console):
-    console.claimed()
-    browser = console.browser()
+def test_a_good_next_page_is_kept(shared):
+    browser = shared.browser()
     assert browser.post("/login", {"name": "admin", "password": PASSWORD, "next": "/?day=1"}).location == "/?day=1"
 
 
@@ -244,17 +292,33 @@ def test_the_address_of_a_start_with_once_lets_in_once(tmp_path):
         assert second.get("/").status == 303
 
 
-def test_who_came_in_by_a_token_is_out_when_it_is_deleted(console):
+def test_an_address_lets_in_with_a_viewers_token_until_that_is_deleted_and_never_with_an_admins(console):
     admin, screen = console.claimed(), console.browser()
+    tokens = {}
+    for role in ("viewer", "admin"):
+        admin.get("/access")
+        page = admin.post("/access/token", {"name": role, "role": role}).text
+        tokens[role] = re.search(r"edged_[\w-]+", page)[0]
+    refused = screen.get(f"/enter?token={tokens['admin']}&to=/access")
+    assert (refused.status, "history and in logs" in refused.text, screen.cookie) == (403, True, "")
+    assert tokens["admin"] not in refused.text
+    assert console.browser().get("/access", Authorization=f"Bearer {tokens['admin']}").status == 200
+    assert screen.get(f"/enter?token={tokens['viewer']}").location == "/"
+    assert screen.get("/access").status == 403
+    assert screen.get("/").status == 200
     admin.get("/access")
-    page = admin.post("/access/token", {"name": "screen", "role": "admin"}).text
-    token = re.search(r"edged_[\w-]+", page)[0]
-    assert screen.get(f"/enter?token={token}").location == "/"
-    assert screen.get("/access").status == 200
-    admin.get("/access")
-    assert admin.post("/access/token", {"delete": "screen"}).status == 303
-    assert screen.get("/access").location.startswith("/login")
+    assert admin.post("/access/token", {"delete": "viewer"}).status == 303
+    assert screen.get("/").location.startswith("/login")
     assert admin.get("/access").status == 200
+
+
+def test_the_address_of_a_start_is_worth_nothing_later(tmp_path, monkeypatch):
+    access, request = Access(tmp_path / "state", once=True), a_request()
+    access.file.open()
+    shown = access.once_token
+    monkeypatch.setattr(access, "_once_until_s", access._clock.monotonic_s())
+    assert not access.enter(request, Response(), shown)
+    assert access.once_token is not None
 
 
 def test_of_two_that_claim_at_the_same_moment_one_is_told_that_it_was_too_late(tmp_path):
@@ -272,10 +336,10 @@ def test_a_console_that_is_switched_off_says_so_and_ends_well(tmp_path):
     assert (done.returncode, done.stderr) == (0, "the console is switched off: enabled = false in [console]\n")
 
 
-def test_a_port_that_is_taken_is_one_line_and_exit_code_69(console):
-    done = edged(console, "console")
+def test_a_port_that_is_taken_is_one_line_and_exit_code_69(shared):
+    done = edged(shared, "console")
     assert done.returncode == 69
-    assert f"127.0.0.1:{console.port}: cannot be served" in done.stderr
+    assert f"127.0.0.1:{shared.port}: cannot be served" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -323,34 +387,72 @@ def test_sessions_end_by_monotonic_time_and_the_oldest_makes_room():
     while sessions.find(used_always, now) is not None:
         now += IDLE_S / 2
     assert now == pytest.approx(LONGEST_S, abs=IDLE_S)
-    first, *others = [sessions.begin("admin", None, 0.0) for _ in range(MOST + 1)]
-    assert sessions.find(first, 1.0) is None
-    assert sessions.find(others[0], 1.0) is not None
+
+
+def test_each_account_has_its_own_room_and_its_longest_idle_session_makes_place():
+    sessions = Sessions()
+    owner = sessions.begin("admin", "hash", 0.0)
+    person = sessions.begin("viewer", "hash", 0.0)
+    for _ in range(3 * MOST_EACH):
+        sessions.begin("viewer", None, 1.0, by="the token of a screen that keeps no cookie")
+    first, second, *_ = [sessions.begin("viewer", "hash", 2.0) for _ in range(MOST_EACH - 1)]
+    assert sessions.find(first, 3.0) is not None  # from now on the second is idle for longer
+    assert sessions.find(person, 4.0) is not None
+    sessions.begin("viewer", "hash", 5.0)
+    assert [sessions.find(token, 6.0) is not None for token in (owner, person, first, second)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_hundred_logins_of_viewers_end_no_session_of_the_admin(console):
+    admin = console.claimed()
+    admin.get("/access")
+    page = admin.post("/access/token", {"name": "screen", "role": "viewer"}).text
+    token = re.search(r"edged_[\w-]+", page)[0]
+    for _ in range(100):
+        assert console.browser().get(f"/enter?token={token}").location == "/"
+    assert admin.get("/access").status == 200
+
+
+def test_sessions_without_their_account_are_forgotten(tmp_path):
+    access, request = Access(tmp_path / "state"), a_request()
+    access.file.open()
+    for number in range(5):
+        token = access.add_token(f"screen {number}", "viewer")
+        assert access.enter(request, Response(), token)
+        access.delete_token(f"screen {number}")
+    access.begin(request, Response(), "viewer")
+    assert len(access._sessions._sessions) == 1
 
 
 def test_backoff_doubles_by_network_and_slows_down_all_that_were_never_right():
     throttle = Throttle()
     for number in range(FREE + 3):
-        throttle.wrong("192.0.2.1", float(number))
-    assert throttle.wait_s("192.0.2.1", FREE + 2.0) == 16.0
-    assert throttle.wait_s("192.0.2.2", FREE + 2.0) == 0.0
-    throttle.right("192.0.2.1")
-    assert throttle.wait_s("192.0.2.1", FREE + 2.0) == 0.0
+        throttle.wrong("192.0.2.1", "admin", float(number))
+    assert throttle.wait_s("192.0.2.1", "admin", FREE + 2.0) == 16.0
+    assert throttle.wait_s("192.0.2.2", "admin", FREE + 2.0) == 0.0
+    throttle.right("192.0.2.1", "viewer")
+    assert throttle.wait_s("192.0.2.1", "admin", FREE + 2.0) == 16.0
+    throttle.right("192.0.2.1", "admin")
+    assert throttle.wait_s("192.0.2.1", "admin", FREE + 2.0) == 0.0
     for number in range(MOST_A_MINUTE):
-        throttle.wrong(f"2001:db8:{number:x}::1", 100.0)
-    assert throttle.wait_s("192.0.2.1", 101.0) == 0.0
-    assert throttle.wait_s("192.0.2.2", 101.0) == 59.0
-    assert throttle.wait_s("192.0.2.2", 161.0) == 0.0
+        throttle.wrong(f"2001:db8:{number:x}::1", "admin", 100.0)
+    assert throttle.wait_s("192.0.2.1", "admin", 101.0) == 0.0
+    assert throttle.wait_s("192.0.2.2", "admin", 101.0) == 59.0
+    assert throttle.wait_s("192.0.2.2", "admin", 161.0) == 0.0
     for _ in range(FREE):
-        throttle.wrong("2001:db8:aaaa::1", 200.0)
-    assert throttle.wait_s("2001:db8:aaaa::2", 200.0) > 0
+        throttle.wrong("2001:db8:aaaa::1", "admin", 200.0)
+    assert throttle.wait_s("2001:db8:aaaa::2", "code", 200.0) > 0
 
 
 def test_somebody_who_tries_for_weeks_waits_as_long_as_ever():
     throttle = Throttle()
     for number in range(2000):
-        throttle.wrong("192.0.2.1", 301.0 * number)
-    assert throttle.wait_s("192.0.2.1", 301.0 * 1999) == 300.0
+        throttle.wrong("192.0.2.1", "admin", 301.0 * number)
+    assert throttle.wait_s("192.0.2.1", "admin", 301.0 * 1999) == 300.0
 
 
 def test_hashes_of_tokens_take_whatever_is_sent():

@@ -18,6 +18,7 @@ from edged.host.clock import SystemClock
 
 ROLES: tuple[Role, ...] = ("viewer", "admin")
 """The later may do what the earlier may."""
+ONCE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,22 @@ class TooSoon(Exception):
         self.seconds = math.ceil(seconds)
 
 
+class LinkRefused(Exception):
+    """An admin's token stood in an address."""
+
+
 class Access:
     """The gate. Its methods run in the server's one thread of events, but for those that say otherwise."""
 
     def __init__(self, folder: Path, *, once: bool = False) -> None:
-        """`once`: whoever shows `once_token` first is let in as admin."""
+        """`once`: whoever shows `once_token` first, within ONCE_S, is let in as admin."""
         self.file = StateFile(folder)
         self.once_token: str | None = secrets.token_urlsafe(24) if once else None
         self._sessions = Sessions()
         self._throttle = Throttle()
         self._checker = Checker()
         self._clock = SystemClock()
+        self._once_until_s = self._clock.monotonic_s() + ONCE_S
 
     @property
     def state(self) -> State:
@@ -63,40 +69,52 @@ class Access:
             return self._bearer(request, shown.strip())
         token = request.cookies.get(cookie_name(request))
         session = self._sessions.find(token, self._clock.monotonic_s()) if token else None
-        if session is None or self.state.passwords.get(session.role) != session.password:
-            return None
-        if session.token is not None and all(known.sha256 != session.token for known in self.state.tokens):
-            return None
-        return Visitor(session.role, session)
+        return Visitor(session.role, session) if session is not None and self._stands(session) else None
 
     async def log_in(self, request: Request, role: Role, password: str) -> bool:
-        """Whether it is that role's password. Raise TooSoon after many wrong ones, Busy when too many try at once."""
-        self._may_try(request)
-        right = await self._checker.verify(self.state.passwords.get(role), password)
-        self._count(request, right)
+        """Whether it is that role's password. Raise TooSoon after many wrong ones, Busy when too many try at once.
+
+        It counts as wrong until it turns out right: of many at once no more are tried than of one after the other.
+        """
+        with self._checker.place():
+            self._try(request, role)
+            right = await self._checker.verify(self.state.passwords.get(role), password)
+        if right:
+            self._throttle.right(address_of(request), role)
         return right
 
     def code_is(self, request: Request, code: str) -> bool:
         """Whether it is the code of a device that nobody has claimed yet. Raise TooSoon after many wrong ones."""
-        self._may_try(request)
+        self._try(request, "code")
         known = self.state.code
         right = known is not None and hmac.compare_digest(read_code(code).encode(errors="replace"), known.encode())
-        self._count(request, right)
+        if right:
+            self._throttle.right(address_of(request), "code")
         return right
 
-    def token_is(self, request: Request, shown: str) -> Role | None:
-        """The role of a token that stands in an address: the one of the first start, or one made for a program."""
-        self._may_try(request)
-        if self.once_token and hmac.compare_digest(shown.encode(errors="replace"), self.once_token.encode()):
+    def enter(self, request: Request, response: Response, shown: str) -> bool:
+        """Let in whoever shows a token in an address; False when nobody knows it. Raise TooSoon after many wrong ones.
+
+        An address stays in histories and logs. So it opens to the token of a start with `once`, which is worth nothing after
+        its first use or ONCE_S, and to tokens of viewers, for screens. Raise LinkRefused for an admin's token.
+        """
+        if self._is_once(shown):
             self.once_token = None
-            return "admin"
+            self.begin(request, response, "admin")
+            return True
         visitor = self._bearer(request, shown)
-        return visitor.role if visitor else None
+        if visitor is None:
+            return False
+        if visitor.role != "viewer":
+            raise LinkRefused
+        self.begin(request, response, visitor.role, shown)
+        return True
 
     def begin(self, request: Request, response: Response, role: Role, by: str | None = None) -> None:
         """Let the browser that `response` goes to be known as `role`; `by`: for as long as there is that token."""
-        by = by and sha256_of(by)
-        token = self._sessions.begin(role, self.state.passwords.get(role), self._clock.monotonic_s(), by)
+        by, now_s = by and sha256_of(by), self._clock.monotonic_s()
+        self._sessions.sweep(now_s, self._stands)
+        token = self._sessions.begin(role, self.state.passwords.get(role), now_s, by)
         secure = request.url.scheme == "https"
         response.set_cookie(
             cookie_name(request),
@@ -153,20 +171,28 @@ class Access:
         for token in self.state.tokens:
             if hmac.compare_digest(token.sha256, hashed):
                 return Visitor(token.role)
-        self._may_try(request)
-        self._count(request, right=False)
+        self._try(request, "token")
         return None
 
-    def _may_try(self, request: Request) -> None:
-        wait_s = self._throttle.wait_s(address_of(request), self._clock.monotonic_s())
+    def _is_once(self, shown: str) -> bool:
+        """Whether it is the token of a start with `once`, in time."""
+        if self.once_token is None or self._clock.monotonic_s() >= self._once_until_s:
+            return False
+        return hmac.compare_digest(shown.encode(errors="replace"), self.once_token.encode())
+
+    def _stands(self, session: Session) -> bool:
+        """Whether what let it in still would."""
+        state = self.state
+        known = session.token is None or any(token.sha256 == session.token for token in state.tokens)
+        return known and state.passwords.get(session.role) == session.password
+
+    def _try(self, request: Request, account: str) -> None:
+        """Count a try at `account` as wrong; `Throttle.right` takes that back. Raise TooSoon after many wrong ones."""
+        address, now_s = address_of(request), self._clock.monotonic_s()
+        wait_s = self._throttle.wait_s(address, account, now_s)
         if wait_s > 0:
             raise TooSoon(wait_s)
-
-    def _count(self, request: Request, right: bool) -> None:
-        if right:
-            self._throttle.right(address_of(request))
-        else:
-            self._throttle.wrong(address_of(request), self._clock.monotonic_s())
+        self._throttle.wrong(address, account, now_s)
 
 
 def address_of(request: Request) -> str:

@@ -1,6 +1,9 @@
 """Passwords: Argon2id in an amount of memory that a board with 1 GB can spare, one at a time."""
 
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import anyio
 from argon2 import PasswordHasher
@@ -13,6 +16,8 @@ MOST_WAITING = 8
 HASHER = PasswordHasher(time_cost=3, memory_cost=19 * 1024, parallelism=1)
 """19 MiB, three passes, one lane: OWASP's least memory with one pass more. The library's own choice, 64 MiB on four lanes,
 is too much for a board of 1 GB that watches cameras meanwhile."""
+ONE_HASH = threading.Lock()
+"""Held while hashing, to check a password or to set one: never takes more than 19 MiB at once."""
 
 
 class Busy(Exception):
@@ -33,7 +38,8 @@ def checked(password: str, again: str) -> str:
 
 
 def hash_of(password: str) -> str:
-    return HASHER.hash(_plain(password))
+    with ONE_HASH:
+        return HASHER.hash(_plain(password))
 
 
 class Checker:
@@ -43,25 +49,29 @@ class Checker:
         self._turn: anyio.Lock | None = None
         self._waiting = 0
 
-    async def verify(self, known: str | None, password: str) -> bool:
-        """Whether `password` is that of the hash `known`; as slow where there is none. Raise Busy when too many wait."""
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of those that may wait for `verify`. Raise Busy when too many do."""
         if self._waiting >= MOST_WAITING:
             raise Busy
-        self._turn = self._turn or anyio.Lock()
         self._waiting += 1
         try:
-            async with self._turn:
-                return (
-                    await anyio.to_thread.run_sync(_matches, known or NOBODY, password[:MOST_CHARACTERS])
-                    and known is not None
-                )
+            yield
         finally:
             self._waiting -= 1
+
+    async def verify(self, known: str | None, password: str) -> bool:
+        """Whether `password` is that of the hash `known`; as slow where there is none. For who has a `place`."""
+        self._turn = self._turn or anyio.Lock()
+        async with self._turn:
+            right = await anyio.to_thread.run_sync(_matches, known or NOBODY, password[:MOST_CHARACTERS])
+        return right and known is not None
 
 
 def _matches(known: str, password: str) -> bool:
     try:
-        return HASHER.verify(known, _plain(password))
+        with ONE_HASH:
+            return HASHER.verify(known, _plain(password))
     except (VerificationError, InvalidHashError):
         return False
 

@@ -1,15 +1,20 @@
-"""Sessions in the console's own memory, on monotonic time: a wrong clock ends none, and a restart asks to log in again."""
+"""Sessions in the console's own memory, on monotonic time: a wrong clock ends none, and a restart asks to log in again.
+
+An account is a role's password, or one token. Each has room for MOST_EACH sessions: one more ends the session of the same
+account that has been idle the longest. So nobody is refused, and no account ends the sessions of another: not viewers the
+admin's, and not a screen that enters anew all day those of people.
+"""
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edged.console.access.state import Role, sha256_of
 
 IDLE_S = 12 * 3600.0
 LONGEST_S = 30 * 24 * 3600.0
-MOST = 64
-"""Beyond it whoever has been away longest is logged out: nobody is refused."""
+MOST_EACH = 32
 
 
 @dataclass(slots=True)
@@ -27,9 +32,16 @@ class Session:
     clear: dict[str, str] = field(default_factory=dict)
     """By camera, for what reason its admin has asked to see faces that are not hidden; asked by a form, never by a link."""
 
+    @property
+    def account(self) -> tuple[Role, str | None]:
+        return self.role, self.token
+
+    def is_over(self, now_s: float) -> bool:
+        return now_s - self.used_s >= IDLE_S or now_s - self.began_s >= LONGEST_S
+
 
 class Sessions:
-    """By the SHA-256 of their tokens; the tokens themselves are nowhere but in the browsers."""
+    """By the SHA-256 of their tokens, the longest idle first; the tokens themselves are nowhere but in the browsers."""
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
@@ -37,10 +49,18 @@ class Sessions:
     def begin(self, role: Role, password: str | None, now_s: float, by: str | None = None) -> str:
         """The new session's token; `by`: the hash of the program's token that it began with."""
         token = secrets.token_urlsafe(32)
-        self._sessions[sha256_of(token)] = Session(role, password, by, secrets.token_urlsafe(24), now_s, now_s)
-        while len(self._sessions) > MOST:
-            self._sessions.popitem(last=False)
+        new = Session(role, password, by, secrets.token_urlsafe(24), now_s, now_s)
+        same = [key for key, session in self._sessions.items() if session.account == new.account]
+        for key in same[: max(0, len(same) + 1 - MOST_EACH)]:
+            del self._sessions[key]
+        self._sessions[sha256_of(token)] = new
         return token
+
+    def sweep(self, now_s: float, stands: Callable[[Session], bool]) -> None:
+        """Forget what is over by time, or does not stand any more: their accounts may be gone."""
+        for key, session in list(self._sessions.items()):
+            if session.is_over(now_s) or not stands(session):
+                del self._sessions[key]
 
     def find(self, token: str, now_s: float) -> Session | None:
         """The session of that token, which is now in use; None when there is none, or it is over."""
@@ -48,7 +68,7 @@ class Sessions:
         session = self._sessions.get(key)
         if session is None:
             return None
-        if now_s - session.used_s >= IDLE_S or now_s - session.began_s >= LONGEST_S:
+        if session.is_over(now_s):
             del self._sessions[key]
             return None
         session.used_s = now_s

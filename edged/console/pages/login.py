@@ -3,9 +3,11 @@
 from functools import partial
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edged.console.access.gate import LinkRefused
 from edged.console.access.passwords import LEAST_CHARACTERS, checked
 from edged.console.access.state import Role
 from edged.console.render import render
@@ -13,6 +15,11 @@ from edged.console.route import CLAIM, LOGIN, access_of, form_of, local_path, pa
 from edged.errors import UsageError
 
 WRONG_CODE = "This is not the code. `edged claim` on the device prints it; it has 8 letters and digits."
+NO_LINK = (
+    "this token may change settings, and an address stays in the browser's history and in logs, so that no such token opens"
+    " the console from there: log in with the password, or make a viewer's token for a screen; and delete this one, since it"
+    " has stood in an address"
+)
 WRONG_LOGIN = "This is not the password. `edged passwd` on the device sets a new one."
 
 
@@ -67,14 +74,13 @@ async def logout(request: Request) -> Response:
 
 
 async def enter(request: Request) -> Response:
-    """Let in whoever has a token in the address: once after a start with one, always with one made for a screen."""
-    access, token = access_of(request), request.query_params.get("token", "")
-    once, role = access.once_token, access.token_is(request, token)
-    if role is None:
-        return see(LOGIN)
+    """Let in whoever has a token in the address: once after a start with one, always with a viewer's, for a screen."""
     response = see(local_path(request.query_params.get("to", "/")))
-    access.begin(request, response, role, None if access.once_token != once else token)
-    return response
+    try:
+        known = access_of(request).enter(request, response, request.query_params.get("token", ""))
+    except LinkRefused:
+        raise HTTPException(403, NO_LINK) from None
+    return response if known else see(LOGIN)
 
 
 def _claim_form(request: Request, problem: str = "", code: str = "") -> Response:
