@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from edged.assembly import EVERYTHING, MASK_ONLY, Models, load_models, tasks_of
-from edged.capture.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_content, kind_of
+from edged.capture.file_kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_content, kind_of
 from edged.capture.video_writer import VideoWriter
 from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any

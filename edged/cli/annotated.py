@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 
-from edged.capture.sources import kind_of
+from edged.capture.file_kinds import kind_of
 from edged.capture.video_writer import MADE_BY, is_our_video
 from edged.errors import Failed, UsageError
 from edged.files import identity, open_regular, write, written_over
