@@ -145,6 +145,7 @@ def test_the_sign_follows_who_stands_there_and_says_when_it_is_blind(
             assert shown(page, "#more", f"^{more}$")
         live.answer |= {"camera_state": "offline", "reason": "gone"}
         assert shown(page, "#word", "sieht gerade nichts")
+        assert shown(page, "#more", "Die Kamera lässt sich nicht öffnen. Bitte die Hausregel beachten.")
         live.answer |= {"camera_state": "online"}
         live.show([face("correct")])
         assert shown(page, "#word", "Danke")
@@ -176,32 +177,20 @@ def test_the_sign_and_the_picture_are_not_late(browser: Any, site: tuple[str, st
         assert min(ages_ms) < 250
 
 
-def test_no_page_is_wider_than_a_small_telephone(browser: Any, site: tuple[str, str], live: LiveSocket) -> None:
-    live.show([face("none")])
-    with tab(browser, *site, viewport={"width": 360, "height": 740}) as page:
-        for path in (
-            "/camera/door",
-            "/setup",
-            "/setup/place",
-            "/setup/camera",
-            "/setup/broker",
-            "/setup/walk/door",
-            "/kiosk/door?lang=fr",
-        ):
-            page.goto(path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_object_to(browser: Any, site: tuple[str, str], live: LiveSocket, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    live.show([face("none"), face("correct", x=0.6)])
-    with tab(browser, *site, color_scheme=scheme) as page:
-        for path in ("/camera/door", "/setup", "/setup/place", "/setup/camera", "/setup/broker", "/setup/walk/door",
-                     "/setup/walk/door?since=1763000000000", "/kiosk/door"):  # fmt: skip
-            page.goto(path)
-            found = axe.Axe().run(page)
-            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+def test_eyes_mouth_and_the_light_behind_people_are_shown_where_they_are_read(
+    browser: Any, site: tuple[str, str], live: LiveSocket
+) -> None:
+    points = [[0.3 + number / 400, 0.4] for number in range(68)]
+    live.answer |= {"backlight": 3.1}
+    live.show([face("none", points=points, eyes=0.1, mouth=0.6, yaw=12.0, pitch=-3.0), face("correct", x=0.7)])
+    with tab(browser, *site) as page:
+        page.goto("/camera/door")
+        assert shown(page, "#faces", "eyes closed, mouth open")
+        assert page.locator(".eye.closed").count() == 12
+        assert page.locator(".mouth.open").count() == 1
+        assert shown(page, "#t-backlight", "3.1 times ✗ poor")
+        assert shown(page, "#t-yaw", "12° ✓ good")
+        assert page.locator(".band rect").count() == page.locator("meter").count()
 
 
 # --- with a real daemon

@@ -57,7 +57,9 @@ def test_other_thresholds_are_tried_on_what_is_stored(settings: dict[str, float]
 
 def test_the_last_people_are_counted_with_the_reason_why_some_were_not_judged() -> None:
     judged = judged_of(PASSED, MaskConfig())
-    assert (judged.people, judged.judged, judged.small, judged.weak) == (5, 3, 1, 1)
+    told = (("too small", 1), ("of whom the looks did not agree", 1))
+    assert (judged.people, judged.judged, judged.reasons) == (5, 3, told)
+    assert judged_of([passage("uncertain", 0.6, 90, none=1)], MaskConfig()).reasons[0][0].startswith("turned away")
 
 
 def test_each_setting_that_the_console_makes_has_one_label() -> None:

@@ -22,12 +22,12 @@ from edged.config import ModelsConfig, PrivacyConfig
 from edged.errors import ModelError, Unavailable
 from edged.live import live_path
 from edged.live.clear import LEFT_AFTER_S, ClearViews
-from edged.live.faces import face_rows
+from edged.live.faces import backlight, face_rows
 from edged.live.hide import MOST_WIDTH, hidden_jpeg, jpeg, pixelate, small_copy
 from edged.live.view import ASKED_WITHIN_S, EVERY_S, MOST_VIEWERS, LiveView, Source
 from edged.pipeline import Outcome
 from edged.readers import SURE_SCORES
-from edged.types import Detection, Face, Frame, Image, MaskState, Signals, StaticFace
+from edged.types import Box, Detection, Face, Frame, Image, MaskState, Signals, StaticFace
 
 PEOPLE = Path(__file__).parent / "golden_people"
 SURE = SURE_SCORES["edged"]
@@ -443,3 +443,12 @@ def test_a_picture_that_was_being_made_when_a_pause_began_is_not_given(tmp_path:
     finally:
         room.end()
     assert (data, header["frame_id"]) == (b"", None)
+
+
+@pytest.mark.parametrize(("face", "times"), [(50, 4.0), (200, 1.0), (0, 200.0)])
+def test_the_light_behind_people_is_how_much_brighter_the_picture_is_than_the_face(face: int, times: float) -> None:
+    grey = np.full((100, 200), 200, np.uint8)
+    grey[20:60, 40:80] = face
+    assert backlight(grey, Box(40, 20, 80, 60)) == pytest.approx(times)
+    assert backlight(grey, Box(300, 20, 340, 60)) is None
+    assert backlight(grey, Box(-10, -10, 400, 400)) is None

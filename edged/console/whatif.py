@@ -7,21 +7,26 @@ from typing import Any
 
 from edged.config import MaskConfig
 from edged.report.tally import STATES
+from edged.report.walk import Unjudged, why_unjudged
 
 Passage = Mapping[str, Any]
 """A row of `encounters`, its votes parsed."""
 
 
+REASONS: Mapping[Unjudged, str] = {
+    "small": "too small",
+    "few": "turned away or too quickly gone",
+    "unsure": "of whom the looks did not agree",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How many of the last passages got a verdict, and why the others got none."""
+    """How many of the last passages got a verdict, and why the others got none: words, and how many."""
 
     people: int
     judged: int
-    small: int
-    """Never came close enough."""
-    weak: int
-    """Looked at, and the looks did not agree, or were too few: turned away, blurred, a hand before the face, quickly gone."""
+    reasons: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,9 @@ class WhatIf:
 
 def judged_of(passages: Sequence[Passage], settings: MaskConfig) -> Judged:
     """Count why passages got no verdict under `settings`, which must be those that were in force."""
-    unjudged = [passage for passage in passages if passage["state"] == "uncertain"]
-    small = sum(_largest(passage) < settings.smallest_face for passage in unjudged)
-    return Judged(len(passages), len(passages) - len(unjudged), small, len(unjudged) - small)
+    why = Counter(why_unjudged(passage, settings) for passage in passages if passage["state"] == "uncertain")
+    reasons = tuple((words, why[reason]) for reason, words in REASONS.items() if why[reason])
+    return Judged(len(passages), len(passages) - why.total(), reasons)
 
 
 def what_if(passages: Iterable[Passage], settings: MaskConfig) -> WhatIf:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from edged.pipeline import Outcome
-from edged.types import Box, Detection, Face, MaskVote
+from edged.types import Box, Detection, Face, Image, MaskVote
 
 Row = dict[str, Any]
 JUDGED = ("state", "score", "mask", "why_not_judged")
@@ -37,6 +39,23 @@ def hidden_boxes(outcome: Outcome) -> list[Box]:
     """Where faces are or may be: everything found, however weak, everyone followed, in sight or not, and pictures of faces."""
     found = [detection.box for detection in outcome.detections]
     return found + [face.track.box for face in outcome.faces] + [face.box for face in outcome.signals.static]
+
+
+def backlight(grey: Image, box: Box) -> float | None:
+    """How many times as bright as the face in `box` the rest of a grey picture is; None of a box outside it."""
+    height, width = grey.shape[:2]
+    left, top, right, bottom = (
+        max(0, int(box.x1)),
+        max(0, int(box.y1)),
+        min(width, int(box.x2)),
+        min(height, int(box.y2)),
+    )
+    face = grey[top:bottom, left:right]
+    if not 0 < face.size < grey.size:
+        return None
+    whole, own = float(grey.sum(dtype=np.float64)), float(face.sum(dtype=np.float64))
+    around = (whole - own) / (grey.size - face.size)
+    return around / max(1.0, own / face.size)
 
 
 def _unfollowed(outcome: Outcome) -> Iterator[Detection]:

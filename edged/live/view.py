@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from edged.capture.examine import judged
 from edged.config import PrivacyConfig
 from edged.errors import EdgedError
 from edged.live import live_path
 from edged.live.clear import ClearViews, Record
-from edged.live.faces import face_rows, hidden_boxes
+from edged.live.faces import backlight, face_rows, hidden_boxes
 from edged.live.hide import hidden_jpeg, jpeg, small_copy
 from edged.pipeline import Outcome
 from edged.ports import Detector
@@ -252,7 +254,10 @@ class LiveView:
             seen_only = {"faces": face_rows(outcome, width, height)}
             return Picture(_id(frame), frame.time_s, self._now_s(), seen_only, b"")
         image = small_copy(frame.image)
-        seen = judged(image, None, 0.0)
+        seen, scale = judged(image, None, 0.0), (image.shape[1] / width, image.shape[0] / height)
+        largest = max((face.track.box for face in outcome.faces), key=lambda box: box.width, default=None)
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        light = None if largest is None else backlight(grey, _scaled(largest, *scale))
         about = {
             "width": image.shape[1],
             "height": image.shape[0],
@@ -261,13 +266,13 @@ class LiveView:
             "faces": face_rows(outcome, width, height),
             "brightness": round(seen.brightness, 1),
             "sharpness": round(seen.sharpness, 1),
+            "backlight": None if light is None else round(light, 2),
         }
         data, withheld = b"", None
         try:
             if clear:
                 data = jpeg(image)
             else:
-                scale = image.shape[1] / width, image.shape[0] / height
                 boxes = [_scaled(box, *scale) for box in hidden_boxes(outcome)]
                 detector, sure = self._verifier()
                 data = hidden_jpeg(image, boxes, detector, sure) or b""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edged.config import Config, MaskConfig
 from edged.store import StoreReader
@@ -43,16 +43,30 @@ def walk_steps(passages: Iterable[Mapping[str, Any]], settings: MaskConfig, skip
     ]
 
 
+Unjudged = Literal["small", "few", "unsure"]
+
+
+def why_unjudged(row: Mapping[str, Any], settings: MaskConfig) -> Unjudged:
+    """Of a passage without a verdict: never near enough; too few looks, being turned away or quickly gone; looks that differ."""
+    if float(row["largest_face"] or 0) < settings.smallest_face:
+        return "small"
+    return "few" if _looks(row) < settings.least_votes else "unsure"
+
+
+def _looks(row: Mapping[str, Any]) -> int:
+    return sum(int(count) for count in (row["votes"] or {}).values())
+
+
 def _why(row: Mapping[str, Any], settings: MaskConfig) -> str:
-    face, votes = float(row["largest_face"] or 0), row["votes"] or {}
-    looks = sum(int(count) for count in votes.values())
+    face, looks = float(row["largest_face"] or 0), _looks(row)
     if row["state"] != "uncertain":
         return f"score {float(row['score'] or 0):.2f}, {looks} looks, {face:.0f} px"
-    if face < settings.smallest_face:
+    reason = why_unjudged(row, settings)
+    if reason == "small":
         return (
             f"too far away: {face:.0f} px at most, {settings.smallest_face:g} are needed; go nearer, or move the camera"
         )
-    if looks < settings.least_votes:
+    if reason == "few":
         return f"seen too briefly or turned away: {looks} looks, {settings.least_votes} are needed"
     return f"the looks did not agree: best score {float(row['score'] or 0):.2f}, {settings.enter_score:g} is needed"
 

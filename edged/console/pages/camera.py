@@ -19,6 +19,7 @@ from edged.console.whatif import Judged, judged_of, what_if
 from edged.errors import StoreError
 from edged.host.clock import DAY_MS
 from edged.report.tally import STATES
+from edged.store.reader import parsed_row
 from edged.types import MASK_WORDS
 
 LAST = 50
@@ -45,6 +46,8 @@ WORDS = {
     "unmeasured": "not measured here",
     "eyes_open": "eyes open",
     "eyes_closed": "eyes closed",
+    "mouth_open": "mouth open",
+    "mouth_closed": "mouth closed",
 }
 
 
@@ -183,9 +186,11 @@ def _percent(settings: CameraConfig) -> dict[str, float]:
 
 
 def _last_passages(site: Site, camera: str) -> list[dict[str, Any]]:
-    sql = "SELECT state, largest_face FROM encounters WHERE camera = ? AND closed ORDER BY first_seen DESC LIMIT ?"
+    sql = (
+        "SELECT state, largest_face, votes FROM encounters WHERE camera = ? AND closed ORDER BY first_seen DESC LIMIT ?"
+    )
     with site.reader.snapshot() as ask:
-        return ask(sql, camera, LAST)
+        return [parsed_row(row) for row in ask(sql, camera, LAST)]
 
 
 ROUTES = [

@@ -34,7 +34,7 @@ async def frame(request: Request) -> Response:
         return Response(status_code=204, headers=headers)
     headers |= {
         "X-Frame-Age-Ms": str(about.get("age_ms")),
-        "X-Sight": json.dumps({key: about.get(key) for key in ("sharpness", "brightness")}),
+        "X-Sight": json.dumps({key: about.get(key) for key in ("sharpness", "brightness", "backlight")}),
         "X-Dets": json.dumps(_faces(about), separators=(",", ":")),
     }
     return Response(live.picture, media_type="image/jpeg", headers=headers)

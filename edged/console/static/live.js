@@ -1,5 +1,6 @@
 // The live picture of one camera: boxes, words and meters always belong to the very picture that is drawn.
 const STATES = { correct: "✓", incorrect: "!", none: "✗", uncertain: "?", static: "▢" }, JUDGED = ["correct", "incorrect", "none"];
+const MOUTH_OPEN = 0.25;
 const OLD_MS = 2000, PACE_MS = 200, RETRY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
 
 const root = document.getElementById("live");
@@ -104,13 +105,23 @@ function drawFaces() {
       const [x, y] = [((x1 + x2) / 2) * width, ((y1 + y2) / 2) * height], long = (x2 - x1) * width * 0.8, turn = Math.PI / 180;
       add(group, "line", { x1: x, y1: y, x2: x - long * Math.sin(face.yaw * turn), y2: y - long * Math.sin(face.pitch * turn) });
     }
-    for (const [x, y] of face.points || []) add(group, "circle", { cx: x * width, cy: y * height, r: letter / 10 });
+    const eyes = typeof face.eyes === "number" ? (face.eyes < 0.5 ? "closed" : "open") : "";
+    const mouth = typeof face.mouth === "number" ? (face.mouth < MOUTH_OPEN ? "closed" : "open") : "";
+    (face.points || []).forEach(([x, y], number, all) => {
+      const part = eyes && all.length === 68 && number >= 36 && number < 48 ? `eye ${eyes}` : "";
+      add(group, "circle", { cx: x * width, cy: y * height, r: letter / 10, class: part });
+    });
+    if (mouth && face.points?.length === 68) {
+      const lips = face.points.slice(60).map(([x, y]) => `${x * width},${y * height}`).join(" ");
+      add(group, "polygon", { points: lips, class: `mouth ${mouth}` });
+    }
     if (!state) continue;
     const text = `${STATES[state]} ${words.states[state]}`;
     add(group, "text", { x: x1 * width, y: Math.max(letter, y1 * height - letter / 3), "font-size": letter }, text);
     const more = [`${Math.round(face.width_px)} px`];
     if (typeof face.score === "number") more.unshift(face.score.toFixed(2));
-    if (typeof face.eyes === "number") more.push(face.eyes < 0.5 ? words.eyes_closed : words.eyes_open);
+    if (eyes) more.push(words[`eyes_${eyes}`]);
+    if (mouth) more.push(words[`mouth_${mouth}`]);
     if (why) more.push(words.why[why] || why);
     lines.push([state, `${text}: ${more.join(", ")}`]);
   }
@@ -125,6 +136,7 @@ function drawFaces() {
   meter("yaw", largest && largest.yaw, (degrees) => `${Math.round(Math.abs(degrees))}°`);
   meter("pitch", largest && largest.pitch, (degrees) => `${Math.round(Math.abs(degrees))}°`);
   meter("sharpness", sight.sharpness, (value) => value.toFixed(0));
+  meter("backlight", largest && sight.backlight, (times) => `${times.toFixed(1)} times`);
   meter("brightness", sight.brightness, (value) => value.toFixed(0));
 }
 
