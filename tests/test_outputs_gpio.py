@@ -226,11 +226,17 @@ off_seconds = 0.05
 def test_list_says_what_drives_each_output_and_what_cannot_work(chip, tmp_path):
     told = listed(tmp_path, LAMP + '[output.bad]\nkind = "door"\nline = "PURPLE"\n', "list")
     assert told.exit_code == 1
-    first, second, third = told.stdout.splitlines()
-    assert first == f"lamp (gpio): line RED of {LABEL} ({chip.path}, number 2) is free"
-    assert second == f"bad (door): no chip has a line named PURPLE; there are: {LABEL} (gpiochip0)"
+    head, first, second, third = told.stdout.splitlines()
+    assert head.split()[:2] == ["OUTPUT", "KIND"]
+    assert first == f"lamp    gpio    line RED of {LABEL} ({chip.path}, number 2) is free"
+    assert second == f"bad     door    no chip has a line named PURPLE; there are: {LABEL} (gpiochip0)"
     assert third.startswith(f"chip {chip.path}: {LABEL}: it has 6 lines")
     assert listed(tmp_path, LAMP, "list", "--json").exit_code == 0
+
+
+def test_test_says_once_why_an_output_cannot_work(chip, tmp_path, caplog):
+    told = listed(tmp_path, LAMP.replace("RED", "PURPLE"), "test", "lamp")
+    assert (told.exit_code, told.stderr.count("no chip has a line named PURPLE"), caplog.messages) == (69, 1, [])
 
 
 def test_test_drives_the_line_in_its_pattern_and_leaves_it_safe(chip, tmp_path):

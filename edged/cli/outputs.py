@@ -1,5 +1,8 @@
 """`edged outputs`: what tells people on the spot: list it, and try it out."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -29,6 +32,9 @@ def list_outputs(config_file: Path | None, as_json: bool) -> None:
     """
     config = read_config(config_file)
     held, failed = _daemon_runs(config), 0
+    width = max(map(len, ("OUTPUT", *config.output)))
+    if config.output and not as_json:
+        click.echo(f"{'OUTPUT':<{width}}  KIND    WHAT DRIVES IT, OR WHY IT CANNOT WORK")
     for name, settings in config.output.items():
         try:
             line, problem = examine(settings, held=held), None
@@ -37,7 +43,7 @@ def list_outputs(config_file: Path | None, as_json: bool) -> None:
         if as_json:
             print_json({"output": name, "kind": settings.kind, "line": line or None, "problem": problem})
         else:
-            click.secho(f"{name} ({settings.kind}): {problem or line}", fg="red" if problem else None)
+            click.secho(f"{name:<{width}}  {settings.kind:<6}  {problem or line}", fg="red" if problem else None)
     if not as_json:
         _print_rest(config)
     if failed:
@@ -63,7 +69,8 @@ def test(output: str, seconds: float, config_file: Path | None) -> None:
     config = read_config(config_file)
     settings = configured(config, output)
     if not _daemon_runs(config):
-        try_out(output, settings, seconds)
+        with _said_once():
+            try_out(output, settings, seconds)
     elif settings.kind == "button":
         raise Unavailable(
             "the running daemon has the button: press it, and see `journalctl -u edged`, or stop the daemon"
@@ -92,6 +99,18 @@ def configured(config: Config, output: str) -> OutputConfig:
         there = ", ".join(config.output) or "none"
         raise UsageError(f"there is no output {output}; there are: {there}")
     return config.output[output]
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """What an output logs of its trouble is the error that the command ends with."""
+    outputs_log = logging.getLogger("edged.outputs")
+    level = outputs_log.level
+    outputs_log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        outputs_log.setLevel(level)
 
 
 def _daemon_runs(config: Config) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edged.capture.examine import judged
 from edged.config import PrivacyConfig
@@ -256,7 +257,7 @@ class LiveView:
         image = small_copy(frame.image)
         seen, scale = judged(image, None, 0.0), (image.shape[1] / width, image.shape[0] / height)
         largest = max((face.track.box for face in outcome.faces), key=lambda box: box.width, default=None)
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
         light = None if largest is None else backlight(grey, _scaled(largest, *scale))
         about = {
             "width": image.shape[1],
