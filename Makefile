@@ -16,7 +16,7 @@ SEEDS := resnet50 xception mobilenet
 ONLY ?= $(SEEDS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture measure-console readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal in
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)
+
+measure-console: setup ## Leave a browser open before the console for MINUTES (60): what grows, and how old pictures are (needs chromium)
+	@PYTHONPATH=tests $(BIN)/python -m support.left_open $(MINUTES)
 
 readme-picture: setup ## Make README's picture anew from the demo (needs chromium)
 	@PYTHONPATH=tests $(BIN)/python -m support.readme_picture .readme/edged.png

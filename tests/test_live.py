@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,19 @@ from edged.live import live_path
 from edged.live.clear import LEFT_AFTER_S, ClearViews
 from edged.live.faces import backlight, face_rows
 from edged.live.hide import MOST_WIDTH, hidden_jpeg, jpeg, pixelate, small_copy
-from edged.live.view import ASKED_WITHIN_S, EVERY_S, MOST_VIEWERS, LiveView, Source
+from edged.live.view import (
+    ASKED_WITHIN_S,
+    EVERY_S,
+    MOST_VIEWERS,
+    VERIFIER_KEPT_S,
+    WAIT_S,
+    LiveView,
+    Picture,
+    Source,
+    _is_turn,
+)
 from edged.pipeline import Outcome
+from edged.ports import Detector
 from edged.readers import SURE_SCORES
 from edged.types import Box, Detection, Face, Frame, Image, MaskState, Signals, StaticFace
 
@@ -96,7 +108,7 @@ class Room:
         self._ending.set()
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
-        self.view.closing.set()
+        self.view.close()
         assert self.server.stop(PATIENCE_S)
         assert self.server.failure is None
 
@@ -209,6 +221,78 @@ def test_frames_are_let_go_of_when_nobody_looks_any_more(tmp_path: Path) -> None
     assert camera.newest is before, "nothing more is kept"
     view.drop_unused()
     assert (view._cameras, view.viewers()) == ({}, {})
+
+
+def test_who_waits_is_woken_by_frames_alone_and_analysis_wakes_nobody_where_nobody_looks(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, woken = list[float](), list[float]()
+    look_again, notify = room.view._next, room.view._changed.notify_all
+    monkeypatch.setattr(room.view, "_next", lambda *asked: looks.append(time.monotonic()) or look_again(*asked))
+    monkeypatch.setattr(room.view._changed, "notify_all", lambda: woken.append(time.monotonic()) or notify())
+    for _ in range(50):
+        room.see()
+    assert (looks, woken) == ([], [])
+    assert room.look()[1] == b"", "two seconds without a frame"
+    assert len(looks) <= 3
+    room.see()
+    header, data = room.look()
+    assert data
+    looks.clear()
+    assert room.look(after=header["frame_id"])[1] == b""
+    assert len(looks) <= 5
+
+
+def test_whoever_waits_is_answered_at_once_when_the_daemon_ends(room: Room) -> None:
+    answers: list[bytes] = []
+    waiting = threading.Thread(target=lambda: answers.append(room.look()[1]))
+    began = time.monotonic()
+    waiting.start()
+    assert until(lambda: room.view.viewers() == {"door": 1})
+    room.view.close()
+    waiting.join(PATIENCE_S)
+    assert answers == [b""]
+    assert time.monotonic() - began < WAIT_S
+
+
+@pytest.mark.parametrize(
+    ("came_s", "asked_s", "now_s", "taken"),
+    [
+        (10.15, 10.05, 10.15, False),  # five a second at most
+        (10.15, 10.05, 10.20, False),  # who waits gets the one that comes next, not one that is old already
+        (10.15, 10.05, 10.31, True),  # but for long there is none
+        (10.195, 10.05, 10.195, True),  # cameras are a little early now and then
+        (10.25, 10.05, 10.25, True),
+        (10.15, 10.22, 10.22, True),  # who was late has waited enough
+    ],
+)
+def test_a_picture_is_of_a_frame_that_has_just_come(came_s: float, asked_s: float, now_s: float, taken: bool) -> None:
+    made = Picture(1, 9.9, 10.0, EVERY_S, {}, b"")
+    assert _is_turn(made, came_s, asked_s, now_s) is taken
+
+
+def test_the_verifier_is_dropped_a_while_after_the_last_picture_and_loaded_anew(tmp_path: Path) -> None:
+    now = [100.0]
+    view, loads = LiveView(lambda *_: None, lambda: now[0]), list[Detector]()
+
+    def load() -> Detector:
+        loads.append(ScriptedDetector([]))
+        return loads[-1]
+
+    view.configure(Source({"door": ("online", None)}.get, load, SURE), PrivacyConfig())
+    assert view._make(Frame("door", 1, 100.0, NOISE), NOBODY, clear=False).data
+    loaded = weakref.ref(loads.pop())
+    now[0] += VERIFIER_KEPT_S - 1
+    view.drop_unused()
+    assert loaded() is not None
+    now[0] += 1
+    with view._making:
+        view.drop_unused()
+        assert loaded() is not None, "a picture is being made"
+    view.drop_unused()
+    assert loaded() is None
+    assert view._make(Frame("door", 2, now[0], NOISE), NOBODY, clear=False).data
+    assert len(loads) == 1
 
 
 def test_a_silent_camera_is_answered_without_a_picture_and_with_the_reason(room: Room) -> None:
@@ -417,7 +501,7 @@ QUESTION = st.fixed_dictionaries(
 def test_any_line_is_answered_with_a_header(line: bytes) -> None:
     view = LiveView(lambda *_: None)
     view.configure(Source({"door": ("online", None)}.get, lambda: ScriptedDetector([]), SURE), PrivacyConfig())
-    view.closing.set()  # nobody waits
+    view.close()  # nobody waits
     head, _, data = view.answer(line).partition(b"\n")
     assert json.loads(head, parse_constant=pytest.fail)["bytes"] == len(data) == 0
 

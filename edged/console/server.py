@@ -1,11 +1,9 @@
 """Serves the console: the port, TLS, and bounds for clients that are slow or many."""
 
 import asyncio
-import ctypes
 import logging
 import socket
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from edged.console.access import Access
 from edged.console.app import build_app
 from edged.console.site import Site
 from edged.errors import Unavailable
+from edged.host.memory import keep_small
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +25,6 @@ KEEP_ALIVE_S = 20
 MOST_IDLE = 100
 """Connections on which nothing is being answered."""
 MOST_HEAD_BYTES = 16_384
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-"""Options of glibc's mallopt."""
-LARGE_BYTES = 262_144
 
 
 class PatientProtocol(H11Protocol):
@@ -72,14 +68,6 @@ class PatientProtocol(H11Protocol):
             self._limit = None
         elif self.is_idle and self._limit is None:
             self._limit = self.loop.call_later(REQUEST_S, self.transport.abort)
-
-
-def keep_small() -> None:
-    """Have glibc give the memory of each password's hashing back, and use few arenas; elsewhere this does nothing."""
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        for option, value in ((M_MMAP_THRESHOLD, LARGE_BYTES), (M_TRIM_THRESHOLD, LARGE_BYTES), (M_ARENA_MAX, 2)):
-            libc.mallopt(option, value)
 
 
 def open_socket(listen: str, port: int) -> socket.socket:

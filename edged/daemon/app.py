@@ -134,7 +134,7 @@ class App:
         self._notifier.stopping()
         for server in (self._status, self._live):
             server.stopping.set()
-        self._core.live.closing.set()
+        self._core.live.close()
         self._thermal.stopping.set()
         core, runtime = self._core, self._runtime
         self._commands.stop(runtime)

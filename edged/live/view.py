@@ -1,7 +1,7 @@
 """The live view of all cameras: keeps the newest frame of one that has viewers, and makes a picture of it for them.
 
-Analysis only leaves a reference here. A picture is made in the thread of whoever asks, one at a time, at most five a second
-for each camera, and once for all viewers.
+Analysis only leaves a reference here, and wakes who waits for one. A picture is made in the thread of whoever asks, one at a
+time, at most five a second for each camera, and once for all viewers.
 """
 
 import json
@@ -19,6 +19,7 @@ import numpy as np
 from edged.capture.examine import judged
 from edged.config import PrivacyConfig
 from edged.errors import EdgedError
+from edged.host.memory import give_back
 from edged.live import live_path
 from edged.live.clear import ClearViews, Record
 from edged.live.faces import backlight, face_rows, hidden_boxes
@@ -32,10 +33,12 @@ ASKED_WITHIN_S = 3.0
 """Frames are kept for those who have asked within this time."""
 WAIT_S = 2.0
 EVERY_S = 0.2
+JITTER_S = 0.01
+"""So much early a frame may come that is meant to be the next."""
 FACES_EVERY_S = 0.05
 """For those who ask for what was seen and no picture: nothing is encoded for them."""
-POLL_S = 0.02
-"""How often a thread that waits polls for a newer frame: analysis does not wake it."""
+VERIFIER_KEPT_S = 60.0
+"""The verifier stays loaded for so long after the last picture: who goes from page to page does not wait for it each time."""
 MOST_VIEWERS = 2
 MOST_CLIENTS = 32
 LONGEST_TEXT = 200
@@ -62,10 +65,22 @@ class Picture:
 
     frame_id: int
     time_s: float
-    made_s: float
+    began_s: float
+    """When its making began."""
+    every_s: float
+    """Until the next one there is so much time."""
     about: Mapping[str, Any]
     data: bytes
     withheld: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame with what was found in it, and when analysis had done with it."""
+
+    frame: Frame
+    outcome: Outcome
+    came_s: float
 
 
 @dataclass(slots=True)
@@ -73,7 +88,7 @@ class _Camera:
     """What is kept of one that has viewers."""
 
     asked_s: float = float("-inf")
-    newest: tuple[Frame, Outcome] | None = None
+    newest: "_Seen | None" = None
     made: dict[bool | None, Picture] = field(default_factory=dict)
     """By whether it is clear; None: what was seen, without a picture."""
     viewers: dict[str, float] = field(default_factory=dict)
@@ -95,15 +110,17 @@ class LiveView:
     """Thread-safe. Analysis calls `observe`, the main thread `configure` and `drop_unused`, clients' threads `answer`."""
 
     def __init__(self, record_clear: Record, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        self.closing = threading.Event()
-        """Once it is set no call waits any more."""
         self.clear = ClearViews(record_clear)
         self.figures = Figures()
         self._now_s = monotonic_s
         self._source: Source | None = None
         self._detector: tuple[Source, Detector] | None = None
+        self._verified_s = 0.0
         self._cameras: dict[str, _Camera] = {}
+        self._closed = False
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        """Told when a camera that somebody looks at has a newer frame, and when nobody is to wait any more."""
         self._making = threading.Lock()
 
     def server(self, database: Path) -> LineServer:
@@ -120,14 +137,23 @@ class LiveView:
     def suspend(self) -> None:
         """The cameras are about to change: nothing of what they showed is given from now on."""
         self._source = None
-        with self._lock:
+        with self._changed:
             self._cameras.clear()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """From now on no call waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def observe(self, frame: Frame, outcome: Outcome) -> None:
-        """Keep them, if that camera has viewers; never waits."""
-        camera = self._cameras.get(frame.camera)
-        if camera is not None and frame.image.size and self._now_s() - camera.asked_s <= ASKED_WITHIN_S:
-            camera.newest = frame, outcome
+        """Keep them, if that camera has viewers, and wake these; does nothing else, and never waits for a picture."""
+        camera, now_s = self._cameras.get(frame.camera), self._now_s()
+        if camera is not None and frame.image.size and now_s - camera.asked_s <= ASKED_WITHIN_S:
+            with self._changed:
+                camera.newest = _Seen(frame, outcome, now_s)
+                self._changed.notify_all()
 
     def drop_unused(self) -> None:
         """Once a second: drop what has no viewer any more."""
@@ -137,6 +163,7 @@ class LiveView:
                 if now_s - camera.asked_s > ASKED_WITHIN_S:
                     del self._cameras[name]
         self.clear.standing(now_s)
+        self._unload(now_s)
 
     def viewers(self) -> dict[str, int]:
         """How many viewers each camera has."""
@@ -232,28 +259,39 @@ class LiveView:
 
     def _await(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:
         """The next picture after `after`, made now if need be; None when there is none in time."""
-        deadline = self._now_s() + WAIT_S
+        asked_s = self._now_s()
+        until_s = asked_s + WAIT_S
         while True:
+            seen = camera.newest
             with self._making if clear is not None else nullcontext():
-                picture = self._next(camera, after, clear)
-            if picture is not None or self._now_s() >= deadline or self.closing.wait(POLL_S):
+                picture = self._next(camera, after, clear, asked_s)
+            now_s = self._now_s()
+            if picture is not None or now_s >= until_s or self._closed:
                 return picture
+            made = camera.made.get(clear)
+            wakes_s = min(at for at in (*(_due_s(made) if made else ()), until_s) if at > now_s)
+            with self._changed:
+                self._changed.wait_for(lambda: self._woken(camera, seen), wakes_s - now_s)  # noqa: B023
 
-    def _next(self, camera: _Camera, after: int | None, clear: bool | None) -> Picture | None:
-        made, newest, now_s = camera.made.get(clear), camera.newest, self._now_s()
+    def _woken(self, camera: _Camera, seen: _Seen | None) -> bool:
+        return self._closed or camera.newest is not seen
+
+    def _next(self, camera: _Camera, after: int | None, clear: bool | None, asked_s: float) -> Picture | None:
+        made, newest = camera.made.get(clear), camera.newest
         if newest is None:
             return None
-        every_s = FACES_EVERY_S if clear is None else EVERY_S
-        if made is None or (now_s - made.made_s >= every_s and made.frame_id != _id(newest[0])):
-            made = camera.made[clear] = self._make(*newest, clear=clear)
+        if made is None or (
+            made.frame_id != _id(newest.frame) and _is_turn(made, newest.came_s, asked_s, self._now_s())
+        ):
+            made = camera.made[clear] = self._make(newest.frame, newest.outcome, clear=clear)
         return None if made.frame_id == after else made
 
     def _make(self, frame: Frame, outcome: Outcome, *, clear: bool | None) -> Picture:
-        began_s = time.perf_counter()
+        began_s = self._now_s()
         height, width = frame.image.shape[:2]
         if clear is None:
             seen_only = {"faces": face_rows(outcome, width, height)}
-            return Picture(_id(frame), frame.time_s, self._now_s(), seen_only, b"")
+            return Picture(_id(frame), frame.time_s, began_s, FACES_EVERY_S, seen_only, b"")
         image = small_copy(frame.image)
         seen, scale = judged(image, None, 0.0), (image.shape[1] / width, image.shape[0] / height)
         largest = max((face.track.box for face in outcome.faces), key=lambda box: box.width, default=None)
@@ -282,17 +320,49 @@ class LiveView:
             withheld = f"the picture cannot be searched for faces: {error}"
         self.figures.encoded += bool(data)
         self.figures.withheld += withheld is not None
-        self.figures.made_s += time.perf_counter() - began_s
-        return Picture(_id(frame), frame.time_s, self._now_s(), about, data, withheld)
+        self.figures.made_s += self._now_s() - began_s
+        return Picture(_id(frame), frame.time_s, began_s, EVERY_S, about, data, withheld)
+
+    def _unload(self, now_s: float) -> None:
+        """Without viewers the verifier's memory is free again. Waits for nobody who makes a picture."""
+        if (
+            self._detector is None
+            or now_s - self._verified_s < VERIFIER_KEPT_S
+            or not self._making.acquire(blocking=False)
+        ):
+            return
+        try:
+            self._detector = None
+        finally:
+            self._making.release()
+        give_back()
 
     def _verifier(self) -> tuple[Detector, float]:
-        """Loaded when the first picture is made: without viewers it costs nothing."""
+        """Loaded when a picture is made, kept for a while: without viewers it costs nothing."""
         source = self._source
         if source is None:
             raise EdgedError("the daemon is starting")
         if self._detector is None or self._detector[0] is not source:
+            self._detector = None  # of before a reload: never are two of them there at once
             self._detector = source, source.load_detector()
+            give_back()  # reading a model takes several times its size
+        self._verified_s = self._now_s()
         return self._detector[1], source.sure
+
+
+def _due_s(made: Picture) -> tuple[float, float]:
+    """From when on a newly come frame follows this picture, and from when on any newer one."""
+    due_s = made.began_s + made.every_s - JITTER_S
+    return due_s, due_s + made.every_s / 2
+
+
+def _is_turn(made: Picture, came_s: float, asked_s: float, now_s: float) -> bool:
+    """Whether a newer frame, which came at `came_s`, is to be made a picture of after `made`, for who has asked at `asked_s`.
+
+    Who waits gets one that comes when it is due, and not one that came before and is old already; but for long there is none.
+    """
+    due_s, late_s = _due_s(made)
+    return now_s >= due_s and (max(came_s, asked_s) >= due_s or now_s >= late_s)
 
 
 def _present(camera: _Camera, now_s: float) -> set[str]:
