@@ -414,7 +414,7 @@ worker.start()
 worker._thread.join(60)
 assert not worker.is_alive()
 print("\\n".join(worker.problems()))
-heavy = {"tensorrt", "pycuda", "onnx", "edged.backends.search", "edged.inference.tensorrt", "edged.selftest.golden"}
+heavy = {"jinja2", "tensorrt", "pycuda", "onnx", "edged.backends.search", "edged.inference.tensorrt", "edged.selftest.golden"}
 print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
 

@@ -17,8 +17,9 @@ from test_cli import edged
 from edged.config import AttentionConfig, EventsConfig
 from edged.events import Events
 from edged.events.kinds import DrowsinessEvents, InattentionEvents, MaskEvents
-from edged.report import build_report, list_violations, render_csv, render_html
+from edged.report import build_report, list_violations, render_csv
 from edged.report.day import day_of
+from edged.report.page import render_html
 from edged.signals import Smoother
 from edged.signals.attention import AttentionMonitor
 from edged.signals.drowsiness import DrowsinessMonitor

@@ -28,7 +28,8 @@ from edged.fleet.place import Place
 from edged.fleet.report import Wanted, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.payloads.fleet import FleetDocument
-from edged.report import canonical_json, render_fleet_csv, render_fleet_html
+from edged.report import canonical_json, render_fleet_csv
+from edged.report.page import render_fleet_html
 from edged.schemas import schema_of
 from edged.store import StoreReader
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_days import HOUR, MINUTE, MODELS, config, encounter, new_store, passages, span, violation, watched
 
-from edged.report import build_report, list_violations, render_csv, render_html, report_sha256
+from edged.report import build_report, list_violations, render_csv, report_sha256
 from edged.report.build import _printable
 from edged.report.charts import answer_scale, hour_chart, hour_rows
+from edged.report.page import render_html
 from edged.report.table import FORMULA_STARTS
 from edged.store import StoreReader
 

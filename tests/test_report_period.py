@@ -13,15 +13,8 @@ from test_cli import edged
 
 from edged.config import Config
 from edged.payloads.period import PeriodDocument
-from edged.report import (
-    build_period,
-    build_report,
-    canonical_json,
-    days_of,
-    render_html,
-    render_period_csv,
-    render_period_html,
-)
+from edged.report import build_period, build_report, canonical_json, days_of, render_period_csv
+from edged.report.page import render_html, render_period_html
 from edged.report.statistics import wilson
 from edged.store import StoreReader
 

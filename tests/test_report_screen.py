@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from report_days import HOUR, config, encounter, new_store, passages, span, violation, watched
 
-from edged.report import build_report, render_html
+from edged.report import build_report
+from edged.report.page import render_html
 from edged.store import StoreReader
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from report_days import HOUR, config, encounter, new_store, passages, span, violation, watched
 
-from edged.report import build_period, build_report, render_period_html, render_text
+from edged.report import build_period, build_report, render_text
+from edged.report.page import render_period_html
 from edged.store import StoreReader
 
 DAY = date(2026, 11, 19)

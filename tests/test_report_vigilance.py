@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from report_days import HOUR, MINUTE, config, encounter, new_store, span, violation, watched
 
-from edged.report import INCIDENTS, build_report, canonical_json, list_violations, render_csv, render_html
+from edged.report import INCIDENTS, build_report, canonical_json, list_violations, render_csv
+from edged.report.page import render_html
 from edged.store import StoreReader
 
 DAY = date(2026, 11, 19)

@@ -116,6 +116,14 @@ def test_the_daemon_is_watched_restarted_and_reloaded_as_it_expects(key, value):
     assert keys(UNITS / "edged.service")[key] == [value]
 
 
+def test_at_boot_the_daemon_comes_before_the_console_and_before_what_can_wait():
+    """Ordering alone: the console starts also when the daemon cannot."""
+    daemon, console = keys(UNITS / "edged.service"), keys(UNITS / "edged-console.service")
+    assert int(daemon["StartupCPUWeight"][0]) > 100  # what every other unit has
+    assert "edged.service" in console["After"][0].split()
+    assert not {"Requires", "Wants", "BindsTo", "PartOf"} & console.keys()
+
+
 @pytest.mark.parametrize("unit", ["edged.service", "edged-report.service", "edged-export.service"])
 def test_no_crash_leaves_a_core_dump(unit):
     assert keys(UNITS / unit)["LimitCORE"] == ["0"]

@@ -16,7 +16,8 @@ from edged.fleet.place import Place
 from edged.fleet.report import FleetPeriod, Wanted, build_fleet_report
 from edged.fleet.simulate import simulate as made_up
 from edged.host.clock import SystemClock
-from edged.report import canonical_json, days_of, parse_day, render_fleet_csv, render_fleet_html
+from edged.report import canonical_json, days_of, parse_day, render_fleet_csv
+from edged.report.page import render_fleet_html
 
 UTC = ZoneInfo("UTC")
 LONGEST_LIST = 4 * 1024 * 1024

@@ -24,12 +24,11 @@ from edged.report import (
     day_csv,
     days_of,
     parse_day,
-    render_html,
     render_period_csv,
-    render_period_html,
     render_text,
     stored_report,
 )
+from edged.report.page import render_html, render_period_html
 from edged.store import StoreReader
 
 SUFFIXES = {"text": "txt"}

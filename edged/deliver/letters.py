@@ -10,7 +10,8 @@ from jinja2 import TemplateError
 
 from edged.config import Config
 from edged.errors import Failed
-from edged.report import render_html, render_text
+from edged.report import render_text
+from edged.report.page import render_html
 from edged.report.table import day_csv
 from edged.report.words import DISTRACTION_WORDS, DROWSINESS_WORDS, STATE_WORDS
 from edged.store import StoreReader

@@ -23,10 +23,9 @@ from edged.report import (
     list_violations,
     parse_day,
     render_csv,
-    render_html,
     render_period_csv,
-    render_period_html,
 )
+from edged.report.page import render_html, render_period_html
 from edged.report.words import MONTHS, WEEKDAYS
 
 SHEET_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
