@@ -39,6 +39,7 @@ def play(name: str, long: bool) -> bool:
         except (Stopped, AssertionError) as wrong:
             logs = CACHE / f"failed-{name}"
             logs.mkdir(exist_ok=True)
+            lab.keep_evidence()
             for log in Path(folder).glob("*.log"):
                 (logs / log.name).write_bytes(log.read_bytes())
             print(

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from .clip import make_clip
 from .image import CACHE, GUEST, ROOT, Image, recipe
-from .machine import Machine, machine
+from .machine import Machine, Stopped, machine
 
 CONFIG = """
 [camera.door]
@@ -24,6 +24,13 @@ host = "127.0.0.1"
 Disks: TypeAlias = tuple[tuple[Any, ...], ...]
 DISKS: Disks = (("state", 128, "-N", "200"), ("var", 600))
 """What a serving machine has beside its first disk: a small one for the record, which fills quickly, and one for /var."""
+
+EVIDENCE = {
+    "journal": "journalctl -b -o short-monotonic --no-pager",
+    "status": "timeout 60 edged status --json",
+    "top": "top -bn 1 -w 160 | head -n 25",
+}
+"""What tells why a scenario failed."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,16 @@ class Lab:
         self.guest("configure.sh")
         self.guest("listen.sh")
         self.guest("start.sh", 300)
+
+    def keep_evidence(self) -> None:
+        """After a failure: what the guest can still say of itself, as files beside the machine's own logs."""
+        if not self.machine.is_on:
+            return
+        for name, script in EVIDENCE.items():
+            try:
+                (self.machine.folder / f"{name}.log").write_text(self.machine.ask(f"{script} 2>&1 || true"))
+            except (Stopped, OSError):
+                return
 
     def guest(self, name: str, seconds: float = 300, **values: object) -> str:
         """Run one of the scenario's scripts in the guest, with `values` as its variables."""
