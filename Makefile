@@ -62,8 +62,8 @@ faults: setup ## Run the long form of every test that has one: kills, outages, b
 soak: setup ## Run three cameras among troubles for MINUTES (60), and tell what grows, how late alerts are and whether all were told
 	@PYTHONPATH=tests $(BIN)/python -m support.soak $(MINUTES)
 
-mutate-settings: setup ## Ignore one key of the config after the other: the table of settings must turn red each time
-	@PYTHONPATH=tests $(BIN)/python -m support.ignored_keys
+mutate-settings: setup ## Ignore one key of the config after the other, of all TABLES or some (TABLES="output mail"): the table of settings must turn red each time
+	@PYTHONPATH=tests $(BIN)/python -m support.ignored_keys $(TABLES)
 
 mutate: setup ## Try SAMPLE (8) mutants of each of some modules, and list those that no test notices (needs no data; about 15 minutes)
 	@test -d .venv-mutate || { $(PYTHON) -m venv .venv-mutate; .venv-mutate/bin/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4,<9'; }

@@ -296,7 +296,7 @@ def test_a_camera_whose_own_key_breaks_what_it_shares_is_named(mistakes):
 def test_a_link_that_a_browser_cannot_open_is_refused(mistakes, url):
     (line,) = mistakes(f'[mqtt]\nconfiguration_url = "{url}"')
     assert line.startswith("key mqtt.configuration_url = ")
-    assert line.endswith(': must be the whole address of a page, as in "http://door.example.org:8080/"')
+    assert line.endswith(': must be a whole address, as in "http://door.example.org:8080/"')
 
 
 def test_seventeen_cameras_are_too_many(mistakes):

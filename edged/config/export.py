@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -58,9 +57,9 @@ def check_place(value: str) -> str:
         if not Path(value).is_absolute():
             raise ValueError('must be a whole path, as "/media/stick/record", or an address, as "https://…"')
         return value
-    check_url(value)
+    parts = check_url(value)
     if "?" in value or "#" in value or "@" in value:
         raise ValueError("must be an address without ?, # and user: a token stands in export.token_file")
-    if urlsplit(value).scheme == "http" and not is_private(urlsplit(value).hostname or ""):
+    if parts.scheme == "http" and not is_private(parts.hostname or ""):
         raise ValueError("would send the record unencrypted out of the site's own network: write https")
     return value

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 SCHEMES_WITH_TLS = ("mqtts", "ssl", "tls")
@@ -32,16 +32,16 @@ def check_host(value: str) -> str:
     raise ValueError(f"must be the broker's name or address alone; write {', '.join(keys)}{hint}")
 
 
-def check_url(value: str) -> str:
-    """The address of a web page. Raise ValueError when it is none that Home Assistant, or a browser, could open."""
+def check_url(value: str) -> SplitResult:
+    """The parts of a whole http or https address. Raise ValueError; its text does not repeat `value`, which may hold a token."""
     try:
         parts = urlsplit(value)
         whole = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
-        whole = False
+        whole, parts = False, urlsplit("")
     if not whole or not value.isprintable() or " " in value:
-        raise ValueError('must be the whole address of a page, as in "http://door.example.org:8080/"')
-    return value
+        raise ValueError('must be a whole address, as in "http://door.example.org:8080/"')
+    return parts
 
 
 def is_host(value: str) -> bool:

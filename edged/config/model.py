@@ -271,7 +271,9 @@ class MqttConfig(Section):
     @field_validator("configuration_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
-        return None if value is None else check_url(value)
+        if value is not None:
+            check_url(value)
+        return value
 
     @field_validator("host")
     @classmethod

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import is_host, is_private
+from edged.config.host import check_url, is_host, is_private
 from edged.config.section import Section
 
 WAITING_FOR_WEBHOOK, WAITING_FOR_MAIL = 10_000, 1_000
@@ -36,12 +36,11 @@ class WebhookConfig(Section):
         if self.url is None:
             return self
         try:
-            parts = urlsplit(self.url)
-            whole = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
-        except ValueError:
-            whole, parts = False, urlsplit("")
-        if not whole or not self.url.isascii() or not self.url.isprintable() or " " in self.url or parts.fragment:
-            raise ValueError('url must be a whole address, as in "https://alerts.example.org/edged"')
+            parts = check_url(self.url)
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
+        if not self.url.isascii() or parts.fragment:
+            raise ValueError("url must be an address in ASCII characters, without #")
         if parts.username is not None:
             raise ValueError("url holds a user or password: take them out; secret_file signs what is posted")
         if parts.scheme == "http" and not (self.allow_http or is_private(parts.hostname or "")):
