@@ -155,5 +155,5 @@ def test_an_answer_that_is_none_of_ours_is_refused():
         def run(self, inputs):
             return {"boxes": np.zeros((1, 4), np.float32)}
 
-    with pytest.raises(ModelError, match="not a detector of edged's"):
+    with pytest.raises(ModelError, match="no such detector as edged"):
         AnchorFreeDetector(OtherEngine()).detect(np.zeros((64, 64, 3), np.uint8))

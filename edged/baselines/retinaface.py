@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.detect.anchor_free import level_of
 from edged.detect.boxes import suppress
 from edged.detect.canvas import Canvas, WorkingSize
-from edged.errors import ConfigError, ModelError
+from edged.errors import ConfigError
 from edged.ports import Engine
 from edged.types import Box, Detection, Image
 
@@ -89,13 +90,7 @@ class RetinaFace:
 
     def _level(self, outputs: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""
-        level = outputs.get(f"stride{stride}")
-        if level is None or level.shape != (1, CHANNELS, shape[0] // stride, shape[1] // stride):
-            raise ModelError(
-                f"model {self._engine.name}: stride{stride} is missing or not [1, {CHANNELS}, H/{stride}, W/{stride}]; "
-                "it is not RetinaFace as edged converts it: build it again, or name another detector in the config"
-            )
-        return decode(level[0], stride, self._settings.score)
+        return decode(level_of(outputs, self._engine.name, stride, CHANNELS, shape), stride, self._settings.score)
 
 
 def decode(level: NDArray[np.floating[Any]], stride: int, threshold: float) -> Rows:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from edged.analyse.pose.landmark_pose import solve_pnp
 from edged.analyse.pose.rotation import head_poses, ray_rotation
 from edged.types import Detection, HeadPose, Image, Landmarks, Lens
 
@@ -45,12 +46,9 @@ def _solve(face: Landmarks, lens: Lens) -> HeadPose | None:
     if not (np.abs(points) < FURTHEST).all():
         return None
     matrix = np.array([[lens.focal, 0, lens.centre_x], [0, lens.focal, lens.centre_y], [0, 0, 1]])
-    try:
-        done, turn, shift = cv2.solvePnP(SIX_POINT_HEAD, points, matrix, None, flags=cv2.SOLVEPNP_ITERATIVE)
-    except cv2.error:  # what OpenCV says of points in one line or one spot
+    solved = solve_pnp(SIX_POINT_HEAD, points, matrix, cv2.SOLVEPNP_ITERATIVE)
+    if solved is None:
         return None
-    if not done or not np.isfinite(turn).all() or not np.isfinite(shift).all() or shift[2, 0] <= 0:
-        return None
-    rotation = cv2.Rodrigues(turn)[0][None]
+    rotation = solved[0][None]
     ray = ray_rotation(points[:1], lens)
     return head_poses(ray.transpose(0, 2, 1) @ rotation, ray, np.array([DEVIATION]))[0]

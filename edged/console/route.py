@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import date
 from hmac import compare_digest
 from inspect import iscoroutinefunction
 from typing import cast
@@ -17,6 +18,8 @@ from starlette.routing import Route
 from edged.console.access import Access, Role, Visitor
 from edged.console.guard import BODY_S, MOST_BODY_BYTES
 from edged.console.site import Site
+from edged.errors import UsageError
+from edged.report import parse_day
 
 Maker = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
 CLAIM, LOGIN = "/claim", "/login"
@@ -58,6 +61,15 @@ def page(path: str, make: Maker, *, role: Role | None = "viewer", methods: tuple
         return await cast(Awaitable[Response], made)
 
     return Route(path, guarded, methods=list(methods))
+
+
+def asked_day(request: Request) -> date:
+    """The local day that the path names. Raise HTTPException when it is none."""
+    site = site_of(request)
+    try:
+        return parse_day(request.path_params["day"], site.zone, site.clock.utc_ms())
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from None
 
 
 def site_of(request: Request) -> Site:

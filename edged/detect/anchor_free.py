@@ -2,7 +2,7 @@
 expected faces; decoding and suppression in NumPy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -114,13 +114,21 @@ class AnchorFreeDetector:
 
     def _level(self, outputs: dict[str, NDArray[Any]], stride: int, shape: tuple[int, ...]) -> Rows:
         """One output's candidate rows."""
-        level = outputs.get(f"stride{stride}")
-        if level is None or level.shape != (1, CHANNELS, shape[0] // stride, shape[1] // stride):
-            raise ModelError(
-                f"model {self._engine.name}: stride{stride} is missing or not [1, {CHANNELS}, H/{stride}, W/{stride}]; "
-                "it is not a detector of edged's: name another in the config"
-            )
-        return decode(level[0], stride, self._score)
+        level = level_of(outputs, self._engine.name, stride, CHANNELS, shape)
+        return decode(level, stride, self._score)
+
+
+def level_of(
+    outputs: Mapping[str, NDArray[Any]], model: str, stride: int, channels: int, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """The output of one stride, channels x H x W, for a picture of `shape`. Raise ModelError when the model gives no such one."""
+    level = outputs.get(f"stride{stride}")
+    if level is None or level.shape != (1, channels, shape[0] // stride, shape[1] // stride):
+        raise ModelError(
+            f"model {model}: stride{stride} is missing or not [1, {channels}, H/{stride}, W/{stride}]; "
+            "it is no such detector as edged converts: build it again, or name another in the config"
+        )
+    return level[0]  # type: ignore[no-any-return]
 
 
 def decode(level: NDArray[np.float32], stride: int, threshold: float) -> Rows:

@@ -97,7 +97,7 @@ def _start(face: Landmarks, masked: bool, lens: Lens) -> _Start | None:
     if np.count_nonzero(usable) < FEWEST_POINTS:
         return None
     flat = (points - (lens.centre_x, lens.centre_y)) / lens.focal
-    answer = _sqpnp(HEAD_SHAPE[usable], flat[usable])
+    answer = solve_pnp(HEAD_SHAPE[usable], flat[usable], np.eye(3), cv2.SOLVEPNP_SQPNP)
     if answer is None:
         return None
     variances = (variances + (SHAPE_DEVIATIONS * unit) ** 2) / lens.focal**2
@@ -105,10 +105,10 @@ def _start(face: Landmarks, masked: bool, lens: Lens) -> _Start | None:
     return _Start(flat, np.where(usable, 1 / np.where(usable, variances, 1.0), 0.0), *answer)
 
 
-def _sqpnp(model: Array, flat: Array) -> tuple[Array, Array] | None:
-    """Rotation and translation, the head in front of the camera; None when there is no such answer."""
+def solve_pnp(model: Array, points: Array, camera: Array, method: int) -> tuple[Array, Array] | None:
+    """Rotation and translation, the head in front of the camera of that matrix; None when there is no such answer."""
     try:
-        done, turn, shift = cv2.solvePnP(model, flat, _NO_LENS, None, flags=cv2.SOLVEPNP_SQPNP)
+        done, turn, shift = cv2.solvePnP(model, points, camera, None, flags=method)
     except cv2.error:  # what OpenCV says of points in one line or one spot
         return None
     if not done or not np.isfinite(turn).all() or not np.isfinite(shift).all() or shift[2, 0] <= 0:
@@ -221,7 +221,6 @@ def _spread(points: Array) -> float:
     return float(np.sqrt((centred**2).sum(axis=1).mean()))
 
 
-_NO_LENS = np.eye(3)
 _BARE = np.isin(np.arange(68), UNMASKED_POINTS)
 _SPREAD = _spread(HEAD_SHAPE[:, :2])
 _SPREAD_BARE = _spread(HEAD_SHAPE[UNMASKED_POINTS, :2])

@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from edged import __version__
 from edged.console.access import Role
 from edged.console.events import KIND_WORDS
-from edged.console.route import page, site_of, visitor_of
+from edged.console.route import asked_day, page, site_of, visitor_of
 from edged.console.selftest import SELF_TEST
 from edged.console.working import working
 from edged.errors import Failed, UsageError
@@ -34,7 +33,7 @@ from edged.payloads.console import (
 from edged.payloads.mqtt import CommandResult
 from edged.payloads.period import PeriodDocument
 from edged.payloads.report import ReportDocument
-from edged.report import Period, build_period, parse_day
+from edged.report import Period, build_period
 from edged.store import lasted_ms
 
 BASE = "/api/v1"
@@ -110,7 +109,7 @@ def reports(request: Request) -> Any:
 
 
 def report(request: Request) -> Any:
-    return site_of(request).report_of(_day(request))
+    return site_of(request).report_of(asked_day(request))
 
 
 def period_report(request: Request) -> Any:
@@ -118,7 +117,7 @@ def period_report(request: Request) -> Any:
     if period not in ("week", "month"):
         raise HTTPException(404, "there are reports of a day, a week and a month")
     wanted: Period = "week" if period == "week" else "month"
-    return build_period(site.reader, site.config, wanted, _day(request), site.clock.utc_ms())
+    return build_period(site.reader, site.config, wanted, asked_day(request), site.clock.utc_ms())
 
 
 def order(verb: str, request: Request) -> Any:
@@ -216,14 +215,6 @@ def _whole(request: Request, name: str, least: int, most: int, usual: int) -> in
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
         raise UsageError(f"{name}: must be a whole number from {least} to {most}")
     return int(text)
-
-
-def _day(request: Request) -> date:
-    site = site_of(request)
-    try:
-        return parse_day(request.path_params["day"], site.zone, site.clock.utc_ms())
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from None
 
 
 def _body(request: Request, kind: Any) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.render import render
-from edged.console.route import Entry, page, site_of
+from edged.console.route import Entry, asked_day, page, site_of
 from edged.console.site import Site
 from edged.errors import UsageError
 from edged.report import (
@@ -21,7 +21,6 @@ from edged.report import (
     day_of,
     days_of,
     list_violations,
-    parse_day,
     render_csv,
     render_period_csv,
 )
@@ -74,7 +73,7 @@ def reports(request: Request) -> Response:
 def day_report(request: Request) -> Response:
     """Of a finished day as it was stored; of today, or of a day without one, as it stands."""
     site, form = site_of(request), _form(request)
-    day = _path_day(request, site)
+    day = asked_day(request)
     report = site.report_of(day)
     if form == "csv":
         listed = {kind: list_violations(site.reader, site.config, day, kind) for kind in INCIDENTS}
@@ -91,7 +90,7 @@ def period_report(request: Request) -> Response:
     period: Period = "week" if request.path_params["period"] == "week" else "month"
     if request.path_params["period"] != period:
         raise HTTPException(404, "there are reports of a day, a week and a month")
-    day = _path_day(request, site)
+    day = asked_day(request)
     report = build_period(site.reader, site.config, period, day, site.clock.utc_ms())
     first, name = days_of(period, day)[0], f"{days_of(period, day)[0]}-{period}"
     if form == "csv":
@@ -99,13 +98,6 @@ def period_report(request: Request) -> Response:
     if form == "json":
         return _document(form, canonical_json(report), name)
     return _document(form, _with_bar(render_period_html(report), f"/reports/{period}/{first}", {}), name)
-
-
-def _path_day(request: Request, site: Site) -> date:
-    try:
-        return parse_day(request.path_params["day"], site.zone, site.clock.utc_ms())
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from None
 
 
 def _form(request: Request) -> str:
