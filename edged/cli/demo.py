@@ -1,6 +1,9 @@
 """`edged demo`: the whole job with no camera, broker or config."""
 
+import signal
 import sys
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -33,18 +36,31 @@ from edged.types import MASK_WORDS
 def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -> None:
     """Play an entrance scene through the real daemon, print its alerts as a subscriber gets them, and make the reports.
 
-    A scene of half a minute makes a poor report: those of a made-up week show what a site gets.
+    A scene of half a minute makes a poor report: those of a made-up week show what a site gets. At a terminal the scene then
+    begins anew, so that it can be looked at in a browser, until Ctrl-C.
     """
 
     def say(line: str, colour: str) -> None:
         click.secho(line, fg=colour)
         sys.stdout.flush()
 
-    violations = play(source, report, say, seconds)
-    heard = (
-        ", ".join(f"{count} {MASK_WORDS.get(state, state)}" for state, count in sorted(violations.items())) or "none"
-    )
-    click.echo(f"Alerts: {heard}. The report of what was played: {report}")
-    click.echo(f"Making the reports of a made-up full week in {week}; this takes a minute or two on a small machine …")
-    shown = make_week(week, say)
-    click.echo(f"What a site gets, with made-up data of a full week: {shown}, and the other days beside it")
+    def finish(violations: Counter[str]) -> None:
+        """Say what was heard, and make the week."""
+        heard = ", ".join(f"{count} {MASK_WORDS.get(state, state)}" for state, count in sorted(violations.items()))
+        click.echo(f"Alerts: {heard or 'none'}. The report of what was played: {report}")
+        click.echo(
+            f"Making the reports of a made-up full week in {week}; this takes a minute or two on a small machine …"
+        )
+        shown = make_week(week, say)
+        click.echo(f"What a site gets, with made-up data of a full week: {shown}, and the other days beside it")
+
+    def stay(violations: Counter[str]) -> None:
+        finish(violations)
+        click.echo("The scene has ended, and begins anew in the browser until you press Ctrl-C.")
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+
+    looked_at = source is None and seconds is None and sys.stdout.isatty()
+    violations = play(source, report, say, seconds, stay if looked_at else None)
+    if not looked_at:
+        finish(violations)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -53,10 +55,18 @@ class Alerts:
                 self.online.set()
 
 
-def play(source: Path | None, report: Path, say: Say, seconds: float | None = None) -> Counter[str]:
+def play(
+    source: Path | None,
+    report: Path,
+    say: Say,
+    seconds: float | None = None,
+    stay: Callable[[Counter[str]], None] | None = None,
+) -> Counter[str]:
     """Run the whole job once; return the alerts by state. Raise Failed when the daemon does not come through.
 
-    `seconds` ends it so long after the daemon is up, for recordings of any length.
+    `seconds` ends it so long after the daemon is up, for recordings of any length. `stay`, where somebody looks on: the scene
+    begins anew again and again; once it has played, and its report is made, this is called with the alerts so far, and the
+    scene ends when it returns.
     """
     with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
         work = Path(folder)
@@ -66,10 +76,18 @@ def play(source: Path | None, report: Path, say: Say, seconds: float | None = No
         recording, length_s = (source, None) if source else _scene(work, say)
         broker.start()
         try:
-            config = _write_config(work, recording, broker.port)
+            loops = stay is not None and length_s is not None
+            config = _write_config(work, recording, broker.port, loops=loops)
             console = _start_console(config, say)
             say(f"The daemon watches {recording.name}; this is what a subscriber to edged/demo/# receives:", "white")
             most_s = length_s + MARGIN_S if length_s else None
+            if stay is not None and length_s is not None:
+                with _running(config, work):
+                    alerts.online.wait(MARGIN_S)
+                    time.sleep(length_s)
+                    _edged("report", "today", "--config", str(config), "--out", str(report))
+                    stay(alerts.violations)
+                return alerts.violations
             _run_daemon(config, work, most_s, alerts.online, ends_after_s=seconds)
         finally:
             broker.stop()
@@ -106,9 +124,9 @@ def _scene(work: Path, say: Say) -> tuple[Path, float]:
     return scene, make_scene(scene)
 
 
-def _write_config(work: Path, recording: Path, port: int) -> Path:
+def _write_config(work: Path, recording: Path, port: int, *, loops: bool) -> Path:
     """A config for the real daemon, as anybody would write one."""
-    source = f"file://{quote(str(recording.absolute()))}?realtime=1"
+    source = f"file://{quote(str(recording.absolute()))}?realtime=1{'&loop=1' if loops else ''}"
     config = work / "edged.toml"
     config.write_text(
         f"""
@@ -188,6 +206,22 @@ def _run_daemon(
             daemon.wait(10)
             raise
     if code != 0:
+        raise Failed(f"the daemon ended with exit code {code}:\n{_tail(log)}")
+
+
+@contextmanager
+def _running(config: Path, work: Path) -> Iterator[None]:
+    """The daemon, until the end of the block. Raise Failed when it ends before."""
+    log = work / "edged.log"
+    with log.open("w") as output:
+        daemon = subprocess.Popen([sys.executable, "-m", "edged", "run", "--config", str(config)], stderr=output)
+        try:
+            yield
+            code = daemon.poll()
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            _ended(daemon)
+    if code:  # a key pressed here ends it in good order, too
         raise Failed(f"the daemon ended with exit code {code}:\n{_tail(log)}")
 
 
