@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 from edged import messages
+from edged.assembly import load_detector
+from edged.capture.attached import attached
 from edged.config import Config, Layered, config_sha256, exposures, load_layered
 from edged.config.trial import SERVED_S, Trial
 from edged.daemon.commands import Commands
@@ -19,7 +21,7 @@ from edged.daemon.configure import Configure
 from edged.daemon.core import open_core, waiting
 from edged.daemon.meters import metrics_document
 from edged.daemon.pausing import Pausing
-from edged.daemon.requests import Requests
+from edged.daemon.requests import Exclusive, Question, Requests
 from edged.daemon.runtime import build_cameras, build_runtime, changed_sections
 from edged.daemon.supervision import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
@@ -27,9 +29,11 @@ from edged.daemon.walktest import keep_walk_test
 from edged.errors import ConfigError, EdgedError
 from edged.host.device import device_model
 from edged.host.systemd import Notifier
+from edged.live.glimpse import glimpses
 from edged.payloads.mqtt import StatePayload
 from edged.ports import Clock
 from edged.publish import check_mqtt
+from edged.readers import SURE_SCORES
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -97,7 +101,12 @@ class App:
         local = {"configure": self._change_settings, "walktest": self._keep_walk_test}
         self._pausing = Pausing(core, lambda: self._runtime.config, self._change_cameras)
         self._commands = Commands(core.clock, path, local | self._pausing.verbs)
-        questions = {"status": self._status_answer, "metrics": self._metrics, "outputs": self._outputs}
+        questions: dict[str, Question] = {
+            "status": self._status_answer,
+            "metrics": self._metrics,
+            "outputs": self._outputs,
+            "glimpses": Exclusive(self._glimpses),
+        }
         self._status = Requests(self._commands, questions).server(config.store.path)
         self._live = core.live.server(config.store.path)
         self._reload_problem: str | None = None
@@ -369,6 +378,15 @@ class App:
     def _outputs(self) -> dict[str, Any]:
         """Every local output as it is now."""
         return {"v": 1, "outputs": {name: asdict(state) for name, state in self._runtime.outputs.states().items()}}
+
+    def _glimpses(self) -> dict[str, Any]:
+        """What each attached camera sees that is not configured; nothing while nobody may be watched."""
+        if self._pausing.status() is not None:
+            return {"v": 1, "glimpses": {}}
+        config = self._runtime.config
+        in_use, models = [camera.source for camera in config.camera.values()], config.models
+        found = glimpses(attached(), in_use, lambda: load_detector(models), SURE_SCORES[models.detector])
+        return {"v": 1, "glimpses": found}
 
     def _metrics(self) -> dict[str, Any]:
         core = self._core

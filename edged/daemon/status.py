@@ -19,7 +19,13 @@ from edged.files import is_first_byte_locked
 MOST_BYTES = 1_000_000
 
 USUAL_WAIT_S = 10.0
-WAITS_S: Final[Mapping[str, float]] = {"configure": 60.0, "reload": 60.0, "report": 120.0, "selftest": 330.0}
+WAITS_S: Final[Mapping[str, float]] = {
+    "configure": 60.0,
+    "glimpses": 60.0,
+    "reload": 60.0,
+    "report": 120.0,
+    "selftest": 330.0,
+}
 """How long a verb's answer may take, where that is not USUAL_WAIT_S."""
 TRIES = 3
 

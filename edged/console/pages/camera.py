@@ -57,8 +57,14 @@ def cameras(request: Request) -> Response:
     known = list(site.config.camera)
     if len(known) == 1:
         return see(f"/camera/{known[0]}")
+    status, _ = site.status_if_any()
+    states: Mapping[str, Any] = status["cameras"] if status else {}
     return render(
-        request, "cameras.html", title="Cameras", cameras={camera: site.camera_name(camera) for camera in known}
+        request,
+        "cameras.html",
+        title="Cameras",
+        cameras={camera: site.camera_name(camera) for camera in known},
+        watched=[camera for camera in known if camera in states and states[camera]["status"] == "online"],
     )
 
 

@@ -1,13 +1,16 @@
 """Setting up a device step by step: place and hours, camera, aim, walk test, broker; each can be done again."""
 
+import base64
 import os
 import re
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from zoneinfo import available_timezones
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +22,7 @@ from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
 from edged.console.settings import configure
 from edged.console.site import Site
-from edged.console.working import sentence
+from edged.console.working import CAMERA_WORDS, sentence
 from edged.daemon.status import request as ask_daemon
 from edged.daemon.status import socket_path
 from edged.errors import EdgedError, UsageError
@@ -34,6 +37,7 @@ PROFILES = {
 }
 EMPTY = {"name": "", "source": "", "address": "", "profile": "entrance"}
 MOST_SKIPPED = 50
+WATCHING = CAMERA_WORDS["online"].lower()
 STORED_EVERY_S, STORED_TRIES = 0.1, 30
 
 
@@ -54,6 +58,7 @@ def overview(request: Request) -> Response:
         config=config,
         has_place="report.timezone" in origins,
         cameras={camera: site.camera_name(camera) for camera in config.camera},
+        watching=WATCHING,
         states={camera: _state(told) for camera, told in (status or {}).get("cameras", {}).items()},
         tests=tests,
         connected=connected,
@@ -65,7 +70,8 @@ def overview(request: Request) -> Response:
 
 def _state(told: Mapping[str, Any]) -> str:
     """A camera's state, and why, where it is not well."""
-    return f"{told['status']}: {told['reason']}" if told.get("reason") else str(told["status"])
+    words = WATCHING if told["status"] == "online" else CAMERA_WORDS[told["status"]].lower()
+    return f"{words}: {told['reason']}" if told.get("reason") else words
 
 
 def place(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:
@@ -108,6 +114,38 @@ def camera_form(request: Request, values: Mapping[str, str] | None = None, probl
         profiles=PROFILES,
         values=values or EMPTY,
     )
+
+
+def glimpse(request: Request) -> Response:
+    """What an attached camera sees that is not in use yet, faces hidden; for a page that somebody looks at."""
+    site, uri = site_of(request), request.query_params.get("source", "")
+    for camera, settings in site.config.camera.items():
+        if settings.source == uri:
+            return see(f"/live/{camera}/frame.jpg")
+    found = GLIMPSES.of(site).get(uri, {})
+    if not found.get("picture"):
+        raise HTTPException(404, str(found.get("problem") or "there is no picture of this camera"))
+    return Response(base64.b64decode(found["picture"]), media_type="image/jpeg")
+
+
+class Glimpses:
+    """The daemon's answer, asked for once for all pictures of a page."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, Any] = {}
+        self._due_s = 0.0
+
+    def of(self, site: Site) -> Mapping[str, Any]:
+        """By URI; as it was GLIMPSES_S ago at most."""
+        with self._lock:
+            if site.clock.monotonic_s() >= self._due_s:
+                self._known = site.ask("glimpses").get("glimpses", {})
+                self._due_s = site.clock.monotonic_s() + GLIMPSES_S
+            return self._known
+
+
+GLIMPSES, GLIMPSES_S = Glimpses(), 10.0
 
 
 def camera_added(request: Request) -> Response:
@@ -266,6 +304,7 @@ ROUTES = [
     page("/setup/place", place, role="admin"),
     page("/setup/place", placed, role="admin", methods=("POST",)),
     page("/setup/camera", camera_form, role="admin"),
+    page("/setup/camera/picture", glimpse, role="admin"),
     page("/setup/camera", camera_added, role="admin", methods=("POST",)),
     page("/setup/walk/{camera}", walk, role="admin"),
     page("/setup/walk/{camera}", walked, role="admin", methods=("POST",)),

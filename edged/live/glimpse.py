@@ -1,0 +1,76 @@
+"""One picture of each attached camera that is not in use, faces hidden as everywhere: to tell cameras apart by sight."""
+
+import base64
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from edged.capture.attached import Attached
+from edged.capture.feeds import open_feed
+from edged.config import CameraConfig
+from edged.errors import EdgedError, SourceLost
+from edged.live.hide import hidden_jpeg, small_copy
+from edged.ports import Detector
+from edged.types import Image
+
+AT_ONCE = 4
+MOST = 8
+LONGEST_S = 12.0
+SETTLE_S = 1.0
+"""A camera's first pictures are too dark or too bright."""
+FPS = 5.0
+NOT_HIDDEN = "a face in the picture could not be hidden"
+
+
+def glimpses(
+    cameras: Sequence[Attached], in_use: Collection[str], load: Callable[[], Detector], sure: float
+) -> dict[str, dict[str, Any]]:
+    """By URI: a JPEG in base64 as `picture`, or as `problem` why there is none. Those `in_use`, or with a problem, are left out.
+
+    `load` gives a detector that nobody else uses, `sure` is the score from which on what it finds may be a face.
+    """
+    wanted = [camera.uri for camera in cameras if camera.problem is None and camera.uri not in in_use][:MOST]
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = dict(zip(wanted, pool.map(_one_picture, wanted), strict=True))
+    detector = load()
+    return {uri: _told(picture, detector, sure) for uri, picture in seen.items()}
+
+
+def _one_picture(uri: str) -> Image | str:
+    """A picture, or why there is none."""
+    try:
+        feed = open_feed(CameraConfig(source=uri, fps=FPS))
+    except EdgedError as error:
+        return str(error)
+    try:
+        return _settled(feed.next)
+    except SourceLost as error:
+        return str(error)
+    finally:
+        feed.close()
+
+
+def _settled(following: Callable[[float], Any]) -> Image | str:
+    """The newest picture once the camera has settled."""
+    deadline, first_s, image = time.monotonic() + LONGEST_S, None, None
+    while (now_s := time.monotonic()) < deadline:
+        shot = following(deadline - now_s)
+        if shot is not None and shot.image is not None:
+            image, first_s = shot.image, first_s or now_s
+            if now_s - first_s >= SETTLE_S:
+                break
+    return "opens, but gives no picture; check cable and power" if image is None else image.copy()
+
+
+def _told(picture: Image | str, detector: Detector, sure: float) -> dict[str, Any]:
+    if isinstance(picture, str):
+        return {"picture": None, "problem": picture}
+    image = small_copy(picture)
+    try:
+        data = hidden_jpeg(image, [face.box for face in detector.detect(image)], detector, sure)
+    except EdgedError as error:
+        return {"picture": None, "problem": f"the picture cannot be looked at for faces: {error}"}
+    return {"picture": data and base64.b64encode(data).decode(), "problem": None if data else NOT_HIDDEN}

@@ -1,0 +1,87 @@
+"""Pictures of attached cameras that nobody has configured: made when asked for, faces hidden, and shown in the setup."""
+
+import base64
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from support.cameras import TEST_PICTURE, needs_gstreamer
+from support.console import Console
+from support.doubles import ScriptedDetector
+
+from edged.capture.attached import Attached
+from edged.daemon.status import socket_path
+from edged.live.glimpse import NOT_HIDDEN, glimpses
+from edged.sockets import LineServer
+from edged.types import Box, Detection
+
+FACE = Detection(Box(100, 60, 180, 160), 0.9)
+JPEG = cv2.imencode(".jpg", np.full((90, 160, 3), 120, np.uint8))[1].tobytes()
+
+
+@needs_gstreamer
+def test_each_camera_that_is_free_is_opened_once_and_its_faces_are_hidden() -> None:
+    detector = ScriptedDetector([[FACE], []])
+    cameras = [
+        Attached(TEST_PICTURE, "test", "Test picture"),
+        Attached("v4l2:///dev/video99", "/dev/video99", "Gone"),
+        Attached("v4l2:///dev/video98", "/dev/video98", "In use"),
+        Attached("v4l2:///dev/video97", "/dev/video97", "Closed", problem="no permission"),
+    ]
+    found = glimpses(cameras, ["v4l2:///dev/video98"], lambda: detector, 0.5)
+    assert list(found) == [TEST_PICTURE, "v4l2:///dev/video99"]
+    assert found["v4l2:///dev/video99"]["picture"] is None
+    assert "video99" in found["v4l2:///dev/video99"]["problem"]
+    data = base64.b64decode(found[TEST_PICTURE]["picture"])
+    picture = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+    assert picture.shape == (240, 320, 3)
+    assert len(detector.pictures) == 2, "what is sent was looked at once more"
+    block = picture[104:116, 132:140].reshape(-1, 3)
+    assert np.ptp(block, axis=0).max() < 30, "the face is squares"
+
+
+@needs_gstreamer
+def test_a_picture_in_which_a_face_cannot_be_hidden_is_withheld() -> None:
+    stubborn = ScriptedDetector([[FACE]] * 9)
+    found = glimpses([Attached(TEST_PICTURE, "test", "Test picture")], [], lambda: stubborn, 0.5)
+    assert found[TEST_PICTURE] == {"picture": None, "problem": NOT_HIDDEN}
+
+
+def test_nobody_loads_a_detector_where_no_camera_is_free() -> None:
+    def fail() -> ScriptedDetector:
+        raise AssertionError
+
+    assert (
+        glimpses([Attached("v4l2:///dev/video98", "/dev/video98", "In use")], ["v4l2:///dev/video98"], fail, 0.5) == {}
+    )
+
+
+def test_the_setup_shows_each_attached_camera_and_asks_once_for_all_pictures(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(line: bytes) -> bytes:
+        asked.append(json.loads(line)["verb"])
+        cameras = [Attached(f"v4l2:///dev/video{number}", "/dev", f"Camera {number}").as_dict() for number in range(3)]
+        pictures = {"v4l2:///dev/video0": {"picture": base64.b64encode(JPEG).decode(), "problem": None}}
+        pictures["v4l2:///dev/video1"] = {"picture": None, "problem": "it is in use"}
+        return json.dumps({"v": 1, "ok": True, "cameras": cameras, "glimpses": pictures}).encode()
+
+    with Console(tmp_path, {"camera": {"door": {"source": "v4l2:///dev/video2"}}}) as console:
+        server = LineServer("status", socket_path(console.database), answer, use="the test")
+        server.open()
+        server.start()
+        try:
+            browser = console.start().claimed()
+            page = browser.get("/setup/camera").text
+            assert page.count('<img class="thumb" src="/setup/camera/picture?source=v4l2%3A///dev/video') == 3
+            shown = browser.get("/setup/camera/picture?source=v4l2%3A///dev/video0")
+            assert (shown.status, shown.body, shown.headers["content-type"]) == (200, JPEG, "image/jpeg")
+            held = browser.get("/setup/camera/picture?source=v4l2%3A///dev/video1")
+            assert (held.status, "It is in use." in held.text) == (404, True)
+            assert browser.get("/setup/camera/picture?source=v4l2%3A///dev/video2").location == "/live/door/frame.jpg"
+            assert browser.get("/setup/camera/picture?source=rtsp%3A//10.0.0.9/1").status == 404, "no other is opened"
+            assert asked.count("glimpses") == 1
+            assert console.browser().get("/setup/camera/picture?source=v4l2%3A///dev/video0").status == 303
+        finally:
+            server.stop(5.0)
