@@ -284,10 +284,11 @@ def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_p
         assert browser.post("/setup/place", place).location == "/setup"
         assert load_config(daemon.config).report.timezone == "Europe/Madrid"
         assert "Plug one in" in browser.get("/setup/camera").text or "v4l2" in browser.get("/setup/camera").text
-        added = {"name": "Main door", "address": "file:///nothing.mp4?loop=1", "profile": "entrance"}
+        added = {"name": "Main door", "address": "rtsp://127.0.0.1:9/none", "profile": "entrance"}
         pipeline = browser.post("/setup/camera", {**added, "address": "gst:videotestsrc"})
         assert pipeline.status == 400
         assert "can start any program" in pipeline.text
+        assert browser.post("/setup/camera", {**added, "address": "file:///etc/passwd"}).status == 400
         assert browser.post("/setup/camera", added).location == "/camera/main-door?saved=1"
         assert browser.post("/setup/camera", added).location == "/camera/main-door-2?saved=1"
         assert set(load_config(daemon.config).camera) == {"main-door", "main-door-2"}

@@ -1,15 +1,20 @@
 """Layers over the user's config: merged by key, left out where they spoil the whole, set aside where the daemon fails."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
+from pydantic import BaseModel
 
 from edged.cli import cli
-from edged.config import load_config, load_layered
+from edged.config import CameraConfig, Config, load_config, load_layered
 from edged.config.change import MOST_STEPS, plan_change, plan_undo, steps, write
 from edged.config.layers import MOST_LAYERS
+from edged.config.output import OUTPUTS
+from edged.config.section import Section
 from edged.config.trial import Trial
 from edged.errors import ConfigError
 
@@ -218,11 +223,14 @@ def test_a_consoles_file_that_a_hand_has_spoilt_is_not_written_over(box: Box) ->
         ("camera.door.region", [0, 0, 0, 0], "twentieth"),
         ("camera.door.mask.leave_score", 0.95, "must not be above"),
         ("report.timezone", "Madrid", "not an IANA time zone"),
-        ("camera.a b.source", "file:///a.mp4", "letter or digit"),
-        ("camera.door.source", "gst:filesrc location=/etc/shadow ! fakesink", "can start any program"),
-        ("camera.door.credentials_file", "/etc/shadow", "not set from the console"),
-        ("mqtt.ca_file", "/etc/shadow", "not set from the console"),
-        ("store.path", "/tmp/other.db", "not set from the console"),
+        ("camera.a b.source", "csi://0", "letter or digit"),
+        ("camera.door.source", "rtsp:/10.0.0.1", "the host is missing"),
+        ("camera.door.source", "gst:filesrc location=/etc/shadow ! jpegdec", "can start any program"),
+        ("camera.door.source", "file:///home/ada/film.mp4", "can be any file"),
+        ("camera.door.source", "images:///home/ada/pictures?loop=1", "can be any file"),
+        ("camera.door.source", "v4l2:///home/ada/film.mp4", "the console sets cameras only"),
+        ("camera.door.source", "v4l2:///dev/video0/../../home/ada", "the console sets cameras only"),
+        ("camera.door.source", "v4l2:///dev/v4l/by-id/%2e%2e/%2e%2e/mem", "the console sets cameras only"),
         ("camera", {}, "not set from the console"),
         ("fps", 3, "not set from the console"),
     ],
@@ -233,6 +241,40 @@ def test_what_is_wrong_or_not_the_consoles_to_set_is_refused_and_nothing_is_writ
     with pytest.raises(ConfigError, match=said):
         plan_change(box.file, {key: value})
     assert not box.console.exists()
+
+
+PLACES = ("play", "device", "chip", "line", "to", "url", "host")
+"""Texts that name a file, a sound card, a GPIO line or another machine."""
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of the config, of a camera and an output of each kind, and what it may be."""
+    for name, field in model.model_fields.items():
+        inner = [one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type)]
+        section = next((one for one in inner if issubclass(one, Section)), None)
+        if name in ("camera", "output") and not prefix:
+            for table in (CameraConfig,) if name == "camera" else OUTPUTS:
+                yield from keys_of(table, f"{name}.door.")
+        elif section:
+            yield from keys_of(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field.annotation
+
+
+def test_no_key_that_names_a_place_is_the_consoles_to_set(box: Box) -> None:
+    keys = dict(keys_of(Config))
+    places = [key for key, kind in keys.items() if Path in (kind, *get_args(kind)) or key.split(".")[-1] in PLACES]
+    expected = {"store.path", "console.key_file", "console.folder", "export.to", "export.sign_key_file", "mqtt.ca_file"}
+    assert expected | {"output.door.play", "output.door.device", "camera.door.credentials_file"} <= set(places)
+    for key in set(places) - {"mqtt.host"}:  # a broker: kept passwords do not go to another one
+        with pytest.raises(ConfigError, match=f"{key}: is not set from the console"):
+            plan_change(box.file, {key: "/etc/shadow"})
+
+
+@pytest.mark.parametrize("source", ["csi://0", "picamera://1", "rtsp://10.0.0.1/1", "v4l2:///dev/video0?width=640&height=480",
+                                    "v4l2:///dev/v4l/by-id/usb-046d_HD_Pro+Webcam_C920-video-index0"])  # fmt: skip
+def test_every_kind_of_camera_is_the_consoles_to_set(box: Box, source: str) -> None:
+    assert plan_change(box.file, {"camera.yard.source": source}).after.camera["yard"].source == source
 
 
 def test_a_password_in_a_source_is_not_repeated(box: Box) -> None:

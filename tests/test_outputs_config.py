@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from support.gpio import FileChip, use
 
 from edged.cli import cli
-from edged.config import doubts, load_config
+from edged.config import SoundOutput, doubts, load_config
 from edged.doctor import _output
 from edged.errors import ConfigError
 
@@ -110,3 +110,22 @@ def test_config_show_and_the_schema_know_outputs(tmp_path):
     shown = CliRunner().invoke(cli, ["config", "show", "--config", str(path)])
     assert '"kind": "gpio"' in shown.output
     assert "GpioOutput" in CliRunner().invoke(cli, ["config", "schema"]).output
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["file:'|touch /tmp/x',raw", 'file:"/tmp/x"', "file:x", "tee:default,x,raw", "plug:file", "plug:'tee:default'",
+     "plug:SLAVE=tee", "plug:{type file}", "default\nx", "hw:0,0|sh", "../card", "", "plug:file:x", "a b"],
+)  # fmt: skip
+def test_a_device_that_writes_files_or_starts_programs_is_no_card(device):
+    with pytest.raises(ValueError, match=r"aplay -L|at least 1 character"):
+        SoundOutput(kind="sound", when=("mask_none",), device=device)
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["default", "null", "hw:0,0", "plughw:CARD=Device,DEV=0", "sysdefault:CARD=vc4hdmi0", "plug:dmix", "pipewire",
+     "our-loudspeaker", "bluealsa:DEV=00:1A:7D:DA:71:13,PROFILE=a2dp"],
+)  # fmt: skip
+def test_a_device_that_aplay_lists_is_one(device):
+    assert SoundOutput(kind="sound", when=("mask_none",), device=device).device == device

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.alsa import heard_in
 from support.mosquitto import until
 
 from edged.config import SoundOutput
@@ -23,9 +24,9 @@ def settings(device: str = "null", **keys) -> SoundOutput:
     return SoundOutput.model_validate({"kind": "sound", "when": ["drowsiness_notice"], "device": device, **keys})
 
 
-def to_file(path: Path) -> str:
+def to_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """ALSA's device that writes what is played into a file, and plays it nowhere. It is as fast as it can be."""
-    return f"file:'{path}',raw"
+    return heard_in(path, monkeypatch.setenv)
 
 
 class Playing:
@@ -129,9 +130,9 @@ def test_what_is_no_wav_is_told_with_the_remedy(tmp_path):
 
 
 @needs_aplay
-def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(tmp_path):
+def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(tmp_path, monkeypatch):
     heard = tmp_path / "heard"
-    with Playing(settings(to_file(heard), volume=50)) as player:
+    with Playing(settings(to_file(heard, monkeypatch), volume=50)) as player:
         player.play(Playback(1, "chime"))
         assert until(lambda: len(samples(heard)) >= len(chime()) and player._child is None)
         once = samples(heard)
@@ -148,7 +149,7 @@ def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(t
 @needs_aplay
 def test_the_siren_goes_on_until_it_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr("edged.outputs.sound.ALARM_S", 1.0)
-    with Playing(settings(to_file(tmp_path / "heard"))) as player:
+    with Playing(settings(to_file(tmp_path / "heard", monkeypatch))) as player:
         begun: list[int] = []
         begin = player._begin
         player._begin = lambda *args: (begun.append(1), begin(*args))[1]  # type: ignore[method-assign]

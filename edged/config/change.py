@@ -1,6 +1,11 @@
-"""Changes of the console's layer: planned and shown key by key, written whole, and taken back one by one."""
+"""Changes of the console's layer: planned and shown key by key, written whole, and taken back one by one.
+
+One rule says what the console may set: nothing that names a place on this device, be it a file, folder, program, pipeline or
+sound card, but its cameras. Whoever gets hold of an admin's login must not read files by it, write them or start programs.
+"""
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +17,7 @@ from edged.config.load import parse_config, read_tables
 from edged.config.model import CameraConfig, Config, MqttConfig
 from edged.config.people import AttentionConfig, DrowsinessConfig, MaskConfig
 from edged.config.section import Section
-from edged.config.source import redact
+from edged.config.source import NUMBERED, STREAMS, parse_source, redact
 from edged.errors import ConfigError
 from edged.files import replace, sync
 from edged.remote import has_secret
@@ -29,6 +34,7 @@ _PEOPLE: Mapping[str, type[Section]] = {
     "attention": AttentionConfig,
     "drowsiness": DrowsinessConfig,
 }
+_LOCAL_CAMERA = re.compile(r"/dev/(video\d{1,3}|v4l/by-(id|path)/[\w.:+-]+)")
 _CAMERA_KEYS = {"source", "name", "region", "rotation", "flip", "fps", "profile", "smallest_face", "field_of_view"}
 _CAMERA_DEFAULTS = CameraConfig(source="file:///any").model_dump(mode="json", exclude={"source"})
 _KEYS = {
@@ -180,7 +186,7 @@ def _plan(before: Layered, tables: dict[str, Any], step: Path | None = None) -> 
 
 
 def _require_settable(key: str, value: Any) -> None:
-    """Raise ConfigError where `key` is for those who may edit the main file: what names files, programs or places."""
+    """Raise ConfigError where `key`, or this value of it, is for those who may edit the main file: see the module's rule."""
     parts = key.split(".")
     if len(parts) == 4 and parts[0] == "camera" and parts[2] in _PEOPLE:
         known = _KEYS[parts[2]]
@@ -190,8 +196,21 @@ def _require_settable(key: str, value: Any) -> None:
         known = _KEYS.get(parts[0], set()) if len(parts) == 2 else set()
     if parts[-1] not in known and not (key == KEPT_IN and value is None):
         raise ConfigError(f"key {key}: is not set from the console; write it into the main file")
-    if parts[-1] == "source" and isinstance(value, str) and value.startswith("gst:"):
-        raise ConfigError(f"key {key}: a pipeline can start any program; write it into the main file")
+    if parts[-1] == "source" and isinstance(value, str) and not _is_live(value):
+        raise ConfigError(
+            f"key {key}: the console sets cameras only; a recording or folder can be any file, and a pipeline can start any"
+            " program: write it into the main file"
+        )
+
+
+def _is_live(source: str) -> bool:
+    """Whether it is a camera, of this device or of the network, or nothing at all, which validation tells."""
+    try:
+        parsed = parse_source(source)
+    except ValueError:
+        return True
+    is_local = parsed.scheme == "v4l2"
+    return parsed.scheme in (*STREAMS, *NUMBERED) or (is_local and _LOCAL_CAMERA.fullmatch(parsed.path) is not None)
 
 
 def is_elsewhere(now: MqttConfig, then: MqttConfig) -> bool:

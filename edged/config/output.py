@@ -1,5 +1,6 @@
 """The tables `[output.<id>]`: what notifies the people on the spot, the door, and the button by which they answer."""
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
@@ -34,6 +35,10 @@ BUILT_IN = ("auto", "chime", "voice", "alarm")
 
 
 MOST_LINE = 4095
+_ARGUMENT = r"([A-Z]+=)?([\w.-]+|([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})"
+_DEVICE = re.compile(rf"[A-Za-z][\w.-]*(:{_ARGUMENT}(,{_ARGUMENT})*)?", re.ASCII)
+_WRITES = re.compile(r"(^|[:,=])(file|tee)($|[:,])")
+"""ALSA's ready-made devices that write into any file, or, with a `|`, into any program."""
 
 
 def _line(value: object) -> object:
@@ -156,6 +161,16 @@ class SoundOutput(_NotifyingOutput):
     language: Language = Field("en", description="Language of the spoken sentences")
     device: str = Field("default", min_length=1, max_length=120, description="ALSA's name of the device")
     volume: Annotated[int, Field(ge=0, le=100)] = Field(80, description="Percent of full scale")
+
+    @field_validator("device")
+    @classmethod
+    def _a_card(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value) or _WRITES.search(value):
+            raise ValueError(
+                'must be a name that `aplay -L` lists, as "default" or "plughw:CARD=Device,DEV=0"; what ALSA would write into'
+                " files, pipe into programs or take apart further belongs into /etc/asound.conf, under a name of its own"
+            )
+        return value
 
     @field_validator("play")
     @classmethod

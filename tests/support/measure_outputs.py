@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from support.alsa import heard_in
 from support.daemon import Daemon, looped, write_clip
 from support.gpio import FileChip
 from support.mosquitto import until
@@ -23,7 +24,7 @@ TOLERANCE_S = 0.002
 def settings(folder: Path) -> str:
     tells = 'when = ["mask_none", "mask_incorrect"]\nshortest_seconds = 0\n'
     parts = [f'[output.{name}]\nkind = "gpio"\n{tells}cameras = ["{name}"]\nline = "{name}"' for name in CAMERAS]
-    device = f"file:'{folder / 'heard'}',raw"
+    device = heard_in(folder / "heard", os.environ.__setitem__)
     parts.append(f'[output.voice]\nkind = "sound"\n{tells}cameras = ["one"]\nplay = "alarm"\ndevice = "{device}"')
     return "\n".join(parts)
 
