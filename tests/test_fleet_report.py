@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
-from report_days import HOUR, encounter, span, watched
+from report_days import HOUR, encounter, span, store_reports, watched
 from test_export_day import DAY, Site
 
 from edged.cli.fleet import fleet
 from edged.errors import Unavailable, UsageError
+from edged.export import Exporter
 from edged.export.files import decode, json_lines
 from edged.export.manifest import Manifest, folder_of, named, parse_name, sha256
 from edged.fleet.compact import compact
@@ -31,7 +32,7 @@ from edged.payloads.fleet import FleetDocument
 from edged.report import canonical_json, render_fleet_csv
 from edged.report.page import render_fleet_html
 from edged.schemas import schema_of
-from edged.store import StoreReader
+from edged.store import Store, StoreReader
 
 DAYS = [date(2026, 11, 17), date(2026, 11, 18), date(2026, 11, 19)]
 NOW = int(datetime(2026, 11, 22, tzinfo=timezone.utc).timestamp() * 1000)
@@ -201,6 +202,101 @@ def test_a_manifest_that_lies_about_its_sums_is_named(place):
     rewrite(manifest, sums=sums | {"correct": sums["correct"] + 5})
     report = build(place, "day", day=DAYS[0])
     assert troubles(report) == [("sim-00001", str(DAYS[0]), "sums")]
+
+
+def forge(place, device, change, table="encounter", day=DAYS[1], **manifest):
+    """A device's file of `table` with `change` done to each row, and the manifest that goes with it."""
+    (path,) = of_day(place, day, device, ".manifest.json")
+    whole = json.loads(path.read_bytes())
+    (file,) = [one for one in whole["files"] if one["table"] == table]
+    rows = [changed for row in decode(path.parent / file["name"], table) for changed in change(row)]
+    data = json_lines(rows)
+    file |= {"name": named(device, whole["number"], data, f"{table}.jsonl.gz"), "rows": len(rows)}
+    file |= {"bytes": len(data), "sha256": sha256(data)}
+    (path.parent / file["name"]).write_bytes(data)
+    rewrite(path, files=whole["files"], **manifest)
+
+
+FORGERIES = {
+    "rows of another device": ("encounter", lambda row: [row | {"device_id": "sim-00004"}]),
+    "one event of another device": (
+        "encounter", lambda row: [row, row | {"device_id": "sim-00004", "kind": "mask", "outcome": "none"}]
+    ),
+    "coverage of another device": ("cover", lambda row: [row | {"device_id": "sim-00004", "watched_s": 0}]),
+    "rows of another day": ("encounter", lambda row: [row | {"local_day": str(DAYS[2])}]),
+    "coverage of another day": ("cover", lambda row: [row | {"local_day": str(DAYS[2])}]),
+    "an hour that no day has": ("encounter", lambda row: [row | {"local_hour": 24}]),
+    "more seconds than an hour has": ("cover", lambda row: [row | {"watched_s": 10**9}]),
+    "nobody's rows": ("encounter", lambda row: [row | {"device_id": None}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "change"), FORGERIES.values(), ids=list(FORGERIES))
+def test_a_file_whose_rows_are_not_its_manifests_is_refused_whole_and_harms_no_other(made, place, table, change):
+    """Its hashes are right, and its manifest is: the device itself has made it so."""
+    forge(place, "sim-00001", change, table)
+    report = build(place, "day", "duckdb", DAYS[1])
+    assert troubles(report) == [("sim-00001", str(DAYS[1]), "file")]
+    assert "not counted" in report["troubles"][0]["text"]
+    rest = {n: made[1].passages[f"sim-{n:05d}", str(DAYS[1])].total() for n in (0, 2, 3, 4)}
+    assert {int(one["device"][-1]): one["encounters"] for one in report["by_device"]} == rest
+    assert report["encounters"] == sum(rest.values())
+    assert canonical_json(report) == text(place, period="day", engine="sqlite", day=DAYS[1])
+    assert compact(Place(place), DAYS[1], NOW), "what is whole is put together, and nothing else"
+    assert canonical_json(report) == text(place, period="day", day=DAYS[1])
+
+
+def test_rows_of_another_day_that_is_asked_for_too_count_on_neither(made, place):
+    forge(place, "sim-00001", FORGERIES["rows of another day"][1])
+    found = next(one for one in build(place)["by_device"] if one["device"] == "sim-00001")
+    assert found["encounters"] == sum(made[1].passages["sim-00001", str(day)].total() for day in (DAYS[0], DAYS[2]))
+
+
+def test_a_manifest_that_lists_a_file_of_another_is_not_counted(place):
+    (mine,), (other,) = (of_day(place, DAYS[1], device, ".manifest.json") for device in ("sim-00001", "sim-00002"))
+    rewrite(mine, files=json.loads(other.read_bytes())["files"])
+    report = build(place, "day", day=DAYS[1])
+    assert troubles(report) == [("sim-00001", str(DAYS[1]), "manifest")]
+
+
+def test_one_event_id_at_two_devices_is_two_events(place):
+    before = build(place, "day", day=DAYS[1])["encounters"]
+    for device in ("sim-00001", "sim-00002"):
+        ids = (f"E{number}" for number in range(10_000))
+        forge(place, device, lambda row, ids=ids: [row | {"event_id": next(ids)}])
+    report = build(place, "day", day=DAYS[1])
+    assert (report["encounters"], report["complete"]) == (before, True)
+
+
+def test_a_copied_card_is_named(tmp_path):
+    """Two devices with one id that go on with the same exports."""
+    site = Site(tmp_path).busy(day=DAYS[1]).close(DAYS[1])
+    site.now = span(DAYS[1])[1] + HOUR
+    site.export().store.close()
+    twin = Path(shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-twin")))
+    for number, folder in enumerate((tmp_path, twin)):
+        store = Store(folder / "edged.db")
+        store.write([encounter(70_000 + number, span(DAY)[0] + 9 * HOUR, "correct")])
+        store_reports(store, site.settings, [DAYS[1], DAY])
+        store.close()
+        at = site.settings.store.model_copy(update={"path": folder / "edged.db"})
+        settings = site.settings.model_copy(update={"store": at})
+        Exporter(settings, StoreReader(at.path), span(DAY)[1] + HOUR, lambda _: None).export(None)
+    report = build(site.place, "day", day=DAY)
+    assert troubles(report) == [("entrance-1", "", "two chains")]
+    assert "copying a card" in report["troubles"][0]["text"]
+    assert report["encounters"] == 2
+
+
+def test_a_device_whose_manifest_is_lost_after_compaction_is_left_out_alone(made, place):
+    compact(Place(place), DAYS[1], NOW)
+    for path in of_day(place, DAYS[1], "sim-00003", ".manifest.json"):
+        path.unlink()
+    for engine in ("duckdb", "sqlite"):
+        report = build(place, "day", engine, DAYS[1])
+        rest = sum((made[1].passages[f"sim-{n:05d}", str(DAYS[1])] for n in (0, 1, 2, 4)), Counter())
+        assert report["encounters"] == rest.total()
+        assert {(device, kind) for device, _, kind in troubles(report)} == {("sim-00003", "silent"), ("", "file")}
 
 
 @pytest.mark.parametrize("change", [{"device_id": "another"}, {"local_day": "2026-11-18"}])

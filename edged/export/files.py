@@ -93,14 +93,15 @@ def decode(path: Path, table: str) -> Iterator[Row]:
             yield json.loads(line)
 
 
-def reading(table: str, paths: Iterable[Path]) -> str:
-    """DuckDB's question for the columns of `table` in their order, in files of one form."""
-    files, names = list(paths), ", ".join(TABLES[table])
+def reading(table: str, paths: Iterable[Path], *, source: bool = False) -> str:
+    """DuckDB's question for the columns of `table` in their order, and the `source` of each row, in files of one form."""
+    files, names = list(paths), ", ".join([*TABLES[table], *(["filename AS source"] if source else [])])
+    which = f"filename = {str(source).lower()}"
     listed = f"[{', '.join(map(literal, files))}]"
     if files[0].name.endswith(".parquet"):
-        return f"SELECT {names} FROM read_parquet({listed}, hive_partitioning = false)"  # noqa: S608  paths quoted
+        return f"SELECT {names} FROM read_parquet({listed}, hive_partitioning = false, {which})"  # noqa: S608  paths quoted
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in TABLES[table].items())
-    how = f"format = 'newline_delimited', compression = 'gzip', maximum_object_size = {LONGEST_LINE}"
+    how = f"format = 'newline_delimited', compression = 'gzip', maximum_object_size = {LONGEST_LINE}, {which}"
     return f"SELECT {names} FROM read_json({listed}, {how}, columns = {{{columns}}})"  # noqa: S608  paths quoted
 
 

@@ -12,7 +12,7 @@ from edged.errors import Failed, Unavailable
 from edged.export.files import ROW_GROUP, duckdb_connection, literal, reading
 from edged.export.manifest import DataFile, Name, folder_of, named
 from edged.files import lock, replace, sync
-from edged.fleet.engines import MEMORY, THREADS
+from edged.fleet.engines import MEMORY, THREADS, examine
 from edged.fleet.place import COMPACTED, OWNER, Compacted, Place, digest_of
 
 SCRATCH = ".edged-compact-"
@@ -27,6 +27,7 @@ def compact(place: Place, day: date, now_ms: int) -> int | None:
     folder = place.root / folder_of(day)
     with _locked(folder):
         intake = place.read(day, day, now_ms)
+        intake.settle(day, day, examine)
         older = intake.compactions.get(str(day), [])
         old = {file.name for one in older for file in one.files}
         small = {path.name for paths in intake.files.values() for path in paths} - old

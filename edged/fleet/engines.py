@@ -2,26 +2,56 @@
 
 import sqlite3
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from edged.errors import EdgedError, Failed, Unavailable
 from edged.export.files import decode, duckdb_connection, reading
 from edged.export.manifest import sha256
 from edged.export.schema import TABLES
+from edged.remote import one_line
 
 Engine = Literal["duckdb", "sqlite", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "sqlite", "spark")
 MEMORY, THREADS = "600MB", 2
 
-ROWS = "SELECT count(device_id) FROM {}"
+CHECKS = {
+    "encounter": """
+SELECT {source}device_id, local_day, SUM(row_cnt) AS row_sum,
+       SUM(CASE WHEN outcome = 'void' THEN row_cnt ELSE 0 END) AS void_sum,
+       SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'correct' THEN row_cnt ELSE 0 END) AS correct_sum,
+       SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'incorrect' THEN row_cnt ELSE 0 END) AS incorrect_sum,
+       SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'none' THEN row_cnt ELSE 0 END) AS none_sum,
+       SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'uncertain' THEN row_cnt ELSE 0 END) AS uncertain_sum,
+       SUM(CASE WHEN kind = 'passage' AND in_open = 0 AND outcome IN ('correct', 'incorrect', 'none', 'uncertain')
+                THEN row_cnt ELSE 0 END) AS outside_sum,
+       SUM(CASE WHEN local_hour BETWEEN 0 AND 23 AND quarter BETWEEN 0 AND 107 AND in_open IN (0, 1) AND suppressed IN (0, 1)
+                 AND clock_ok IN (0, 1) AND camera <> '' AND kind <> '' AND outcome <> '' AND end_reason >= ''
+                THEN 0 ELSE row_cnt END) AS strange_sum
+FROM {rows} GROUP BY {source}device_id, local_day""",
+    "cover": """
+SELECT {source}device_id, local_day, COUNT(*) AS row_sum,
+       SUM(CASE WHEN local_hour BETWEEN 0 AND 23 AND open_s BETWEEN 0 AND 7200 AND watched_s BETWEEN 0 AND open_s
+                 AND paused_s BETWEEN 0 AND open_s AND camera <> '' AND entrance >= '' AND seq >= 1
+                THEN 0 ELSE 1 END) AS strange_sum
+FROM {rows} GROUP BY {source}device_id, local_day""",
+}
+"""What files hold of each device and day, to be held against manifests; `strange` rows have values that none can have."""
+FOLDED = {"encounter": "cell", "cover": "cover"}
+SINGLE = {"encounter": "(SELECT e.*, 1 AS row_cnt FROM encounter e) one", "cover": "cover"}
 
 Counts = Mapping[str, Any]
 """One row of the answer, by column."""
+Content = Mapping[str, int]
+"""How many rows of a device and day there are, `row`, and its manifest's sums; zeros may be left out."""
+Run = Callable[[str], tuple[list[str], list[tuple[Any, ...]]]]
+"""Answers a question in SQL with the names of its columns and its rows."""
 
 
 class Question(NamedTuple):
@@ -32,18 +62,35 @@ class Question(NamedTuple):
     day_from: str
     day_to: str
     rows: Mapping[Path, int] = {}
-    """How many rows each file must have, where that is known: an engine may read a damaged file without a word."""
+    """How many rows each file must have, where that is known."""
+    vouched: Mapping[tuple[Path, str, str], Content] | None = None
+    """What each file must hold of each device and day, where that is known."""
+    refused: Sequence[tuple[str, str]] = ()
+    """Device-days whose rows, in files of many devices, do not count."""
+    files_again: Sequence[Path] | None = None
+    """Those files of passages and events that hold rows of device-days that came in several; all, where that is not known."""
 
-    def lacks(self, table: str, count: int) -> bool:
-        return bool(self.rows) and count != sum(self.rows[path] for path in self.files[table])
+    @property
+    def searched(self) -> Sequence[Path]:
+        return self.files["encounter"] if self.files_again is None else self.files_again
 
 
-class BadFile(EdgedError):
-    """A file that is what its manifest says cannot be read all the same."""
+class Fault(NamedTuple):
+    """A file that is not what it must be; in one of many devices of one of them alone, where `device_id` is not ""."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path.name}: {why}")
-        self.path = path
+    path: Path
+    kind: str
+    text: str
+    device_id: str = ""
+    local_day: str = ""
+
+
+class BadFiles(EdgedError):
+    """Files that are what their manifests say by their hashes, and cannot be counted all the same."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(fault.text for fault in faults))
+        self.faults = faults
 
 
 @cache
@@ -52,18 +99,26 @@ def report_sql() -> str:
     return (resources("edged.fleet") / "report.sql").read_text("utf-8")
 
 
+@cache
+def fold_sql() -> str:
+    """What all engines run before it."""
+    return (resources("edged.fleet") / "fold.sql").read_text("utf-8")
+
+
 def report_sql_sha256() -> str:
-    return sha256(report_sql().encode())
+    return sha256((fold_sql() + report_sql()).encode())
 
 
 def ask(engine: Engine, question: Question, master: str = "local[2]") -> list[Counts]:
-    """The answer, in one order. Raise BadFile for a file that cannot be read, Failed where the engine is not installed."""
-    answer: Callable[[Question], tuple[list[str], list[tuple[Any, ...]]]] = {
+    """The answer, in one order. Raise BadFiles for files that must not count, Failed where the engine is not installed."""
+    sessions: dict[Engine, Callable[[Question], AbstractContextManager[Run]]] = {
         "duckdb": _duckdb,
         "sqlite": _sqlite,
         "spark": lambda asked: _spark(asked, master),
-    }[engine]
-    names, rows = answer(question)
+    }
+    with sessions[engine](question) as run:
+        _check(question, run)
+        names, rows = run(report_sql())
     whole = [
         {name: value if isinstance(value, str) else int(value or 0) for name, value in zip(names, row, strict=True)}
         for row in rows
@@ -71,26 +126,89 @@ def ask(engine: Engine, question: Question, master: str = "local[2]") -> list[Co
     return sorted(whole, key=lambda row: tuple(row.values()))
 
 
-def _duckdb(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
-    import duckdb
+def examine(question: Question) -> None:
+    """Raise BadFiles for files that must not count, Failed without DuckDB."""
+    with _duckdb(question) as run:
+        _check(question, run)
 
+
+def _check(question: Question, run: Run) -> None:
+    """Hold what the files hold against what their manifests vouch for: all together, and each where that differs.
+
+    A file cannot give another device rows without a trace: what that one's own manifests tell of would be too little.
+    """
+    if question.vouched is None:
+        return
+    faults: list[Fault] = []
+    for table, paths in question.files.items():
+        chosen, whole = set(paths), defaultdict[tuple[str, str], Counter[str]](Counter)
+        wanted = {key: content for key, content in question.vouched.items() if key[0] in chosen}
+        for (_, *key), content in wanted.items():
+            whole[key[0], key[1]].update(content)
+        names, rows = run(CHECKS[table].format(source="", rows=FOLDED[table]))
+        found = {(device, day): _content(names[2:], sums) for device, day, *sums in rows}
+        if {key: +content for key, content in found.items()} == {key: +content for key, content in whole.items()}:
+            continue
+        by_source = {str(one): path for path in paths for one in (path, path.absolute())}
+        names, rows = run(CHECKS[table].format(source="source, ", rows=SINGLE[table]))
+        has = {(by_source[at], device or "", day or ""): _content(names[3:], sums) for at, device, day, *sums in rows}
+        faults += _differences(has, wanted)
+    if faults:
+        raise BadFiles(*faults)
+
+
+def _content(names: Sequence[str], sums: Sequence[Any]) -> Counter[str]:
+    return Counter({name.removesuffix("_sum"): int(value or 0) for name, value in zip(names, sums, strict=True)})
+
+
+def _differences(
+    found: Mapping[tuple[Path, str, str], Counter[str]], wanted: Mapping[tuple[Path, str, str], Content]
+) -> Iterator[Fault]:
+    for key in sorted(found.keys() | wanted.keys()):
+        (path, device, day), has, must = key, found.get(key, Counter()), Counter(wanted.get(key, {}))
+        what = f"{path.name} holds {has['row']} rows of {one_line(device) or 'no device'}, {one_line(day) or 'no day'}"
+        if key not in wanted:
+            yield Fault(path, "file", f"{what}, for which its manifest does not vouch", device, day)
+        elif has["row"] != must["row"]:
+            yield Fault(path, "file", f"{what}, and its manifest tells of {must['row']}", device, day)
+        elif has["strange"]:
+            yield Fault(path, "file", f"{what}, {has['strange']} with values that none can have", device, day)
+        elif +has != +must:
+            told = ", ".join(
+                f"{name} {must[name]}, not {has[name]}" for name in sorted(must) if must[name] != has[name]
+            )
+            yield Fault(
+                path, "sums", f"its manifest tells of other passages than {path.name} holds: {told}", device, day
+            )
+
+
+@contextmanager
+def _duckdb(question: Question) -> Iterator[Run]:
     with (
         tempfile.TemporaryDirectory(prefix="edged-fleet-") as spill,
         closing(duckdb_connection(MEMORY, THREADS, spill, ordered=False)) as connection,
     ):
-        try:
-            for table in TABLES:
-                connection.execute(f"CREATE VIEW {table} AS {_union(table, question.files[table])}")
-            connection.execute("CREATE TABLE again (device_id VARCHAR, local_day VARCHAR)")
-            if question.again:
-                connection.executemany("INSERT INTO again VALUES (?, ?)", [list(key) for key in question.again])
-            connection.execute("CREATE TABLE report_params (day_from VARCHAR, day_to VARCHAR)")
-            connection.execute("INSERT INTO report_params VALUES (?, ?)", [question.day_from, question.day_to])
-            for table in TABLES:
-                if question.lacks(table, connection.execute(ROWS.format(table)).fetchone()[0]):
-                    _blame(question)
-            found = connection.execute(report_sql())
+        import duckdb
+
+        def run(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+            found = connection.execute(sql)
             return [column[0] for column in found.description], found.fetchall()
+
+        try:
+            for name, columns, rows in _parameters(question):
+                connection.execute(f"CREATE TABLE {name} ({', '.join(f'{one} VARCHAR' for one in columns)})")
+                if rows:
+                    marks = ", ".join("?" * len(columns))
+                    connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608  our own table
+            kept = KEPT if question.refused else ""
+            for name, table, paths in (
+                ("encounter", "encounter", question.files["encounter"]),
+                ("encounter_again", "encounter", question.searched),
+            ):
+                connection.execute(f"CREATE VIEW {name} AS {_union(table, paths)} {kept}")
+            connection.execute(f"CREATE TABLE cover AS {_union('cover', question.files['cover'])} {kept}")
+            connection.execute(f"CREATE TABLE cell AS {fold_sql()}")
+            yield run
         except duckdb.OutOfMemoryException as error:  # no file is to blame
             raise Failed(f"DuckDB lacks room: {str(error).splitlines()[0]}; edged fleet compact helps") from None
         except duckdb.Error as error:
@@ -98,55 +216,73 @@ def _duckdb(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
             raise Failed(f"DuckDB cannot answer: {str(error).splitlines()[0]}") from None
 
 
+KEPT = "WHERE NOT EXISTS (SELECT 1 FROM refused n WHERE n.device_id = r.device_id AND n.local_day = r.local_day)"
+
+
+def _parameters(question: Question) -> list[tuple[str, tuple[str, str], list[tuple[str, str]]]]:
+    """The small tables: their names, columns and rows."""
+    return [
+        ("again", ("device_id", "local_day"), list(question.again)),
+        ("refused", ("device_id", "local_day"), list(question.refused)),
+        ("report_params", ("day_from", "day_to"), [(question.day_from, question.day_to)]),
+    ]
+
+
 def _union(table: str, paths: Sequence[Path]) -> str:
-    """A question for all rows of a table, whichever forms its files have."""
+    """A question for all rows of a table, and the files they are of, whichever forms these have."""
     by_form = [[path for path in paths if path.name.endswith(ending)] for ending in (".parquet", ".jsonl.gz")]
-    parts = [reading(table, chosen) for chosen in by_form if chosen]
-    nothing = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in TABLES[table].items())
-    return " UNION ALL ".join(parts) if parts else f"SELECT {nothing} WHERE false"
+    parts = [reading(table, chosen, source=True) for chosen in by_form if chosen]
+    columns = {**TABLES[table], "source": "VARCHAR"}
+    nothing = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in columns.items())
+    rows = " UNION ALL ".join(parts) if parts else f"SELECT {nothing} WHERE false"
+    return f"SELECT r.* FROM ({rows}) r"  # noqa: S608  paths quoted
 
 
 def _blame(question: Question) -> None:
-    """Raise BadFile for the first file that cannot be read by itself, or has other rows than it must have."""
+    """Raise BadFiles for the first file that cannot be read by itself, or has other rows than it must have."""
     for table, paths in question.files.items():
         for path in paths:
             for _ in _rows(question, path, table):
                 pass
 
 
-def _sqlite(question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
+@contextmanager
+def _sqlite(question: Question) -> Iterator[Run]:
     with closing(sqlite3.connect("")) as connection:  # a scratch file that goes with the connection
-        for table, columns in TABLES.items():
-            connection.execute(
-                f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})"
-            )
+
+        def run(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+            found = connection.execute(sql)
+            return [column[0] for column in found.description], found.fetchall()
+
+        for name, keys, values in _parameters(question):
+            connection.execute(f"CREATE TABLE {name} ({', '.join(keys)}, PRIMARY KEY ({', '.join(keys)}))")
+            connection.executemany(f"INSERT INTO {name} VALUES (?, ?)", values)  # noqa: S608  a table of our own
+        for table, kinds in TABLES.items():
+            columns = {**kinds, "source": "VARCHAR"}
+            connection.execute(f"CREATE TABLE all_{table} ({', '.join(f'{n} {kind}' for n, kind in columns.items())})")
             marks = ", ".join("?" * len(columns))
             for path in question.files[table]:
-                rows = _rows(question, path, table)
-                connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608  a table of our own
-        connection.execute("CREATE TABLE again (device_id TEXT, local_day TEXT, PRIMARY KEY (device_id, local_day))")
-        connection.executemany("INSERT INTO again VALUES (?, ?)", question.again)
-        connection.execute("CREATE TABLE report_params (day_from TEXT, day_to TEXT)")
-        connection.execute("INSERT INTO report_params VALUES (?, ?)", (question.day_from, question.day_to))
-        found = connection.execute(report_sql())
-        return [column[0] for column in found.description], found.fetchall()
+                rows = ((*row, str(path)) for row in _rows(question, path, table))
+                connection.executemany(f"INSERT INTO all_{table} VALUES ({marks})", rows)  # noqa: S608  our own table
+            connection.execute(f"CREATE VIEW {table} AS SELECT r.* FROM all_{table} r {KEPT}")  # noqa: S608
+        connection.execute("CREATE VIEW encounter_again AS SELECT * FROM encounter")
+        connection.execute(f"CREATE TABLE cell AS {fold_sql()}")
+        yield run
 
 
 def _rows(question: Question, path: Path, table: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of one file. Raise BadFile where it cannot be read, or has other rows than it must have."""
-    count = 0
+    """The rows of one file. Raise BadFiles where it cannot be read, or has more rows than it must have."""
+    most = question.rows.get(path)
     try:
         for number, row in enumerate(decode(path, table), 1):
-            if question.rows and number > question.rows[path]:
-                raise ValueError(f"it has more rows than the {question.rows[path]} that it must have")
-            count += row["device_id"] is not None
+            if most is not None and number > most:
+                raise ValueError(f"it has more rows than the {most} that it must have")
             yield tuple(_typed(row[name], kind) for name, kind in TABLES[table].items())
     except Failed:
         raise
     except Exception as error:  # noqa: BLE001  whatever a library makes of a strange file
-        raise BadFile(path, f"cannot be read ({str(error).splitlines()[0][:200]})") from None
-    if question.rows and count != question.rows[path]:
-        raise BadFile(path, f"has {count} rows instead of {question.rows[path]}")
+        text = f"{path.name}: cannot be read ({str(error).splitlines()[0][:200]})"
+        raise BadFiles(Fault(path, "file", text)) from None
 
 
 def _typed(value: Any, kind: str) -> Any:
@@ -160,26 +296,44 @@ def _typed(value: Any, kind: str) -> Any:
     return value
 
 
-def _spark(question: Question, master: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+@contextmanager
+def _spark(question: Question, master: str) -> Iterator[Run]:
     with _session(master) as spark:
-        for table, columns in TABLES.items():
-            schema = ", ".join(f"{name} {kind.replace('VARCHAR', 'STRING')}" for name, kind in columns.items())
-            frame = spark.createDataFrame([], schema)
-            paths = [str(path.absolute()) for path in question.files[table]]
-            if parquet := [path for path in paths if path.endswith(".parquet")]:
-                frame = frame.union(spark.read.schema(schema).parquet(*parquet).select(*columns))
-            if lines := [path for path in paths if path.endswith(".jsonl.gz")]:
-                frame = frame.union(spark.read.schema(schema).json(lines).select(*columns))
-            frame.createOrReplaceTempView(table)
-        again = spark.createDataFrame(list(question.again), "device_id STRING, local_day STRING")
-        again.createOrReplaceTempView("again")
-        days = [(question.day_from, question.day_to)]
-        spark.createDataFrame(days, "day_from STRING, day_to STRING").createOrReplaceTempView("report_params")
-        for table in TABLES:
-            if question.lacks(table, spark.sql(ROWS.format(table)).collect()[0][0]):
-                _blame(question)
-        found = spark.sql(report_sql())
-        return list(found.columns), [tuple(row) for row in found.collect()]
+
+        def frame_of(table: str, paths: Sequence[Path]) -> Any:
+            kinds = TABLES[table]
+            schema = ", ".join(f"{name} {kind.replace('VARCHAR', 'STRING')}" for name, kind in kinds.items())
+            frame = spark.createDataFrame([], f"{schema}, source STRING")
+            chosen = [*kinds, "_metadata.file_path AS source"]
+            names = [str(path.absolute()) for path in paths]
+            if parquet := [name for name in names if name.endswith(".parquet")]:
+                frame = frame.union(spark.read.schema(schema).parquet(*parquet).selectExpr(*chosen))
+            if lines := [name for name in names if name.endswith(".jsonl.gz")]:
+                frame = frame.union(spark.read.schema(schema).json(lines).selectExpr(*chosen))
+            return frame.join(spark.table("refused"), ["device_id", "local_day"], "left_anti") if refused else frame
+
+        def run(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+            found = spark.sql(sql)
+            rows = [tuple(row) for row in found.collect()]
+            if found.columns[0] == "source":  # Spark tells it as an address
+                rows = [(unquote(urlsplit(row[0]).path), *row[1:]) for row in rows]
+            return list(found.columns), rows
+
+        refused = bool(question.refused)
+        for name, columns, rows in _parameters(question):
+            frame = spark.createDataFrame(rows, ", ".join(f"{column} STRING" for column in columns))
+            frame.createOrReplaceTempView(name)
+        frame_of("encounter", question.files["encounter"]).createOrReplaceTempView("encounter")
+        frame_of("encounter", question.searched).createOrReplaceTempView("encounter_again")
+        frame_of("cover", question.files["cover"]).cache().createOrReplaceTempView("cover")
+        spark.sql(fold_sql()).cache().createOrReplaceTempView("cell")
+        try:
+            yield run
+        except EdgedError:
+            raise
+        except Exception as error:  # noqa: BLE001  Java's own errors have no common class
+            _blame(question)
+            raise Failed(f"Spark cannot answer: {str(error).splitlines()[0]}") from None
 
 
 @contextmanager

@@ -3,15 +3,16 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edged.errors import Unavailable, UsageError
+from edged.errors import Failed, Unavailable, UsageError
 from edged.export.manifest import (
     MANIFEST,
     MOST_BYTES,
@@ -24,8 +25,9 @@ from edged.export.manifest import (
     parse_name,
     sha256,
 )
-from edged.export.schema import SCHEMA_V
+from edged.export.schema import SCHEMA_V, TABLES
 from edged.files import open_regular, read_regular
+from edged.fleet.engines import BadFiles, Fault, Question
 from edged.host.clock import DAY_MS
 from edged.report.day import EPOCH
 
@@ -38,6 +40,10 @@ KNOWN_FOR_DAYS = 14
 """A device that exported in so many days before is missed when it does not."""
 HASHERS = 4
 READ_BYTES = 1 << 20
+MOST_ROUNDS = 50
+"""So often a question is asked anew without files that cannot be counted."""
+
+T = TypeVar("T")
 
 _DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
 
@@ -63,6 +69,22 @@ class Compacted(BaseModel):
     replaces: frozenset[FileName]
 
 
+class Part(NamedTuple):
+    """What a manifest vouches for in one file, which may hold more than that."""
+
+    path: Path
+    table: str
+    rows: int
+    """Of the whole file."""
+    name: str
+    """Of the file that the device sent."""
+    content: Counter[str]
+
+    @property
+    def identity(self) -> tuple[Path, str, frozenset[tuple[str, int]]]:
+        return self.path, self.name, frozenset(self.content.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A manifest that is what it says."""
@@ -71,22 +93,82 @@ class Sent:
     path: Path
     name: Name
 
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.name.device_id, self.manifest.local_day
+
 
 @dataclass(slots=True)
 class Intake:
-    """What a report may count: files of rows, and the device-days that came in several of them."""
+    """What a report may count: manifests, and where what they vouch for lies; and what is wrong."""
 
-    files: dict[str, list[Path]] = field(default_factory=lambda: {"encounter": [], "cover": []})
+    parts: dict[Path, list[Part]] = field(default_factory=dict)
+    """By manifest."""
     counted: list[Sent] = field(default_factory=list)
-    again: set[tuple[str, str]] = field(default_factory=set)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    """Device-days that a compaction holds, and that do not count."""
     troubles: set[Trouble] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
-    rows: dict[Path, int] = field(default_factory=dict)
-    """How many each of the files has."""
     compactions: dict[str, list["Compacted"]] = field(default_factory=dict)
 
     def trouble(self, device_id: str, local_day: str, kind: str, text: str) -> None:
         self.troubles.add(Trouble(device_id, local_day, kind, text))
+
+    @property
+    def files(self) -> dict[str, list[Path]]:
+        """Files of rows by table."""
+        found = {(part.table, part.path) for sent in self.counted for part in self.parts[sent.path]}
+        return {table: sorted(path for of, path in found if of == table) for table in TABLES}
+
+    @property
+    def again(self) -> set[tuple[str, str]]:
+        """The device-days that came in several files."""
+        return {key for key, number in Counter(sent.key for sent in self.counted).items() if number > 1}
+
+    def question(self, first: date, last: date) -> Question:
+        again = self.again
+        rows: dict[Path, int] = {}
+        vouched: defaultdict[tuple[Path, str, str], Counter[str]] = defaultdict(Counter)
+        searched: set[Path] = set()
+        met = set()
+        for sent in self.counted:
+            for part in self.parts[sent.path]:
+                rows[part.path] = part.rows
+                if +part.content and part.identity not in met:  # two devices with one id may have sent one file
+                    met.add(part.identity)
+                    vouched[(part.path, *sent.key)].update(part.content)
+                if part.table == "encounter" and sent.key in again:
+                    searched.add(part.path)
+        refused = sorted(self.refused)
+        return Question(
+            self.files, sorted(again), str(first), str(last), rows, vouched, refused, sorted(searched)
+        )  # fmt: skip
+
+    def settle(self, first: date, last: date, ask: Callable[[Question], T]) -> T:
+        """What `ask` makes of all that counts; what it cannot count is named and left out, and it is asked again."""
+        for _ in range(MOST_ROUNDS):
+            try:
+                return ask(self.question(first, last))
+            except BadFiles as bad:
+                for fault in bad.faults:
+                    self._leave_out(fault)
+        raise Failed(f"more than {MOST_ROUNDS} files cannot be read; the newest edged of a device may be at fault")
+
+    def _leave_out(self, fault: Fault) -> None:
+        """Count nothing of the manifests that this concerns, and say so."""
+        holds = [sent for sent in self.counted if any(part.path == fault.path for part in self.parts[sent.path])]
+        name, day = parse_name(fault.path.name), fault.path.parent.name.removeprefix("dt=")
+        if name is None or (name.device_id, name.number) != (OWNER, 0):
+            for sent in holds:
+                self.trouble(*sent.key, fault.kind, f"{fault.text}; not counted")
+        elif fault.device_id:
+            key = fault.device_id, fault.local_day
+            holds = [sent for sent in self.counted if sent.key == key]
+            self.refused.add(key)
+            self.trouble(*(key if holds else ("", day)), fault.kind, f"{fault.text}; not counted: have it sent again")
+        else:
+            self.trouble("", day, fault.kind, f"{fault.text}; not counted, have the files of that day sent again")
+        self.counted = [sent for sent in self.counted if sent not in holds]
 
 
 class Place:
@@ -172,39 +254,34 @@ class Place:
             (day, name): one for day, several in intake.compactions.items() for one in several for name in one.replaces
         }
         single: dict[Path, DataFile] = {}
-        whole: dict[Path, DataFile] = {}
-        paths: dict[Path, list[Path]] = {}
         for sent in found:
-            own = paths.setdefault(sent.path, [])
+            own = intake.parts.setdefault(sent.path, [])
             for file in sent.manifest.files:
+                content = Counter(row=file.rows)
+                if file.table == "encounter":
+                    content.update(sent.manifest.sums.model_dump())
                 if (one := held.get((sent.manifest.local_day, file.name))) is None:
-                    own.append(sent.path.parent / file.name)
-                    single[own[-1]] = file
-                    continue
-                for part in one.files:
-                    if part.table == file.table:
-                        own.append(sent.path.parent / part.name)
-                        whole[own[-1]] = part
+                    single[sent.path.parent / file.name] = file
+                wholes = [file] if one is None else [part for part in one.files if part.table == file.table]
+                own += [
+                    Part(sent.path.parent / part.name, file.table, part.rows, file.name, content) for part in wholes
+                ]
         wrong = _check(single)
         for sent in found:
-            day = sent.manifest.local_day
-            for kind, text in sorted({wrong[path] for path in paths[sent.path] if path in wrong}):
-                intake.trouble(sent.name.device_id, day, kind, f"{text}; not counted: have it sent again")
-            if not wrong.keys() & set(paths[sent.path]):
+            faults = {wrong[part.path] for part in intake.parts[sent.path] if part.path in wrong}
+            for kind, text in sorted(faults):
+                intake.trouble(*sent.key, kind, f"{text}; not counted: have it sent again")
+            if not faults:
                 intake.counted.append(sent)
-        files = single | whole
-        for path in sorted({path for sent in intake.counted for path in paths[sent.path]}):
-            intake.files[files[path].table].append(path)
-            intake.rows[path] = files[path].rows
-        count = Counter((sent.name.device_id, sent.manifest.local_day) for sent in intake.counted)
-        intake.again = {key for key, number in count.items() if number > 1}
 
     def _chains(self, intake: Intake, found: Sequence[Sent]) -> None:
         """Every manifest names the one before by its hash, and so by its name: it must be there."""
-        chains: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        chains: defaultdict[str, set[str]] = defaultdict(set)
+        numbers: Counter[tuple[str, str, int]] = Counter()
         for sent in found:
             device, day, before = sent.name.device_id, sent.manifest.local_day, sent.manifest.previous
-            chains[device, ""].add(sent.manifest.chain)
+            chains[device].add(sent.manifest.chain)
+            numbers[device, sent.manifest.chain, sent.manifest.number] += 1
             if before is None:
                 if sent.manifest.number != 1:
                     intake.trouble(device, day, "broken chain", f"manifest {sent.manifest.number} names none before it")
@@ -218,10 +295,13 @@ class Place:
             if not linked or (folder.is_dir() and not (folder / before.name).is_file()):
                 text = f"manifest {sent.manifest.number - 1}, of {before.local_day}, is not here, or is another one"
                 intake.trouble(device, day, "broken chain", text)
-        for (device, _), names in chains.items():
+        for device, names in chains.items():
             if len(names) > 1:
                 text = "two devices use this id, or one has lost its exports: give each an id of its own"
                 intake.trouble(device, "", "two chains", text)
+        for device in {device for (device, _, _), times in numbers.items() if times > 1}:
+            text = "two devices go on with the exports of one, as after copying a card: give each an id of its own"
+            intake.trouble(device, "", "two chains", text)
 
     def _missing(
         self, intake: Intake, found: Sequence[Sent], first: date, last: date, now_ms: int, expected: set[str]
@@ -271,6 +351,12 @@ def _manifest(path: Path, name: Name, day: str, now_ms: int) -> Sent:
         raise _Wrong("later schema", f"wrote columns of version {manifest.schema_v}; not counted: update this edged")
     if (manifest.device_id, manifest.number, manifest.local_day) != (name.device_id, name.number, day):
         raise _Wrong("manifest", "its manifest is of another device or day than its name says; not counted")
+    for file in manifest.files:
+        own = parse_name(file.name)
+        if own is None or own[:2] != name[:2] or own.sha8 != file.sha256[:8]:
+            raise _Wrong("manifest", "its manifest lists a file of another one; not counted")
+    if len({file.name for file in manifest.files}) < len(manifest.files):
+        raise _Wrong("manifest", "its manifest lists a file twice; not counted")
     if manifest.created_ms > now_ms + DAY_MS:
         raise _Wrong("future", "exported this day at a time that has not come: its clock is wrong; not counted")
     return Sent(manifest, path, name)

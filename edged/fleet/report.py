@@ -7,9 +7,8 @@ from datetime import date
 from typing import Literal, cast
 
 from edged import __version__
-from edged.errors import Failed
 from edged.export.manifest import Manifest
-from edged.fleet.engines import BadFile, Counts, Engine, Question, ask, report_sql_sha256
+from edged.fleet.engines import Counts, Engine, ask, report_sql_sha256
 from edged.fleet.place import Intake, Place
 from edged.payloads.fleet import (
     FleetCamera,
@@ -24,15 +23,12 @@ from edged.payloads.report import Figure
 from edged.report import days_of
 from edged.report.build import GOOD_COVERAGE_PERCENT, verdict, worst_hours
 from edged.report.statistics import LEAST_BLOCKS, BlockSums, DesignEffect, design_effect_of_sums
-from edged.report.tally import STATES, Tally, figure, part_percent, percent, withhold_unwatched
+from edged.report.tally import Tally, figure, part_percent, percent, withhold_unwatched
 
 FleetPeriod = Literal["day", "week", "month"]
 
 KINDS = ("silent", "two chains", "broken chain", "manifest", "file", "sums", "future", "later schema")
 """Of troubles, in the order of the report."""
-
-MOST_BAD_FILES = 50
-"""So often the question is asked anew without a file that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +54,8 @@ def build_fleet_report(place: Place, wanted: Wanted, now_ms: int) -> FleetDocume
     """
     first, last = wanted.days[0], wanted.days[-1]
     intake = place.read(first, last, now_ms, wanted.expected)
-    for _ in range(MOST_BAD_FILES):
-        question = Question(intake.files, sorted(intake.again), str(first), str(last), intake.rows)
-        try:
-            rows = ask(wanted.engine, question, wanted.master)
-            break
-        except BadFile as bad:
-            _leave_out(intake, bad)
-    else:
-        raise Failed(f"more than {MOST_BAD_FILES} files cannot be read; the newest edged of a device may be at fault")
+    rows = intake.settle(first, last, lambda question: ask(wanted.engine, question, wanted.master))
     return _Builder(wanted, intake, rows).document()
-
-
-def _leave_out(intake: Intake, bad: BadFile) -> None:
-    """Count nothing of the manifests that hold this file, and say so."""
-    for sent in [one for one in intake.counted if one.path.parent == bad.path.parent]:
-        if bad.path.name in {file.name for file in sent.manifest.files}:
-            intake.counted.remove(sent)
-            intake.trouble(sent.name.device_id, sent.manifest.local_day, "file", f"{bad}; not counted")
-            own = {sent.path.parent / file.name for file in sent.manifest.files}
-            for table, paths in intake.files.items():
-                intake.files[table] = [path for path in paths if path not in own]
-            return
-    for table, paths in intake.files.items():  # what was compacted: its devices cannot be told apart
-        intake.files[table] = [path for path in paths if path != bad.path]
-    intake.trouble("", bad.path.parent.name.removeprefix("dt="), "file", f"{bad}; not counted, compact the day anew")
 
 
 def _tally(row: Counts) -> Tally:
@@ -118,7 +91,6 @@ class _Builder:
             self._manifests[sent.name.device_id].append(sent.manifest)
 
     def document(self) -> FleetDocument:
-        self._hold_against_sums()
         wanted, whole = self._wanted, _added(self._by_record["device"])
         cover = _added(self._by_record["cover"])
         watched = percent(cover["watched_sum"], cover["open_sum"])
@@ -268,21 +240,6 @@ class _Builder:
                 }
             )
         return rows
-
-    def _hold_against_sums(self) -> None:
-        """Say where a device's manifest counts other passages than its file holds; of a day in one file only."""
-        found = {(row["device_id"], row["local_day"]): row for row in self._by_record["device"]}
-        nothing: Counter[str] = Counter()
-        for device, manifests in self._manifests.items():
-            for manifest in manifests:
-                key = device, manifest.local_day
-                if key in self._intake.again:
-                    continue
-                counted = _tally(found.get(key, nothing))
-                told = {state: getattr(manifest.sums, state) for state in STATES}
-                if told != {state: getattr(counted, state) for state in STATES}:
-                    text = f"its manifest tells of {told}, its file holds {counted.counts()['encounters']} in all"
-                    self._intake.trouble(device, manifest.local_day, "sums", text)
 
     def _troubles(self) -> list[FleetTrouble]:
         ordered = sorted(self._intake.troubles, key=lambda one: (KINDS.index(one.kind), one))
