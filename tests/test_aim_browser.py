@@ -51,17 +51,18 @@ def site(tmp_path: Path, live: LiveSocket) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def served(
-    browser: Any, folder: Path, cameras: dict[str, str], **options: Any
-) -> Iterator[tuple[Any, Browser, Daemon]]:
-    """A page of a claimed console beside a daemon that serves `cameras`; `options` are the browser tab's."""
+def served(folder: Path, cameras: dict[str, str]) -> Iterator[tuple[Browser, Daemon]]:
+    """Whoever has claimed the console beside a daemon that serves `cameras`."""
     daemon = Daemon(folder, cameras)
     with Console(folder, config=daemon.config) as console, daemon:
         daemon.start()
         assert daemon.serves(PATIENCE_S), daemon.log
-        visitor = console.start().claimed()
-        with tab(browser, f"http://127.0.0.1:{console.port}", visitor.cookie, **options) as page:
-            yield page, visitor, daemon
+        yield console.start().claimed(), daemon
+
+
+def opened(browser: Any, visitor: Browser, **options: Any) -> Any:
+    """A tab of that visitor's."""
+    return tab(browser, f"http://127.0.0.1:{visitor.port}", visitor.cookie, **options)
 
 
 def shown(page: Any, selector: str, text: str) -> bool:
@@ -107,6 +108,29 @@ def test_a_slider_colours_the_boxes_at_once(browser: Any, site: tuple[str, str],
         page.get_by_label("Smallest face, slider").fill("60")
         assert shown(page, "#faces", "0.85, 40 px, too small")
         assert page.locator(".face.none").count() == 1, "the other one would be judged now"
+
+
+def test_who_loads_the_page_anew_is_one_viewer_still(browser: Any, site: tuple[str, str], live: LiveSocket) -> None:
+    with tab(browser, *site) as page:
+        for number in (1, 2, 3):
+            page.goto("/camera/door")
+            live.show([face("correct")])
+            page.wait_for_selector("#live[data-frames]")
+            assert len({asked["viewer"] for asked in live.asked}) == 1, f"load {number}"
+
+
+def test_where_no_masks_are_followed_the_picture_tells_of_attention(
+    browser: Any, tmp_path: Path, live: LiveSocket
+) -> None:
+    cab = {"source": "file:///nothing.mp4", "profile": "driver"}
+    with Console(tmp_path, {"camera": {"cab": cab}}) as console:
+        visitor = console.start().claimed()
+        live.show([face("uncertain", attentive=False, drowsiness="warning", eyes=0.9)])
+        with opened(browser, visitor) as page:
+            page.goto("/camera/cab")
+            assert shown(page, "#faces", "^! looks away, warning: 80 px, eyes open$")
+            assert page.locator(".face.followed").count() == 1
+            assert page.get_by_text("Thresholds").count() == page.get_by_text("Sign for a screen").count() == 0
 
 
 def test_a_page_that_nobody_sees_asks_for_nothing(browser: Any, site: tuple[str, str], live: LiveSocket) -> None:
@@ -201,9 +225,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
+@pytest.fixture(scope="module")
+def door(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, Daemon]]:
+    """One daemon for all tests that leave its settings as they were."""
+    with served(tmp_path_factory.mktemp("door"), {"door": looped(clip)}) as both:
+        yield both
+
+
 @needs_models
-def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, clip: Path, tmp_path: Path) -> None:
-    with served(browser, tmp_path, {"door": looped(clip)}) as (page, _visitor, daemon):
+def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, door: tuple[Browser, Daemon]) -> None:
+    visitor, daemon = door
+    with opened(browser, visitor) as page:
         page.goto("/camera/door")
         assert shown(page, "#faces", "no mask")
         page.wait_for_function("() => document.getElementById('picture').width > 100")
@@ -238,8 +270,11 @@ def test_aim_a_threshold_and_undo_by_keyboard_and_mouse(browser: Any, clip: Path
 
 
 @needs_models
-def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(browser: Any, clip: Path, tmp_path: Path) -> None:
-    with served(browser, tmp_path, {"door": looped(clip)}) as (page, visitor, daemon):
+def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(
+    browser: Any, door: tuple[Browser, Daemon]
+) -> None:
+    visitor, daemon = door
+    with opened(browser, visitor) as page:
         page.goto("/camera/door")
         page.get_by_text("Show faces unhidden").click()
         page.get_by_label("Reason").fill("the lens was changed")
@@ -257,18 +292,20 @@ def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(browser: A
 
 
 @needs_models
-def test_no_link_shows_faces_in_an_admins_name(browser: Any, clip: Path, tmp_path: Path) -> None:
-    with served(browser, tmp_path, {"door": looped(clip)}) as (page, visitor, daemon):
+def test_no_link_shows_faces_in_an_admins_name(browser: Any, door: tuple[Browser, Daemon]) -> None:
+    visitor, daemon = door
+    with opened(browser, visitor) as page:
+        before = daemon.count("SELECT count(*) FROM events WHERE state LIKE '%clear%'")
         page.goto("/camera/door?clear=somebody+else+says+so&reason=x")
         assert until(lambda: " old" in page.locator("#age").inner_text(), PATIENCE_S)
         assert "shown unhidden" not in page.content()
         assert visitor.ask("GET", "/live/door/frame.jpg?clear=1").status == 403
-        assert daemon.count("SELECT count(*) FROM events WHERE state LIKE '%clear%'") == 0
+        assert daemon.count("SELECT count(*) FROM events WHERE state LIKE '%clear%'") == before
 
 
 @needs_models
-def test_without_scripts_everything_but_moving_boxes_works(browser: Any, clip: Path, tmp_path: Path) -> None:
-    with served(browser, tmp_path, {"door": looped(clip)}, java_script_enabled=False) as (page, _visitor, _daemon):
+def test_without_scripts_everything_but_moving_boxes_works(browser: Any, door: tuple[Browser, Daemon]) -> None:
+    with opened(browser, door[0], java_script_enabled=False) as page:
         page.goto("/camera/door")
         still = page.locator("img.still")
         assert still.is_visible()
@@ -293,7 +330,8 @@ def test_the_sign_follows_the_demos_entrance(browser: Any, tmp_path: Path) -> No
         make_scene(scene)
     except Unavailable as error:
         pytest.skip(str(error))
-    with served(browser, tmp_path, {"entrance": f"file://{scene}?realtime=1&loop=1"}) as (page, _, _):
+    cameras = {"entrance": f"file://{scene}?realtime=1&loop=1"}
+    with served(tmp_path, cameras) as (visitor, _), opened(browser, visitor) as page:
         page.goto("/kiosk/entrance")
         page.evaluate(WATCH)
 
@@ -307,9 +345,9 @@ def test_the_sign_follows_the_demos_entrance(browser: Any, tmp_path: Path) -> No
 
 @needs_models
 def test_a_walk_test_shows_each_passage_by_itself_and_ends_with_a_button(
-    browser: Any, clip: Path, tmp_path: Path
+    browser: Any, door: tuple[Browser, Daemon]
 ) -> None:
-    with served(browser, tmp_path, {"door": looped(clip)}) as (page, _visitor, _daemon):
+    with opened(browser, door[0]) as page:
         page.goto("/setup/walk/door")
         page.get_by_role("button", name="Begin").click()
         assert shown(page, "#again", "walk past with a mask")

@@ -294,7 +294,7 @@ def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_p
         assert set(load_config(daemon.config).camera) == {"main-door", "main-door-2"}
         assert until(lambda: set(daemon.status()["cameras"]) == {"main-door", "main-door-2"}, PATIENCE_S)
         assert "Main door" in browser.get("/camera").text
-        assert until(lambda: "cannot be opened: " in browser.get("/setup").text, PATIENCE_S), "why it gives no picture"
+        assert until(lambda: "Cannot be opened: " in browser.get("/setup").text, PATIENCE_S), "why it gives no picture"
         browser.get("/camera/main-door-2")
         assert browser.post("/camera/main-door-2/undo").location == "/setup", "its own page is gone with it"
         assert set(load_config(daemon.config).camera) == {"main-door"}

@@ -82,6 +82,14 @@ def alive(status: Mapping[str, Any], names: Mapping[str, str], since: str, more:
     return Working("problem", f"Not working: {count}. Not watched: {lost}.", wrong)
 
 
+def camera_words(state: Mapping[str, Any] | None) -> str:
+    """A camera's state by the daemon's status, and why, where it is not well; None: no daemon answers for it."""
+    if state is None:
+        return "Not watched"
+    words = CAMERA_WORDS.get(state["status"], str(state["status"]))
+    return f"{words}: {state['reason']}" if state.get("reason") else words
+
+
 def _named(line: str, names: Mapping[str, str]) -> str:
     """With the camera's name for people instead of the config's."""
     for camera, name in names.items():

@@ -16,9 +16,11 @@ from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.settings import configure, last_change, numbers
 from edged.console.site import Site
 from edged.console.whatif import Judged, judged_of, what_if
+from edged.console.working import camera_words
 from edged.errors import StoreError
 from edged.host.clock import DAY_MS
 from edged.report.tally import STATES
+from edged.report.words import LEVEL_WORDS
 from edged.store.reader import parsed_row
 from edged.types import MASK_WORDS
 
@@ -31,11 +33,16 @@ WORDS = {
     "states": {**MASK_WORDS, "static": "picture of a face"},
     "why": {
         "small": "too small",
+        "not due": "",
+        "out of sight": "out of sight at this moment",
+        "cut off": "cut off by the picture's edge",
         "weak": "score too low",
         "soon": "in this picture",
         "bowed": "head bowed",
         "unsure": "not sure",
     },
+    "attention": {"true": "attentive", "false": "looks away", "null": "not known where it looks"},
+    "drowsiness": LEVEL_WORDS,
     "age": "% s old",
     "frozen": "Frozen: this picture is % s old",
     "since": "The last picture came % s ago.",
@@ -64,6 +71,7 @@ def cameras(request: Request) -> Response:
         "cameras.html",
         title="Cameras",
         cameras={camera: site.camera_name(camera) for camera in known},
+        states={camera: camera_words(states.get(camera)) for camera in known},
         watched=[camera for camera in known if camera in states and states[camera]["status"] == "online"],
     )
 
@@ -78,7 +86,7 @@ def camera(request: Request) -> Response:
         banners.append(Banner("problem", problem))
     judged: Judged | None = None
     try:
-        judged = judged_of(_last_passages(site, camera), settings.mask)
+        judged = judged_of(_last_passages(site, camera), settings.mask) if settings.tasks.mask else None
     except StoreError as error:
         banners.append(Banner("problem", str(error)))
     return render(
@@ -98,6 +106,7 @@ def camera(request: Request) -> Response:
         clear=clear_reason(request, camera),
         privacy=site.config.privacy,
         longest_reason=LONGEST_REASON,
+        masks=settings.tasks.mask,
         script_words=WORDS,
     )
 

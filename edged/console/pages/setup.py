@@ -22,7 +22,7 @@ from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
 from edged.console.settings import configure
 from edged.console.site import Site
-from edged.console.working import CAMERA_WORDS, sentence
+from edged.console.working import camera_words, sentence
 from edged.daemon.status import request as ask_daemon
 from edged.daemon.status import socket_path
 from edged.errors import EdgedError, UsageError
@@ -37,7 +37,6 @@ PROFILES = {
 }
 EMPTY = {"name": "", "source": "", "address": "", "profile": "entrance"}
 MOST_SKIPPED = 50
-WATCHING = CAMERA_WORDS["online"].lower()
 STORED_EVERY_S, STORED_TRIES = 0.1, 30
 
 
@@ -49,6 +48,7 @@ def overview(request: Request) -> Response:
     with suppress(EdgedError):
         tests = {camera: walk_test(site.reader, config, camera) for camera in config.camera}
     connected = bool(status and status["broker"]["connected"])
+    states: Mapping[str, Any] = (status or {}).get("cameras", {})
     banners = [Banner("problem", why_dead)] if why_dead else []
     return render(
         request,
@@ -58,20 +58,14 @@ def overview(request: Request) -> Response:
         config=config,
         has_place="report.timezone" in origins,
         cameras={camera: site.camera_name(camera) for camera in config.camera},
-        watching=WATCHING,
-        states={camera: _state(told) for camera, told in (status or {}).get("cameras", {}).items()},
+        states={camera: camera_words(states.get(camera)) for camera in config.camera},
+        watched=[camera for camera, state in states.items() if state["status"] == "online"],
         tests=tests,
         connected=connected,
         ready="report.timezone" in origins
         and bool(config.camera)
         and all(tests.get(camera) for camera in config.camera),
     )
-
-
-def _state(told: Mapping[str, Any]) -> str:
-    """A camera's state, and why, where it is not well."""
-    words = WATCHING if told["status"] == "online" else CAMERA_WORDS[told["status"]].lower()
-    return f"{words}: {told['reason']}" if told.get("reason") else words
 
 
 def place(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:

@@ -8,7 +8,8 @@ const at = (id) => document.getElementById(id);
 const words = JSON.parse(at("words").textContent);
 const canvas = at("picture"), boxes = at("boxes"), gone = at("gone"), age = at("age"), list = at("faces");
 const stallMs = Number(root.dataset.stallMs);
-const viewer = Math.random().toString(36).slice(2, 12);
+// One who looks stays one when the page is loaded anew: a camera has two places.
+const viewer = (sessionStorage.viewer ||= Math.random().toString(36).slice(2, 12));
 let after = "", faces = [], sight = {}, size = [16, 9], madeAt = null, trouble = "", drawing = null;
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -85,6 +86,12 @@ function judged(face) {
   return [face.state, face.state === "uncertain" ? face.why_not_judged : null];
 }
 
+// Where masks are not followed: attention, and how awake somebody is.
+function attention(face) {
+  const icon = { true: "✓", false: "!", null: "?" }[face.attentive];
+  return [`${icon} ${words.attention[face.attentive]}`, words.drowsiness[face.drowsiness]].filter(Boolean).join(", ");
+}
+
 function add(parent, name, attributes, text) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -98,7 +105,8 @@ function drawFaces() {
   boxes.replaceChildren();
   const lines = [];
   for (const face of faces) {
-    const [state, why] = judged(face), [x1, y1, x2, y2] = face.box;
+    const [state, why] = root.dataset.masks ? judged(face) : [face.state === "static" ? "static" : face.state && "followed", null];
+    const [x1, y1, x2, y2] = face.box;
     const group = add(boxes, "g", { class: `face ${state || "weak"}` });
     add(group, "rect", { x: x1 * width, y: y1 * height, width: (x2 - x1) * width, height: (y2 - y1) * height });
     if (typeof face.yaw === "number" && typeof face.pitch === "number") {
@@ -116,14 +124,14 @@ function drawFaces() {
       add(group, "polygon", { points: lips, class: `mouth ${mouth}` });
     }
     if (!state) continue;
-    const text = `${STATES[state]} ${words.states[state]}`;
+    const text = state === "followed" ? attention(face) : `${STATES[state]} ${words.states[state]}`;
     add(group, "text", { x: x1 * width, y: Math.max(letter, y1 * height - letter / 3), "font-size": letter }, text);
     const more = [`${Math.round(face.width_px)} px`];
-    if (typeof face.score === "number") more.unshift(face.score.toFixed(2));
+    if (state !== "followed" && typeof face.score === "number") more.unshift(face.score.toFixed(2));
     if (eyes) more.push(words[`eyes_${eyes}`]);
     if (mouth) more.push(words[`mouth_${mouth}`]);
-    if (why) more.push(words.why[why] || why);
-    lines.push([state, `${text}: ${more.join(", ")}`]);
+    if (why) more.push(words.why[why] ?? why);
+    lines.push([state, `${text}: ${more.filter(Boolean).join(", ")}`]);
   }
   list.replaceChildren(...lines.map(([state, text]) => {
     const item = document.createElement("li");

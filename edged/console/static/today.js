@@ -1,6 +1,7 @@
 // Keeps the first page fresh: the figures twice a minute, each camera's picture once a second, and its age always.
 const FRESH_MS = 30000, PICTURE_MS = 1000, RETRY_MS = 5000, OLD_MS = 2000, CLOCKS_MS = 120000;
-const viewer = Math.random().toString(36).slice(2, 12);
+// One who looks stays one when the page is loaded anew: a camera has two places.
+const viewer = (sessionStorage.viewer ||= Math.random().toString(36).slice(2, 12));
 const fresh = document.getElementById("fresh");
 const pictures = new Map();
 
