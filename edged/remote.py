@@ -1,22 +1,30 @@
 """What connections to other machines need: secrets and certificates from files, an end in time, one line when they fail."""
 
+import io
 import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from edged.errors import ConfigError
+from edged.errors import ConfigError, Unavailable
 from edged.files import read_regular
 
 LONGEST_SECRET_BYTES = 65_535  # what MQTT can carry
 LONGEST_WORDS = 160
 CONNECT_S, ANSWER_S, WHOLE_S = 10.0, 20.0, 30.0
 """For the connection, for each answer, and for all of it together."""
+SLOWEST_BYTES_S = 2048
+"""What is sent may take longer than that by so much that at least so many bytes go in a second."""
+MOST_HEARD_BYTES = 262_144
+"""No answer that we know how to read is longer."""
+HEEDED_BYTES = 4096
+"""So much of a refusal is read, where it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,8 @@ def one_line(said: str) -> str:
 def cannot_reach(error: Exception, peer: Peer) -> str:
     """Why no connection came about, or none that answers."""
     match error:
+        case SaysTooMuch():
+            return f"{peer.where}: says more than any {peer.what} does; check {peer.port_key}"
         case ssl.SSLCertVerificationError():
             return (
                 f"{peer.where}: the {peer.what}'s certificate is not accepted ({error.verify_message});"
@@ -125,6 +135,44 @@ def cannot_reach(error: Exception, peer: Peer) -> str:
     return f"{peer.where}: cannot be reached ({type(error).__name__})"
 
 
+class SaysTooMuch(OSError):
+    """Another machine talks without end."""
+
+
+class _Counted(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw, self._left = raw, MOST_HEARD_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise SaysTooMuch
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def bounded(heard: Any) -> io.BufferedReader:
+    """A connection's file for reading that raises SaysTooMuch after MOST_HEARD_BYTES."""
+    return io.BufferedReader(_Counted(heard.detach()))
+
+
+class _Response(HTTPResponse):
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.fp = bounded(self.fp)
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
 class Dial:
     """Connections that end in time, one after the other: whatever their peer does, and at once when `cut` is called."""
 
@@ -135,13 +183,17 @@ class Dial:
         self._was_cut = False
 
     @contextmanager
-    def connection(self, peer: Peer) -> Iterator[socket.socket]:
-        """A TCP connection for what is done within. Raise OSError; TimeoutError also where the whole takes too long."""
+    def connection(self, peer: Peer, sends: int = 0) -> Iterator[socket.socket]:
+        """A TCP connection for what is done within, which sends so many bytes where these are many.
+
+        Raise OSError; TimeoutError also where the whole takes too long.
+        """
+        longer_s = sends / SLOWEST_BYTES_S
         with socket.create_connection((peer.host, peer.port), CONNECT_S) as connection:
-            connection.settimeout(ANSWER_S)
+            connection.settimeout(ANSWER_S + longer_s)
             # Another name for the same connection: wrapping it in TLS takes the first one away.
             with connection.dup() as handle:
-                timer = threading.Timer(self._whole_s, self.cut)
+                timer = threading.Timer(self._whole_s + longer_s, self.cut)
                 timer.daemon = True
                 with self._lock:
                     self._handle, self._was_cut = handle, False
@@ -165,3 +217,68 @@ class Dial:
                 self._was_cut = True
                 with suppress(OSError):
                     self._handle.shutdown(socket.SHUT_RDWR)
+
+
+class Answer(NamedTuple):
+    """What a web server said."""
+
+    status: int
+    reason: str
+    length: int | None
+    """Of what it has there, if it says."""
+    said: str
+    """The beginning of its body, where that is heeded."""
+
+
+class Http:
+    """Requests to one web server, each on a connection of its own, which ends in time whatever the server does."""
+
+    def __init__(self, peer: Peer, context: ssl.SSLContext | None, dial: Dial | None = None) -> None:
+        self.peer = peer
+        self._context = context
+        self._dial = dial or Dial()
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        heed: bool = False,
+        patient: bool = False,
+    ) -> Answer:
+        """What it answers. No redirect is followed, and a body read only in part, of a refusal, with `heed`.
+
+        With `patient` a large body has time to pass a slow line. Raise Unavailable where no answer comes about.
+        """
+        with self._connection(len(body or b"") if patient else 0) as connection:
+            connection.request(method, target, body, {**headers, "Connection": "close"})
+            with connection.getresponse() as answer:
+                said = answer.read(HEEDED_BYTES) if heed and answer.status >= 400 and method != "HEAD" else b""
+                length = answer.getheader("Content-Length", "")
+                whole = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else None
+                return Answer(answer.status, answer.reason, whole, said.decode(errors="replace"))
+
+    def probe(self) -> None:
+        """Connect, and check the certificate; nothing is asked. Raise Unavailable."""
+        with self._connection(0):
+            pass
+
+    def cut(self) -> None:
+        """End what is under way, which fails. From any thread."""
+        self._dial.cut()
+
+    @contextmanager
+    def _connection(self, sends: int) -> Iterator[HTTPConnection]:
+        host, port = self.peer.host, self.peer.port
+        try:
+            with self._dial.connection(self.peer, sends) as plain:
+                connection = _Connection(host, port)
+                connection.sock = self._context.wrap_socket(plain, server_hostname=host) if self._context else plain
+                try:
+                    yield connection
+                finally:
+                    connection.close()
+        except (OSError, HTTPException, UnicodeError) as error:
+            raise Unavailable(cannot_reach(error, self.peer)) from None

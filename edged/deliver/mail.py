@@ -18,7 +18,7 @@ from edged.errors import ConfigError, Failed, Unavailable
 from edged.ports import Clock
 from edged.publish.problems import WRONG_LOGIN
 from edged.records import Message
-from edged.remote import ANSWER_S, Dial, Peer, cannot_reach, one_line, read_secret, server_context
+from edged.remote import ANSWER_S, Dial, Peer, bounded, cannot_reach, one_line, read_secret, server_context
 from edged.store import StoreReader
 
 HOUR_S = 3600.0
@@ -161,6 +161,11 @@ class _Session(smtplib.SMTP):
         super().__init__(local_hostname=f"[IPv6:{own}]" if ":" in own else f"[{own}]", timeout=ANSWER_S)
         self._host = host  # whose name the certificate must hold
         self.sock = connection
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = bounded(self.sock.makefile("rb"))  # a reply has any number of lines
+        return super().getreply()
 
 
 def _said(code: int, said: bytes | str) -> str:

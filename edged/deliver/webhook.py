@@ -2,16 +2,14 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Sequence
 
 from edged import __version__
 from edged.config import WebhookConfig
 from edged.deliver.key import key_of
 from edged.errors import Failed, Unavailable
 from edged.records import Message
-from edged.remote import Dial, Peer, cannot_reach, one_line, read_secret, server_context
+from edged.remote import Dial, Http, Peer, one_line, read_secret, server_context
 
 RETRIED = frozenset({408, 425, 429})
 """Answers between 400 and 499 that say "later"; the others say "never"."""
@@ -34,11 +32,11 @@ class Webhook:
         parts = config.parts
         port = parts.port or (443 if parts.scheme == "https" else 80)
         self._device = device
-        self._context = server_context("webhook.ca_file", config.ca_file) if parts.scheme == "https" else None
+        context = server_context("webhook.ca_file", config.ca_file) if parts.scheme == "https" else None
         self._secret = read_secret("webhook", "secret_file", config.secret_file, "secret")
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._dial = dial or Dial()
         self.peer = Peer("receiver", parts.hostname or "", port, "webhook.url", "webhook.url", "webhook.ca_file")
+        self._http = Http(self.peer, context, dial)
 
     @property
     def is_signed(self) -> bool:
@@ -61,18 +59,16 @@ class Webhook:
 
     def probe(self) -> None:
         """Connect, and check the certificate; nothing is posted."""
-        with self._connection():
-            pass
+        self._http.probe()
 
     def cut(self) -> None:
-        self._dial.cut()
+        self._http.cut()
 
     def headers(self, message: Message, body: bytes) -> dict[str, str]:
         """What tells the receiver whose message it is, whether it had it before, and that nobody else has made it."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"edged/{__version__}",
-            "Connection": "close",
             "Edged-Device": self._device,
             "Edged-Topic": message.topic,
             "Idempotency-Key": key_of(self._device, message),
@@ -84,22 +80,5 @@ class Webhook:
     def _post(self, message: Message) -> tuple[int, str]:
         """The answer's status and reason; its body is not read, however long it is, and no redirect followed."""
         body = message.payload.encode()
-        with self._connection() as connection:
-            connection.request("POST", self._target, body, self.headers(message, body))
-            with connection.getresponse() as answer:
-                return answer.status, answer.reason
-
-    @contextmanager
-    def _connection(self) -> Iterator[HTTPConnection]:
-        """Raise Unavailable where it does not come about, or breaks off within."""
-        host, port = self.peer.host, self.peer.port
-        try:
-            with self._dial.connection(self.peer) as plain:
-                connection = HTTPConnection(host, port)
-                connection.sock = self._context.wrap_socket(plain, server_hostname=host) if self._context else plain
-                try:
-                    yield connection
-                finally:
-                    connection.close()
-        except (OSError, HTTPException, UnicodeError) as error:
-            raise Unavailable(cannot_reach(error, self.peer)) from None
+        answer = self._http.ask("POST", self._target, body, self.headers(message, body))
+        return answer.status, answer.reason

@@ -1,7 +1,6 @@
 """Exports what is due: closed days that have no files yet, late changes of those that have, and whatever was not sent."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -151,19 +150,18 @@ class Exporter:
         place = self.config.export.to or ""
         done = 0 if again else int(progress["sent"].get(place, 0))
         waiting = [one for one in chosen if one.name.number > done]
-        with ExitStack() as stack:
-            target: Target | None = None
-            for number, one in enumerate(waiting):
-                try:
-                    target = target or stack.enter_context(closing(target_of(self.config.export)))
-                    for path in one.parts:
-                        target.put(str(path.relative_to(spool.folder)), path)
-                except EdgedError as error:
-                    left = f"{len(waiting) - number} exports wait, the oldest of {one.local_day}"
-                    raise type(error)(f"{error} ({left})") from None
-                if not again:
-                    progress["sent"][place] = one.name.number
-                    spool.remember(progress)
+        target: Target | None = None
+        for number, one in enumerate(waiting):
+            try:
+                target = target or target_of(self.config.export)
+                for path in one.parts:
+                    target.put(str(path.relative_to(spool.folder)), path)
+            except EdgedError as error:
+                left = f"{len(waiting) - number} exports wait, the oldest of {one.local_day}"
+                raise type(error)(f"{error} ({left})") from None
+            if not again:
+                progress["sent"][place] = one.name.number
+                spool.remember(progress)
         if waiting:
             self.say(f"{len(waiting)} exports are at {place}")
 

@@ -1,7 +1,7 @@
 """Where exported files go: a folder, or an address that takes PUT. Each arrives whole; arriving twice changes nothing."""
 
-import http.client
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +10,10 @@ from urllib.parse import quote, urlsplit
 from edged.config import ExportConfig
 from edged.errors import ConfigError, Unavailable
 from edged.files import sync
-from edged.remote import read_secret, server_context
+from edged.remote import Answer, Dial, Http, Peer, read_secret, server_context
 
-TIMEOUT_S = 30.0
+NEW = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
+"""Headers of what must not be there yet."""
 MADE, ALREADY_THERE = (200, 201, 204), 412
 REMEDIES = {
     401: "it asks for a token: see export.token_file",
@@ -31,9 +32,6 @@ class Target(Protocol):
 
     def put(self, relative: str, source: Path) -> None:
         """Have the content of `source` there under this name, whole. Raise Unavailable with the remedy."""
-
-    def close(self) -> None:
-        """Idempotent."""
 
 
 class FolderTarget:
@@ -62,58 +60,39 @@ class FolderTarget:
         except OSError as error:
             raise Unavailable(f"{target}: cannot be written ({error.strerror}); it is tried again") from None
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
 
 class WebTarget:
-    """An address whose server takes PUT and knows `If-None-Match: *`, on one connection at a time."""
+    """An address whose server takes PUT and knows `If-None-Match: *`."""
 
-    def __init__(self, config: ExportConfig) -> None:
+    def __init__(self, config: ExportConfig, dial: Dial | None = None) -> None:
         parts = urlsplit(config.to or "")
-        self._path, self._host = parts.path.rstrip("/"), parts.hostname or ""
-        self._where = f"{parts.scheme}://{parts.netloc}"
-        self._headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
+        self._path, self._where = parts.path.rstrip("/"), f"{parts.scheme}://{parts.netloc}"
+        self._allowed: dict[str, str] = {}
         if config.token_file is not None:
-            self._headers["Authorization"] = f"Bearer {_token(config.token_file)}"
-        if parts.scheme == "https":
-            context = server_context("export.ca_file", config.ca_file)
-            self._link = http.client.HTTPSConnection(self._host, parts.port, timeout=TIMEOUT_S, context=context)
-        else:
-            self._link = http.client.HTTPConnection(self._host, parts.port, timeout=TIMEOUT_S)  # type: ignore[assignment]
+            self._allowed["Authorization"] = f"Bearer {_token(config.token_file)}"
+        context = server_context("export.ca_file", config.ca_file) if parts.scheme == "https" else None
+        port = parts.port or (443 if context else 80)
+        peer = Peer("server", parts.hostname or "", port, "export.to", "export.to", "export.ca_file")
+        self._http = Http(peer, context, dial)
 
     def put(self, relative: str, source: Path) -> None:
         path, data = f"{self._path}/{quote(relative, safe='/=')}", source.read_bytes()
-        status = self._ask("PUT", path, data)
-        if status == ALREADY_THERE and (length := self._length(path)) not in (None, len(data)):
-            raise Unavailable(f"{self._where}{path}: holds {length} bytes instead of {len(data)}; delete it there")
-        if status not in (*MADE, ALREADY_THERE):
+        status = self._ask("PUT", path, data, {**NEW, **self._allowed}).status
+        if status == ALREADY_THERE:
+            there = self._ask("HEAD", path, None, self._allowed)
+            if there.status in MADE and there.length not in (None, len(data)):
+                raise Unavailable(
+                    f"{self._where}{path}: holds {there.length} bytes instead of {len(data)}; delete it there"
+                )
+        elif status not in MADE:
             why = REMEDIES.get(status, "look at the server's log")
             raise Unavailable(f"{self._where}{path}: the server answers {status}; {why}. It is tried again")
 
-    def close(self) -> None:
-        self._link.close()
-
-    def _length(self, path: str) -> int | None:
-        """How long what is there is, if the server says."""
-        self._ask("HEAD", path, None)
-        return self._content_length
-
-    def _ask(self, method: str, path: str, data: bytes | None) -> int:
+    def _ask(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
-            self._link.request(method, path, data, self._headers if method == "PUT" else {
-                key: value for key, value in self._headers.items() if key == "Authorization"
-            })  # fmt: skip
-            answer = self._link.getresponse()
-            length = answer.getheader("Content-Length") if answer.status in MADE else None
-            self._content_length = int(length) if length and length.isdecimal() else None
-            if len(answer.read(65_536)) == 65_536:
-                self._link.close()
-            return answer.status
-        except (OSError, http.client.HTTPException) as error:
-            self._link.close()
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unavailable(f"{self._where}: cannot be reached ({why}); it is tried again") from None
+            return self._http.ask(method, path, data, headers, patient=True)
+        except Unavailable as error:
+            raise Unavailable(f"{error}; it is tried again") from None
 
 
 def target_of(config: ExportConfig) -> Target:

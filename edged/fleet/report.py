@@ -64,12 +64,9 @@ def _tally(row: Counts) -> Tally:
 
 def _added(rows: Iterable[Counts]) -> Counter[str]:
     """The sums of all whole numbers of these rows."""
-    sums: Counter[str] = Counter()
-    for row in rows:
-        for name, value in row.items():
-            if name.endswith("_sum"):
-                sums[name] += value
-    return sums
+    several = list(rows)
+    names = [name for name in several[0] if name.endswith("_sum")] if several else []
+    return Counter({name: sum(row[name] for row in several) for name in names})
 
 
 def _blocks(sums: Mapping[str, int], tally: Tally) -> BlockSums:
