@@ -12,10 +12,12 @@ from pathlib import Path
 import click
 import pytest
 from support.mosquitto import Mosquitto, needs_mosquitto, publish, until
-from support.payloads import check_lines, check_message
+from support.payloads import check_document, check_lines, check_message
 
 from edged.cli import cli
 from edged.config import load_config
+from edged.messages import TOPICS
+from edged.payloads.mqtt import Command
 from edged.store import Store
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -67,10 +69,21 @@ def test_configs_load(page, title, text, tmp_path):
 
 @pytest.mark.parametrize(("page", "title", "text"), blocks("json"))
 def test_payloads_meet_their_schemas(page, title, text):
-    if title.startswith('title="edged/'):
+    if re.search(r"/cmd/\w+\"$", title):
+        check_document(Command, json.loads(text), title)
+    elif title.startswith('title="edged/'):
         check_message(title.removeprefix('title="').rstrip('"'), text)
     else:
         check_lines("analyze", text)
+
+
+def test_every_topic_has_an_example():
+    shown = [title.split("/", 2)[2].rstrip('"') for _, title, _ in blocks("json") if title.startswith('title="edged/')]
+    whole = {"availability", "report/daily"}  # plain text, and a document of pages
+    patterns = {topic.name: re.sub(r"{\w+}", r"\\w+", topic.name) for topic in TOPICS if topic.name not in whole}
+    assert [name for name, pattern in patterns.items() if not any(re.fullmatch(pattern, topic) for topic in shown)] == []
+    page = (DOCS / "mqtt.md").read_text("utf-8")
+    assert all(f"`{name}`" in page for name in whole)
 
 
 def test_the_violation_of_a_mask_is_shown_with_its_votes():

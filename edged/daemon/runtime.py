@@ -12,12 +12,12 @@ daemon as it was. It takes over from the runtime before it, explicitly, what the
 To add a part (a console, a local output):
 
 1. Give it a field of `Runtime`, and build it in `build_runtime` from `core`, `config` and the parts above it. A part that must
-   survive every reload belongs to `Core` instead, and its config section not into `RELOADABLE` (`app.py`).
+   survive every reload belongs to `Core` instead, and its config section not into `RELOADABLE` (`reload.py`).
 2. Decide when the part of `before` serves on, and return that very object then: identity says what was handed over.
 3. If it is a `Worker` of which the daemon's life depends, name it in `threads`: the supervisor checks it for failure and
    standstill, and feeds the watchdog by it. Start it in `start`; stop it in `close`, unless `successor` holds the same object.
-4. What it reports once a second (problems, a document to publish) is asked for in `App._supervise`; what a client may ask of
-   it is a question on the request socket (see `requests.py`), what it may have done is a command (see `commands.py`).
+4. What it reports once a second (problems, a document to publish) is asked for in `supervisor.py`; what a client may ask of
+   it is a question on the request socket (see `questions.py`), what it may have done is a command (see `commands.py`).
 """
 
 import logging

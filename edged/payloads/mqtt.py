@@ -119,9 +119,9 @@ class OutputPayload(TypedDict):
     ts: Instant
     kind: Literal["gpio", "sound", "door", "button"]
     on: bool
-    """Whether it tells somebody now; a pulsing line is on in its pauses, too."""
+    """Whether it notifies somebody now; a pulsing line is on in its pauses, too."""
     rules: list[str]
-    """What it is told to tell of now, acknowledged or not."""
+    """Those of its rules that are true now, acknowledged or not."""
     acknowledged: bool
     """Whether somebody has acknowledged all of it: it is silent until something new is true."""
     problem: str | None
@@ -152,10 +152,10 @@ class StatePayload(TypedDict):
     """What runs each model."""
     preparing: Preparation | None
     paused_until: Instant | None
-    """Until when nobody is watched; null while the cameras are watched."""
+    """Until when no camera is open; null while the cameras are watched."""
     clock_synced: bool
     temperature_c: float | None
-    """Of the hottest part of the board; null where it does not tell."""
+    """Of the hottest part of the board; null where that cannot be read."""
     throttled: bool
     under_voltage: bool
     outbox: Count | None
@@ -173,8 +173,10 @@ class Command(TypedDict, total=False):
     """Of `cmd/pause`."""
     until: Literal["tomorrow"]
     """Of `cmd/pause`."""
+    output: str
+    """Of `cmd/acknowledge`: which local output; left out: all of them."""
     who: str
-    """Of `cmd/pause` and `cmd/resume`."""
+    """Of `cmd/pause`, `cmd/resume` and `cmd/acknowledge`."""
 
 
 @documented

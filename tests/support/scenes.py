@@ -386,11 +386,11 @@ def _app(config: Config) -> Iterator[App]:
 def privacy(config: Config, folder: Path) -> Facts:
     """What the daemon says to somebody who wants to see faces, and to somebody who wants a pause of a day."""
     with _app(config) as app:
-        app._runtime._show(app._core)
-        clear = app._core.live.clear
+        app.reloader.runtime._show(app.core)
+        clear = app.core.live.clear
         refused = clear.ask("door", "Ada", "aiming", 0.0)
         left = [view.left_s for view in clear.standing(0.0)]
-        pause = app._pausing.pause({"minutes": 1440, "who": "Ada"})["error"]
+        pause = app.pausing.pause({"minutes": 1440, "who": "Ada"})["error"]
         return {"refused": refused and refused.rpartition(": ")[2], "left": left, "pause": pause}
 
 
@@ -414,10 +414,10 @@ def daemon(config: Config, folder: Path) -> Facts:
     try:
         with ScriptedBroker(listen) as broker, _app(config) as app, patch.object(Client, "connect", redirected):
             files = " ".join(file.name for file in folder.glob("*.db"))
-            publisher = app._runtime.publisher
+            publisher = app.reloader.runtime.publisher
             if publisher is None:
                 return {"files": files, "asked": None}
-            app._runtime._announce(app._core, publisher)
+            app.reloader.runtime._announce(app.core, publisher)
             publisher.start()
             publisher.retain(own("marker", "marked", retain=True))
             until(lambda: heard.get("tls") or any(one.topic.endswith("marker") for one in broker.published))
