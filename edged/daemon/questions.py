@@ -1,7 +1,6 @@
 """What clients may ask of the daemon at any time: status, figures for Prometheus, local outputs, pictures for the setup."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
