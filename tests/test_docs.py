@@ -81,7 +81,9 @@ def test_every_topic_has_an_example():
     shown = [title.split("/", 2)[2].rstrip('"') for _, title, _ in blocks("json") if title.startswith('title="edged/')]
     whole = {"availability", "report/daily"}  # plain text, and a document of pages
     patterns = {topic.name: re.sub(r"{\w+}", r"\\w+", topic.name) for topic in TOPICS if topic.name not in whole}
-    assert [name for name, pattern in patterns.items() if not any(re.fullmatch(pattern, topic) for topic in shown)] == []
+    assert [
+        name for name, pattern in patterns.items() if not any(re.fullmatch(pattern, topic) for topic in shown)
+    ] == []
     page = (DOCS / "mqtt.md").read_text("utf-8")
     assert all(f"`{name}`" in page for name in whole)
 
