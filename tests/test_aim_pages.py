@@ -244,6 +244,25 @@ def test_without_a_daemon_the_pages_answer_and_say_why(tmp_path: Path) -> None:
         assert "no daemon answers" in changed.text
 
 
+def test_a_form_that_no_daemon_can_carry_out_keeps_what_was_typed(tmp_path: Path) -> None:
+    with Console(tmp_path) as console, Store(console.database):
+        browser = console.start().claimed()
+        for path, typed in (
+            (
+                "/setup/place",
+                {"site": "Town hall", "timezone": "Europe/Madrid", "open_from": "08:01", "open_until": "20:02"},
+            ),
+            ("/setup/camera", {"name": "Back door", "address": "rtsp://10.0.0.7/1", "profile": "classroom"}),
+            ("/pause", {"for": "60"}),
+            ("/camera/door/change", {"enter_score": "0.85", "read": "the hash that was seen"}),
+        ):
+            browser.get("/setup/place")
+            answer = browser.post(path, {**typed, "password": "hush"})
+            assert (answer.status, "edged" in answer.text, "hush" in answer.text) == (503, True, False), path
+            assert all(f'value="{value}"' in answer.text for value in typed.values()), path
+        assert "Send it again" in answer.text
+
+
 def test_a_sign_without_scripts_says_who_stands_there_in_each_language(tmp_path: Path) -> None:
     with Console(tmp_path) as console, LiveSocket(console.database) as live:
         browser = console.start().claimed()

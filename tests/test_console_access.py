@@ -48,7 +48,7 @@ def edged(console, *arguments, typed=""):
 
 
 def test_the_console_imports_nothing_that_sees_or_writes():
-    heavy = ["numpy", "cv2", "onnxruntime", "paho", "av", "sqlite_utils"]
+    heavy = ["numpy", "cv2", "onnxruntime", "paho", "av", "sqlite_utils", "prometheus_client"]
     console = "import sys, edged.cli.console, edged.console.app, edged.console.server"
     code = f"{console}; print([module for module in {heavy} if module in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

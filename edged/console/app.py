@@ -61,18 +61,26 @@ def _answer(request: Request, status: int, text: str, headers: dict[str, str] | 
     if visitor_of(request) is None:  # a page that is none has asked nobody who they are
         request.state.visitor = access_of(request).visitor(request)
     back = urlsplit(request.headers.get("referer", ""))
+    kept = _kept(request) if status == 503 else {}
     ours = back.netloc == request.headers.get("host") and back.path != request.url.path
     return render(
         request,
         "error.html",
         status=status,
         headers=headers,
-        title=TITLES.get(status, "The console made a mistake"),
+        title=NOT_DONE if kept else TITLES.get(status, "The console made a mistake"),
+        kept=kept,
         text=sentence(text),
         code=status,
         back=local_path(back.path + (f"?{back.query}" if back.query else "")) if ours else None,
         login=LOGIN if access_of(request).state.claimed else CLAIM,
     )
+
+
+def _kept(request: Request) -> dict[str, str]:
+    """What was typed into the form that could not be carried out, but for secrets: it can be sent once more as it is."""
+    form: dict[str, str] = getattr(request.state, "form", {})
+    return {name: value for name, value in form.items() if name not in SECRETS}
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -101,6 +109,8 @@ async def _failed(request: Request, error: Exception) -> Response:
     return _answer(request, 500, "the console made a mistake, which is in its log: `journalctl -u edged-console`")
 
 
+NOT_DONE = "This was not done yet"
+SECRETS = {"csrf", "password", "again", "code"}
 TITLES = {
     400: "This cannot be done as it was asked",
     401: "You are not logged in",

@@ -15,7 +15,7 @@ from edged.console.access import Access
 from edged.console.app import build_app
 from edged.console.site import Site
 from edged.errors import Unavailable
-from edged.host.memory import keep_small
+from edged.host.memory import give_back, keep_small
 
 log = logging.getLogger(__name__)
 
@@ -120,4 +120,5 @@ def serve(site: Site, access: Access, server: socket.socket, certificate: tuple[
             f"{cert}: is no certificate that fits {key} ({error}); see cert_file and key_file in [console]"
         ) from None
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    give_back()  # what importing and reading the config took for a moment
     uvicorn.Server(config).run(sockets=[server])

@@ -4,7 +4,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.figures import exposition
 from edged.console.route import page, site_of
 from edged.errors import Unavailable
 
@@ -15,6 +14,8 @@ def metrics(request: Request) -> Response:
     site = site_of(request)
     if not site.config.console.metrics:
         raise HTTPException(404, "figures are off; metrics = true in [console] gives them")
+    from edged.console.figures import exposition  # only now: where figures are off Prometheus's library takes no memory
+
     try:
         document = site.ask("metrics")
     except Unavailable:

@@ -25,7 +25,7 @@ from edged.console.site import Site
 from edged.console.working import camera_words, sentence
 from edged.daemon.status import request as ask_daemon
 from edged.daemon.status import socket_path
-from edged.errors import EdgedError, UsageError
+from edged.errors import EdgedError, Unavailable, UsageError
 from edged.host.device import device_id
 from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test
 
@@ -68,7 +68,7 @@ def overview(request: Request) -> Response:
     )
 
 
-def place(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:
+def place(request: Request, values: Mapping[str, str] | None = None, problem: EdgedError | None = None) -> Response:
     report = site_of(request).config.report
     return _form(
         request,
@@ -86,18 +86,20 @@ def placed(request: Request) -> Response:
     keys = {f"report.{name}": form.get(name, "").strip() for name in PLACE}
     try:
         configure(site_of(request), set=keys, who="setup")
-    except UsageError as error:
-        return place(request, form, str(error))
+    except EdgedError as error:
+        return place(request, form, error)
     return see("/setup")
 
 
-def camera_form(request: Request, values: Mapping[str, str] | None = None, problem: str = "") -> Response:
+def camera_form(
+    request: Request, values: Mapping[str, str] | None = None, problem: EdgedError | None = None
+) -> Response:
     site = site_of(request)
-    attached, why_none = [], ""
+    attached, why_none = list[Mapping[str, Any]](), None
     try:
         attached = ask_daemon(socket_path(site.config.store.path), "cameras").get("cameras", [])
     except EdgedError as error:
-        why_none = str(error)
+        why_none = error
     return _form(
         request,
         "setup_camera.html",
@@ -152,8 +154,8 @@ def camera_added(request: Request) -> Response:
             raise UsageError("choose a camera, or write the address of one in the network")
         table = {"source": source, "name": name, "profile": form.get("profile", "entrance")}
         configure(site, set={f"camera.{camera}.{key}": value for key, value in table.items()}, who="setup")
-    except UsageError as error:
-        return camera_form(request, {key: form.get(key, "") for key in EMPTY}, str(error))
+    except EdgedError as error:
+        return camera_form(request, {key: form.get(key, "") for key in EMPTY}, error)
     return see(f"/camera/{camera}?saved=1")
 
 
@@ -195,7 +197,10 @@ def walked(request: Request) -> Response:
 
 
 def broker(
-    request: Request, values: Mapping[str, str] | None = None, problem: str = "", answered: str = ""
+    request: Request,
+    values: Mapping[str, str] | None = None,
+    problem: EdgedError | None = None,
+    answered: str = "",
 ) -> Response:
     mqtt = site_of(request).config.mqtt
     now = {
@@ -239,15 +244,16 @@ def broker_set(request: Request) -> Response:
             return broker(request, form, answered=f"{form.get('host')} accepts the connection. Nothing was saved yet.")
         configure(site, set=keys, who="setup", mqtt_password=password)
     except EdgedError as error:
-        return broker(request, form, str(error))
+        return broker(request, form, error)
     return see("/setup")
 
 
-def _form(request: Request, template: str, problem: str, **values: Any) -> Response:
-    banners = (Banner("problem", sentence(mistake(problem))),) if problem else ()
-    return render(
-        request, template, status=400 if problem and request.method == "POST" else 200, banners=banners, **values
-    )
+def _form(request: Request, template: str, problem: EdgedError | None, **values: Any) -> Response:
+    """The form with `values` in its fields; after one that was sent, and came to nothing, they are those that were typed."""
+    banners = (Banner("problem", sentence(mistake(str(problem)))),) if problem else ()
+    refused = 503 if isinstance(problem, Unavailable) else 400
+    status = refused if problem and request.method == "POST" else 200
+    return render(request, template, status=status, banners=banners, **values)
 
 
 def _new_id(name: str, config: Config) -> str:
