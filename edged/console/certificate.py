@@ -1,17 +1,48 @@
-"""The console's certificate: the owner's, or one that it makes for itself with OpenSSL."""
+"""The console's certificate: the owner's, or one that it makes for itself with OpenSSL.
+
+Its own is valid whatever a clock says that was not set when it was made: from 2019, before which browsers on some systems
+demand that certificates live for two years at most, until the last day that every program can read. Nothing has to renew it,
+and its fingerprint stays as it was compared. The owner's is taken up anew when its files change. No answer has HSTS: there is
+no plain page at any port, and a browser that remembers it lets nobody in when the owner goes back to the console's own.
+"""
 
 import hashlib
+import logging
 import re
+import secrets
 import socket
 import ssl
 import subprocess
+import tempfile
 from pathlib import Path
 
 from edged.config import ConsoleConfig
 from edged.errors import Unavailable
 
-DAYS = 3650
+log = logging.getLogger(__name__)
+
+FROM, UNTIL = "20190101000000Z", "20491231235959Z"
 OPENSSL_S = 60.0
+SOON_S = 21 * 86_400
+MAKING = """
+[ca]
+default_ca = own
+[own]
+database = {folder}/index
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = any
+x509_extensions = server
+[any]
+commonName = supplied
+[server]
+subjectAltName = {names}
+extendedKeyUsage = serverAuth
+basicConstraints = CA:FALSE
+[req]
+distinguished_name = any
+"""
 
 
 def own_files(config: ConsoleConfig) -> tuple[Path, Path]:
@@ -27,7 +58,10 @@ def certificate(config: ConsoleConfig) -> tuple[Path, Path] | None:
         return None
     cert, key = own_files(config)
     if config.cert_file is None and not (cert.exists() and key.exists()):
-        _make(cert, key)
+        try:
+            _make(cert, key)
+        except OSError as error:
+            raise Unavailable(f"{cert}: cannot be written ({error.strerror}); see console.folder") from None
     for name, file in (("cert_file", cert), ("key_file", key)):
         if not file.is_file():
             raise Unavailable(f"key console.{name}: {file} is not there, or not readable for the console's user")
@@ -44,17 +78,90 @@ def fingerprint(cert: Path) -> str | None:
     return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
 
 
+class Served:
+    """The certificate that new connections get. Thread-safe."""
+
+    def __init__(self, cert: Path, key: Path) -> None:
+        """Raise Unavailable, for people, when the two are no pair."""
+        self._cert, self._key = cert, key
+        self._stamp = self._look()
+        self.context = self._loaded()
+        """Another one after each renewal: one that is changed while it shakes hands would give half of a pair."""
+        self._tell_end()
+
+    def renew(self) -> None:
+        """Take up files that have changed; those that do not go together leave the certificate as it is. May wait for disks."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self.context = self._loaded()
+        except Unavailable as error:
+            log.error("%s; the certificate before it stays in use", error)
+            return
+        log.info("%s was renewed and is in use", self._cert)
+        self._tell_end()
+
+    def _loaded(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self._cert, self._key)
+        except (OSError, ssl.SSLError) as error:
+            raise Unavailable(
+                f"{self._cert}: is no certificate that fits {self._key} ({error}); see cert_file and key_file in [console]"
+            ) from None
+        return context
+
+    def _look(self) -> list[tuple[int, int] | None]:
+        """What tells whether a file has changed."""
+        return [_written(file) for file in (self._cert, self._key)]
+
+    def _tell_end(self) -> None:
+        if ends_soon(self._cert):
+            log.warning("%s has ended or ends within %d days; renew it", self._cert, SOON_S // 86_400)
+
+
+def ends_soon(cert: Path) -> bool:
+    """Whether it has ended, or does so soon, by this device's clock; False when nobody can tell."""
+    command = ["openssl", "x509", "-checkend", str(SOON_S), "-noout", "-in", str(cert)]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=OPENSSL_S, check=False).returncode == 1
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _written(file: Path) -> tuple[int, int] | None:
+    try:
+        there = file.stat()
+    except OSError:
+        return None
+    return there.st_mtime_ns, there.st_ino
+
+
 def _make(cert: Path, key: Path) -> None:
     """A certificate of its own for all names that browsers in the same network may use."""
     host = socket.gethostname().split(".")[0] or "edged"
     names = ["DNS:localhost", f"DNS:{host}", f"DNS:{host}.local", "IP:127.0.0.1", *_addresses()]
-    command = [
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
-        *("-days", str(DAYS), "-subj", f"/CN={host}", "-addext", f"subjectAltName={','.join(names)}"),
-        *("-addext", "extendedKeyUsage=serverAuth", "-keyout", str(key), "-out", str(cert)),
-    ]
+    with tempfile.TemporaryDirectory(dir=cert.parent) as folder:
+        work = Path(folder)
+        (work / "settings").write_text(MAKING.format(folder=folder, names=",".join(names)))
+        (work / "index").write_text("")
+        (work / "serial").write_text(f"{secrets.token_hex(8)}\n")
+        settings = ("-config", str(work / "settings"))
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
+        _openssl(cert, "req", *settings, "-new", *curve, "-subj", f"/CN={host}", "-keyout", str(work / "key"),
+                 "-out", str(work / "request"))  # fmt: skip
+        _openssl(cert, "ca", *settings, "-selfsign", "-batch", "-notext", "-startdate", FROM, "-enddate", UNTIL,
+                 "-keyfile", str(work / "key"), "-in", str(work / "request"), "-out", str(work / "cert"))  # fmt: skip
+        (work / "key").replace(key)
+        (work / "cert").replace(cert)
+
+
+def _openssl(cert: Path, *arguments: str) -> None:
+    """Run it. Raise Unavailable, with what it said last and the remedy."""
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=OPENSSL_S, umask=0o077)
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=OPENSSL_S, umask=0o077)
     except FileNotFoundError:
         raise Unavailable(
             "openssl is not installed, which makes the certificate: `apt install openssl`, or set cert_file and key_file in"

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import socket
-import ssl
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from edged.config import ConsoleConfig
 from edged.console.access import Access
 from edged.console.app import build_app
+from edged.console.certificate import Served
+from edged.console.doorkeeper import Doorkeeper
 from edged.console.site import Site
 from edged.errors import Unavailable
 from edged.host.memory import give_back, keep_small
@@ -25,6 +28,7 @@ KEEP_ALIVE_S = 20
 MOST_IDLE = 100
 """Connections on which nothing is being answered."""
 MOST_HEAD_BYTES = 16_384
+RENEWED_TICKS = 30
 
 
 class PatientProtocol(H11Protocol):
@@ -96,10 +100,10 @@ def address(config: ConsoleConfig, port: int) -> str:
 def serve(site: Site, access: Access, server: socket.socket, certificate: tuple[Path, Path] | None) -> None:
     """Answer at `server` until SIGTERM or SIGINT. `certificate`: its file and its key's, for TLS."""
     keep_small()
-    cert, key = certificate or (None, None)
+    served = Served(*certificate) if certificate else None
     config = uvicorn.Config(
         build_app(site, access),
-        http=PatientProtocol,
+        http=PatientProtocol if served is None else _behind(served),  # type: ignore[arg-type]  # whatever makes protocols
         ws="none",
         lifespan="off",
         loop="asyncio",
@@ -110,15 +114,31 @@ def serve(site: Site, access: Access, server: socket.socket, certificate: tuple[
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
-        ssl_certfile=cert,
-        ssl_keyfile=key,
     )
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        raise Unavailable(
-            f"{cert}: is no certificate that fits {key} ({error}); see cert_file and key_file in [console]"
-        ) from None
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     give_back()  # what importing and reading the config took for a moment
-    uvicorn.Server(config).run(sockets=[server])
+    (uvicorn.Server(config) if served is None else RenewingServer(config, served)).run(sockets=[server])
+
+
+class RenewingServer(uvicorn.Server):
+    """Looks every three seconds whether the certificate's files have changed."""
+
+    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+        super().__init__(config)
+        self._served = served
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if counter % RENEWED_TICKS == 0:
+            await asyncio.to_thread(self._served.renew)
+        return await super().on_tick(counter)
+
+
+def _behind(served: Served) -> Callable[..., Doorkeeper]:
+    """What makes a protocol for each new connection: TLS first, then HTTP."""
+    waiting = dict[Doorkeeper, None]()
+
+    def make(**more: Any) -> Doorkeeper:
+        return Doorkeeper(served.context, partial(PatientProtocol, **more), waiting)
+
+    return make

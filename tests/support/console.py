@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.parse
@@ -47,6 +48,8 @@ class Browser:
     cookie: str = ""
     csrf: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    trusts: ssl.SSLContext | None = None
+    """For https: the certificates that are believed; None: plain http."""
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str | None] | None = None
@@ -55,7 +58,11 @@ class Browser:
         sent = {"Host": f"127.0.0.1:{self.port}", **self.headers, **(headers or {})}
         if self.cookie and "Cookie" not in sent:
             sent["Cookie"] = self.cookie
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE_S, context=self.trusts)
+            if self.trusts
+            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        )
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():
@@ -108,6 +115,7 @@ class Console:
         else:
             self.config = config
             config.write_text(config.read_text() + dump_toml({"console": console}))
+        self.cert = Path(console.get("cert_file", self.own / "console.pem")) if console.get("tls") else None
         self._log = folder / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
@@ -164,7 +172,8 @@ class Console:
         return json.loads((self.own / "access.json").read_text())
 
     def browser(self) -> Browser:
-        return Browser(self.port)
+        """One that believes the console's own certificate, where that has one, and no other."""
+        return Browser(self.port, trusts=ssl.create_default_context(cafile=self.cert) if self.cert else None)
 
     def claimed(self) -> Browser:
         """A browser that has claimed the device, and is logged in."""
