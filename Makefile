@@ -89,8 +89,8 @@ measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on
 measure-console: setup ## Leave a browser open before the console for MINUTES (60): what grows, and how old pictures are (needs chromium)
 	@PYTHONPATH=tests $(BIN)/python -m support.left_open $(MINUTES)
 
-readme-picture: setup ## Make README's picture anew from the demo (needs chromium)
-	@PYTHONPATH=tests $(BIN)/python -m support.readme_picture .readme/edged.png
+readme-picture: setup ## Make README's pictures anew from the demo (needs chromium)
+	@PYTHONPATH=tests $(BIN)/python -m support.readme_picture .readme/edged.png .readme/console.png
 
 measure-outputs: setup ## Measure how soon lamps and sounds tell while three cameras are watched, over SECONDS_EACH (20)
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_outputs $(SECONDS_EACH)
