@@ -17,6 +17,7 @@ from edged.config import MaskConfig, load_config
 from edged.config.change import _CAMERA_KEYS, _KEYS, KEPT_IN
 from edged.console.labels import LABELS
 from edged.console.whatif import judged_of, what_if
+from edged.report.walk import walk_steps
 from edged.store import Store
 
 PATIENCE_S = 120.0
@@ -49,10 +50,19 @@ PASSED = [
     ],
 )
 def test_other_thresholds_are_tried_on_what_is_stored(settings: dict[str, float], after: dict[str, int]) -> None:
-    outlook = what_if(PASSED, MaskConfig(**settings))
+    outlook = what_if(PASSED, MaskConfig(), MaskConfig(**settings))
     assert outlook.before == {"correct": 2, "incorrect": 0, "none": 1, "uncertain": 2}
     assert outlook.after == after
     assert outlook.uncertain_percent() == (40, 20 * after["uncertain"])
+
+
+def test_who_was_seen_too_briefly_stays_uncertain_under_any_threshold() -> None:
+    brief = [passage("uncertain", 0.98, 90, none=9)]
+    for enter_score in (0.6, 0.9):
+        assert what_if(brief, MaskConfig(), MaskConfig(enter_score=enter_score)).after["uncertain"] == 1
+    assert judged_of(brief, MaskConfig()).reasons == (("turned away or too quickly gone", 1),)
+    step = walk_steps([brief[0] | {"closed": 1, "encounter_id": "a"}], MaskConfig())[0]
+    assert step.why.startswith("seen too briefly or turned away: 9 looks, and a verdict must stand for")
 
 
 def test_the_last_people_are_counted_with_the_reason_why_some_were_not_judged() -> None:

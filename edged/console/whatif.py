@@ -53,20 +53,26 @@ def judged_of(passages: Sequence[Passage], settings: MaskConfig) -> Judged:
     return Judged(len(passages), len(passages) - why.total(), reasons)
 
 
-def what_if(passages: Iterable[Passage], settings: MaskConfig) -> WhatIf:
-    """Each passage's state under other `settings`.
+def what_if(passages: Iterable[Passage], settings: MaskConfig, wanted: MaskConfig) -> WhatIf:
+    """Each passage's state under `wanted`, where `settings` were in force.
 
     Of a passage one score is stored, that of its verdict or of the state nearest to one, and its largest face. A verdict
-    stays while both reach the new limits; a passage without one would get that of most of its looks. Faces that were too
-    small for the old limit left no looks, and no score, so that lowering it is told too carefully.
+    stays while both reach the new limits; a passage that lacked one of them would get that of most of its looks. One that
+    reached both and got no verdict was seen too briefly, and would be again. Faces that were too small for the old limit left
+    no looks, and no score, so that lowering it is told too carefully.
     """
     before, after = Counter[str](), Counter[str]()
     for passage in passages:
         state = str(passage["state"])
         before[state] += 1
-        reached = float(passage["score"] or 0) >= settings.enter_score and _largest(passage) >= settings.smallest_face
-        after[_nearest(passage) if reached else "uncertain"] += 1
+        brief = state == "uncertain" and _reaches(passage, settings)
+        after[_nearest(passage) if _reaches(passage, wanted) and not brief else "uncertain"] += 1
     return WhatIf(_all(before), _all(after))
+
+
+def _reaches(passage: Passage, settings: MaskConfig) -> bool:
+    score, face = float(passage["score"] or 0), float(passage["largest_face"] or 0)
+    return score >= settings.enter_score and face >= settings.smallest_face
 
 
 def _nearest(passage: Passage) -> str:
@@ -76,10 +82,6 @@ def _nearest(passage: Passage) -> str:
     votes = passage["votes"] or {}
     best = max((state for state in STATES if state != "uncertain"), key=lambda state: int(votes.get(state) or 0))
     return best if votes.get(best) else "uncertain"
-
-
-def _largest(passage: Passage) -> float:
-    return float(passage["largest_face"] or 0)
 
 
 def _all(counted: Mapping[str, int]) -> dict[str, int]:

@@ -47,10 +47,11 @@ Unjudged = Literal["small", "few", "unsure"]
 
 
 def why_unjudged(row: Mapping[str, Any], settings: MaskConfig) -> Unjudged:
-    """Of a passage without a verdict: never near enough; too few looks, being turned away or quickly gone; looks that differ."""
+    """Of a passage without a verdict: never near enough; looks that differ; else too few of them, or for too short a time."""
     if float(row["largest_face"] or 0) < settings.smallest_face:
         return "small"
-    return "few" if _looks(row) < settings.least_votes else "unsure"
+    enough = _looks(row) >= settings.least_votes
+    return "unsure" if enough and float(row["score"] or 0) < settings.enter_score else "few"
 
 
 def _looks(row: Mapping[str, Any]) -> int:
@@ -67,7 +68,12 @@ def _why(row: Mapping[str, Any], settings: MaskConfig) -> str:
             f"too far away: {face:.0f} px at most, {settings.smallest_face:g} are needed; go nearer, or move the camera"
         )
     if reason == "few":
-        return f"seen too briefly or turned away: {looks} looks, {settings.least_votes} are needed"
+        needed = (
+            f"{settings.least_votes} are needed"
+            if looks < settings.least_votes
+            else f"and a verdict must stand for {settings.hold_seconds:g} s"
+        )
+        return f"seen too briefly or turned away: {looks} looks, {needed}"
     return f"the looks did not agree: best score {float(row['score'] or 0):.2f}, {settings.enter_score:g} is needed"
 
 

@@ -123,11 +123,11 @@ def change(request: Request) -> Response:
     if any(".mask." in key for key in keys):
         now = site.clock.utc_ms()
         wanted = {key.rpartition(".")[2]: value for key, value in keys.items() if ".mask." in key}
-        settings = site.config.camera[camera].mask.model_copy(update=wanted)
+        settings = site.config.camera[camera].mask
         passages = [
             row for row in site.reader.encounters(now - DAY_MS, now) if row["camera"] == camera and row["closed"]
         ]
-        outlook = what_if(passages, settings)
+        outlook = what_if(passages, settings, settings.model_copy(update=wanted))
     return render(
         request,
         "change.html",
@@ -201,9 +201,7 @@ def _percent(settings: CameraConfig) -> dict[str, float]:
 
 
 def _last_passages(site: Site, camera: str) -> list[dict[str, Any]]:
-    sql = (
-        "SELECT state, largest_face, votes FROM encounters WHERE camera = ? AND closed ORDER BY first_seen DESC LIMIT ?"
-    )
+    sql = "SELECT state, score, largest_face, votes FROM encounters WHERE camera = ? AND closed ORDER BY first_seen DESC LIMIT ?"
     with site.reader.snapshot() as ask:
         return [parsed_row(row) for row in ask(sql, camera, LAST)]
 
