@@ -531,8 +531,9 @@ def test_a_picture_that_was_being_made_when_a_pause_began_is_not_given(tmp_path:
 
 @pytest.mark.parametrize(("face", "times"), [(50, 4.0), (200, 1.0), (0, 200.0)])
 def test_the_light_behind_people_is_how_much_brighter_the_picture_is_than_the_face(face: int, times: float) -> None:
-    grey = np.full((100, 200), 200, np.uint8)
-    grey[20:60, 40:80] = face
-    assert backlight(grey, Box(40, 20, 80, 60)) == pytest.approx(times)
-    assert backlight(grey, Box(300, 20, 340, 60)) is None
-    assert backlight(grey, Box(-10, -10, 400, 400)) is None
+    picture = np.full((100, 200, 3), 200, np.uint8)
+    picture[20:60, 40:80] = face
+    assert backlight(picture, [Box(0, 0, 10, 10), Box(40, 20, 80, 60)]) == pytest.approx(times)
+    assert backlight(picture, [Box(300, 20, 340, 60)]) is None
+    assert backlight(picture, [Box(-10, -10, 400, 400)]) is None
+    assert backlight(picture, []) is None

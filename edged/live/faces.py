@@ -1,8 +1,9 @@
 """What the models said of the people in one picture, as plain rows beside it: boxes and words from one and the same frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edged.pipeline import Outcome
@@ -41,9 +42,13 @@ def hidden_boxes(outcome: Outcome) -> list[Box]:
     return found + [face.track.box for face in outcome.faces] + [face.box for face in outcome.signals.static]
 
 
-def backlight(grey: Image, box: Box) -> float | None:
-    """How many times as bright as the face in `box` the rest of a grey picture is; None of a box outside it."""
-    height, width = grey.shape[:2]
+def backlight(image: Image, boxes: Iterable[Box]) -> float | None:
+    """How many times as bright as the widest face of `boxes` the rest of the picture is; None without a face in it."""
+    box = max(boxes, key=lambda box: box.width, default=None)
+    if box is None:
+        return None
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    height, width = grey.shape
     left, top, right, bottom = (
         max(0, int(box.x1)),
         max(0, int(box.y1)),
@@ -55,7 +60,7 @@ def backlight(grey: Image, box: Box) -> float | None:
         return None
     whole, own = float(grey.sum(dtype=np.float64)), float(face.sum(dtype=np.float64))
     around = (whole - own) / (grey.size - face.size)
-    return around / max(1.0, own / face.size)
+    return round(around / max(1.0, own / face.size), 2)
 
 
 def _unfollowed(outcome: Outcome) -> Iterator[Detection]:

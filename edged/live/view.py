@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from edged.capture.examine import judged
 from edged.config import PrivacyConfig
 from edged.errors import EdgedError
@@ -294,9 +291,6 @@ class LiveView:
             return Picture(_id(frame), frame.time_s, began_s, FACES_EVERY_S, seen_only, b"")
         image = small_copy(frame.image)
         seen, scale = judged(image, None, 0.0), (image.shape[1] / width, image.shape[0] / height)
-        largest = max((face.track.box for face in outcome.faces), key=lambda box: box.width, default=None)
-        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-        light = None if largest is None else backlight(grey, _scaled(largest, *scale))
         about = {
             "width": image.shape[1],
             "height": image.shape[0],
@@ -305,7 +299,7 @@ class LiveView:
             "faces": face_rows(outcome, width, height),
             "brightness": round(seen.brightness, 1),
             "sharpness": round(seen.sharpness, 1),
-            "backlight": None if light is None else round(light, 2),
+            "backlight": backlight(image, [_scaled(face.track.box, *scale) for face in outcome.faces]),
         }
         data, withheld = b"", None
         try:
