@@ -80,8 +80,9 @@ mutate: setup ## Try SAMPLE (8) mutants of each of some modules, and list those 
 test-fleet: .venv-fleet/.ready ## Run the tests of exports and fleets with Spark too, in an environment of its own (needs Java)
 	@.venv-fleet/bin/pytest tests/test_export_*.py tests/test_fleet_*.py
 
-measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal integers of every engine, 10 million passages, pruning, a busy day
-	@PYTHONPATH=tests .venv-fleet/bin/python -m support.measure_fleet $(or $(DEVICES),5000)
+DEVICES ?= 1000
+measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal integers of every engine, slopes, a busy day, and one day of DEVICES (1000) with 2,000 passages each
+	@PYTHONPATH=tests PYTHONUNBUFFERED=1 .venv-fleet/bin/python -m support.measure_fleet $(DEVICES)
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)

@@ -1,10 +1,12 @@
 """The live side of a fleet: made-up devices on a real broker, who may write where, and the board's config."""
 
 import json
+import random
 import re
 import socket
 import subprocess
 import threading
+import time
 from collections import defaultdict
 from datetime import date
 from pathlib import Path
@@ -25,26 +27,40 @@ FLEET = Path(__file__).parents[1] / "config" / "fleet"
 DAYS = [date(2026, 11, 19)]
 
 
+LARGE = pytest.param(1000, 0.1, 1000, 5, id="1000", marks=pytest.mark.long)
+
+
 @needs_mosquitto
-def test_every_message_arrives_through_deaths_of_devices_and_restarts_of_the_broker(tmp_path):
+@pytest.mark.parametrize(("devices", "scale", "connections", "kills"), [pytest.param(12, 0.3, 4, 2, id="12"), LARGE])
+def test_every_message_arrives_through_deaths_of_devices_and_of_the_broker(
+    tmp_path, devices, scale, connections, kills
+):
     """In order for each device: what was told again lies between, with the same event and step."""
-    devices, truth = 12, defaultdict(list)
+    truth = defaultdict(list)
     for number in range(devices):
-        for payload in messages(Device(number, 17), DAYS, 0.3):
+        for payload in messages(Device(number, 17), DAYS, scale):
             truth[f"sim-{number:05d}"].append((json.loads(payload)["event_id"], json.loads(payload)["seq"]))
-    with Mosquitto(tmp_path) as broker, Subscriber(broker.port, "edged/+/+/events") as heard:
+    whole, chance = sum(map(len, truth.values())), random.Random(5)
+    # A broker that loses its power has its subscribers' sessions where it saved them before.
+    saving = ["autosave_on_changes true", "autosave_interval 1", "max_inflight_messages 0"]
+    with Mosquitto(tmp_path, settings=saving) as broker, Subscriber(broker.port, "edged/+/+/events") as heard:
         told = []
         teller = threading.Thread(
-            target=lambda: told.append(tell("127.0.0.1", broker.port, devices, DAYS, 17, 0.3, 8, 4))
+            target=lambda: told.append(tell("127.0.0.1", broker.port, devices, DAYS, 17, scale, 8, connections))
         )
+        began = time.monotonic()
         teller.start()
-        for restart in range(2):
-            assert until(lambda restart=restart: len(heard.received) > 30 * (restart + 1))
-            broker.stop()
+        for kill in range(kills):
+            mark = whole * (kill + chance.random()) / (kills + 1)
+            assert until(lambda mark=mark: len(heard.received) > mark, 300)
+            broker.kill()
             broker.start()
-        teller.join(120)
-        assert told == [sum(map(len, truth.values()))]
-        assert until(lambda: len({(m.topic, m.payload) for m in list(heard.received)}) == told[0])
+            count = len(heard.received)
+            assert until(lambda count=count: len(heard.received) > count, 300)
+        teller.join(600)
+        took = time.monotonic() - began
+        assert told == [whole]
+        assert until(lambda: len({(m.topic, m.payload) for m in list(heard.received)}) == whole)
         arrived = defaultdict(list)
         for message in heard.received:
             payload = json.loads(message.payload)
@@ -54,6 +70,8 @@ def test_every_message_arrives_through_deaths_of_devices_and_restarts_of_the_bro
             if step not in arrived[device]:
                 arrived[device].append(step)
     assert arrived == truth
+    again = len(heard.received) - whole
+    print(f"{devices} devices, {kills} kills of the broker: {whole} messages, {again} of them again, {took:.0f} s")
 
 
 def test_some_devices_do_die():

@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from edged.export import Exporter
 from edged.export.files import decode, json_lines
 from edged.export.manifest import Manifest, folder_of, named, parse_name, sha256
 from edged.fleet.compact import compact
-from edged.fleet.place import Place
+from edged.fleet.place import KNOWN_FOR_DAYS, Place
 from edged.fleet.report import Wanted, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.payloads.fleet import FleetDocument
@@ -383,13 +383,23 @@ def test_columns_that_a_later_version_adds_are_passed_over(place):
     assert text(place, period="day") == before
 
 
-def test_a_report_of_one_day_opens_no_file_of_another(place):
-    before = text(place, period="day")
-    for day in DAYS[:2]:
-        for path in (place / folder_of(day)).glob("*.jsonl.gz"):
-            path.unlink()
-            os.mkfifo(path)  # whoever opens one waits for ever
-    assert text(place, period="day") == before
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_report_of_one_day_of_365_opens_the_files_of_that_day_alone(place, tmp_path):
+    """By the kernel's own account, whichever library opens."""
+    for number in range(365 - len(DAYS)):
+        shutil.copytree(place / folder_of(DAYS[0]), place / folder_of(DAYS[0] - timedelta(days=1 + number)))
+    seen, out = tmp_path / "opened", tmp_path / "report.json"
+    report = [sys.executable, "-m", "edged", "fleet", "report", str(DAYS[2]), "--from", str(place), "--format", "json"]
+    traced = ["strace", "-f", "-qq", "-e", "trace=openat,open", "-o", str(seen), *report, "--out", str(out)]
+    subprocess.run(traced, check=True, timeout=240, capture_output=True)
+    opened = [line for line in seen.read_text(errors="replace").splitlines() if f"{place}/record" in line]
+    files = Counter(re.search(r"dt=(\S+?)/", line)[1] for line in opened if "O_DIRECTORY" not in line)
+    folders = {match[1] for line in opened if (match := re.search(r"dt=([0-9-]+)\"", line))}
+    expected = sum(path.is_file() for path in (place / folder_of(DAYS[2])).iterdir())
+    assert list(files) == [str(DAYS[2])]
+    assert expected <= files[str(DAYS[2])] <= 4 * expected, "each for its hash, and to read"
+    assert min(folders) == str(DAYS[2] - timedelta(days=KNOWN_FOR_DAYS)), "who reported lately, by the names alone"
+    assert json.loads(out.read_text())["encounters"] > 0
 
 
 @pytest.mark.parametrize("form", ["jsonl.gz", "parquet"])
@@ -461,7 +471,7 @@ import os, signal, sys
 from datetime import date
 from pathlib import Path
 from edged.fleet.compact import compact
-from edged.fleet.place import Place
+from edged.fleet.place import KNOWN_FOR_DAYS, Place
 place, left = sys.argv[1], int(sys.argv[2])
 def hook(event, arguments):  # before each step that changes the place: the power goes at the one that was asked for
     global left

@@ -4,9 +4,11 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from itertools import islice
+from multiprocessing import get_context
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
@@ -18,6 +20,8 @@ from edged.records import EventRecord
 
 DIES = 0.2
 """The share of devices that lose their power once, somewhere in the middle."""
+CONNECTIONS_OF_A_PROCESS = 250
+"""paho waits with select(), which knows no descriptor above 1023; each connection has three."""
 AT_ONCE = 20
 PATIENCE_S = 120.0
 """How long a device tries to get its next messages acknowledged."""
@@ -35,8 +39,20 @@ def tell(
 
     Raise Unavailable where the broker takes nothing for two minutes.
     """
+    processes = -(-connections // CONNECTIONS_OF_A_PROCESS)
+    shares = [range(first, devices, processes) for first in range(processes)]
+    part = partial(_tell_share, host, port, days, seed, scale, shards, -(-connections // processes))
+    if processes == 1:
+        return part(shares[0])
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return sum(pool.map(part, shares))
+
+
+def _tell_share(
+    host: str, port: int, days: Sequence[date], seed: int, scale: float, shards: int, connections: int, numbers: range
+) -> int:
     with ThreadPoolExecutor(connections) as pool:
-        told = pool.map(lambda n: _tell(host, port, Device(n, seed), days, scale, shards), range(devices))
+        told = pool.map(lambda n: _tell(host, port, Device(n, seed), days, scale, shards), numbers)
         return sum(told)
 
 

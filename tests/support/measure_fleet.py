@@ -176,8 +176,35 @@ def busy_day(folder: Path, form: str) -> None:
     )
 
 
+SLOPE = """
+import json, sys, time
+from datetime import date
+from pathlib import Path
+from edged.fleet.engines import ask
+from edged.fleet.place import Place
+first, last = map(date.fromisoformat, sys.argv[2:4])
+intake = Place(Path(sys.argv[1])).read(first, last, 1_796_000_000_000)
+rows = intake.settle(first, last, lambda question: ask("duckdb", question))
+print(json.dumps([sum(row["ok_sum"] for row in rows if row["record"] == "device"), time.process_time()]))
+"""
+
+
+def slopes(place: Path, devices: int) -> None:
+    """The report's counts over ever more days, 16 of which lie there; a year is reckoned from the slope."""
+    for number in range(1, 17):
+        write_day(place, devices, f"2026-11-{number:02d}")
+    spent = {}
+    for days in (1, 2, 4, 8, 16):
+        command = [sys.executable, "-c", SLOPE, str(place), "2026-11-01", f"2026-11-{days:02d}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+        correct, spent[days] = json.loads(done.stdout)
+        print(f"{days} of 16 days of {devices} devices: {spent[days]:.1f} s of CPU, {correct:,} correct")
+    slope = (spent[16] - spent[1]) / 15
+    print(f"a day more costs {slope:.2f} s of CPU; 365 days, by that slope: {spent[1] + 364 * slope:.0f} s")
+
+
 def main() -> None:
-    large = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    large = int(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="edged-measure-") as made:
         folder = Path(made)
         for part in ("integers", "jsonl", "parquet"):
@@ -185,18 +212,18 @@ def main() -> None:
         equal_integers(folder / "integers")
         busy_day(folder / "jsonl", "jsonl.gz")
         busy_day(folder / "parquet", "parquet")
+        slopes(folder / "slopes", max(1, large // 25))
         place = folder / "place"
         write_day(place, large, DAY)
         size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
         print(f"{large:,} device-days in {2 * large:,} files, {size / 1e6:.0f} MB")
         print(f"one day, as devices sent it: {report(place)}")
+        print(f"one day among 30 others: {report(_beside(place, place / folder_of(DAY)))}")
         began = time.monotonic()
         compacting = ["fleet", "compact", "--from", str(place), DAY]
         subprocess.run([sys.executable, "-m", "edged", *compacting], check=True, timeout=900, capture_output=True)
         print(f"edged fleet compact of that day: {time.monotonic() - began:.1f} s")
         print(f"one day, compacted: {report(place)}")
-        one = place / folder_of(DAY)
-        print(f"one day among 30 others: {report(_beside(place, one))}")
 
 
 def _beside(place: Path, one: Path) -> Path:
