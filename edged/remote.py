@@ -255,7 +255,7 @@ class Http:
         with self._connection(len(body or b"") if patient else 0) as connection:
             connection.request(method, target, body, {**headers, "Connection": "close"})
             with connection.getresponse() as answer:
-                said = answer.read(HEEDED_BYTES) if heed and answer.status >= 400 and method != "HEAD" else b""
+                said = answer.read(HEEDED_BYTES) if heed and answer.status >= 300 and method != "HEAD" else b""
                 length = answer.getheader("Content-Length", "")
                 whole = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else None
                 return Answer(answer.status, answer.reason, whole, said.decode(errors="replace"))

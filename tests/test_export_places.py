@@ -46,6 +46,8 @@ class _Put(http.server.BaseHTTPRequestHandler):
         if fault == "cut":
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+        elif isinstance(fault, tuple):
+            self._answer(*fault)
         elif fault:
             self._answer(fault)
         elif self.path in self.server.objects:
@@ -59,10 +61,11 @@ class _Put(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.server.objects[self.path])))
         self.end_headers()
 
-    def _answer(self, status):
+    def _answer(self, status, text=""):
         self.send_response(status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(text)))
         self.end_headers()
+        self.wfile.write(text.encode())
 
     def log_message(self, *_):
         pass

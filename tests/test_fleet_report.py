@@ -531,6 +531,13 @@ def test_the_page_shows_what_is_missing_first_and_escapes_what_devices_say(tmp_p
     assert "&lt;script&gt;" in page
     assert page.index("door-9") < page.index("By hour") < page.index("By device")
     assert "http" not in page.replace("http-equiv", "")
+    report = build(site.place, "day")
+    report["by_hour"][9] |= {"judged": 13_709, "correct": 13_709}
+    assert ">14k</text>" in render_fleet_html(report), "numbers below bars do not run into one another"
+    many = render_fleet_html(build(site.place, "day", expected=frozenset(f"door-{n:03d}" for n in range(100))))
+    assert many.count("sent nothing of this day") == 1, "the answer is not pushed down by what is missing"
+    assert "sent nothing of this day: door-000, door-001" in many
+    assert "and 80 more, which the CSV names" in many
 
 
 def test_the_table_has_a_row_for_everything_and_runs_no_formula(place):

@@ -1,5 +1,6 @@
 """`[export]`: where the files of closed days go, and in which form."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,13 @@ from pydantic import Field, field_validator, model_validator
 
 from edged.config.host import check_url, is_private
 from edged.config.section import Section
+
+S3 = "s3://"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?")
+
+
+def is_s3(value: str | None) -> bool:
+    return (value or "").startswith(S3)
 
 
 class ExportConfig(Section):
@@ -16,14 +24,15 @@ class ExportConfig(Section):
         None,
         min_length=1,
         max_length=500,
-        description="A folder (a stick, a mount), or an https address that takes PUT",
+        description="A folder (a stick, a mount), an https address that takes PUT, or s3://bucket/prefix",
     )
     format: Literal["auto", "parquet", "jsonl.gz"] = Field(
         "auto",
         description='"parquet" needs DuckDB (edged[fleet]); "auto": that where DuckDB is installed, else jsonl.gz',
     )
     token_file: Path | None = Field(
-        None, description="File with the bearer token that the https address asks for; readable by edged's user only"
+        None,
+        description="File with the https address's bearer token, or the keys of S3; readable by edged's user only",
     )
     ca_file: Path | None = Field(
         None, description="Certificate authority of the https address, if it has a private one"
@@ -46,8 +55,8 @@ class ExportConfig(Section):
 
     @model_validator(mode="after")
     def _of_an_address(self) -> "ExportConfig":
-        if (self.token_file or self.ca_file) and not (self.to or "").startswith("https://"):
-            raise ValueError("token_file and ca_file are for an https address in export.to")
+        if (self.token_file or self.ca_file) and not (self.to or "").startswith(("https://", S3)):
+            raise ValueError("token_file and ca_file are for an https or s3 address in export.to")
         return self
 
 
@@ -56,6 +65,10 @@ def check_place(value: str) -> str:
     if "://" not in value:
         if not Path(value).is_absolute():
             raise ValueError('must be a whole path, as "/media/stick/record", or an address, as "https://…"')
+        return value
+    if is_s3(value):
+        if not _BUCKET.fullmatch(value.removeprefix(S3)):
+            raise ValueError('must be a bucket and a prefix, as "s3://records/edged"')
         return value
     parts = check_url(value)
     if "?" in value or "#" in value or "@" in value:

@@ -1,14 +1,17 @@
 """Where exported files go: a folder, or an address that takes PUT. Each arrives whole; arriving twice changes nothing."""
 
+import configparser
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from edged.config import ExportConfig
-from edged.errors import ConfigError, Unavailable
+from edged.config.export import S3, check_place, is_s3
+from edged.errors import ConfigError, Failed, Unavailable
 from edged.files import sync
 from edged.remote import Answer, Dial, Http, Peer, read_secret, server_context
 
@@ -25,6 +28,25 @@ REMEDIES = {
     429: "it has too much to do",
     507: "its disk is full",
 }
+
+S3_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_KEYS = "it does not know these keys, or they are wrong: see export.token_file"
+_REGION = "the bucket is in another region: write that one into export.token_file"
+S3_REMEDIES = {
+    "AccessDenied": "these keys may not write there: see the bucket's policy (s3:PutObject)",
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "InvalidAccessKeyId": _KEYS,
+    "NoSuchBucket": "there is no such bucket: see export.to",
+    "PermanentRedirect": _REGION,
+    "QuotaExceeded": "the bucket is full",
+    "RequestTimeTooSkewed": "this device's clock is wrong: look at timedatectl",
+    "SignatureDoesNotMatch": _KEYS,
+}
+S3_FILE = (
+    "the section [default], and in it aws_access_key_id, aws_secret_access_key, region, and endpoint_url where it is not"
+    " Amazon's"
+)
 
 
 class Target(Protocol):
@@ -61,15 +83,18 @@ class FolderTarget:
             raise Unavailable(f"{target}: cannot be written ({error.strerror}); it is tried again") from None
 
 
+Sign = Callable[[str, str, bytes | None, Mapping[str, str]], Mapping[str, str]]
+"""The headers of a request with whatever proves who asks: of its method, its whole address, its body and its headers."""
+
+
 class WebTarget:
     """An address whose server takes PUT and knows `If-None-Match: *`."""
 
     def __init__(self, config: ExportConfig, dial: Dial | None = None) -> None:
-        parts = urlsplit(config.to or "")
+        """Raise ConfigError where the token, the certificate or the keys cannot be used."""
+        address, self._sign = _s3(config) if is_s3(config.to) else (config.to or "", _bearer(config))
+        parts = urlsplit(address)
         self._path, self._where = parts.path.rstrip("/"), f"{parts.scheme}://{parts.netloc}"
-        self._allowed: dict[str, str] = {}
-        if config.token_file is not None:
-            self._allowed["Authorization"] = f"Bearer {_token(config.token_file)}"
         context = server_context("export.ca_file", config.ca_file) if parts.scheme == "https" else None
         port = parts.port or (443 if context else 80)
         peer = Peer("server", parts.hostname or "", port, "export.to", "export.to", "export.ca_file")
@@ -77,20 +102,23 @@ class WebTarget:
 
     def put(self, relative: str, source: Path) -> None:
         path, data = f"{self._path}/{quote(relative, safe='/=')}", source.read_bytes()
-        status = self._ask("PUT", path, data, {**NEW, **self._allowed}).status
-        if status == ALREADY_THERE:
-            there = self._ask("HEAD", path, None, self._allowed)
+        answer = self._ask("PUT", path, data, NEW)
+        if answer.status == ALREADY_THERE:
+            there = self._ask("HEAD", path, None, {})
             if there.status in MADE and there.length not in (None, len(data)):
                 raise Unavailable(
                     f"{self._where}{path}: holds {there.length} bytes instead of {len(data)}; delete it there"
                 )
-        elif status not in MADE:
-            why = REMEDIES.get(status, "look at the server's log")
-            raise Unavailable(f"{self._where}{path}: the server answers {status}; {why}. It is tried again")
+        elif answer.status not in MADE:
+            code = match[1] if (match := S3_CODE.search(answer.said)) else ""
+            why = S3_REMEDIES.get(code) or REMEDIES.get(answer.status, "look at the server's log")
+            said = f"{answer.status} {code}".strip()
+            raise Unavailable(f"{self._where}{path}: the server answers {said}; {why}. It is tried again")
 
     def _ask(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
-            return self._http.ask(method, path, data, headers, patient=True)
+            signed = self._sign(method, f"{self._where}{path}", data, headers)
+            return self._http.ask(method, path, data, signed, heed=True, patient=True)
         except Unavailable as error:
             raise Unavailable(f"{error}; it is tried again") from None
 
@@ -98,6 +126,49 @@ class WebTarget:
 def target_of(config: ExportConfig) -> Target:
     """Of `export.to`. Raise Unavailable where a folder is missing, ConfigError where a token or certificate is."""
     return WebTarget(config) if config.is_web else FolderTarget(Path(config.to or ""))
+
+
+def _bearer(config: ExportConfig) -> Sign:
+    if config.token_file is None:
+        return lambda method, address, data, headers: headers
+    allowed = {"Authorization": f"Bearer {_token(config.token_file)}"}
+    return lambda method, address, data, headers: {**headers, **allowed}
+
+
+def _s3(config: ExportConfig) -> tuple[str, Sign]:
+    """The bucket's address, path-style, and who signs for it. Raise ConfigError, and Failed without botocore."""
+    try:
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+    except ImportError:
+        raise Failed("S3 needs botocore: install it with pip install 'edged[fleet]'") from None
+    where, text = "export.token_file", read_secret("export", "token_file", config.token_file, "token")
+    if text is None:
+        raise ConfigError(f"an s3:// address needs keys: set export.token_file to a file with {S3_FILE}")
+    parsed = configparser.ConfigParser(interpolation=None)
+    try:
+        parsed.read_string(text)
+        keys = parsed["default"]
+        access, secret, region = keys["aws_access_key_id"], keys["aws_secret_access_key"], keys["region"]
+        server = keys.get("endpoint_url", f"https://s3.{region}.amazonaws.com").rstrip("/")
+        check_place(server)
+    except (configparser.Error, KeyError):
+        raise ConfigError(f"{where}: cannot be read; it needs {S3_FILE}") from None
+    except ValueError as error:
+        raise ConfigError(f"{where}: endpoint_url {error}") from None
+    signer = S3SigV4Auth(Credentials(access, secret, keys.get("aws_session_token")), "s3", region)
+
+    def sign(method: str, address: str, data: bytes | None, headers: Mapping[str, str]) -> Mapping[str, str]:
+        request = AWSRequest(method, address, dict(headers), data or b"")
+        request.context["payload_signing_enabled"] = True
+        signer.add_auth(request)
+        parts = urlsplit(address)
+        default = {"https": 443, "http": 80}[parts.scheme]
+        host = parts.netloc if parts.port not in (None, default) else parts.netloc.partition(":")[0]
+        return {**dict(request.headers.items()), "Host": host}
+
+    return f"{server}/{(config.to or '').removeprefix(S3)}", sign
 
 
 def _token(path: Path) -> str:

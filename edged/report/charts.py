@@ -162,6 +162,11 @@ def spark(report: Mapping[str, Any], width: float = 210.0, height: float = 40.0)
     )
 
 
+def _short(count: int) -> str:
+    """A number that has room below a bar: of thousands no more than the thousands."""
+    return str(count) if count < 10_000 else f"{(count + 500) // 1000}k"
+
+
 def _column(hour: Mapping[str, Any], x: float, slot: float, unit: float) -> Column:
     bars, bottom = [], PLOT_HEIGHT
     for state in STATES:
@@ -176,7 +181,7 @@ def _column(hour: Mapping[str, Any], x: float, slot: float, unit: float) -> Colu
         label=clock.removesuffix(":00"),
         note=note,
         title=_title(hour),
-        judged=str(hour["judged"]) if hour["judged"] else "–" if hour["open"] else "",
+        judged=_short(hour["judged"]) if hour["judged"] else "–" if hour["open"] else "",
         percent="" if hour["compliance_percent"] is None else f"{hour['compliance_percent']:.0f}",
         bars=bars,
         unwatched=_unwatched(hour),

@@ -17,6 +17,8 @@ SIZE = {
     "row_height": charts.ROW_HEIGHT,
     "row_left": charts.ROW_LEFT,
 }
+MOST_NAMED = 20
+"""Devices with one and the same trouble."""
 MOST_LISTED = 500
 """Devices, and troubles, on a page over many devices."""
 
@@ -74,14 +76,26 @@ def render_fleet_html(report: Mapping[str, Any]) -> str:
 
 
 def _grouped(troubles: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The same trouble of several days of one device is one line."""
+    """The same trouble of several days of one device is one line, and that of several devices on the same days too."""
     days: dict[tuple[str, str, str], list[str]] = {}
     for one in troubles:
         days.setdefault((one["kind"], one["device"], one["text"]), []).append(one["day"])
+    devices: dict[tuple[str, str, str], list[str]] = {}
+    for (kind, device, text), at in days.items():
+        when = at[0] if len(at) == 1 else f"{len(at)} days from {min(at)}"
+        devices.setdefault((kind, text, when), []).append(device)
     return [
-        {"device": device, "text": text, "days": at[0] if len(at) == 1 else f"{len(at)} days from {min(at)}"}
-        for (_, device, text), at in days.items()
+        {"device": who[0], "text": text, "days": when}
+        if len(who) == 1
+        else {"device": f"{len(who)} devices", "text": f"{text}: {_first(who)}", "days": when}
+        for (_, text, when), who in devices.items()
     ]
+
+
+def _first(names: Sequence[str]) -> str:
+    """Some of the names, so that a page that misses thousands still begins with its answer."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f", and {more} more, which the CSV names" if more > 0 else "")
 
 
 def _charts(report: Mapping[str, Any]) -> dict[str, Any]:
