@@ -109,7 +109,13 @@ class Reports(TypedDict):
 Minutes = Annotated[int, Field(ge=1, le=1440, strict=True)]
 
 
-@closed
+@with_config(
+    ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"not": {"required": ["minutes", "until"]}},
+    )
+)
 class PauseRequest(TypedDict, total=False):
     """How long nobody is watched: one of the two; 10 minutes when both are left out."""
 

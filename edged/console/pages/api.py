@@ -4,12 +4,13 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from edged import __version__
 from edged.console.access import Role
@@ -261,7 +262,6 @@ OPERATIONS = (
         for verb, summary, body in (
             ("pause", "Watch nobody for a while; the report counts it", PauseRequest),
             ("resume", "Watch again", Nothing),
-            ("restart", "Start the daemon afresh", Nothing),
         )
     ),
     Operation(
@@ -276,15 +276,37 @@ OPERATIONS = (
     ),
     Operation("GET", "/selftest", "selftest", "What came of it", selftest, SelfTestState),
     Operation("GET", "/openapi.json", "openapi", "This document", document, Document),
+    Operation(
+        "POST",
+        "/restart",
+        "restart",
+        "Start the daemon afresh",
+        functools.partial(order, "restart"),
+        CommandResult,
+        "admin",
+        Nothing,
+    ),
 )
+"""In the order in which tests try them: after a restart nothing answers for some seconds."""
 
 
-def _route(op: Operation) -> Any:
+def _route(path: str) -> Route:
+    """One for all operations at that path: what a method that is none of theirs is answered names them all."""
+    pages: dict[str, Route] = {op.method: _page(op) for op in OPERATIONS if op.path == path}
+
+    async def answer(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return cast(Response, await pages[method].endpoint(request))
+
+    return Route(BASE + path, answer, methods=list(pages))
+
+
+def _page(op: Operation) -> Route:
     def answer(request: Request) -> Response:
         return JSONResponse(op.answer(request))
 
     return page(BASE + op.path, answer, role=op.role, methods=(op.method,))
 
 
-ROUTES = [_route(op) for op in OPERATIONS]
+ROUTES = [_route(path) for path in dict.fromkeys(op.path for op in OPERATIONS)]
 ENTRY = None
