@@ -109,7 +109,7 @@ def test_programs_read_with_a_viewers_token_and_change_with_an_admins(program, r
     assert reader.get("/api/v1/status").json["cameras"]["door"]["status"] == "online"
     refused = reader.post("/api/v1/pause", Content_Type="application/json")
     assert (refused.status, "needs the admin" in refused.json["error"]) == (403, True)
-    answer = program.ask("POST", "/api/v1/pause", b'{"minutes": 5}')
+    answer = program.ask("POST", "/api/v1/pause", b'{"minutes": 5.0}')
     assert (answer.status, answer.json["ok"]) == (200, True)
     assert until(lambda: reader.get("/api/v1/status").json["paused"] is not None)
     assert program.ask("POST", "/api/v1/resume", b"").json["ok"] is True
@@ -122,7 +122,9 @@ def test_programs_read_with_a_viewers_token_and_change_with_an_admins(program, r
         (b'{"minutes": 0}', "minutes"),
         (b'{"minutes": "5"}', "minutes"),
         (b'{"minutes": 5, "until": "tomorrow"}', "not both"),
+        (b'{"minutes": 5.5}', "minutes"),
         (b'{"hours": 1}', "hours"),
+        (b"\r", "no JSON"),
         (b"[1]", "the body"),
         (b"\xff", "no JSON"),
         (b"[" * 60_000, "no JSON"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import NotRequired, TypedDict
 
 from edged.payloads.basics import Count, Instant, documented
@@ -106,7 +106,12 @@ class Reports(TypedDict):
     reports: list[StoredReport]
 
 
-Minutes = Annotated[int, Field(ge=1, le=1440, strict=True)]
+def _whole(value: Any) -> Any:
+    """60.0 is a whole number in JSON, which knows no other kind of numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Minutes = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1440, strict=True)]
 
 
 @with_config(

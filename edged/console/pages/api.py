@@ -222,7 +222,7 @@ def _body(request: Request, kind: Any) -> Mapping[str, Any]:
     """The body as that type; an empty one is an empty object. Raise UsageError, with what would be right."""
     raw: bytes = request.state.body
     try:
-        given = json.loads(raw) if raw.strip() else {}
+        given = json.loads(raw) if raw else {}
         found: Mapping[str, Any] = TypeAdapter(kind).validate_python(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
