@@ -1,7 +1,7 @@
 // The live picture of one camera: boxes, words and meters always belong to the very picture that is drawn.
 const STATES = { correct: "✓", incorrect: "!", none: "✗", uncertain: "?", static: "▢" }, JUDGED = ["correct", "incorrect", "none"];
 const MOUTH_OPEN = 0.25;
-const OLD_MS = 2000, PACE_MS = 200, RETRY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
+const OLD_MS = 2000, PACE_MS = 100, RETRY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
 
 const root = document.getElementById("live");
 const at = (id) => document.getElementById(id);
