@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import pytest
@@ -77,6 +78,9 @@ def test_health_tells_of_every_part_and_camera(admin):
     parts = (PARTS["analysis"], PARTS["store"], PARTS["status"], "Takes pictures: door")
     for part in (*parts, "Pictures looked at", "Finds faces", "This console"):
         assert part.lower() in page.lower(), part
+    assert not re.search(r"\b(onnxruntime|analysis|reporter|thermal|rescorer|camera-door)\b", page), (
+        "names of the program's own"
+    )
 
 
 def test_the_support_bundle_is_shown_first_and_holds_no_secret_and_no_person(daemon, admin):
