@@ -111,7 +111,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Minutes = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1440, strict=True)]
+Minutes = Annotated[int, Field(ge=1, le=1440, strict=True), BeforeValidator(_whole)]
 
 
 @with_config(
