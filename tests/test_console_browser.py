@@ -91,14 +91,14 @@ def keys(page: Any, *pressed: str) -> None:
 def test_a_device_is_claimed_and_entered_again_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
     with Console(tmp_path) as console, tab(browser, at(console.start())) as page:
         page.goto("/")
-        page.wait_for_function("document.activeElement.id === 'code'")
+        page.wait_for_function("() => document.activeElement.id === 'code'")
         keys(page, console.state["code"], "Tab", PASSWORD, "Tab", PASSWORD, "Tab", "Enter")
         page.wait_for_selector("text=Is the rule kept today?")
         page.get_by_role("button", name="Log out").click()
-        page.wait_for_function("document.activeElement.id === 'password'")
+        page.wait_for_function("() => document.activeElement.id === 'password'")
         keys(page, "not the password", "Enter")
         page.wait_for_selector("text=This is not the password")
-        page.wait_for_function("document.activeElement.id === 'password'")
+        page.wait_for_function("() => document.activeElement.id === 'password'")
         keys(page, PASSWORD, "Enter")
         page.wait_for_selector("text=Is the rule kept today?")
 
@@ -106,7 +106,7 @@ def test_a_device_is_claimed_and_entered_again_by_keyboard_alone(browser: Any, t
 def test_the_first_page_shows_a_fresh_picture_with_its_age(browser: Any, watched: Console, cookie: str) -> None:
     with tab(browser, at(watched), cookie) as page:
         page.goto("/")
-        page.wait_for_function("document.querySelector('.picture img').src.startsWith('blob:')")
+        page.wait_for_function("() => document.querySelector('.picture img').src.startsWith('blob:')")
         first = page.get_attribute(".picture img", "src")
         page.wait_for_function("was => document.querySelector('.picture img').src !== was", arg=first)
         assert page.inner_text(".picture .age").endswith(" s old")
@@ -209,7 +209,7 @@ def test_from_the_login_to_a_saved_threshold_by_keyboard_alone(browser: Any, wat
 
     with tab(browser, at(watched)) as page:
         page.goto("/camera/door")
-        page.wait_for_function("document.activeElement.id === 'password'")
+        page.wait_for_function("() => document.activeElement.id === 'password'")
         keys(page, PASSWORD, "Enter")
         page.wait_for_selector("#enter_score")
         tab_to("#enter_score")
