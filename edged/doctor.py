@@ -96,15 +96,15 @@ def _models(config: Config, store_answers: bool = True) -> Iterator[Finding]:
         yield Finding("models", "problem", str(error))
         return
     yield _tensorrt(config.models)
-    looks = store_answers and config.models.looks_for_tensorrt
-    states = engine_statuses(manifest, config) if looks else {}
+    tries = store_answers and config.models.tries_tensorrt
+    states = engine_statuses(manifest, config) if tries else {}
     for name in model_names(config.models, tasks_of(config)):
         yield _model(manifest, name, states.get(name), config.models)
 
 
 def _tensorrt(models: ModelsConfig) -> Finding:
     """Whether TensorRT is there; a Jetson should have it, other machines do without."""
-    if not models.looks_for_tensorrt:
+    if not models.tries_tensorrt:
         key = (
             f"models.providers = {list(models.providers)}"
             if models.providers
@@ -186,7 +186,7 @@ def _output(name: str, settings: OutputConfig, daemon: dict[str, Any] | None) ->
 def _store(path: Path) -> tuple[list[Finding], bool]:
     """The database, its disk and SQLite, and whether the disk answers."""
     try:
-        place = Place(**_told_of_store("place", path, PLACE_S))
+        place = Place(**_ask_store("place", path, PLACE_S))
         store = _database(path, place)
     except StoreError as error:
         return [Finding("store", "problem", str(error)), *_sqlite()], False
@@ -205,12 +205,12 @@ def _database(path: Path, place: Place) -> Finding:
         return Finding("store", "problem", place.problem)
     if not place.exists:
         return Finding("store", "ok", f"{path}: will be made by `edged run`")
-    if _told_of_store("soundness", path, SOUNDNESS_S)["sound"]:
+    if _ask_store("soundness", path, SOUNDNESS_S)["sound"]:
         return Finding("store", "ok", f"{path}: ok")
     return Finding("store", "problem", f"{path}: damaged; restarting the daemon restores a backup")
 
 
-def _told_of_store(question: str, path: Path, outbox_first_s: float) -> dict[str, Any]:
+def _ask_store(question: str, path: Path, outbox_first_s: float) -> dict[str, Any]:
     """Ask in a process of its own: a disk that does not answer hangs that one. Raise StoreError, naming the remedy."""
     remedy = "see whether its disk or network share answers, and mount it anew"
     try:
@@ -250,8 +250,8 @@ def _broker(config: Config, daemon: dict[str, Any] | None) -> Finding:
         hidden, problem = False, str(error)
     if problem and hidden and not daemon and WRONG_LOGIN in problem:
         line = (
-            f"{where} answers, and wants a password. Where that is a systemd credential, which only the service is given, "
-            "start the service and look again; else set mqtt.password_file"
+            f"{where} answers, and asks for a password. Where that is a systemd credential, which only the service is given, "
+            "start the service and run this again; else set mqtt.password_file"
         )
         return Finding("broker", "warning", line)
     return Finding("broker", "problem" if problem else "ok", problem or f"{where} accepts the connection")

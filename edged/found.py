@@ -37,14 +37,14 @@ class Found:
     drowsiness: Drowsiness | None = None
     """Signals of a tracked face."""
     counted: bool = True
-    """Whether it is told of and drawn. The others stand in the JSON alone, for whoever weighs finds of every score."""
+    """Whether it is named in the text and drawn. The others stand in the JSON alone, for programs that weigh every score."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """What is known of attention and drowsiness, for people."""
-        return self.told(EVERYTHING)
+        return self.lines_for(EVERYTHING)
 
-    def told(self, asked: Tasks) -> tuple[str, ...]:
+    def lines_for(self, asked: Tasks) -> tuple[str, ...]:
         """A line for each thing `asked` that is known. Whose eyes are shut is not called attentive, wherever the head points."""
         shut = asked.drowsiness and self.eyes is not None and self.eyes.closed
         lines = (
@@ -79,7 +79,7 @@ class Found:
             self.box,
             self.state if asked.mask else None,
             note="" if self.track is None else f"#{self.track}",
-            lines=self.told(asked),
+            lines=self.lines_for(asked),
             points=self.landmarks if asked.landmarks else None,
             pose=self.pose if asked.landmarks else None,
             eyes_shut=self.eyes.closed if asked.drowsiness and self.eyes is not None else None,
@@ -110,7 +110,7 @@ class Analysed:
         }
 
     def counted(self) -> list[Found]:
-        """The faces that are told of."""
+        """The faces that are named in the text."""
         return [face for face in self.faces if face.counted]
 
     def annotated(self, asked: Tasks = EVERYTHING) -> Image:
@@ -148,10 +148,10 @@ def _level_words(drowsiness: Drowsiness | None) -> str:
 def _gravest(attention: Attention | None, drowsiness: Drowsiness | None) -> DrowsinessLevel:
     """One level for both: a look away is worth a notice, a distraction a warning."""
     levels = get_args(DrowsinessLevel)
-    looks: DrowsinessLevel = "unknown"
+    level: DrowsinessLevel = "unknown"
     if attention is not None and attention.attentive is not None:
-        looks = "alert" if attention.attentive else "warning" if attention.distraction else "notice"
-    return max(looks, "unknown" if drowsiness is None else drowsiness.level, key=levels.index)
+        level = "alert" if attention.attentive else "warning" if attention.distraction else "notice"
+    return max(level, "unknown" if drowsiness is None else drowsiness.level, key=levels.index)
 
 
 def _rounded(points: Points | None) -> list[list[float]] | None:

@@ -17,7 +17,7 @@ MOST_OF_A_KIND = 60
 """How many lines of one kind: the same sentence of other cameras, files or reasons."""
 MOST_REMEMBERED = 512
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(?= ?(s|ms|minutes|messages|changes|rows|MB|GB|%)\b)")
-"""What makes the same line look like another: addresses of libraries, amounts."""
+"""What makes the same line differ from another: addresses of libraries, amounts."""
 
 
 @dataclass(slots=True)
@@ -83,13 +83,13 @@ class LimitedHandler(ToText):
         super().__init__(stream)
         self._clock = clock
         self._repeats = Repeats()
-        self._next_look_s = clock() + WINDOW_S
+        self._next_check_s = clock() + WINDOW_S
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called with the handler's lock held."""
         now_s = self._clock()
-        if now_s >= self._next_look_s:
-            self._next_look_s = now_s + WINDOW_S / 10
+        if now_s >= self._next_check_s:
+            self._next_check_s = now_s + WINDOW_S / 10
             for line, count in self._repeats.overdue(now_s):
                 super().emit(_plain(f"{count} more like this were left out: {line}"))
         said = record.getMessage()

@@ -123,7 +123,7 @@ def _found(
     *,
     counted: bool,
 ) -> Found:
-    """A single look's verdict on a face in a picture `height` pixels high without its border: certain only when the face is
+    """A verdict from a single judgement of a face in a picture `height` pixels high without its border: certain only when it is
     large enough, all of it is there, and the score is high enough.
     """
     box = Box(*(value - border for value in detection.box))
@@ -208,7 +208,7 @@ _UNKNOWN = MaskScores(1 / 3, 1 / 3, 1 / 3)
 
 
 def _settings(uri: str, config: Config, models: Models, field_of_view: float) -> CameraConfig:
-    """A camera whose tasks are all that the loaded models can tell."""
+    """A camera whose tasks are all that the loaded models can do."""
     enabled = {
         "mask": True,
         "attention": models.landmarks is not None,
@@ -253,18 +253,18 @@ def _followed(detection: Detection, face: Face, scores: MaskScores, smoothed: _S
     )
 
 
-def _eyes(drowsiness: Drowsiness | None, look: EyeReading | None) -> Eyes | None:
-    """The smoothed signal where there is one, else what this one look shows; None where neither can tell.
+def _eyes(drowsiness: Drowsiness | None, reading: EyeReading | None) -> Eyes | None:
+    """The smoothed signal where there is one, else what this one reading shows; None where neither says anything.
 
     Eyes that are shut in a yawn are shut, though the signal does not count it. Lids that went down with the head look shut
-    and are not: there the one look knows no better than the signal.
+    and are not: there the one reading knows no better than the signal.
     """
     if drowsiness is not None and drowsiness.openness is not None and drowsiness.closed is not None:
         return Eyes(drowsiness.openness, drowsiness.closed)
-    looks_down = drowsiness is not None and f"eyes: {LOOKING_DOWN}" in drowsiness.unavailable
-    if looks_down or look is None or look.open_probability is None:
+    head_is_down = drowsiness is not None and f"eyes: {LOOKING_DOWN}" in drowsiness.unavailable
+    if head_is_down or reading is None or reading.open_probability is None:
         return None
-    return Eyes(look.open_probability, look.open_probability < 0.5)
+    return Eyes(reading.open_probability, reading.open_probability < 0.5)
 
 
 def _shifted(points: Points | None, border: int) -> Points | None:

@@ -67,7 +67,7 @@ def test_who_was_seen_too_briefly_stays_uncertain_under_any_threshold() -> None:
 
 def test_the_last_people_are_counted_with_the_reason_why_some_were_not_judged() -> None:
     judged = judged_of(PASSED, MaskConfig())
-    told = (("too small", 1), ("of whom the looks did not agree", 1))
+    told = (("too small", 1), ("whose votes did not agree", 1))
     assert (judged.people, judged.judged, judged.reasons) == (5, 3, told)
     assert judged_of([passage("uncertain", 0.6, 90, none=1)], MaskConfig()).reasons[0][0].startswith("turned away")
 

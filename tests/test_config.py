@@ -162,7 +162,7 @@ def test_a_wrong_value_is_told_with_key_value_and_remedy(mistakes, text, line):
 def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, looks):
     path = tmp_path / "edged.toml"
     path.write_text(f"[models]\n{text}")
-    assert load_config(path).models.looks_for_tensorrt is looks
+    assert load_config(path).models.tries_tensorrt is looks
 
 
 @pytest.mark.parametrize(
@@ -568,8 +568,8 @@ def test_sets_are_written_in_one_order_whatever_the_run(table, key):
     ("fps", "untold"), [(5, []), (4.9, ["drowsiness"]), (2, ["drowsiness"]), (1.9, ["attention", "drowsiness"])]
 )
 def test_what_a_slow_camera_cannot_tell_is_named(fps, untold):
-    assert Tasks(mask=True, attention=True, drowsiness=True).untold_at(fps) == untold
-    assert Tasks(mask=True, attention=False, drowsiness=False).untold_at(fps) == []
+    assert Tasks(mask=True, attention=True, drowsiness=True).lost_at(fps) == untold
+    assert Tasks(mask=True, attention=False, drowsiness=False).lost_at(fps) == []
 
 
 def test_every_key_has_a_line_for_a_person():

@@ -26,7 +26,7 @@ from edged.export.files import decode, json_lines
 from edged.export.manifest import Manifest, folder_of, named, parse_name, sha256
 from edged.fleet.compact import compact
 from edged.fleet.place import KNOWN_FOR_DAYS, Place
-from edged.fleet.report import Wanted, build_fleet_report
+from edged.fleet.report import ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.payloads.fleet import FleetDocument
 from edged.report import canonical_json, render_fleet_csv
@@ -52,7 +52,7 @@ def place(made, tmp_path):
 
 
 def build(place, period="week", engine="duckdb", day=DAYS[-1], **more):
-    return build_fleet_report(Place(place), Wanted(period, day, engine=engine, **more), NOW)
+    return build_fleet_report(Place(place), ReportRequest(period, day, engine=engine, **more), NOW)
 
 
 def text(place, **more):

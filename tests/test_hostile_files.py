@@ -14,7 +14,7 @@ from edged.export.files import LONGEST_LINE, decode, json_lines
 from edged.export.manifest import Manifest, folder_of, named, sha256
 from edged.fleet.compact import compact
 from edged.fleet.place import COMPACTED, Compacted, Place
-from edged.fleet.report import Wanted, build_fleet_report
+from edged.fleet.report import ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.outputs.sound import read_wav
 
@@ -30,7 +30,7 @@ def place(tmp_path):
 
 
 def build(place, engine):
-    return build_fleet_report(Place(place), Wanted("day", DAY, engine=engine), NOW)
+    return build_fleet_report(Place(place), ReportRequest("day", DAY, engine=engine), NOW)
 
 
 def forge(place, data, rows):

@@ -52,7 +52,7 @@ class BuildResult:
 
     def serves(self, models: ModelsConfig) -> bool:
         """Whether the engine runs its model under this config."""
-        return models.looks_for_tensorrt and (self.faster if models.backend == "auto" else self.agrees)
+        return models.tries_tensorrt and (self.faster if models.backend == "auto" else self.agrees)
 
 
 def failed(model: str, problem: str) -> BuildResult:

@@ -59,7 +59,7 @@ class BackendWorker(Worker):
     def work(self) -> None:
         """Search, then watch over what was found. Ends at once where there is nothing to find."""
         models = self._config.models
-        if not models.looks_for_tensorrt:
+        if not models.tries_tensorrt:
             return
         if models.backend == "auto" and importlib.util.find_spec("tensorrt") is None:
             log.debug("no TensorRT here: the models stay on the CPU")

@@ -141,10 +141,10 @@ def main(uri: str, requested_fps: float) -> None:
         source = open_source(uri)
         if source.skip() is None:
             raise SourceLost("opens, but holds no picture; record it again")
-        told: dict[str, object] = asdict(judged(source.picture(), None, requested_fps))
+        result: dict[str, object] = asdict(judged(source.picture(), None, requested_fps))
     except SourceLost as error:
-        told = {"lost": str(error)}
-    print(json.dumps(told), flush=True)
+        result = {"lost": str(error)}
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

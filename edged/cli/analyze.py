@@ -116,7 +116,7 @@ def analyze(
     for analysed in _progress(
         _pictures(pictures, config, thorough, pad, field_of_view, asked, problems), len(pictures), "pictures"
     ):
-        _tell(analysed, as_json, str(analysed.source), asked)
+        _print_faces(analysed, as_json, str(analysed.source), asked)
         if out is not None:
             with _going_on(problems):
                 write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
@@ -206,7 +206,7 @@ def _analyse_video(recording: Recording, as_json: bool, copy: Path | None, asked
         for analysed in _progress(recording.frames(), recording.frame_count, path.name):
             summary.add(analysed)
             if as_json or analysed.counted():
-                _tell(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
+                _print_faces(analysed, as_json, f"{path} {analysed.time_s:.2f} s", asked)
             if writer is not None:
                 try:
                     writer.write(analysed.annotated(asked), analysed.time_s)
@@ -225,12 +225,12 @@ def _progress(items: Iterator[Analysed], length: int | None, label: str) -> Iter
         yield from bar
 
 
-def _tell(analysed: Analysed, as_json: bool, label: str, asked: Tasks) -> None:
+def _print_faces(analysed: Analysed, as_json: bool, label: str, asked: Tasks) -> None:
     if as_json:
         print_json(analysed.record())
         return
     faces = analysed.counted()
     states = Counter(face.state.words for face in faces if asked.mask)
     found = [f"{count} {state}" for state, count in states.items()]
-    found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.told(asked))]
+    found += [] if asked.mask else ["; ".join(words) for face in faces if (words := face.lines_for(asked))]
     click.echo(f"{label}: {count_of(len(faces), 'face')}" + (f": {', '.join(found)}" if found else ""))

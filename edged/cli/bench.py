@@ -95,10 +95,10 @@ def bench(
     if stack:
         files = named_files(classifiers)
         result = compare(config, [] if clips else _pictures(source, frames), frames, clips, files)
-        _tell(result, as_json, print_stacks)
+        _print_result(result, as_json, print_stacks)
         return
     if clips:
-        _tell(_clips(clips, config, profile), as_json, _print_clips)
+        _print_result(_clips(clips, config, profile), as_json, _print_clips)
         return
     pictures = _pictures(source, 1 if first_frame else frames)
     settings = settings_for(config, profile)
@@ -119,7 +119,7 @@ def bench(
     result["readers_ms_a_face"] = _readers(load_models(config.models, EVERYTHING), pictures[0])
     result["unchanged_ms"] = _unchanged_ms(build_pipeline("bench", settings, config, models), pictures[0])
     result["first_frame_s"] = _first_frame_s(config_file, pictures[0])
-    _tell(result, as_json, _print)
+    _print_result(result, as_json, _print)
 
 
 def _unchanged_ms(pipeline: Pipeline, image: Image) -> float:
@@ -239,7 +239,7 @@ def _print_clips(result: dict[str, Any]) -> None:
         print_total(result["total"])
 
 
-def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+def _print_result(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
         print_json(result)
     else:

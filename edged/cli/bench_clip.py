@@ -66,7 +66,7 @@ Load = Callable[[Wrap], Models]
 
 
 def settings_for(config: Config, profile: Profile) -> CameraConfig:
-    """A camera of that profile, with the config's own limits for what it tells."""
+    """A camera of that profile, with the config's own limits for when it alerts."""
     return CameraConfig(
         source="images:///bench",
         profile=profile,
@@ -113,7 +113,7 @@ def _passage(one: Encounter) -> dict[str, object]:
 
 @dataclass(slots=True)
 class _Costs:
-    """A row for each frame: milliseconds of each stage, the processor's of all, faces, and whether the detector looked."""
+    """A row for each frame: milliseconds of each stage, the processor's of all, faces, and whether the detector ran."""
 
     rows: list[tuple[float, ...]] = field(default_factory=list)
 
@@ -129,7 +129,7 @@ class _Costs:
     def summary(self) -> dict[str, object]:
         """Means and percentiles."""
         table = np.array(self.rows)
-        total, spent, faces, looked = table[:, :4].sum(axis=1), table[:, 4], table[:, 5], table[:, 6]
+        total, spent, faces, detected = table[:, :4].sum(axis=1), table[:, 4], table[:, 5], table[:, 6]
         return {
             "frames": len(table),
             "frame_mean_ms": _two(total.mean()),
@@ -138,7 +138,7 @@ class _Costs:
             "processor_mean_ms": _two(spent.mean()),
             "stages_mean_ms": dict(zip(STAGES, (_two(value) for value in table[:, :4].mean(axis=0)), strict=True)),
             "faces_a_frame": _two(faces.mean()),
-            "frames_looked_at": int(looked.sum()),
+            "frames_looked_at": int(detected.sum()),
         }
 
 
@@ -155,7 +155,7 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
     detector_runs = DetectorRuns(DETECTORS[detector].models)
     models = load(detector_runs.wrap)
     pipeline = build_pipeline("clip", settings, config, models)
-    video, pace, costs, results = (
+    video, rate, costs, results = (
         VideoFile(parse_source(clip.absolute().as_uri())),
         RateLimiter(FPS),
         _Costs(),
@@ -165,10 +165,10 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
     last_s = 0.0
     try:
         while (time_s := video.skip()) is not None:
-            if not pace.due(time_s):
+            if not rate.due(time_s):
                 continue
             image = video.picture()
-            if not costs.rows:  # the first run warms caches and allocators up, and is nobody's cost
+            if not costs.rows:  # the first run warms caches and allocators up, and counts for none
                 height, width = image.shape[:2]
                 models.detector.detect(image)
                 detector_runs.runs = detector_runs.pixels = 0
@@ -215,7 +215,7 @@ def print_clip(one: dict[str, Any]) -> None:
     parts = ", ".join(f"{stage} {value:.2f}" for stage, value in one["stages_mean_ms"].items())
     click.echo(f"           {one['processor_mean_ms']:>8.2f} ms of the processor's time; {parts}")
     click.echo(
-        f"  {one['faces_a_frame']} faces a frame; the detector looked in {one['frames_looked_at']} of {one['frames']} frames, "
+        f"  {one['faces_a_frame']} faces a frame; the detector ran on {one['frames_looked_at']} of {one['frames']} frames, "
         f"{one['detector_runs']} runs, {one['megapixels_a_frame']} megapixels a frame"
     )
     for passage in one["passages"]:
@@ -235,6 +235,6 @@ def print_total(total: dict[str, Any]) -> None:
     """All clips together, for people."""
     click.echo(
         f"{total['clips']} clips, {total['frames']} frames: {total['frame_mean_ms']} ms a frame, "
-        f"{total['processor_mean_ms']} ms of the processor's time; looked in {total['frames_looked_at']} frames; "
+        f"{total['processor_mean_ms']} ms of the processor's time; it ran on {total['frames_looked_at']} frames; "
         f"{total['passages']} passages, {total['events']} events"
     )

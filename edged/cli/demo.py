@@ -60,7 +60,7 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
         with suppress(KeyboardInterrupt):
             signal.pause()
 
-    looked_at = source is None and seconds is None and sys.stdout.isatty()
-    violations = play(source, report, say, seconds, stay if looked_at else None)
-    if not looked_at:
+    is_shown = source is None and seconds is None and sys.stdout.isatty()
+    violations = play(source, report, say, seconds, stay if is_shown else None)
+    if not is_shown:
         finish(violations)

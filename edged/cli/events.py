@@ -19,7 +19,7 @@ from edged.types import MASK_WORDS
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 POLL_S = 0.5
-LEAST_TOLD_MS = 50
+LEAST_SHOWN_MS = 50
 
 
 @click.command()
@@ -72,7 +72,7 @@ def _follow(follower: Follower, as_json: bool, zone: ZoneInfo) -> None:
     while True:
         time.sleep(POLL_S)
         try:
-            rows, is_away = follower.news(), False
+            rows, is_away = follower.changes(), False
         except StoreError as error:
             if not is_away:
                 click.echo(f"edged: {error}; waiting for it", err=True)
@@ -91,7 +91,7 @@ def _print(row: dict[str, Any], as_json: bool, zone: ZoneInfo) -> None:
     ended = "still going" if lasted is None else f"lasted {lasted / 1000:.1f} s, {row['end_reason']}"
     began = row.get("began_at")
     earlier = 0 if began is None else row["started_at"] - began
-    if earlier >= LEAST_TOLD_MS:
+    if earlier >= LEAST_SHOWN_MS:
         ended = f"began {earlier / 1000:.1f} s earlier, {ended}"
     score = "" if row["score"] is None else f" {row['score']:.2f}"
     state = MASK_WORDS.get(row["state"], row["state"]) if row["kind"] == "mask" else row["state"]

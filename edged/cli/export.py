@@ -32,8 +32,8 @@ def export(day: str | None, config_file: Path | None, pending: bool, place: str 
         raise UsageError("DAY and --pending exclude each other: leave one out")
     config = _placed(read_config(config_file), place)
     now_ms = SystemClock().utc_ms()
-    wanted: date | None = None if day is None else parse_day(day, ZoneInfo(config.report.timezone), now_ms)
-    Exporter(config, StoreReader(config.store.path), now_ms, lambda line: click.echo(line, err=True)).export(wanted)
+    requested: date | None = None if day is None else parse_day(day, ZoneInfo(config.report.timezone), now_ms)
+    Exporter(config, StoreReader(config.store.path), now_ms, lambda line: click.echo(line, err=True)).export(requested)
 
 
 def _placed(config: Config, place: str | None) -> Config:

@@ -11,9 +11,9 @@ from edged.export.files import FORMATS
 from edged.files import read_regular, write
 from edged.fleet.compact import compact as compact_day
 from edged.fleet.engines import ENGINES, Engine
-from edged.fleet.live import tell
+from edged.fleet.live import publish_devices
 from edged.fleet.place import Place
-from edged.fleet.report import FleetPeriod, Wanted, build_fleet_report
+from edged.fleet.report import FleetPeriod, ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate as made_up
 from edged.host.clock import SystemClock
 from edged.report import canonical_json, days_of, parse_day, render_fleet_csv
@@ -68,13 +68,13 @@ def report(
 ) -> None:
     """The report of DATE, yesterday when left out: 2026-11-19, yesterday or today; or of its week or month."""
     now_ms = SystemClock().utc_ms()
-    wanted = Wanted(period, parse_day(day, UTC, now_ms), name, _listed(devices), engine, master)
-    text = RENDERERS[form](build_fleet_report(Place(place), wanted, now_ms))
+    request = ReportRequest(period, parse_day(day, UTC, now_ms), name, _listed(devices), engine, master)
+    text = RENDERERS[form](build_fleet_report(Place(place), request, now_ms))
     if out is None:
         click.echo(text.encode(), nl=not text.endswith("\n"))
         return
     write(out, text.encode())
-    click.echo(f"{out}: report of {wanted.days[0]}, {period}", err=True)
+    click.echo(f"{out}: report of {request.days[0]}, {period}", err=True)
 
 
 @fleet.command()
@@ -84,8 +84,8 @@ def report(
 def compact(place: Path, day: str, month: bool) -> None:
     """Put the small files of DATE together: reports then open few files, and say the same. Needs DuckDB."""
     now_ms = SystemClock().utc_ms()
-    wanted = parse_day(day, UTC, now_ms)
-    days: list[date] = days_of("month", wanted) if month else [wanted]
+    requested = parse_day(day, UTC, now_ms)
+    days: list[date] = days_of("month", requested) if month else [requested]
     for one in days:
         count = compact_day(Place(place), one, now_ms)
         click.echo(
@@ -124,14 +124,14 @@ def simulate(
 ) -> None:
     """Make up devices that export through the code that real ones run, with their troubles: to try and to size a server."""
     end = parse_day(last, UTC, SystemClock().utc_ms())
-    wanted = [end - timedelta(days=number) for number in reversed(range(days))]
+    requested = [end - timedelta(days=number) for number in reversed(range(days))]
     if (place is None) == (broker is None):
         raise UsageError("give --to for files, or --mqtt for messages")
     if broker is not None:
-        count = tell(*_address(broker), devices, wanted, seed, busy, shards, connections)
+        count = publish_devices(*_address(broker), devices, requested, seed, busy, shards, connections)
         click.echo(f"{broker}: {devices} devices, {count} messages acknowledged", err=True)
     if place is not None:
-        _write(place, devices, wanted, seed, busy, form)
+        _write(place, devices, requested, seed, busy, form)
 
 
 def _address(broker: str) -> tuple[str, int]:
@@ -141,16 +141,16 @@ def _address(broker: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _write(place: Path, devices: int, wanted: list[date], seed: int, busy: float, form: str) -> None:
+def _write(place: Path, devices: int, requested: list[date], seed: int, busy: float, form: str) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Failed(f"{place}: cannot be made ({error.strerror}); choose another --to") from None
     if any(place.iterdir()):
         raise UsageError(f"{place}: is not empty; made-up devices do not belong beside real ones")
-    truth = made_up(place.absolute(), devices, wanted, seed, busy, form, lambda line: click.echo(line, err=True))
+    truth = made_up(place.absolute(), devices, requested, seed, busy, form, lambda line: click.echo(line, err=True))
     passages = sum(counts.total() for counts in truth.passages.values())
-    click.echo(f"{place}: {devices} devices, {len(wanted)} days, {passages} passages", err=True)
+    click.echo(f"{place}: {devices} devices, {len(requested)} days, {passages} passages", err=True)
 
 
 def _listed(path: Path | None) -> frozenset[str]:

@@ -61,14 +61,14 @@ def report(
     form = form or ("text" if out is None and sys.stdout.isatty() else "html")
     config = read_config(config_file)
     now_ms = SystemClock().utc_ms()
-    wanted = parse_day(day, ZoneInfo(config.report.timezone), now_ms)
+    requested = parse_day(day, ZoneInfo(config.report.timezone), now_ms)
     reader = StoreReader(config.store.path)
-    name = str(wanted) if period is None else f"{days_of(period, wanted)[0]}-{period}"
+    name = str(requested) if period is None else f"{days_of(period, requested)[0]}-{period}"
 
     def made(form: str) -> str:
         if period is None:
-            return _of_day(reader, config, wanted, now_ms, form)
-        return _of_period(reader, config, period, wanted, now_ms, form)
+            return _of_day(reader, config, requested, now_ms, form)
+        return _of_period(reader, config, period, requested, now_ms, form)
 
     if mail:
         _mail(config, reader, name, made)

@@ -65,7 +65,7 @@ def _results(config: Config, manifest: Manifest, needed: tuple[str, ...], reques
         others: list[Backend] = []
         if requested == TENSORRT:
             others.append(TensorrtBackend(manifest, config))
-        elif requested is None and config.models.looks_for_tensorrt and not tensorrt_available():
+        elif requested is None and config.models.tries_tensorrt and not tensorrt_available():
             try:
                 others.append(TensorrtBackend(manifest, config))
             except NotBuiltError as error:

@@ -7,7 +7,7 @@ from edged.found import Analysed, Found
 from edged.types import DROWSINESS_LEVELS, DROWSY_LEVELS, MaskState
 
 MASKS = tuple(state.words for state in (MaskState.CORRECT, MaskState.UNCERTAIN, MaskState.INCORRECT, MaskState.NONE))
-LOOKS = ("attentive", "away")
+DIRECTIONS = ("attentive", "away")
 LEVELS = DROWSINESS_LEVELS[1:]
 GRAVE = (MaskState.INCORRECT.words, MaskState.NONE.words, "away", *DROWSY_LEVELS)
 
@@ -50,7 +50,7 @@ class Summary:
     def line(self) -> str:
         """`12.3 s, 308 pictures, 2 passages: no mask 1 passage, 3.2 s; worst: no mask, first at 1.20 s`."""
         whole = f"{self._last_s:.1f} s, {count_of(self._frames, 'picture')}, {count_of(len(self._tracks), 'passage')}"
-        ordered = [word for word in (*MASKS, *LOOKS, *LEVELS) if word in self._seen]
+        ordered = [word for word in (*MASKS, *DIRECTIONS, *LEVELS) if word in self._seen]
         parts = [
             f"{word} {count_of(len(seen.tracks), 'passage')}, {seen.seconds:.1f} s"
             for word in ordered

@@ -27,7 +27,7 @@ def doubts(config: Config) -> Iterator[str]:
     if config.mqtt.host is None and any(value is not None for value in (mqtt.port, mqtt.username, mqtt.password_file)):
         yield "table [mqtt]: has no host, so that nothing is published; write host with the broker's name or address"
     yield from _nowhere(config)
-    yield from _never_told(config)
+    yield from _never_alerting(config)
     cameras: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     for name, camera in config.camera.items():
         source = parse_source(camera.source)
@@ -47,7 +47,7 @@ def _nowhere(config: Config) -> Iterator[str]:
         yield "table [mail]: has no host, so that nothing is mailed; write host with the mail server's name or address"
 
 
-def _never_told(config: Config) -> Iterator[str]:
+def _never_alerting(config: Config) -> Iterator[str]:
     """Outputs with a rule that none of their cameras follows."""
     for name, output in config.output.items():
         if isinstance(output, ButtonInput):
@@ -56,5 +56,5 @@ def _never_told(config: Config) -> Iterator[str]:
         tasks = [camera.tasks for door, camera in config.camera.items() if not output.cameras or door in output.cameras]
         for rule in rules:
             kind = FOLLOWED.get(rule.partition("_")[0])
-            if kind is not None and not any(getattr(want, kind) for want in tasks):
+            if kind is not None and not any(getattr(one, kind) for one in tasks):
                 yield f"table [output.{name}]: waits for {rule}, and no camera of it follows {kind}; see the cameras' profile"

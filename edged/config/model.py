@@ -123,11 +123,11 @@ class CameraConfig(Section):
 
     @model_validator(mode="after")
     def _fast_enough(self) -> "CameraConfig":
-        for name, wanted, least in (
+        for name, requested, least in (
             ("attention", self.tasks.attention, LEAST_FPS_FOR_ATTENTION),
             ("drowsiness", self.tasks.drowsiness, LEAST_FPS_FOR_DROWSINESS),
         ):
-            if wanted and self.fps < least:
+            if requested and self.fps < least:
                 raise ValueError(f"fps = {self.fps:g} is too slow for {name}; set fps = {least:g} or more")
         return self
 
@@ -186,7 +186,7 @@ class ModelsConfig(Section):
         return self
 
     @property
-    def looks_for_tensorrt(self) -> bool:
+    def tries_tensorrt(self) -> bool:
         """Whether engines of TensorRT may take over: not where the config names the one way to run models."""
         return self.backend != "onnxruntime" and not self.providers
 

@@ -36,7 +36,7 @@ class Tasks:
         """The lowest frame rate at which all of it can be judged; 0 when any will do."""
         return max((least for name, least in LEAST_FPS.items() if getattr(self, name)), default=0.0)
 
-    def untold_at(self, fps: float) -> list[str]:
+    def lost_at(self, fps: float) -> list[str]:
         """What of it cannot be judged at this frame rate."""
         return [name for name, least in LEAST_FPS.items() if getattr(self, name) and fps < least]
 

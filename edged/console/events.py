@@ -29,7 +29,7 @@ PICTURE = "static"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ShownEvent:
     """One event as it is shown."""
 
     event_id: str
@@ -43,8 +43,8 @@ class Told:
     note: str
 
 
-def told(site: Site, rows: Sequence[Mapping[str, Any]]) -> list[Told]:
-    return [_told(site, row) for row in rows]
+def shown_events(site: Site, rows: Sequence[Mapping[str, Any]]) -> list[ShownEvent]:
+    return [_shown(site, row) for row in rows]
 
 
 def words_of(row: Mapping[str, Any]) -> str:
@@ -53,9 +53,9 @@ def words_of(row: Mapping[str, Any]) -> str:
     return STATES.get(row["kind"], {}).get(state, state.replace("_", " ").capitalize())
 
 
-def _told(site: Site, row: Mapping[str, Any]) -> Told:
+def _shown(site: Site, row: Mapping[str, Any]) -> ShownEvent:
     lasted = lasted_ms(row)
-    return Told(
+    return ShownEvent(
         event_id=row["event_id"],
         at=site.wall_clock(row["started_at"], seconds=True),
         camera=site.camera_name(row["camera"]) if row["camera"] else "",

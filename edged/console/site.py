@@ -39,13 +39,13 @@ class Site:
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
         self._layered = load_layered(path)
-        self._stamp = self._look()
+        self._stamp = self._stamp_now()
 
     @property
     def layered(self) -> Layered:
         """The config with the files that it came from, read again when one of them has changed."""
         with self._lock:
-            stamp = self._look()
+            stamp = self._stamp_now()
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
@@ -121,7 +121,7 @@ class Site:
         clock = wall_clock(utc_ms, self.zone, seconds)
         return clock if day == self.today() else f"{day.day} {MONTHS[day.month - 1][:3]} {clock}"
 
-    def _look(self) -> list[tuple[str, int, int]]:
+    def _stamp_now(self) -> list[tuple[str, int, int]]:
         """What tells whether a file has changed."""
         folder = layers_folder(self._layered.config)
         found = []

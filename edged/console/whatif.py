@@ -16,7 +16,7 @@ Passage = Mapping[str, Any]
 REASONS: Mapping[Unjudged, str] = {
     "small": "too small",
     "few": "turned away or too quickly gone",
-    "unsure": "of whom the looks did not agree",
+    "unsure": "whose votes did not agree",
 }
 
 
@@ -53,20 +53,20 @@ def judged_of(passages: Sequence[Passage], settings: MaskConfig) -> Judged:
     return Judged(len(passages), len(passages) - why.total(), reasons)
 
 
-def what_if(passages: Iterable[Passage], settings: MaskConfig, wanted: MaskConfig) -> WhatIf:
-    """Each passage's state under `wanted`, where `settings` were in force.
+def what_if(passages: Iterable[Passage], settings: MaskConfig, requested: MaskConfig) -> WhatIf:
+    """Each passage's state under `requested`, where `settings` were in force.
 
     Of a passage one score is stored, that of its verdict or of the state nearest to one, and its largest face. A verdict
-    stays while both reach the new limits; a passage that lacked one of them would get that of most of its looks. One that
+    stays while both reach the new limits; a passage that lacked one of them would get that of most of its votes. One that
     reached both and got no verdict was seen too briefly, and would be again. Faces that were too small for the old limit left
-    no looks, and no score, so that lowering it is told too carefully.
+    no votes, and no score, so that lowering it is told too carefully.
     """
     before, after = Counter[str](), Counter[str]()
     for passage in passages:
         state = str(passage["state"])
         before[state] += 1
         brief = state == "uncertain" and _reaches(passage, settings)
-        after[_nearest(passage) if _reaches(passage, wanted) and not brief else "uncertain"] += 1
+        after[_nearest(passage) if _reaches(passage, requested) and not brief else "uncertain"] += 1
     return WhatIf(_all(before), _all(after))
 
 
@@ -76,7 +76,7 @@ def _reaches(passage: Passage, settings: MaskConfig) -> bool:
 
 
 def _nearest(passage: Passage) -> str:
-    """The verdict, or what most looks were for."""
+    """The verdict, or what most votes were for."""
     if passage["state"] != "uncertain":
         return str(passage["state"])
     votes = passage["votes"] or {}

@@ -61,7 +61,7 @@ def limit_rates(config: Config, workers: Mapping[str, CameraWorker], share: floa
         settings = config.camera[camera]
         fps = slowed(settings, share)
         worker.limit_rate(fps if share < 1 else None)
-        lost += [f"{name} of camera {camera}" for name in settings.tasks.untold_at(fps)]
+        lost += [f"{name} of camera {camera}" for name in settings.tasks.lost_at(fps)]
     if not lost:
         return []
     return [f"too hot to follow {', '.join(lost)}: too few pictures a second until the board has cooled"]

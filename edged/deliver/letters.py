@@ -17,7 +17,7 @@ from edged.report.words import DISTRACTION_WORDS, DROWSINESS_WORDS, STATE_WORDS
 from edged.store import StoreReader
 
 WORDS = {"mask": STATE_WORDS, "inattention": DISTRACTION_WORDS, "drowsiness": DROWSINESS_WORDS}
-CLOSING = "Sent by edged. Alerts and reports tell of passages and events, not of who somebody is."
+CLOSING = "Sent by edged. Alerts and reports are about passages and events, and identify nobody."
 
 
 def report_letter(config: Config, reader: StoreReader, report: Mapping[str, Any]) -> EmailMessage:
@@ -50,11 +50,11 @@ def alerts_letter(config: Config, alerts: Sequence[Mapping[str, Any]]) -> EmailM
     """What happened, oldest first, a line each. Raise Failed where what was stored is no alert."""
     try:
         lines = [_line(config, alert) for alert in alerts]
-        told = lines[0].rpartition(": ")[2] if len(lines) == 1 else f"{len(lines)} alerts"
+        subject = lines[0].rpartition(": ")[2] if len(lines) == 1 else f"{len(lines)} alerts"
     except (LookupError, TypeError, ValueError) as error:
         raise Failed(f"a stored alert cannot be made into a mail ({type(error).__name__})") from None
     site = config.report.site or config.device.name
-    return letter(f"{site}: {told}", "\n".join(lines) + "\n", {})
+    return letter(f"{site}: {subject}", "\n".join(lines) + "\n", {})
 
 
 def header(text: str) -> str:

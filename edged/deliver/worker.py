@@ -61,7 +61,7 @@ class Acknowledge(Protocol):
 
 
 class ChannelWorker(Worker):
-    """One channel's thread. A message is sent at least once, and a repeated one can be told by its key.
+    """One channel's thread. A message is sent at least once, and a repeated one is recognised by its key.
 
     Alerts do not depend on one another: one that cannot be sent waits while others have their turn.
     """
@@ -86,7 +86,7 @@ class ChannelWorker(Worker):
         self._outbox = outbox
         self._store = store
         self._rest_s = rest or self.stopping.wait
-        self._news = threading.Event()
+        self._wakened = threading.Event()
         self._failures = 0
         self._tried: set[int] = set()
         """Numbers of the messages that failed in this round."""
@@ -95,12 +95,12 @@ class ChannelWorker(Worker):
 
     def wake(self) -> None:
         """There may be new messages."""
-        self._news.set()
+        self._wakened.set()
 
     def stop(self, timeout_s: float) -> bool:
         """Let what is under way end, or cut it short."""
         self.stopping.set()
-        self._news.set()
+        self._wakened.set()
         if super().stop(timeout_s * CUT_SHARE):
             return True
         self._transport.cut()
@@ -113,12 +113,12 @@ class ChannelWorker(Worker):
             if self._failures:
                 self._rest_s(pause_s)
             elif pause_s:
-                self._news.wait(pause_s)
+                self._wakened.wait(pause_s)
 
     def step(self) -> float:
         """Send what is next; return how long to wait before there may be more to do."""
         self.beat()
-        self._news.clear()
+        self._wakened.clear()
         try:
             waiting = self._waiting()
         except StoreError as error:

@@ -80,8 +80,8 @@ class DemoBroker:
 def _install() -> str:
     """The command that installs what the extra `demo` names, whichever way edged itself was installed."""
     named = (text.partition(";") for text in requires("edged") or ())
-    wanted = [name.strip() for name, _, condition in named if re.search(r"""extra == ['"]demo['"]""", condition)]
-    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+    requested = [name.strip() for name, _, condition in named if re.search(r"""extra == ['"]demo['"]""", condition)]
+    return shlex.join([sys.executable, "-m", "pip", "install", *requested])
 
 
 def free_port() -> int:

@@ -23,11 +23,11 @@ MEMORY, THREADS = "64MB", 1
 REMEDY = "install it with pip install 'edged[fleet]', or set export.format = \"jsonl.gz\""
 
 
-def format_of(wanted: str) -> Format:
-    """The form of files: what is wanted, and for "auto" Parquet where DuckDB is installed."""
-    if wanted == "auto":
+def format_of(requested: str) -> Format:
+    """The form of files: what is requested, and for "auto" Parquet where DuckDB is installed."""
+    if requested == "auto":
         return "parquet" if importlib.util.find_spec("duckdb") else "jsonl.gz"
-    return "parquet" if wanted == "parquet" else "jsonl.gz"
+    return "parquet" if requested == "parquet" else "jsonl.gz"
 
 
 def duckdb_connection(memory: str = MEMORY, threads: int = THREADS, spill: str = "", *, ordered: bool = True) -> Any:
@@ -63,7 +63,7 @@ def json_lines(rows: Iterable[Row]) -> bytes:
 
 
 def encode(rows: Iterable[Row], table: str, form: Format, folder: Path) -> bytes:
-    """The bytes of a file with `rows`, made in `folder`. Raise Failed where DuckDB is wanted and missing."""
+    """The bytes of a file with `rows`, made in `folder`. Raise Failed where DuckDB is requested and missing."""
     lines = json_lines(rows)
     if form == "jsonl.gz":
         return lines

@@ -20,7 +20,7 @@ from edged.report import stored_report
 from edged.report.day import Span, day_of, day_span
 from edged.store import StoreReader
 
-LOOKED_BACK_DAYS = 31
+RECHECKED_DAYS = 31
 """So long late changes are looked for, as long as the daemon makes up for reports."""
 
 OPEN_WITHIN_MS = DAY_MS
@@ -75,11 +75,11 @@ class Exporter:
     def _make(self, spool: Spool, progress: dict[str, dict[str, Any]], only: date | None) -> None:
         exported = spool.exported()
         oldest = self._today() - timedelta(days=self.config.export.keep_days)
-        looked_back = self._today() - timedelta(days=LOOKED_BACK_DAYS)
+        oldest_checked = self._today() - timedelta(days=RECHECKED_DAYS)
         for row in self.reader.reports():
             day = date.fromisoformat(row["day"])
             own = [one for one in exported if one.local_day == row["day"]]
-            if day < oldest or (own and day < looked_back) or only not in (None, day):
+            if day < oldest or (own and day < oldest_checked) or only not in (None, day):
                 continue
             mark = self.reader.mark(*day_span(day, self._zone))
             if own and progress["seen"].get(row["day"]) == mark:
@@ -87,7 +87,7 @@ class Exporter:
             if (made := self._made(spool, day, own, exported)) is None:
                 continue
             exported += made
-            progress["seen"] = {at: seen for at, seen in progress["seen"].items() if at >= str(looked_back)}
+            progress["seen"] = {at: seen for at, seen in progress["seen"].items() if at >= str(oldest_checked)}
             progress["seen"][row["day"]] = mark
             spool.remember(progress)
 
@@ -134,7 +134,7 @@ class Exporter:
         """The rows that differ from what was exported; what has moved to another day is void."""
         known = spool.known(own, table)
         now = {tuple(row[key] for key in KEYS[table]): row for row in rows}
-        changed = [row for key, row in now.items() if _differs(row, known.get(key)) and _is_news(row, known.get(key))]
+        changed = [row for key, row in now.items() if _differs(row, known.get(key)) and _adds(row, known.get(key))]
         gone = [row for key, row in known.items() if key not in now and row.get("outcome", VOID) != VOID]
         voids = [{**row, "outcome": VOID} for row in gone if self._is_elsewhere(row, whole)]
         return [{**row, "seq": seq} for row in (*changed, *voids)]
@@ -170,7 +170,7 @@ def _differs(row: Row, known: Row | None) -> bool:
     return known is None or any(row[name] != known[name] for name in row if name not in _NO_CHANGE)
 
 
-def _is_news(row: Row, known: Row | None) -> bool:
+def _adds(row: Row, known: Row | None) -> bool:
     """What was watched can only become more: minutes that the store lost, or deleted by their age, were watched all the same."""
     if "watched_s" not in row:
         return True

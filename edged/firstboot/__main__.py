@@ -57,7 +57,7 @@ def main() -> None:
         call_it(introduce(boot, root, ""))
         applied = import_settings(folders, root)
     if applied:
-        tell_the_running()
+        notify_the_daemon()
 
 
 def call_it(name: str) -> None:
@@ -70,7 +70,7 @@ def call_it(name: str) -> None:
     log.info("This box is called %s.", name)
 
 
-def tell_the_running() -> None:
+def notify_the_daemon() -> None:
     """At boot they come up afterwards by themselves; a stick that is plugged in later finds them up, or idle."""
     for command in ("nmcli connection reload", "systemctl try-restart --no-block edged.service"):
         _ask(command)

@@ -33,11 +33,11 @@ def take(found: Found, root: Path) -> bool:
         apply(settings, root)
     except (ConfigError, ValueError) as error:
         text = found.data.decode("utf-8-sig", errors="replace")
-        told = [with_line(line, text) for line in str(error).splitlines()]
-        _tell(found, told)
+        mistakes = [with_line(line, text) for line in str(error).splitlines()]
+        _report(found, mistakes)
         return False
     except OSError as error:
-        _tell(found, [f"this box cannot write its settings ({error.strerror}); nothing was changed"])
+        _report(found, [f"this box cannot write its settings ({error.strerror}); nothing was changed"])
         return False
     log.info("%s: applied", path)
     try:
@@ -53,7 +53,7 @@ def check_mqtt_of(settings: Settings) -> None:
         check_mqtt(settings.config.mqtt)
 
 
-def _tell(found: Found, mistakes: Sequence[str]) -> None:
+def _report(found: Found, mistakes: Sequence[str]) -> None:
     for line in mistakes:
         log.error("%s: %s", found.folder / found.name, line)
     text = "\n".join([f"{found.name}: nothing of it was taken, and the box runs as before.", *mistakes]) + "\n"

@@ -142,8 +142,8 @@ def _check(question: Question, run: Run) -> None:
     faults: list[Fault] = []
     for table, paths in question.files.items():
         chosen, whole = set(paths), defaultdict[tuple[str, str], Counter[str]](Counter)
-        wanted = {key: content for key, content in question.vouched.items() if key[0] in chosen}
-        for (_, *key), content in wanted.items():
+        vouched = {key: content for key, content in question.vouched.items() if key[0] in chosen}
+        for (_, *key), content in vouched.items():
             whole[key[0], key[1]].update(content)
         names, rows = run(CHECKS[table].format(source="", rows=FOLDED[table]))
         found = {(device, day): _content(names[2:], sums) for device, day, *sums in rows}
@@ -152,7 +152,7 @@ def _check(question: Question, run: Run) -> None:
         by_source = {str(one): path for path in paths for one in (path, path.absolute())}
         names, rows = run(CHECKS[table].format(source="source, ", rows=SINGLE[table]))
         has = {(by_source[at], device or "", day or ""): _content(names[3:], sums) for at, device, day, *sums in rows}
-        faults += _differences(has, wanted)
+        faults += _differences(has, vouched)
     if faults:
         raise BadFiles(*faults)
 
@@ -162,12 +162,12 @@ def _content(names: Sequence[str], sums: Sequence[Any]) -> Counter[str]:
 
 
 def _differences(
-    found: Mapping[tuple[Path, str, str], Counter[str]], wanted: Mapping[tuple[Path, str, str], Content]
+    found: Mapping[tuple[Path, str, str], Counter[str]], vouched: Mapping[tuple[Path, str, str], Content]
 ) -> Iterator[Fault]:
-    for key in sorted(found.keys() | wanted.keys()):
-        (path, device, day), has, must = key, found.get(key, Counter()), Counter(wanted.get(key, {}))
+    for key in sorted(found.keys() | vouched.keys()):
+        (path, device, day), has, must = key, found.get(key, Counter()), Counter(vouched.get(key, {}))
         what = f"{path.name} holds {has['row']} rows of {one_line(device) or 'no device'}, {one_line(day) or 'no day'}"
-        if key not in wanted:
+        if key not in vouched:
             yield Fault(path, "file", f"{what}, for which its manifest does not vouch", device, day)
         elif has["row"] != must["row"]:
             yield Fault(path, "file", f"{what}, and its manifest tells of {must['row']}", device, day)

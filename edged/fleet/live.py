@@ -32,7 +32,7 @@ def shard_of(device_id: str, shards: int) -> int:
     return hashlib.sha256(device_id.encode()).digest()[0] % shards
 
 
-def tell(
+def publish_devices(
     host: str, port: int, devices: int, days: Sequence[date], seed: int, scale: float, shards: int, connections: int
 ) -> int:
     """Have so many devices publish the events of these days, so many at a time; how many messages that were.
@@ -41,19 +41,19 @@ def tell(
     """
     processes = -(-connections // CONNECTIONS_OF_A_PROCESS)
     shares = [range(first, devices, processes) for first in range(processes)]
-    part = partial(_tell_share, host, port, days, seed, scale, shards, -(-connections // processes))
+    part = partial(_publish_share, host, port, days, seed, scale, shards, -(-connections // processes))
     if processes == 1:
         return part(shares[0])
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(part, shares))
 
 
-def _tell_share(
+def _publish_share(
     host: str, port: int, days: Sequence[date], seed: int, scale: float, shards: int, connections: int, numbers: range
 ) -> int:
     with ThreadPoolExecutor(connections) as pool:
-        told = pool.map(lambda n: _tell(host, port, Device(n, seed), days, scale, shards), numbers)
-        return sum(told)
+        counts = pool.map(lambda n: _publish_device(host, port, Device(n, seed), days, scale, shards), numbers)
+        return sum(counts)
 
 
 def messages(device: Device, days: Sequence[date], scale: float) -> Iterator[str]:
@@ -107,7 +107,7 @@ class _Line:
             self._change.notify_all()
 
 
-def _tell(host: str, port: int, device: Device, days: Sequence[date], scale: float, shards: int) -> int:
+def _publish_device(host: str, port: int, device: Device, days: Sequence[date], scale: float, shards: int) -> int:
     """Publish all that a device has to tell, some messages at a time; how many there were."""
     part = f"/s{shard_of(device.id, shards):02d}" if shards > 1 else ""
     topic = f"edged{part}/{device.id}/{EVENTS.at()}"

@@ -367,11 +367,11 @@ def _of_device(text: str) -> Name | None:
     return name if name and name.ending == MANIFEST else None
 
 
-def _check(wanted: Mapping[Path, DataFile]) -> dict[Path, tuple[str, str]]:
+def _check(requested: Mapping[Path, DataFile]) -> dict[Path, tuple[str, str]]:
     """What is wrong with files, by path."""
     with ThreadPoolExecutor(HASHERS) as pool:
-        faults = pool.map(_fault, wanted, wanted.values())
-        return {path: fault for path, fault in zip(wanted, faults, strict=True) if fault}
+        faults = pool.map(_fault, requested, requested.values())
+        return {path: fault for path, fault in zip(requested, faults, strict=True) if fault}
 
 
 def _fault(path: Path, file: DataFile) -> tuple[str, str] | None:

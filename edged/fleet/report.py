@@ -14,10 +14,12 @@ from edged.payloads.fleet import (
     FleetCamera,
     FleetDay,
     FleetDevice,
+    FleetDevices,
     FleetDocument,
     FleetHour,
     FleetOrigin,
     FleetTrouble,
+    FleetViolations,
 )
 from edged.payloads.report import Figure
 from edged.report import days_of
@@ -32,7 +34,7 @@ KINDS = ("silent", "two chains", "broken chain", "manifest", "file", "sums", "fu
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReportRequest:
     """What is to be reported, and how."""
 
     period: FleetPeriod
@@ -47,15 +49,15 @@ class Wanted:
         return [self.day] if self.period == "day" else days_of(self.period, self.day)
 
 
-def build_fleet_report(place: Place, wanted: Wanted, now_ms: int) -> FleetDocument:
+def build_fleet_report(place: Place, request: ReportRequest, now_ms: int) -> FleetDocument:
     """The report of what lies in `place`: the same files give the same report, in whatever order and however often they came.
 
     Raise Failed where the engine is not installed, Unavailable where the place cannot be read.
     """
-    first, last = wanted.days[0], wanted.days[-1]
-    intake = place.read(first, last, now_ms, wanted.expected)
-    rows = intake.settle(first, last, lambda question: ask(wanted.engine, question, wanted.master))
-    return _Builder(wanted, intake, rows).document()
+    first, last = request.days[0], request.days[-1]
+    intake = place.read(first, last, now_ms, request.expected)
+    rows = intake.settle(first, last, lambda question: ask(request.engine, question, request.master))
+    return _Builder(request, intake, rows).document()
 
 
 def _tally(row: Counts) -> Tally:
@@ -73,11 +75,22 @@ def _blocks(sums: Mapping[str, int], tally: Tally) -> BlockSums:
     return BlockSums(sums["block_sum"], tally.correct, tally.judged, sums["yy_sum"], sums["yn_sum"], sums["nn_sum"])
 
 
+def _device_counts(known: int, reported: int, troubles: Sequence[FleetTrouble]) -> FleetDevices:
+    silent = {one["device"] for one in troubles if one["kind"] == "silent"}
+    troubled = {one["device"] for one in troubles if one["kind"] != "silent"}
+    return {"known": known, "reported": reported, "silent": len(silent), "troubled": len(troubled)}
+
+
+def _violations(whole: Mapping[str, int]) -> FleetViolations:
+    incorrect, none = whole["vinc_sum"], whole["vnone_sum"]
+    return {"count": incorrect + none, "incorrect": incorrect, "none": none, "held_back": whole["held_sum"]}
+
+
 class _Builder:
     """Puts the engine's rows together, by device, day and hour."""
 
-    def __init__(self, wanted: Wanted, intake: Intake, rows: Sequence[Counts]) -> None:
-        self._wanted, self._intake = wanted, intake
+    def __init__(self, request: ReportRequest, intake: Intake, rows: Sequence[Counts]) -> None:
+        self._request, self._intake = request, intake
         self._by_record: defaultdict[str, list[Counts]] = defaultdict(list)
         self._by_device: defaultdict[tuple[str, str], list[Counts]] = defaultdict(list)
         for row in rows:
@@ -88,7 +101,7 @@ class _Builder:
             self._manifests[sent.name.device_id].append(sent.manifest)
 
     def document(self) -> FleetDocument:
-        wanted, whole = self._wanted, _added(self._by_record["device"])
+        request, whole = self._request, _added(self._by_record["device"])
         cover = _added(self._by_record["cover"])
         watched = percent(cover["watched_sum"], cover["open_sum"])
         devices = [self._device(device) for device in sorted(self._manifests)]
@@ -97,20 +110,14 @@ class _Builder:
         targets = {manifest.target_percent for manifests in self._manifests.values() for manifest in manifests}
         target = targets.pop() if len(targets) == 1 else None
         troubles = self._troubles()
-        silent = {one["device"] for one in troubles if one["kind"] == "silent"}
         return {
             "v": 1,
-            "period": wanted.period,
-            "first_day": str(wanted.days[0]),
-            "last_day": str(wanted.days[-1]),
-            "days": len(wanted.days),
-            "site": wanted.name,
-            "devices": {
-                "known": len(self._intake.known),
-                "reported": len(devices),
-                "silent": len(silent),
-                "troubled": len({one["device"] for one in troubles if one["kind"] != "silent"}),
-            },
+            "period": request.period,
+            "first_day": str(request.days[0]),
+            "last_day": str(request.days[-1]),
+            "days": len(request.days),
+            "site": request.name,
+            "devices": _device_counts(len(self._intake.known), len(devices), troubles),
             "complete": not troubles,
             "troubles": troubles,
             **of_masks,
@@ -122,12 +129,7 @@ class _Builder:
             "worst_hours": [] if of_masks["withheld"] == "coverage" else worst_hours(by_hour),
             "by_day": self._by_day(),
             "by_device": devices,
-            "violations": {
-                "count": whole["vinc_sum"] + whole["vnone_sum"],
-                "incorrect": whole["vinc_sum"],
-                "none": whole["vnone_sum"],
-                "held_back": whole["held_sum"],
-            },
+            "violations": _violations(whole),
             "distractions": whole["att_sum"],
             "drowsiness_events": whole["drw_sum"],
             "outside_open_hours": {
@@ -223,7 +225,7 @@ class _Builder:
             day for manifests in self._manifests.values() for day in {manifest.local_day for manifest in manifests}
         )
         rows: list[FleetDay] = []
-        for day in map(str, self._wanted.days):
+        for day in map(str, self._request.days):
             whole, seconds = _added(counts[day]), _added(cover[day])
             tally, watched = _tally(whole), percent(seconds["watched_sum"], seconds["open_sum"])
             rows.append(

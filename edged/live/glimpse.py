@@ -30,13 +30,13 @@ def glimpses(
 
     `load` gives a detector that nobody else uses, `sure` is the score from which on what it finds may be a face.
     """
-    wanted = [camera.uri for camera in cameras if camera.problem is None and camera.uri not in in_use][:MOST]
-    if not wanted:
+    requested = [camera.uri for camera in cameras if camera.problem is None and camera.uri not in in_use][:MOST]
+    if not requested:
         return {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        seen = dict(zip(wanted, pool.map(_one_picture, wanted), strict=True))
+        seen = dict(zip(requested, pool.map(_one_picture, requested), strict=True))
     detector = load()
-    return {uri: _told(picture, detector, sure) for uri, picture in seen.items()}
+    return {uri: _hidden(picture, detector, sure) for uri, picture in seen.items()}
 
 
 def _one_picture(uri: str) -> Image | str:
@@ -65,7 +65,7 @@ def _settled(following: Callable[[float], Any]) -> Image | str:
     return "opens, but gives no picture; check cable and power" if image is None else image.copy()
 
 
-def _told(picture: Image | str, detector: Detector, sure: float) -> dict[str, Any]:
+def _hidden(picture: Image | str, detector: Detector, sure: float) -> dict[str, Any]:
     if isinstance(picture, str):
         return {"picture": None, "problem": picture}
     image = small_copy(picture)

@@ -13,7 +13,7 @@ from edged.records import Message
 BATCH = 100
 MOST_READS = 20
 """Batches read at once in search of something to send; other work has its turn in between."""
-MOST_LOOKED_AT = 500
+MOST_PASSED = 500
 """Messages among which the next one of a case is searched for."""
 MANY_ACKNOWLEDGED = 1000
 
@@ -116,8 +116,8 @@ class Delivery:
             newest = self._first_held(case, self._last_held - 1, 1)
             if newest is not None:
                 return newest
-        after = self._first_held(case, case.tried, MOST_LOOKED_AT)
-        return after or self._first_held(case, 0, MOST_LOOKED_AT)
+        after = self._first_held(case, case.tried, MOST_PASSED)
+        return after or self._first_held(case, 0, MOST_PASSED)
 
     def _first_held(self, case: Case, after: int, limit: int) -> Message | None:
         """The first of the next `limit` messages that `case` holds back: where there is one, none that is a case itself."""

@@ -244,9 +244,9 @@ def _camera(root: str, camera: str, config: CameraConfig) -> list[tuple[str, Com
 
 
 def _output(root: str, name: str, config: OutputConfig) -> list[tuple[str, Component]]:
-    """Whether the output tells somebody, and whether it works; of a button only that."""
+    """Whether the output is on, and whether it works; of a button only that."""
     label, topic = config.name or name.replace("_", " ").replace("-", " "), f"{root}/{messages.OUTPUT.at(name)}"
-    tells = {
+    on = {
         "p": "binary_sensor",
         "name": label,
         "state_topic": topic,
@@ -261,7 +261,7 @@ def _output(root: str, name: str, config: OutputConfig) -> list[tuple[str, Compo
         "device_class": "problem",
         "entity_category": "diagnostic",
     }
-    return [*([] if config.kind == "button" else [(f"output_{name}", tells)]), (f"output_{name}_problem", problem)]
+    return [*([] if config.kind == "button" else [(f"output_{name}", on)]), (f"output_{name}_problem", problem)]
 
 
 def _event_types(tasks: Tasks) -> list[str]:

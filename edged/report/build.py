@@ -104,7 +104,7 @@ def build_report(
         "violations": _violations(events),
         "gaps": _listed_gaps(outages, reported, read_pauses(reader, reported.whole)),
         **_vigilance(config, passages, events, reported),
-        **_told(events),
+        **_local_outputs(events),
         "outside_open_hours": {**passages.outside.counts(), "violations": events.outside},
         "device_health": _health(reader, passages, events),
         "origin": {"edged": __version__, "models": dict(models or {}), "config_sha256": config_sha256},
@@ -232,14 +232,14 @@ class _Sections(TypedDict, total=False):
     told: ToldSection
 
 
-def _told(events: EventCounts) -> _Sections:
-    """What local outputs told, where they did."""
-    if not events.told:
+def _local_outputs(events: EventCounts) -> _Sections:
+    """Of how many events local outputs notified people, where they did."""
+    if not events.notified:
         return {}
     waits = events.acknowledged_s
     return {
         "told": {
-            "events": events.told,
+            "events": events.notified,
             "acknowledged": len(waits),
             "median_s": round(median(waits), 1) if waits else None,
             "longest_s": round(max(waits), 1) if waits else None,

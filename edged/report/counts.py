@@ -72,8 +72,8 @@ class EventCounts:
         default_factory=lambda: {kind: IncidentCounts() for kind in INCIDENTS}
     )
     unsynced: int = 0
-    told: int = 0
-    """Events that local outputs told of."""
+    notified: int = 0
+    """Events of which local outputs notified people."""
     acknowledged_s: list[float] = field(default_factory=list)
     """How long each of them waited that was acknowledged."""
 
@@ -132,7 +132,7 @@ def count_events(reader: StoreReader, reported: ReportedDay) -> EventCounts:
             if row["end_reason"] == STATIC:
                 counted.static += 1
                 continue
-            _count_told(counted, row)
+            _count_notified(counted, row)
             if row["kind"] == "system":
                 counted.system[row["state"]] += 1
             elif row["kind"] == "mask":
@@ -145,9 +145,9 @@ def count_events(reader: StoreReader, reported: ReportedDay) -> EventCounts:
     return counted
 
 
-def _count_told(counted: EventCounts, row: Mapping[str, Any]) -> None:
+def _count_notified(counted: EventCounts, row: Mapping[str, Any]) -> None:
     details = row["details"] or {}
-    counted.told += bool(details.get("told"))
+    counted.notified += bool(details.get("told"))
     if (at := details.get("acknowledged_at")) is not None:
         acknowledged_ms = datetime.fromisoformat(at.removesuffix("Z") + "+00:00").timestamp() * 1000
         counted.acknowledged_s.append(max(0.0, acknowledged_ms - row["started_at"]) / 1000)

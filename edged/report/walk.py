@@ -36,10 +36,10 @@ def expected(number: int) -> str:
 
 def walk_steps(passages: Iterable[Mapping[str, Any]], settings: MaskConfig, skip: Collection[str] = ()) -> list[Step]:
     """The first passages of the test among rows of `encounters` in their order; `skip` are those of others who passed by."""
-    told = [row for row in passages if row["closed"] and row["encounter_id"] not in skip][:PASSAGES]
+    closed = [row for row in passages if row["closed"] and row["encounter_id"] not in skip][:PASSAGES]
     return [
         Step(str(row["encounter_id"]), expected(number), str(row["state"]), _why(row, settings))
-        for number, row in enumerate(told)
+        for number, row in enumerate(closed)
     ]
 
 
@@ -47,21 +47,21 @@ Unjudged = Literal["small", "few", "unsure"]
 
 
 def why_unjudged(row: Mapping[str, Any], settings: MaskConfig) -> Unjudged:
-    """Of a passage without a verdict: never near enough; looks that differ; else too few of them, or for too short a time."""
+    """Of a passage without a verdict: never near enough; votes that differ; else too few of them, or for too short a time."""
     if float(row["largest_face"] or 0) < settings.smallest_face:
         return "small"
-    enough = _looks(row) >= settings.least_votes
+    enough = _votes(row) >= settings.least_votes
     return "unsure" if enough and float(row["score"] or 0) < settings.enter_score else "few"
 
 
-def _looks(row: Mapping[str, Any]) -> int:
+def _votes(row: Mapping[str, Any]) -> int:
     return sum(int(count) for count in (row["votes"] or {}).values())
 
 
 def _why(row: Mapping[str, Any], settings: MaskConfig) -> str:
-    face, looks = float(row["largest_face"] or 0), _looks(row)
+    face, votes = float(row["largest_face"] or 0), _votes(row)
     if row["state"] != "uncertain":
-        return f"score {float(row['score'] or 0):.2f}, {looks} looks, {face:.0f} px"
+        return f"score {float(row['score'] or 0):.2f}, {votes} votes, {face:.0f} px"
     reason = why_unjudged(row, settings)
     if reason == "small":
         return (
@@ -70,11 +70,11 @@ def _why(row: Mapping[str, Any], settings: MaskConfig) -> str:
     if reason == "few":
         needed = (
             f"{settings.least_votes} are needed"
-            if looks < settings.least_votes
+            if votes < settings.least_votes
             else f"and a verdict must stand for {settings.hold_seconds:g} s"
         )
-        return f"seen too briefly or turned away: {looks} looks, {needed}"
-    return f"the looks did not agree: best score {float(row['score'] or 0):.2f}, {settings.enter_score:g} is needed"
+        return f"seen too briefly or turned away: {votes} votes, {needed}"
+    return f"the votes did not agree: best score {float(row['score'] or 0):.2f}, {settings.enter_score:g} is needed"
 
 
 def settings_sha256(config: Config, camera: str) -> str:

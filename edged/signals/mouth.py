@@ -38,7 +38,7 @@ our landmarks read them, and the range within which one's own is believed."""
 DOUBTED = 1.4
 """A mouth is covered where the doubt is so many times the usual one. Behind a hand it was 1.45 to 1.7 times."""
 
-LOOKS_SHUT = 0.25
+SHUT_BELOW = 0.25
 """Landmarks put shut lips where a hand hides them; a mouth that is seen to be wider than this ratio is seen."""
 
 _TINY = 1e-9
@@ -203,7 +203,7 @@ class Lips:
         deviations: list[float] = face.landmarks.deviations[60:68].tolist()
         height = math.dist(face.landmarks.points[8].tolist(), face.landmarks.points[27].tolist())
         doubt = sum(deviations) / len(deviations) / max(height, 1.0)
-        if mouth > LOOKS_SHUT or not math.isfinite(doubt):
+        if mouth > SHUT_BELOW or not math.isfinite(doubt):
             return False
         usual = min(max(self.usual.value, LEAST_DEVIATION), LARGEST_DEVIATION)
         if not was_open:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edged.store.reader import Row, StoreReader, parsed_row
 
 MOST_AT_ONCE = 500
-"""Rows of one look; what is more comes with the next."""
+"""Rows of one call; what is more comes with the next."""
 MOST_REMEMBERED = 1000
 """Of the events seen last, by which the place is found again in a database that was restored; and of those going on."""
 
@@ -27,7 +27,7 @@ class Follower:
         """The step of each event that has not ended."""
 
     def begin(self, since: int) -> list[Row]:
-        """The events that started at `since` or later, oldest first, as they are now; what comes later is news."""
+        """The events that started at `since` or later, oldest first, as they are now; what comes later is given by `changes`."""
         with self._reader.snapshot() as ask:
             rows = ask("SELECT rowid, * FROM events WHERE started_at >= ? ORDER BY started_at, event_id", since)
             newest = ask("SELECT rowid, event_id FROM events ORDER BY rowid DESC LIMIT ?", MOST_REMEMBERED)
@@ -35,10 +35,10 @@ class Follower:
         for row in reversed(newest):
             self._see(row)
         self._going_on = {row["event_id"]: row["seq"] for row in reversed(going_on)}
-        return self._wanted(rows)
+        return self._selected(rows)
 
-    def news(self) -> list[Row]:
-        """What has changed since the last look, each event as it is now. Raise StoreError while it cannot be asked."""
+    def changes(self) -> list[Row]:
+        """What has changed since the last call, each event as it is now. Raise StoreError while it cannot be asked."""
         with self._reader.snapshot() as ask:
             known = ask(
                 "SELECT * FROM events WHERE event_id IN (SELECT value FROM json_each(?))", _list(self._going_on)
@@ -57,13 +57,13 @@ class Follower:
                 self._going_on[row["event_id"]] = row["seq"]
         while len(self._going_on) > MOST_REMEMBERED:
             del self._going_on[next(iter(self._going_on))]
-        return self._wanted(changed + [row for row in new if row["event_id"] not in known_ids])
+        return self._selected(changed + [row for row in new if row["event_id"] not in known_ids])
 
     def _see(self, row: Row) -> None:
         self._last = row["rowid"]
         self._seen.append(row["event_id"])
 
-    def _wanted(self, rows: list[Row]) -> list[Row]:
+    def _selected(self, rows: list[Row]) -> list[Row]:
         columns = [{name: value for name, value in row.items() if name != "rowid"} for row in rows]
         return [parsed_row(row) for row in columns if self._kind in (None, row["kind"])]
 

@@ -89,9 +89,10 @@ import json, sys, time
 from datetime import date
 from pathlib import Path
 from edged.fleet.place import Place
-from edged.fleet.report import Wanted, build_fleet_report
+from edged.fleet.report import ReportRequest, build_fleet_report
 began, cpu = time.monotonic(), time.process_time()
-report = build_fleet_report(Place(Path(sys.argv[1])), Wanted(sys.argv[2], date.fromisoformat(sys.argv[3])), 1_796_000_000_000)
+request = ReportRequest(sys.argv[2], date.fromisoformat(sys.argv[3]))
+report = build_fleet_report(Place(Path(sys.argv[1])), request, 1_796_000_000_000)
 took = time.monotonic() - began
 peak = PEAK_MB
 print(json.dumps([report["encounters"], len(report["troubles"]), took, time.process_time() - cpu, peak]))

@@ -64,7 +64,7 @@ class Checker:
         """Whether `password` is that of the hash `known`; as slow where there is none. For who has a `place`."""
         self._turn = self._turn or anyio.Lock()
         async with self._turn:
-            right = await anyio.to_thread.run_sync(_matches, known or NOBODY, password[:MOST_CHARACTERS])
+            right = await anyio.to_thread.run_sync(_matches, known or NO_ACCOUNT, password[:MOST_CHARACTERS])
         return right and known is not None
 
 
@@ -81,5 +81,5 @@ def _plain(password: str) -> bytes:
     return unicodedata.normalize("NFC", password).encode(errors="replace")
 
 
-NOBODY = "$argon2id$v=19$m=19456,t=3,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+NO_ACCOUNT = "$argon2id$v=19$m=19456,t=3,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 """A hash that no password has."""

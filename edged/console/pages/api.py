@@ -117,8 +117,8 @@ def period_report(request: Request) -> Any:
     site, period = site_of(request), request.path_params["period"]
     if period not in ("week", "month"):
         raise HTTPException(404, "there are reports of a day, a week and a month")
-    wanted: Period = "week" if period == "week" else "month"
-    return build_period(site.reader, site.config, wanted, asked_day(request), site.clock.utc_ms())
+    requested: Period = "week" if period == "week" else "month"
+    return build_period(site.reader, site.config, requested, asked_day(request), site.clock.utc_ms())
 
 
 def order(verb: str, request: Request) -> Any:

@@ -122,12 +122,12 @@ def change(request: Request) -> Response:
     outlook = None
     if any(".mask." in key for key in keys):
         now = site.clock.utc_ms()
-        wanted = {key.rpartition(".")[2]: value for key, value in keys.items() if ".mask." in key}
+        requested = {key.rpartition(".")[2]: value for key, value in keys.items() if ".mask." in key}
         settings = site.config.camera[camera].mask
         passages = [
             row for row in site.reader.encounters(now - DAY_MS, now) if row["camera"] == camera and row["closed"]
         ]
-        outlook = what_if(passages, settings, settings.model_copy(update=wanted))
+        outlook = what_if(passages, settings, settings.model_copy(update=requested))
     return render(
         request,
         "change.html",

@@ -230,15 +230,17 @@ def broker_set(request: Request) -> Response:
     try:
         keys = _mqtt_keys(form)
         if keys["mqtt.host"] is not None:
-            wanted, testing = _mqtt_of(site, keys), form.get("action") == "test"
-            if password is None and wanted.password_file is not None and is_elsewhere(site.config.mqtt, wanted):
+            requested, testing = _mqtt_of(site, keys), form.get("action") == "test"
+            if password is None and requested.password_file is not None and is_elsewhere(site.config.mqtt, requested):
                 raise UsageError("the password that is kept is not sent to another broker: type it again")
             kept = (
-                password is None and wanted.password_file is not None and not os.access(wanted.password_file, os.R_OK)
+                password is None
+                and requested.password_file is not None
+                and not os.access(requested.password_file, os.R_OK)
             )
             if kept and testing:
                 raise UsageError("only the daemon can read the password that is kept: type it again to test it")
-            if not kept and (refused := probe_broker(wanted, device_id(site.config.device.id), password)):
+            if not kept and (refused := probe_broker(requested, device_id(site.config.device.id), password)):
                 raise UsageError(refused)
         if form.get("action") == "test":
             return broker(request, form, answered=f"{form.get('host')} accepts the connection. Nothing was saved yet.")

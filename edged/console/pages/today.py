@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.events import ICONS, PEOPLE, told
+from edged.console.events import ICONS, PEOPLE, shown_events
 from edged.console.parts import alarms, backend_words
 from edged.console.render import render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
@@ -171,7 +171,7 @@ def _cameras(site: Site, status: Mapping[str, Any] | None, report: ReportDocumen
 def _last(site: Site) -> list[Any]:
     start = day_span(day_of(site.clock.utc_ms(), site.zone), site.zone).start
     rows = _quietly(lambda: site.reader.latest_events(LAST, since=start, kinds=PEOPLE))
-    return told(site, rows or [])
+    return shown_events(site, rows or [])
 
 
 def device_facts(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str, str, bool]]:
