@@ -175,7 +175,7 @@ def command_line() -> str:
         "# Command line\n",
         "Exit codes: 0 done · 1 it failed · 2 wrong usage · 69 something that is needed is unavailable · 78 the config is wrong.",
         "Messages for people go to standard error, results to standard output.\n",
-        "With `--json` a verb that answers one question prints one object; one that tells of many things prints JSON Lines,",
+        "With `--json` a verb that answers one question prints one object; one that gives many things prints JSON Lines,",
         "an object a line, and no line where there is nothing. No verb prints an array.\n",
     ]
     for path, command in _commands(cli, "edged"):

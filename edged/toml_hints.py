@@ -18,7 +18,7 @@ LONGEST_PLACE = 500
 
 
 def hint(message: str, text: str) -> str:
-    """The parser's `message` on `text`, with the line that it speaks of and how that is written, where it can be told.
+    """The parser's `message` on `text`, with the line that it speaks of and how that is written, where that is known.
 
     A line that may hold a secret is not repeated.
     """

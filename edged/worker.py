@@ -1,4 +1,4 @@
-"""One long-lived thread: it beats while it makes progress, stops when asked, and tells if it died."""
+"""One long-lived thread: it beats while it makes progress, stops when asked, and says why it died."""
 
 import logging
 import threading

@@ -71,7 +71,7 @@ def test_a_clip_is_told_to_people_too(clip):
     assert done.returncode == 0, done.stderr
     assert "passage" in done.stdout
     assert "mask none start, #1, alert" in done.stdout
-    assert "the detector looked in" in done.stdout
+    assert "the detector ran on" in done.stdout
 
 
 def test_what_is_no_clip_is_one_line(tmp_path):

@@ -118,9 +118,9 @@ def test_only_the_wanted_kind_is_told(database: Path) -> None:
     follower = Follower(StoreReader(database), "camera")
     assert follower.begin(0) == []
     write(database, started("E1"), started("E2", kind="camera", state="lost"))
-    assert [row["event_id"] for row in follower.news()] == ["E2"]
+    assert [row["event_id"] for row in follower.changes()] == ["E2"]
     write(database, ended("E1"), ended("E2", kind="camera", state="lost"))
-    assert [(row["event_id"], row["seq"]) for row in follower.news()] == [("E2", 2)]
+    assert [(row["event_id"], row["seq"]) for row in follower.changes()] == [("E2", 2)]
 
 
 def test_a_restored_backup_repeats_nothing_and_hides_nothing(database: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_restored_backup_repeats_nothing_and_hides_nothing(database: Path) -> 
     assert len(follower.begin(0)) == 9
     backup.replace(database)
     write(database, *(started(f"F{number}") for number in range(4)))  # as many rows as were lost
-    assert [row["event_id"] for row in follower.news()] == ["F0", "F1", "F2", "F3"]
+    assert [row["event_id"] for row in follower.changes()] == ["F0", "F1", "F2", "F3"]
 
 
 def test_a_new_database_is_told_from_its_beginning(database: Path) -> None:
@@ -141,10 +141,10 @@ def test_a_new_database_is_told_from_its_beginning(database: Path) -> None:
     assert len(follower.begin(0)) == 2
     database.unlink()
     with pytest.raises(StoreError, match="no database there"):
-        follower.news()
+        follower.changes()
     write(database, started("F1"))
-    assert [row["event_id"] for row in follower.news()] == ["F1"]
-    assert follower.news() == []
+    assert [row["event_id"] for row in follower.changes()] == ["F1"]
+    assert follower.changes() == []
 
 
 def test_what_is_remembered_has_a_bound(database: Path) -> None:
@@ -152,10 +152,10 @@ def test_what_is_remembered_has_a_bound(database: Path) -> None:
     follower.begin(0)
     write(database, *(started(f"E{number:06d}") for number in range(MOST_REMEMBERED + 700)))
     told = 0
-    while rows := follower.news():
+    while rows := follower.changes():
         told += len(rows)
     assert told == MOST_REMEMBERED + 700
     assert (len(follower._going_on), len(follower._seen)) == (MOST_REMEMBERED, MOST_REMEMBERED)
     write(database, *(ended(f"E{number:06d}") for number in range(MOST_REMEMBERED + 700)))
-    assert len(follower.news()) == MOST_REMEMBERED
+    assert len(follower.changes()) == MOST_REMEMBERED
     assert follower._going_on == {}

@@ -129,6 +129,20 @@ def test_names_are_made_of_the_fields_words(path):
     assert {name: [PRIVATE_WORDS[word] for word in found] for name, found in private.items() if found} == {}
 
 
+PRIVATE_PHRASES = re.compile(
+    r"\b(tells?|told) of\b(?! of)|\btelling\b|\ball told\b|\btold (again|anew|once)\b|\b(is|are|was|were|be|been) told\b",
+    re.IGNORECASE,
+)
+"""Phrases for which there are plain words: names, says, publishes, notifies of, distinguishes."""
+TEXTS = [*EDGED, *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.toml"), *ROOT.glob("edged/**/*.html")]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_texts_are_plain(path):
+    lines = path.read_text("utf-8").splitlines()
+    assert [line for line in lines if PRIVATE_PHRASES.search(line)] == []
+
+
 @each_edged_module
 def test_the_daemon_loads_no_code_from_data_and_no_training_library(path):
     assert imported(path) & BANNED == set()

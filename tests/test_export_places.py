@@ -117,7 +117,7 @@ def test_what_is_there_already_is_success_unless_it_is_cut_short(tmp_path, bucke
         (403, "the server answers 403; it does not let this device write there"),
         (507, "the server answers 507; its disk is full"),
         (413, "the server answers 413; it takes no file of this size"),
-        (500, "the server answers 500; look at the server's log"),
+        (500, "the server answers 500; read the server's log"),
         (302, "the server answers 302"),
         ("cut", "closed the connection instead of answering"),
     ],

@@ -55,7 +55,7 @@ def test_ten_passages_are_told_apart_and_each_failure_has_its_reason() -> None:
     assert [step.expected for step in steps] == ["correct"] * 5 + ["none"] * 5
     far, brief, split = (step.why for step in steps[7:])
     assert "20 px at most, 24 are needed" in far
-    assert "1 looks, 3 are needed" in brief
+    assert "1 votes, 3 are needed" in brief
     assert "best score 0.60, 0.75 is needed" in split
 
 

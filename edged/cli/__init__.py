@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """See `click.Group`; who mistypes a verb is told the nearest one."""
+        """See `click.Group`; a mistyped verb is answered with the nearest one."""
         if args and args[0] not in VERBS and (near := get_close_matches(args[0], VERBS, n=1)):
             ctx.fail(f"No such command {args[0]!r}; did you mean {near[0]}?")
         return super().resolve_command(ctx, args)
@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edged")
 def cli() -> None:
-    """A camera appliance that sees masks, tells over MQTT, and reports each day."""
+    """A camera appliance that sees masks, alerts over MQTT, and reports each day."""
 
 
 def main(arguments: list[str] | None = None) -> Any:

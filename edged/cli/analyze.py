@@ -23,7 +23,7 @@ from edged.found import Analysed
 from edged.offline import Recording, analyse_picture
 from edged.readers import SURE_SCORES, DetectionLimits, make_detector
 
-# In pictures there is time for smaller and weaker faces than a camera's daemon looks for: they stand in the JSON, where the
+# In pictures there is time for smaller and weaker faces than the daemon searches for: they stand in the JSON, where the
 # score says how weak, and the weak ones are not drawn. Recordings are looked at as the daemon would: it follows what it finds.
 SMALLEST_FACE = 12.0
 LEAST_SCORE = 0.05
@@ -72,7 +72,7 @@ MOST_SHOWN = 5
     "--least-score",
     type=click.FloatRange(0.02, 0.95),
     help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out. Only"
-    f" faces that are `counted` are told and drawn: in pictures those that score {SURE_SCORE} or more, in videos those that"
+    f" `counted` faces are named in the text and drawn: in pictures those that score {SURE_SCORE} or more, in videos those that"
     " are followed.",
 )
 def analyze(
@@ -91,7 +91,7 @@ def analyze(
 ) -> None:
     """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos.
 
-    With --json a line holds weak finds too; `counted` marks the faces that the text tells of and the copies show.
+    With --json a line holds weak finds too; `counted` marks the faces that the text names and the copies show.
     """
     if only and profile:
         raise UsageError("--only and --profile both say what is asked; leave one of them out")
@@ -135,7 +135,7 @@ def analyze(
 def _sorted_out(sources: tuple[Path, ...], problems: list[str]) -> tuple[list[Path], list[Path]]:
     """Pictures and videos among `sources`, folders opened. Raise UsageError when there are none.
 
-    What cannot be read goes to `problems`; what else a folder holds is told.
+    What cannot be read goes to `problems`; what else a folder holds is named.
     """
     found: dict[Kind, list[Path]] = {"picture": [], "video": [], "unreadable": [], "other": []}
     for source in sources:
@@ -153,7 +153,7 @@ def _sorted_out(sources: tuple[Path, ...], problems: list[str]) -> tuple[list[Pa
 
 
 def _open_folder(folder: Path, found: dict[Kind, list[Path]]) -> None:
-    """Add the files of a folder, by name, and tell of those left out. Raise Failed when it cannot be listed."""
+    """Add the files of a folder, by name, and name those left out. Raise Failed when it cannot be listed."""
     try:
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:

@@ -68,7 +68,7 @@ def claim(config_file: Path | None) -> None:
 
 @click.command()
 @config_option
-@click.option("--viewer", is_flag=True, help="Of the viewer, who looks and changes nothing, instead of the admin.")
+@click.option("--viewer", is_flag=True, help="Of the viewer, who changes nothing, instead of the admin.")
 def passwd(config_file: Path | None, viewer: bool) -> None:
     """Set a password of the console, typed twice or read from standard input; whoever was logged in with the old one is not
     any more.

@@ -2,11 +2,11 @@
 
 With `--json` standard output holds JSON and nothing else, UTF-8, one object a line, whichever verb it is:
 
-* a verb that tells of many things, or of things as they come, prints **JSON Lines**: an object for each, as soon as it is
+* a verb that gives many things, or things as they come, prints **JSON Lines**: an object for each, as soon as it is
   known, and nothing where there is none (`json_lines_option`);
 * a verb that answers one question prints **one object** (`json_object_option`).
 
-No verb prints an array: a reader takes a line, and needs to know nothing about the next. What went wrong is told on standard
+No verb prints an array: a reader takes a line, and needs to know nothing about the next. What went wrong stands on standard
 error and by the exit code, as without `--json`.
 """
 

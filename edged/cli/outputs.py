@@ -1,4 +1,4 @@
-"""`edged outputs`: what tells people on the spot: list it, and try it out."""
+"""`edged outputs`: what notifies people on the spot: list it, and try it out."""
 
 import logging
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _print_rest(config: Config) -> None:
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="How long.")
 @config_option
 def test(output: str, seconds: float, config_file: Path | None) -> None:
-    """Have one output tell, or wait for a button to be pressed."""
+    """Switch one output on for a while, or wait for a button to be pressed."""
     config = read_config(config_file)
     settings = configured(config, output)
     if not _daemon_runs(config):

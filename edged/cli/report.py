@@ -51,7 +51,7 @@ FORMATS = ("text", "html", "csv", "json")
     type=click.Path(),
     help="Write to this file, or into this folder as DATE.FORMAT; what ends with / is a folder.",
 )
-@click.option("--mail", is_flag=True, help="Mail it now, as [mail] says, and tell what the mail server answered.")
+@click.option("--mail", is_flag=True, help="Mail it now, as [mail] says, and say what the mail server answered.")
 def report(
     day: str, config_file: Path | None, form: str | None, period: Period | None, out: str | None, mail: bool
 ) -> None:

@@ -130,9 +130,9 @@ def steps(config: Config) -> list[Path]:
 
 
 def differences(old: Config, new: Config) -> Iterator[str]:
-    """One line, `key: old → new`, for each setting that differs; what all cameras share is told once.
+    """One line, `key: old → new`, for each setting that differs; what all cameras share is named once.
 
-    Of a camera that comes or goes only what is its own is told: not what it shares, and no default.
+    Of a camera that comes or goes only what is its own is named: not what it shares, and no default.
     """
     before, after = dict(_settings(old)), dict(_settings(new))
     shared = set[tuple[str, ...]]()
@@ -156,7 +156,7 @@ def differences(old: Config, new: Config) -> Iterator[str]:
 def _unchanged(path: Path, read: str | None) -> Layered:
     before = load_layered(path)
     if read is not None and before.sha256 != read:
-        raise ConfigError("the settings were changed by somebody else meanwhile; look at them again, then change them")
+        raise ConfigError("the settings were changed by somebody else meanwhile; read them again, then change them")
     return before
 
 

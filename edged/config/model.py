@@ -154,11 +154,13 @@ class ModelsConfig(Section):
         0.35,
         description="Faces found with less are dropped; a new face needs more, by detector, before anything is said",
     )
-    mask: MaskName = Field("edged", description="What tells how masks are worn; all but edged must be trained first")
+    mask: MaskName = Field(
+        "edged", description="What classifies how masks are worn; all but edged must be trained first"
+    )
     landmarks: LandmarksName = Field(
         "edged", description="What finds 68 points of a face; efficientnet must be trained first"
     )
-    pose: PoseName = Field("edged", description="What tells where heads point")
+    pose: PoseName = Field("edged", description="What estimates where heads point")
     threads: Annotated[int, Field(ge=0, le=64)] = Field(
         0, description="CPU threads for the models; 0: one for each processor that edged may use"
     )

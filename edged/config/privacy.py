@@ -1,4 +1,4 @@
-"""The config's section on who may see what, and when nobody may."""
+"""The config's section on who may see what, and when."""
 
 from typing import Annotated
 

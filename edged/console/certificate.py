@@ -84,14 +84,14 @@ class Served:
     def __init__(self, cert: Path, key: Path) -> None:
         """Raise Unavailable, for people, when the two are no pair."""
         self._cert, self._key = cert, key
-        self._stamp = self._look()
+        self._stamp = self._stamp_now()
         self.context = self._loaded()
         """Another one after each renewal: one that is changed while it shakes hands would give half of a pair."""
-        self._tell_end()
+        self._log_end()
 
     def renew(self) -> None:
         """Take up files that have changed; those that do not go together leave the certificate as it is. May wait for disks."""
-        stamp = self._look()
+        stamp = self._stamp_now()
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -101,7 +101,7 @@ class Served:
             log.error("%s; the certificate before it stays in use", error)
             return
         log.info("%s was renewed and is in use", self._cert)
-        self._tell_end()
+        self._log_end()
 
     def _loaded(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -113,11 +113,11 @@ class Served:
             ) from None
         return context
 
-    def _look(self) -> list[tuple[int, int] | None]:
+    def _stamp_now(self) -> list[tuple[int, int] | None]:
         """What tells whether a file has changed."""
         return [_written(file) for file in (self._cert, self._key)]
 
-    def _tell_end(self) -> None:
+    def _log_end(self) -> None:
         if ends_soon(self._cert):
             log.warning("%s has ended or ends within %d days; renew it", self._cert, SOON_S // 86_400)
 

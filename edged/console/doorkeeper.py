@@ -42,7 +42,7 @@ class Doorkeeper(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         if transport.get_extra_info("sslcontext") is not None:
-            return  # told once more, of the encrypted one
+            return  # known already, of the encrypted one
         self._loop, self._transport = asyncio.get_running_loop(), transport
         transport.pause_reading()  # until it is known who reads
         self._limit = self._loop.call_later(HANDSHAKE_S, self._abort)

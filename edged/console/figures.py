@@ -51,7 +51,7 @@ def _device(document: Mapping[str, Any]) -> Iterator[Metric]:
         "throttled": ("Whether heat or power slow the board down", document["throttled"]),
         "under_voltage": ("Whether the supply is too weak", document["under_voltage"]),
         "clock_synced": ("Whether the clock can be believed", document["clock_synced"]),
-        "paused": ("Whether nobody is watched, since somebody asked for that", document["paused"]),
+        "paused": ("Whether watching is paused, since somebody asked for that", document["paused"]),
         "problems": ("What is wrong now, in lines of `edged status`", document["errors"]),
         "broker_connected": ("Whether the broker is connected", document["broker"]["connected"]),
         "outbox_messages": ("Messages that wait for the broker", document["queues"]["outbox"]),
@@ -95,7 +95,7 @@ def _counts(cameras: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
 
 
 def _buckets(latency: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus wants them."""
+    """Cumulative, as Prometheus expects them."""
     total, found = 0, []
     for end, count in zip([*map(str, latency["ends_s"]), "+Inf"], latency["counts"], strict=True):
         total += count
@@ -106,7 +106,7 @@ def _buckets(latency: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _states(cameras: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     """What stands now, by camera."""
     state = GaugeMetricFamily("edged_camera_state", "1 for the state that the camera is in", labels=("camera", "state"))
-    viewers = GaugeMetricFamily("edged_live_viewers", "Who looks at the live picture", labels=("camera",))
+    viewers = GaugeMetricFamily("edged_live_viewers", "Viewers of the live picture", labels=("camera",))
     stages = GaugeMetricFamily("edged_stage_seconds", "Time of the last picture by stage", labels=("camera", "stage"))
     for name, camera in cameras.items():
         for one in CAMERA_STATES:

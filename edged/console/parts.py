@@ -41,7 +41,7 @@ RULES = {
     **{f"inattention_{state}": words for state, words in DISTRACTION_WORDS.items()},
     **{f"drowsiness_{state}": f"Drowsiness: {words}" for state, words in {**LEVEL_WORDS, **DROWSINESS_WORDS}.items()},
 }
-"""Of what an output tells."""
+"""What a rule is called."""
 
 
 def part_words(site: Site, name: str) -> str:
@@ -64,7 +64,7 @@ def backend_words(backend: str) -> str:
 
 
 def alarms(status: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The outputs that have something to tell now: their name, of what, and whether somebody has acknowledged it."""
+    """The outputs that are on now: their name, for what, and whether somebody has acknowledged it."""
     outputs: Mapping[str, Mapping[str, Any]] = (status or {}).get("outputs", {})
     return [
         {

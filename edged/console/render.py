@@ -61,7 +61,7 @@ def render(
 
 
 def _clear_views(request: Request) -> Iterator[Banner]:
-    """Everybody who has a page open is told that somebody sees faces unhidden."""
+    """Every open page shows that somebody sees faces unhidden."""
     for view in getattr(request.state, "clear_views", ()):
         camera, ends = site_of(request).camera_name(view["camera"]), duration(view["left_s"])
         text = f"{camera}: faces are shown unhidden to {view['who']}: {view['reason']}. It ends by itself in {ends}."

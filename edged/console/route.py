@@ -127,7 +127,7 @@ def _refusal(request: Request, visitor: Visitor | None, role: Role) -> Response 
 
 
 def is_program(request: Request) -> bool:
-    """Whether a program asks, which wants a status code where a person wants a page."""
+    """Whether a program asks, which needs a status code where a person needs a page."""
     return "authorization" in request.headers or request.url.path.startswith(("/api/", "/live/"))
 
 

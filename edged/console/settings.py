@@ -21,7 +21,7 @@ def configure(site: Site, **asked: Any) -> Answer:
 
 
 def last_change(site: Site) -> tuple[Answer | None, str]:
-    """What taking back the last change would do, None where there is none to take back; and why nobody can tell."""
+    """What taking back the last change would do, None where there is none to take back; and why that is not known."""
     try:
         now = configure(site)
         return (configure(site, undo=True, **{"try": True}) if now["steps"] else None), ""

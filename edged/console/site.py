@@ -122,7 +122,7 @@ class Site:
         return clock if day == self.today() else f"{day.day} {MONTHS[day.month - 1][:3]} {clock}"
 
     def _stamp_now(self) -> list[tuple[str, int, int]]:
-        """What tells whether a file has changed."""
+        """What differs once a file has changed."""
         folder = layers_folder(self._layered.config)
         found = []
         for file in (self.path, folder, *(layer.path for layer in self._layered.layers)):

@@ -169,7 +169,7 @@ class Commands:
         self.reply(command, {"ok": problem is None, "error": problem})
 
     def _test_output(self, command: Command, runtime: Runtime) -> None:
-        """Have one local output tell for a while."""
+        """Switch one local output on for a while."""
         output, seconds = command.payload.get("output"), command.payload.get("seconds", 3)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_TEST_S:
             problem: str | None = f"seconds: must be a number above 0, and {MOST_TEST_S:g} at most"

@@ -35,7 +35,7 @@ class Pausing:
             pause = self.core.pauses.begin(asked, self.config())
         except UsageError as error:
             return {"ok": False, "error": str(error)}
-        log.warning("nobody is watched until %s: paused by %s", pause.until, pause.who)
+        log.warning("no camera is watched until %s: paused by %s", pause.until, pause.who)
         self.core.recorder.system_event(PAUSED, {"who": pause.who, "minutes": pause.minutes, "until": pause.until})
         self.change_cameras(PAUSED)
         return {"ok": True, "error": None, "until": pause.until}

@@ -107,7 +107,7 @@ class Runtime:
         self.inference.backends.start()
 
     def start_cameras(self, core: Core) -> None:
-        """Start them, and show them to those who look."""
+        """Start them, and show them to viewers."""
         self._show(core)
         self.outputs.zone = ZoneInfo(self.config.report.timezone)
         self.outputs.start()

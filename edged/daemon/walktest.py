@@ -1,4 +1,4 @@
-"""The verb `walktest`: the daemon looks what it told of a finished walk test, and keeps the result in the record."""
+"""The verb `walktest`: the daemon compares a finished walk test with what it recorded, and keeps the result in the record."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -65,7 +65,7 @@ class Webhook:
         self._http.cut()
 
     def headers(self, message: Message, body: bytes) -> dict[str, str]:
-        """What tells the receiver whose message it is, whether it had it before, and that nobody else has made it."""
+        """From these the receiver knows whose message it is, whether it had it before, and that the device has made it."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"edged/{__version__}",

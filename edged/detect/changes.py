@@ -22,7 +22,7 @@ CHANGE = 8
 quarter of theirs: a sensor's in good light stays below, and where it does not, the detector runs on every picture."""
 
 ROWS, COLUMNS = 14, 24
-"""Of the grey thumbnails that scenes are told apart by: people are a few cells of one, the scene is the rest."""
+"""Of the grey thumbnails by which scenes are distinguished: people are a few cells of one, the scene is the rest."""
 ALIKE = 0.35
 """Correlation of two grey thumbnails below which they are of two scenes. Brightness and contrast do not count. Over seventeen
 recordings it is at most 0.22 across nine cuts, at least 0.68 within a scene at 4 pictures a second, and 0.40 where one

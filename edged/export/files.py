@@ -17,7 +17,7 @@ FORMATS: tuple[Format, ...] = ("parquet", "jsonl.gz")
 ROW_GROUP, ROWS_AT_ONCE = 122_880, 8_192
 """Rows of a group: on a server, and on a device, which holds one group in memory."""
 LONGEST_LINE = 65_536
-"""In bytes. DuckDB takes memory in multiples of this, of 16 MB when it is not told."""
+"""In bytes. DuckDB takes memory in multiples of this, of 16 MB where it is not set."""
 MEMORY, THREADS = "64MB", 1
 """What DuckDB may take on the device."""
 REMEDY = "install it with pip install 'edged[fleet]', or set export.format = \"jsonl.gz\""

@@ -27,7 +27,7 @@ OPEN_WITHIN_MS = DAY_MS
 """What began in a closed day and still goes on holds its export up for so long at most."""
 
 _NO_CHANGE = frozenset({"schema_v", "seq", "site", "entrance", "tz", "model_id", "policy_sha"})
-"""Columns that tell of the settings, which may be others by now: alone they make no row anew."""
+"""Columns about the settings, which may be others by now: alone they make no row anew."""
 
 Say = Callable[[str], None]
 

@@ -111,7 +111,7 @@ class WebTarget:
                 )
         elif answer.status not in MADE:
             code = match[1] if (match := S3_CODE.search(answer.said)) else ""
-            why = S3_REMEDIES.get(code) or REMEDIES.get(answer.status, "look at the server's log")
+            why = S3_REMEDIES.get(code) or REMEDIES.get(answer.status, "read the server's log")
             said = f"{answer.status} {code}".strip()
             raise Unavailable(f"{self._where}{path}: the server answers {said}; {why}. It is tried again")
 

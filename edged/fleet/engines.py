@@ -135,7 +135,7 @@ def examine(question: Question) -> None:
 def _check(question: Question, run: Run) -> None:
     """Hold what the files hold against what their manifests vouch for: all together, and each where that differs.
 
-    A file cannot give another device rows without a trace: what that one's own manifests tell of would be too little.
+    A file cannot give another device rows without a trace: what that one's own manifests name would be too little.
     """
     if question.vouched is None:
         return
@@ -170,16 +170,14 @@ def _differences(
         if key not in vouched:
             yield Fault(path, "file", f"{what}, for which its manifest does not vouch", device, day)
         elif has["row"] != must["row"]:
-            yield Fault(path, "file", f"{what}, and its manifest tells of {must['row']}", device, day)
+            yield Fault(path, "file", f"{what}, and its manifest counts {must['row']}", device, day)
         elif has["strange"]:
             yield Fault(path, "file", f"{what}, {has['strange']} with values that none can have", device, day)
         elif +has != +must:
             told = ", ".join(
                 f"{name} {must[name]}, not {has[name]}" for name in sorted(must) if must[name] != has[name]
             )
-            yield Fault(
-                path, "sums", f"its manifest tells of other passages than {path.name} holds: {told}", device, day
-            )
+            yield Fault(path, "sums", f"its manifest names other passages than {path.name} holds: {told}", device, day)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class _Builder:
         }
 
     def _figure(self, whole: Mapping[str, int], devices: Sequence[FleetDevice]) -> Figure:
-        """On blocks of a quarter of an hour at a device, or on devices where these tell of more resemblance."""
+        """On blocks of a quarter of an hour at a device, or on devices where these show more resemblance."""
         tally = _tally(whole)
         effects = [design_effect_of_sums(_blocks(_added(self._by_record["block"]), tally))]
         between = BlockSums.of((device["correct"], device["judged"]) for device in devices)

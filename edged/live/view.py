@@ -21,6 +21,7 @@ from edged.live import live_path
 from edged.live.clear import ClearViews, Record
 from edged.live.faces import backlight, face_rows, hidden_boxes
 from edged.live.hide import hidden_jpeg, jpeg, small_copy
+from edged.live.question import parsed_question
 from edged.pipeline import Outcome
 from edged.ports import Detector
 from edged.sockets import LineServer
@@ -38,7 +39,6 @@ VERIFIER_KEPT_S = 60.0
 """The verifier stays loaded for so long after the last picture: who goes from page to page does not wait for it each time."""
 MOST_VIEWERS = 2
 MOST_CLIENTS = 32
-LONGEST_TEXT = 200
 
 State = tuple[str, str | None]
 States = Callable[[str], State | None]
@@ -184,9 +184,9 @@ class LiveView:
         }
 
     def answer(self, line: bytes) -> bytes:
-        """A header's line and a JPEG, for a line of JSON, whose keys `_asked` reads. Raises nothing, whatever the bytes."""
+        """A header's line and a JPEG, for a line of JSON, whose keys `question.py` reads. Raises nothing, whatever the bytes."""
         try:
-            asked = _asked(line)
+            asked = parsed_question(line)
             if not asked["picture"]:
                 return self._answer(asked, self._faces_only(asked["camera"]))
             with self._place(asked["camera"], asked["viewer"]) as camera:
@@ -374,24 +374,3 @@ def _scaled(box: Box, x: float, y: float) -> Box:
 
 def _head(header: Mapping[str, Any]) -> bytes:
     return json.dumps({"v": 1, **header}).encode() + b"\n"
-
-
-def _asked(line: bytes) -> dict[str, Any]:
-    """Raise ValueError, saying what is wrong, for what is no question."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("camera"), str):
-        raise ValueError('not a question; one is JSON, as in {"camera": "door", "after": null}')
-    after = content.get("after")
-    texts = {key: content.get(key) or "" for key in ("viewer", "who", "reason")}
-    if not all(isinstance(text, str) and len(text) <= LONGEST_TEXT for text in texts.values()):
-        raise ValueError(f"viewer, who and reason are texts of at most {LONGEST_TEXT} characters")
-    return {
-        "camera": content["camera"][:LONGEST_TEXT],
-        "after": after if type(after) is int else None,
-        "clear": content.get("clear") is True,
-        "picture": content.get("picture") is not False,
-        **texts,
-    }

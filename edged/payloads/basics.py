@@ -59,13 +59,13 @@ class EventDetails(_FromUntil, total=False):
     reason: str | None
     """Camera: what is wrong with it. System, `recovered`: what became of the database's files; `clear_view`: what it is for."""
     who: str
-    """System, `clear_view`: who looks at a camera's faces unhidden; `paused`, `resumed`: who asked for it."""
+    """System, `clear_view`: who sees a camera's faces unhidden; `paused`, `resumed`: who asked for it."""
     minutes: Count
     """System, `clear_view` and `paused`: after how many it ends by itself; `until` says when a pause does."""
     told: list[str]
-    """Events about people: the local outputs that told of it."""
+    """Events about people: the local outputs that notified of it."""
     acknowledged_at: Instant
-    """Events about people: when somebody acknowledged at the device, over MQTT or at the console that they were told."""
+    """Events about people: when somebody acknowledged at the device, over MQTT or at the console that they were notified."""
     acknowledged_by: str
     """Who that was: `button <id>`, or what they called themselves."""
     version: str

@@ -122,7 +122,7 @@ Minutes = Annotated[int, Field(ge=1, le=1440, strict=True), BeforeValidator(_who
     )
 )
 class PauseRequest(TypedDict, total=False):
-    """How long nobody is watched: one of the two; 10 minutes when both are left out."""
+    """How long no camera is watched: one of the two; 10 minutes when both are left out."""
 
     minutes: Minutes
     until: Literal["tomorrow"]

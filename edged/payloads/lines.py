@@ -92,7 +92,7 @@ class FaceLine(TypedDict):
     """x1, y1, x2, y2 in pixels, origin at the top left."""
     score: Probability
     counted: bool
-    """Whether the text tells of this face and the copies show it. In pictures: its score is at least 0.6; in videos: it is
+    """Whether the text names this face and the copies show it. In pictures: its score is at least 0.6; in videos: it is
     followed. With the profile `driver`: and it is the driver's."""
     mask: MaskVerdict | None
     keypoints5: list[Point] | None

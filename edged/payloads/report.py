@@ -268,10 +268,10 @@ class OutsideOpenHours(Counts):
 
 @documented
 class ToldSection(TypedDict):
-    """What the local outputs told people on the spot, and how soon they answered."""
+    """Of what the local outputs notified people on the spot, and how soon they acknowledged."""
 
     events: Count
-    """How many events an output told of."""
+    """Of how many events an output notified people."""
     acknowledged: Count
     """How many of these somebody acknowledged."""
     median_s: float | None
@@ -357,7 +357,7 @@ class ReportDocument(ReportHead, Figure):
     drowsiness: NotRequired[DrowsinessSection]
     """Where cameras follow drowsiness, or did on that day."""
     told: NotRequired[ToldSection]
-    """On days on which local outputs told of something."""
+    """On days on which local outputs notified people."""
     outside_open_hours: OutsideOpenHours
     device_health: DeviceHealth
     origin: Origin

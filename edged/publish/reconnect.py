@@ -29,7 +29,7 @@ class Timing:
     poll_s: float = 5.0
     """The outbox is read this often even without a signal that there is something new."""
     introduce_s: float = 10.0
-    """Home Assistant is told of the device this often at most, however often it says that it has started."""
+    """Home Assistant is sent the device's description this often at most, however often it says that it has started."""
     rescan_s: float = 60.0
     """The outbox is read from its beginning this often."""
     retry_first_s: float = 10.0

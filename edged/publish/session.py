@@ -83,7 +83,7 @@ class Session:
         self._leaving = False
         self._introduced_at = float("-inf")
         self._introduce_at: float | None = None
-        """When Home Assistant, which has started anew, is told of the device: somebody may say so hundreds of times a second."""
+        """When a Home Assistant that has started anew is sent the device's description: it may ask hundreds of times a second."""
 
     def begin(self) -> None:
         """Send what waits in the outbox; then say that the device is online, subscribe, publish every retained value, and at

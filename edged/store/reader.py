@@ -188,7 +188,7 @@ def readable_text(raw: bytes) -> str:
 
 
 def lasted_ms(event: Mapping[str, Any]) -> int | None:
-    """How long what an event tells of lasted: from when it began, not from when it was confirmed; None while it goes on."""
+    """How long what an event is about lasted: from when it began, not from when it was confirmed; None while it goes on."""
     if event["ended_at"] is None:
         return None
     began = event.get("began_at")

@@ -37,7 +37,7 @@ PRUNED = (
     ("encounters", "first_seen", "closed"),
     ("coverage", "minute", "TRUE"),
 )
-"""What retention deletes: the table, the column that tells how old a row is, and which rows may go."""
+"""What retention deletes: the table, the column that says how old a row is, and which rows may go."""
 
 MOST_REPORTS = 3660
 """Ten years of them."""

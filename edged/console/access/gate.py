@@ -150,7 +150,7 @@ class Access:
         self.file.change(step)
 
     def add_token(self, name: str, role: Role) -> str:
-        """A new token, which is told this once. Raise UsageError when there are too many, or one has that name."""
+        """A new token, which is shown this once. Raise UsageError when there are too many, or one has that name."""
         token = f"edged_{secrets.token_urlsafe(32)}"
 
         def step(state: State) -> State:

@@ -3,7 +3,7 @@
 `GET /live/<camera>/frame.jpg?after=<id>` is the picture with what the model saw in it; `GET /live/<camera>/people?after=<id>`
 the states of the people in it alone. Both answer when there is something newer than `after`, or after two seconds; 204 says
 that there is no newer picture, and `X-Camera` why. With `clear=1` an admin who has asked on the camera's page gets faces that
-are not hidden, until 410 says that the view has ended. `viewer` tells one who looks from another: a camera has two at most.
+are not hidden, until 410 says that the view has ended. `viewer` identifies a viewer among others: a camera has two at most.
 """
 
 import json

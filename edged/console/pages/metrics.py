@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, off until `[console] metrics = true`: then without a login, since it tells of nobody."""
+"""`/metrics` for Prometheus, off until `[console] metrics = true`: without a login, since its figures are about no person."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request

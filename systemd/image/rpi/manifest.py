@@ -17,7 +17,7 @@ NAME = re.compile(r"edged-pi(\d)\.img\.xz")
 
 
 def entry(base: str, image: Path) -> dict[str, Any]:
-    """What Imager is told of one image. It writes nothing whose unpacked bytes have another SHA-256."""
+    """What Imager reads of one image. It writes nothing whose unpacked bytes have another SHA-256."""
     board = NAME.fullmatch(image.name)
     if board is None:
         sys.exit(f"manifest: {image.name} is not called edged-pi4.img.xz or edged-pi5.img.xz")
