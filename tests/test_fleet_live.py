@@ -17,7 +17,7 @@ from support.mosquitto import Mosquitto, Subscriber, free_port, make_certificate
 
 from edged.cli.fleet import _address
 from edged.errors import UsageError
-from edged.fleet.live import messages, shard_of, publish_devices
+from edged.fleet.live import messages, publish_devices, shard_of
 from edged.fleet.simulate import Device
 from edged.payloads.mqtt import StatePayload
 from edged.payloads.report import ReportDocument
@@ -44,7 +44,9 @@ def test_every_message_arrives_through_deaths_of_devices_and_restarts_of_the_bro
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, "edged/+/+/events") as heard:
         told = []
         teller = threading.Thread(
-            target=lambda: told.append(publish_devices("127.0.0.1", broker.port, devices, DAYS, 17, scale, 8, connections))
+            target=lambda: told.append(
+                publish_devices("127.0.0.1", broker.port, devices, DAYS, 17, scale, 8, connections)
+            )
         )
         began = time.monotonic()
         teller.start()

@@ -31,7 +31,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Passages by state, as they were and as they would have been, as far as what is stored can tell."""
+    """Passages by state, as they were and as they would have been, as far as what is stored allows."""
 
     before: Mapping[str, int]
     after: Mapping[str, int]
@@ -59,7 +59,7 @@ def what_if(passages: Iterable[Passage], settings: MaskConfig, requested: MaskCo
     Of a passage one score is stored, that of its verdict or of the state nearest to one, and its largest face. A verdict
     stays while both reach the new limits; a passage that lacked one of them would get that of most of its votes. One that
     reached both and got no verdict was seen too briefly, and would be again. Faces that were too small for the old limit left
-    no votes, and no score, so that lowering it is told too carefully.
+    no votes, and no score, so that the effect of lowering it is underestimated.
     """
     before, after = Counter[str](), Counter[str]()
     for passage in passages:

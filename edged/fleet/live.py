@@ -80,7 +80,7 @@ class _Line:
         self._client.loop_start()
 
     def send(self, topic: str, payloads: Iterable[str]) -> None:
-        # Not under the lock: paho tells of acknowledgements under one of its own, which it takes to publish.
+        # Not under the lock: paho reports acknowledgements under one of its own, which it takes to publish.
         self._sent |= {self._client.publish(topic, payload, 1).mid for payload in payloads}
 
     def wait(self) -> bool:
@@ -108,7 +108,7 @@ class _Line:
 
 
 def _publish_device(host: str, port: int, device: Device, days: Sequence[date], scale: float, shards: int) -> int:
-    """Publish all that a device has to tell, some messages at a time; how many there were."""
+    """Publish all messages of a device, some at a time; how many there were."""
     part = f"/s{shard_of(device.id, shards):02d}" if shards > 1 else ""
     topic = f"edged{part}/{device.id}/{EVENTS.at()}"
     chance, count = device.chance(), 0

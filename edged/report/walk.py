@@ -1,4 +1,4 @@
-"""The walk test: somebody passes so often with a mask and so often without; what was expected, what was told, and why."""
+"""The walk test: somebody passes so often with a mask and so often without; what was expected, what was seen, and why."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ class Step:
 
 
 def expected(number: int) -> str:
-    """The state that passage `number`, counted from 0, is to be told."""
+    """The state that passage `number`, counted from 0, should be given."""
     return "correct" if number < WITH else "none"
 
 
@@ -78,7 +78,7 @@ def _why(row: Mapping[str, Any], settings: MaskConfig) -> str:
 
 
 def settings_sha256(config: Config, camera: str) -> str:
-    """A hash of all that decides what a walk past `camera` is told: a test speaks for these settings only."""
+    """A hash of all that decides the result of a walk past `camera`: a test speaks for these settings only."""
     decides = [config.camera[camera].model_dump(mode="json"), config.models.model_dump(mode="json")]
     return hashlib.sha256(
         json.dumps([*decides, config.events.model_dump(mode="json")], sort_keys=True).encode()
