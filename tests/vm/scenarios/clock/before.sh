@@ -3,6 +3,9 @@ mkdir -p /run/systemd/timesync
 touch /run/systemd/timesync/synchronized
 wait_for 120 grep -q '/violation ' /run/heard
 wait_for 60 grep -q '"clock_synced": *true' /run/heard
+# No time server next time, and nothing that remembers when the box was last on.
+systemctl mask --now systemd-timesyncd >/dev/null 2>&1
+rm -f /var/lib/systemd/timesync/clock
 /opt/edged/bin/python - <<'PY'
 import json, sqlite3, time
 db = sqlite3.connect("file:/var/lib/edged/edged.db?mode=ro", uri=True)

@@ -13,4 +13,3 @@ journalctl -b -u edged -p warning --no-pager -o cat | grep . && fail "warnings" 
 journalctl -b _TRANSPORT=kernel _TRANSPORT=audit --no-pager -o cat | grep -E 'type=1326|apparmor="DENIED"' && fail "denied" || true
 journalctl -b -u edged --no-pager -o cat | grep -i 'not permitted' && fail "denied" || true
 edged status --json >/tmp/status && echo "status answers"
-edged selftest | tail -n 1
