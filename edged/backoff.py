@@ -1,4 +1,4 @@
-"""How long to wait between attempts that fail: twice as long each time, up to a limit. Cameras, broker and database use it."""
+"""How long to wait between attempts that fail: twice as long each time, up to a limit. Whatever is tried again uses it."""
 
 import random
 

@@ -9,8 +9,9 @@ from edged.config import ButtonInput, DoorOutput, GpioOutput, OutputConfig, Soun
 from edged.errors import Failed, Unavailable
 from edged.outputs import gpio
 from edged.outputs.rules import Cause
-from edged.outputs.sound import Player, load_clips, play_silence
-from edged.outputs.units import Door, Inputs, Lamp, Voice
+from edged.outputs.sound import load_clips, play_silence
+from edged.outputs.units import Inputs
+from edged.outputs.worker import Hardware, make_unit
 
 
 def examine(settings: OutputConfig, *, held: bool = False) -> str:
@@ -46,12 +47,7 @@ def try_out(name: str, settings: OutputConfig, seconds: float, sleep: Callable[[
     if isinstance(settings, ButtonInput):
         _wait_for_press(settings, seconds)
         return
-    if isinstance(settings, SoundOutput):
-        unit: Lamp | Door | Voice = Voice(name, settings, Player(name, settings))
-    elif isinstance(settings, DoorOutput):
-        unit = Door(name, settings, gpio.open_output)
-    else:
-        unit = Lamp(name, settings, gpio.open_output)
+    unit = make_unit(name, settings, Hardware.of_this_machine())
     began_s = now_s = time.monotonic()
     unit.open(now_s)
     unit.test(now_s, seconds)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
-from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, SoundOutput
+from typing_extensions import assert_never
+
+from edged.config import ButtonInput, Config, DoorOutput, GpioOutput, OutputConfig, SoundOutput
 from edged.outputs.activation import concerns
 from edged.outputs.bell import Bell
 from edged.outputs.rules import CameraRules, Cause, Seen
@@ -242,14 +244,20 @@ class OutputWorker(Worker):
 
 def _units(config: Config, hardware: Hardware) -> list[Unit]:
     """Every output; lines first: they are driven before sounds are begun."""
-    units: list[Unit] = []
-    for name, settings in config.output.items():
-        if isinstance(settings, GpioOutput):
-            units.append(Lamp(name, settings, hardware.output))
-        elif isinstance(settings, DoorOutput):
-            units.append(Door(name, settings, hardware.output))
-        elif isinstance(settings, ButtonInput):
-            units.append(Button(name, settings, hardware.button))
-        else:
-            units.append(Voice(name, settings, hardware.player(name, settings)))
+    units = [make_unit(name, settings, hardware) for name, settings in config.output.items()]
     return sorted(units, key=lambda unit: isinstance(unit, Voice))
+
+
+def make_unit(name: str, settings: OutputConfig, hardware: Hardware) -> Unit:
+    """The unit of an output of any kind; it is not opened yet."""
+    match settings:
+        case GpioOutput():
+            return Lamp(name, settings, hardware.output)
+        case DoorOutput():
+            return Door(name, settings, hardware.output)
+        case ButtonInput():
+            return Button(name, settings, hardware.button)
+        case SoundOutput():
+            return Voice(name, settings, hardware.player(name, settings))
+        case _:
+            assert_never(settings)
