@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 RUNS ?= runs
 MINUTES ?= 60
 SECONDS_EACH ?= 20
-WORKERS ?= 4
+WORKERS ?= 5
 # For train-seed-classifiers, as `--size 224 --steps 20000` where there is a GPU.
 SEED_OPTIONS ?=
 SEEDS := resnet50 xception mobilenet
@@ -35,7 +35,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## Play an entrance through the real daemon: alerts as a subscriber hears them, and the day's report
 	@$(BIN)/edged demo
 
-test: setup ## Run the tests, on WORKERS processes (4: half of the time they wait)
+test: setup ## Run the tests, on WORKERS processes (5: much of the time they wait)
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check style, types and the direction of imports

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cameras import RtspServer, needs_rtsp_server
 from support.chromium import chromium, tab
 from support.console import PASSWORD, Browser, Console
-from support.daemon import Daemon, looped, needs_models, write_clip
+from support.daemon import Daemon, looped, needs_models, write_clip, write_pictures
 from support.live_socket import LiveSocket, face
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
@@ -360,11 +361,13 @@ def test_a_walk_test_shows_each_passage_by_itself_and_ends_with_a_button(
 
 @needs_models
 @needs_mosquitto
+@needs_rtsp_server
 def test_from_an_unclaimed_box_to_the_first_alert_and_a_daemon_that_dies_and_comes_back(
-    browser: Any, clip: Path, tmp_path: Path
+    browser: Any, tmp_path: Path
 ) -> None:
     daemon = Daemon(tmp_path, {}, options=["--wait-for-camera"])
     with (
+        RtspServer(pictures=write_pictures(tmp_path / "pictures")) as camera,
         Mosquitto(tmp_path / "broker") as mosquitto,
         Subscriber(mosquitto.port, "edged/#") as subscriber,
         Console(tmp_path, config=daemon.config) as console,
@@ -386,7 +389,7 @@ def test_from_an_unclaimed_box_to_the_first_alert_and_a_daemon_that_dies_and_com
         assert shown(page, "main", "Town hall, Europe/Madrid")
         page.get_by_role("link", name="Choose").click()
         page.get_by_label("Name", exact=True).fill("Main door")
-        page.get_by_label("Or the address of one in the network").fill(looped(clip))
+        page.get_by_label("Or the address of one in the network").fill(f"rtsp://{camera.address}")
         page.get_by_role("button", name="Add this camera").click()
         assert shown(page, "#faces", "no mask")
         page.goto("/setup/broker")

@@ -62,7 +62,7 @@ def test_who_was_seen_too_briefly_stays_uncertain_under_any_threshold() -> None:
         assert what_if(brief, MaskConfig(), MaskConfig(enter_score=enter_score)).after["uncertain"] == 1
     assert judged_of(brief, MaskConfig()).reasons == (("turned away or too quickly gone", 1),)
     step = walk_steps([brief[0] | {"closed": 1, "encounter_id": "a"}], MaskConfig())[0]
-    assert step.why.startswith("seen too briefly or turned away: 9 looks, and a verdict must stand for")
+    assert step.why.startswith("seen too briefly or turned away: 9 votes, and a verdict must stand for")
 
 
 def test_the_last_people_are_counted_with_the_reason_why_some_were_not_judged() -> None:

@@ -127,7 +127,7 @@ def test_what_the_server_refuses_is_one_line_without_the_secret(tmp_path, server
         (403, "QuotaExceeded", "the bucket is full"),
         (400, "AuthorizationHeaderMalformed", "the bucket is in another region"),
         (301, "PermanentRedirect", "the bucket is in another region"),
-        (503, "SlowDown", "look at the server's log"),
+        (503, "SlowDown", "read the server's log"),
         (507, "", "its disk is full"),
     ],
 )

@@ -58,8 +58,7 @@ def _answer(request: Request, status: int, text: str, headers: dict[str, str] | 
     """One line for a person: on a page, or for a program as JSON."""
     if is_program(request):
         return JSONResponse({"ok": False, "error": text}, status, headers)
-    if visitor_of(request) is None:  # a page that is none has asked nobody who they are
-        request.state.visitor = access_of(request).visitor(request)
+    way_in = _way_in(request)
     back = urlsplit(request.headers.get("referer", ""))
     kept = _kept(request) if status == 503 else {}
     ours = back.netloc == request.headers.get("host") and back.path != request.url.path
@@ -73,8 +72,18 @@ def _answer(request: Request, status: int, text: str, headers: dict[str, str] | 
         text=sentence(text),
         code=status,
         back=local_path(back.path + (f"?{back.query}" if back.query else "")) if ours else None,
-        login=LOGIN if access_of(request).state.claimed else CLAIM,
+        login=way_in,
     )
+
+
+def _way_in(request: Request) -> str | None:
+    """Where one logs in; None where that is the trouble itself. Also finds out who asks, as a page that is none has not done."""
+    try:
+        if visitor_of(request) is None:
+            request.state.visitor = access_of(request).visitor(request)
+        return LOGIN if access_of(request).state.claimed else CLAIM
+    except (EdgedError, TooSoon):
+        return None
 
 
 def _kept(request: Request) -> dict[str, str]:
