@@ -292,6 +292,16 @@ def test_a_sign_without_scripts_says_who_stands_there_in_each_language(tmp_path:
         assert "cannot see" in browser.get("/kiosk/door").text
 
 
+def test_a_sign_without_scripts_says_nothing_of_a_look_that_is_none_or_too_old(tmp_path: Path) -> None:
+    with Console(tmp_path) as console, LiveSocket(console.database) as live:
+        browser = console.start().claimed()
+        assert "cannot see" in browser.get("/kiosk/door").text.partition("<nav")[0], "there was no picture yet"
+        live.show([face("correct")])
+        assert "Thank you" in browser.get("/kiosk/door").text.partition("<nav")[0]
+        live.made_s -= 3.0
+        assert "cannot see" in browser.get("/kiosk/door").text.partition("<nav")[0], "whoever was there has gone"
+
+
 def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, {}, options=["--wait-for-camera"])
     with Console(tmp_path, config=daemon.config) as console, daemon:

@@ -26,7 +26,7 @@ class LiveSocket:
     def __init__(self, database: Path) -> None:
         self.answer: dict[str, Any] = {"ok": True, "error": None, "camera_state": "online", "reason": None}
         self.asked: list[dict[str, Any]] = []
-        self._number, self._faces, self._made_s = 0, list[Mapping[str, Any]](), 0.0
+        self._number, self._faces, self.made_s = 0, list[Mapping[str, Any]](), 0.0
         self._picture = b""
         self._server = LineServer("live", live_path(database), self._answer, use="the test")
 
@@ -41,7 +41,7 @@ class LiveSocket:
     def show(self, faces: Sequence[Mapping[str, Any]] = ()) -> None:
         picture = np.full((270, 480, 3), 90 + self._number % 60, np.uint8)
         self._picture = cv2.imencode(".jpg", picture)[1].tobytes()
-        self._faces, self._made_s = list(faces), time.monotonic()
+        self._faces, self.made_s = list(faces), time.monotonic()
         self._number += 1
 
     def _answer(self, line: bytes) -> bytes:
@@ -54,7 +54,7 @@ class LiveSocket:
         data = self._picture if new else b""
         about = {
             "frame_id": self._number if new else None,
-            "age_ms": round(1000 * (time.monotonic() - self._made_s)) if new else None,
+            "age_ms": round(1000 * (time.monotonic() - self.made_s)) if new else None,
             "faces": self._faces if new else [],
             "width": 480, "height": 270, "sharpness": 55.0, "brightness": 120.0, "bytes": len(data),
         }  # fmt: skip

@@ -1,5 +1,6 @@
 """A sign for a screen at the door: the state of whoever stands there, without a picture; `?lang=de` chooses the language."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,8 @@ from edged.live import live_path
 
 RELOAD_S = 2
 """How often a screen without scripts loads the sign again."""
+OLD_MS = 2000
+"""A look at the door that is older says nothing about who stands there now; kiosk.js has the same."""
 
 
 async def kiosk(request: Request) -> Response:
@@ -50,7 +53,7 @@ async def _said(site: Site, camera: str, language: str) -> tuple[str, str]:
     except Unavailable:
         return unseeing(language, None)
     state = None if about.get("error") else str(about.get("camera_state"))
-    if state == "online":
+    if state == "online" and _is_new(about):
         return sign_of([str(face.get("state")) for face in about.get("faces", [])]), ""
     pause: dict[str, Any] = {}
     if state == "paused":
@@ -58,6 +61,12 @@ async def _said(site: Site, camera: str, language: str) -> tuple[str, str]:
         pause = (status or {}).get("paused") or {}
     until = site.wall_clock(site.clock.utc_ms() + 1000 * int(pause["left_s"])) if pause else ""
     return unseeing(language, state, str(pause.get("who", "")), until)
+
+
+def _is_new(about: Mapping[str, Any]) -> bool:
+    """Whether the camera was looked at just now."""
+    age_ms = about.get("age_ms")
+    return about.get("frame_id") is not None and age_ms is not None and age_ms <= OLD_MS
 
 
 ROUTES = [page("/kiosk/{camera}", kiosk)]
