@@ -87,9 +87,14 @@ def _way_in(request: Request) -> str | None:
 
 
 def _kept(request: Request) -> dict[str, str]:
-    """What was typed into the form that could not be carried out, but for secrets: it can be sent once more as it is."""
+    """What was typed into the form that could not be carried out: it can be sent once more as it is.
+
+    Nothing where it held a secret, which is not kept: sent without, it would be another form, and a wrong try at a login.
+    """
     form: dict[str, str] = getattr(request.state, "form", {})
-    return {name: value for name, value in form.items() if name not in SECRETS}
+    if any(form.get(name) for name in SECRETS):
+        return {}
+    return {name: value for name, value in form.items() if name not in SECRETS and name != "csrf"}
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -119,7 +124,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 NOT_DONE = "This was not done yet"
-SECRETS = {"csrf", "password", "again", "code"}
+SECRETS = {"password", "again", "code"}
 TITLES = {
     400: "This cannot be done as it was asked",
     401: "You are not logged in",
