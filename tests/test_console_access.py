@@ -9,7 +9,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from support.console import PASSWORD, VIEWER_PASSWORD, Browser, Console
@@ -20,6 +22,7 @@ from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST_EACH, Sessions
 from edged.console.access.state import ALPHABET, StateFile, new_code, read_code, sha256_of
 from edged.console.access.throttle import FREE, MOST_A_MINUTE, Throttle
 from edged.console.guard import is_our_name
+from edged.console.pages.access import password as set_password
 from edged.console.route import local_path
 from edged.errors import Unavailable, UsageError
 
@@ -134,6 +137,22 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(console):
     assert console.browser().post("/login", {"name": "admin", "password": PASSWORD}).status == 403
     console.browser().log_in("another password of mine")
     assert "12 to 256" in edged(console, "passwd", typed="short\n").stderr
+
+
+def test_sessions_are_changed_in_the_servers_one_thread_alone(tmp_path):
+    begun = []
+
+    class Watched(Access):
+        def begin(self, *arguments):
+            begun.append(threading.current_thread())
+            super().begin(*arguments)
+
+    app = Starlette()
+    app.state.access = Watched(tmp_path)
+    request = a_request()
+    request.scope["app"], request.state.form = app, {"password": PASSWORD, "again": PASSWORD}
+    assert anyio.run(set_password, request).status_code == 303
+    assert begun == [threading.current_thread()]
 
 
 def test_a_viewer_has_a_password_of_its_own(console):

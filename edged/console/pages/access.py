@@ -2,6 +2,7 @@
 
 import re
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,14 +19,14 @@ def access(request: Request) -> Response:
     return _shown(request)
 
 
-def password(request: Request) -> Response:
+async def password(request: Request) -> Response:
     """Set the admin's or the viewer's; one's own sessions go on, all others of that role end."""
     gate, form = access_of(request), form_of(request)
     role: Role = "viewer" if form.get("role") == "viewer" else "admin"
     if role == "viewer" and "remove" in form:
-        gate.set_password("viewer", None)
+        await run_in_threadpool(gate.set_password, "viewer", None)
         return see("/access")
-    gate.set_password(role, checked(form.get("password", ""), form.get("again", "")))
+    await run_in_threadpool(gate.set_password, role, checked(form.get("password", ""), form.get("again", "")))
     response = see("/access?saved=1")
     if role == "admin":
         gate.begin(request, response, "admin")
