@@ -432,6 +432,23 @@ def test_what_comes_after_compaction_counts_and_is_compacted_too(made, place):
     assert len(list((place / folder_of(DAYS[1])).glob("fleet-*"))) == 3
 
 
+def test_late_changes_without_cover_leave_the_compacted_cover_in_its_place(tmp_path):
+    """The day's cover has the same bytes in both compactions, and so the same name."""
+    site = Site(tmp_path)
+    begin, _ = span(DAY)
+    site.store.write([encounter(1, begin + 9 * HOUR, "correct"), *watched(begin + 7 * HOUR, begin + 9 * HOUR)])
+    site.close().export()
+    assert compact(Place(site.place), DAY, NOW)
+    (cover,) = site.place.rglob("fleet-*.cover.parquet")
+    site.store.write([encounter(2, begin + 8 * HOUR, "none")])
+    site.export()
+    before = text(site.place, period="day")
+    assert compact(Place(site.place), DAY, NOW)
+    assert list(site.place.rglob("fleet-*.cover.parquet")) == [cover]
+    assert text(site.place, period="day") == before
+    assert json.loads(before)["encounters"] == 2
+
+
 def test_a_compaction_that_was_cut_short_counts_nothing_twice(place, monkeypatch):
     before = text(place)
     files = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}

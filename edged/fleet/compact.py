@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
@@ -38,7 +38,7 @@ def compact(place: Place, day: date, now_ms: int) -> int | None:
             replaces = frozenset(small).union(*(one.replaces for one in older))
             text = Compacted(v=1, local_day=str(day), files=tuple(whole), replaces=replaces).model_dump_json().encode()
             replace(folder / named(OWNER, 0, text, COMPACTED), text, 0o644)
-            _remove(folder, older, replaces)
+            _remove(folder, older, replaces, {file.name for file in whole})
         except OSError as error:
             raise Unavailable(f"{folder}: cannot be written ({error.strerror}); compact it again") from None
         return len(small)
@@ -84,14 +84,17 @@ def _together(folder: Path, table: str, paths: Sequence[Path]) -> DataFile:
     return DataFile(name=str(name), table=table, rows=count[0] if count else 0, bytes=size, sha256=digest)
 
 
-def _remove(folder: Path, older: Sequence[Compacted], replaces: frozenset[str]) -> None:
-    """What the new files hold. Each older compaction's manifest goes before its files, so that it never lacks them."""
+def _remove(folder: Path, older: Sequence[Compacted], replaces: frozenset[str], new: Set[str]) -> None:
+    """What the new files hold. Each older compaction's manifest goes before its files, so that it never lacks them.
+
+    A file that holds the same bytes as before has the same name as before: what is in `new` stays.
+    """
     for one in older:
         for path in folder.glob(f"{OWNER}-*.{COMPACTED}"):
             if Compacted.model_validate_json(path.read_bytes()) == one:
                 path.unlink()
-        for file in one.files:
-            (folder / file.name).unlink()
+        for name in {file.name for file in one.files} - new:
+            (folder / name).unlink()
     for name in replaces:
         (folder / name).unlink(missing_ok=True)
     sync(folder)
