@@ -172,6 +172,15 @@ def test_a_mail_that_is_refused_is_given_up_and_one_that_cannot_be_taken_now_is_
         site.send(alert("mail"))
 
 
+def test_a_mail_that_was_taken_is_sent_whatever_becomes_of_the_goodbye(site, server) -> None:
+    server.hangs_up = True
+    worker = site.worker()
+    for number in range(6):
+        site.store.write([_free(f"E{number}")])
+        worker.step()
+    assert (len(server.mails), worker.sent, worker.problem) == (4, 4, None), "and it counts for the hour's limit"
+
+
 def test_a_server_that_says_nothing_is_given_so_long_and_no_longer(tmp_path, certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         site = Site(tmp_path, silent.getsockname()[1], certificates)

@@ -99,8 +99,13 @@ class Mail:
         digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
         letter["Message-ID"] = f"<{digest}@{self._device}.edged>"
         letter["Auto-Submitted"] = "auto-generated"
-        with self._session() as session:
-            refused = session.send_message(letter)
+        refused: dict[str, tuple[int, bytes]] | None = None
+        try:
+            with self._session() as session:
+                refused = session.send_message(letter)
+        except Unavailable:
+            if refused is None:
+                raise  # else the server has the mail, and only its goodbye went wrong
         return [f"{self.peer.where} refused {address} ({_said(*answer)})" for address, answer in refused.items()]
 
     @contextmanager

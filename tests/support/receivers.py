@@ -100,6 +100,8 @@ class MailServer:
         self.tries = 0
         self.refusal: str | None = None
         """The answer to DATA where it takes no mail."""
+        self.hangs_up = False
+        """Close the connection instead of answering QUIT."""
         context = None
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -123,6 +125,11 @@ class MailServer:
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         return "250 kept"
+
+    async def handle_QUIT(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.hangs_up:
+            server.transport.abort()
+        return "221 goodbye"
 
     def __enter__(self) -> "MailServer":
         self._controller.start()
