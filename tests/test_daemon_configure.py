@@ -1,11 +1,13 @@
 """The verb `configure`: tried before it is written, never half done, passwords in files of their own."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edged.config import Config, load_config, load_layered
+from edged.daemon.app import App
 from edged.daemon.configure import Configure
 from edged.errors import ModelError
 
@@ -115,3 +117,27 @@ def test_whatever_is_asked_is_answered_and_changes_nothing(box: Box, asked: dict
     assert (answer["ok"], answer["error"].count("\n")) == (False, 0)
     assert not (box.folder / "console.toml").exists()
     assert box.in_force.camera["door"].fps == 10
+
+
+def test_a_file_that_is_saved_broken_during_a_change_neither_denies_the_change_nor_ends_the_daemon(box: Box) -> None:
+    told: list[tuple[str | None, bool]] = []
+    reloader = SimpleNamespace(runtime=object(), problem=None, follow=told.append)
+
+    def apply(config: Config) -> bool:
+        box.file.write_text("[camera")
+        reloader.runtime = object()
+        return box.apply(config)
+
+    daemon: Any = SimpleNamespace(
+        reloader=reloader,
+        _path=box.file,
+        _configure=Configure(box.file, apply),
+        _commands=SimpleNamespace(reloaded=lambda problem, swapped: told.append((problem, swapped))),
+    )
+    answer = App._change_settings(daemon, {"set": {"camera.door.fps": 12}})
+    assert (answer["ok"], answer["error"], answer["changes"]) == (True, None, ["camera.door.fps: 10.0 → 12.0"])
+    assert any("edged.toml" in line for line in answer["left_out"])
+    assert box.in_force.camera["door"].fps == 12
+    assert "edged.toml" in str(reloader.problem)
+    assert told == [(reloader.problem, True)]
+    assert not box.ask({})["ok"]

@@ -170,9 +170,14 @@ class App:
         before = self.reloader.runtime
         answer = self._configure.answer(asked)
         if self.reloader.runtime is not before:
-            self.reloader.problem = None
-            self.reloader.follow(load_layered(self._path))
-            self._commands.reloaded(None, swapped=True)
+            problem = None
+            try:
+                self.reloader.follow(load_layered(self._path))
+            except EdgedError as error:  # somebody has saved a file meanwhile; what is in force stays
+                problem = f"the settings were changed, and their files cannot be read since: {error}"
+                log.error("%s", problem)
+            self.reloader.problem = problem
+            self._commands.reloaded(problem, swapped=True)
         return answer
 
     def _change_cameras(self, reason: str) -> None:

@@ -41,13 +41,21 @@ class Configure:
 
         `set`: keys with their new values, None for none of the console's own. `undo`: take the last change back. `try`: only
         say what it would do. `read`: the `sha256` that the change was made for. `who`: goes into the log.
+        Where a file was damaged while the change was made, `sha256` and `own` are of before, and `left_out` says so.
         """
         try:
             plan = self._plan(asked)
-            in_force = self._carry_out(plan, asked) if plan and not asked.get("try") else True
+            carried_out = plan is not None and not asked.get("try")
+            in_force = self._carry_out(plan, asked) if plan and carried_out else True
+        except EdgedError as error:
+            return _refusal(error)
+        damage: list[str] = []
+        try:
             layered = load_layered(self._path)
         except EdgedError as error:
-            return {"ok": False, "error": str(error).splitlines()[0]}
+            if plan is None or not carried_out:
+                return _refusal(error)
+            layered, damage = plan.before, str(error).splitlines()[:1]  # the change itself was made
         own = next((layer.tables for layer in layered.layers if layer.path.name == CONSOLE), {})
         return {
             "ok": True,
@@ -57,7 +65,7 @@ class Configure:
             "sha256": layered.sha256,
             "own": own,
             "steps": len(steps(layered.config)),
-            "left_out": list(layered.left_out),
+            "left_out": [*layered.left_out, *damage],
         }
 
     def _plan(self, asked: Mapping[str, Any]) -> Plan | None:
@@ -99,6 +107,10 @@ class Configure:
             "%s changed the settings: %s", who if who.isprintable() else "somebody", "; ".join(plan.lines) or "nothing"
         )
         return in_force
+
+
+def _refusal(error: EdgedError) -> Answer:
+    return {"ok": False, "error": str(error).splitlines()[0]}
 
 
 def _forget_passwords(config: Config) -> None:
