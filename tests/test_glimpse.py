@@ -2,16 +2,25 @@
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from support.cameras import TEST_PICTURE, needs_gstreamer
 from support.console import Console
 from support.doubles import ScriptedDetector
 
 from edged.capture.attached import Attached
+from edged.config import CameraConfig, ModelsConfig
+from edged.daemon import questions
 from edged.daemon.status import socket_path
+from edged.errors import SourceLost
+from edged.live import glimpse
 from edged.live.glimpse import NOT_HIDDEN, glimpses
 from edged.sockets import LineServer
 from edged.types import Box, Detection
@@ -55,6 +64,56 @@ def test_nobody_loads_a_detector_where_no_camera_is_free() -> None:
     assert (
         glimpses([Attached("v4l2:///dev/video98", "/dev/video98", "In use")], ["v4l2:///dev/video98"], fail, 0.5) == {}
     )
+
+
+def test_a_pause_that_begins_meanwhile_opens_no_further_camera_and_gives_no_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    pauses: list[str] = []
+
+    def begin_pause(config: CameraConfig) -> Any:
+        opened.append(config.source)
+        pauses.append("by admin")
+        raise SourceLost("gone")
+
+    daemon: Any = SimpleNamespace(
+        pausing=SimpleNamespace(status=lambda: pauses[0] if pauses else None),
+        reloader=SimpleNamespace(runtime=SimpleNamespace(config=SimpleNamespace(camera={}, models=ModelsConfig()))),
+    )
+    daemon._paused = lambda: questions.Questions._paused(daemon)
+    cameras = [Attached(f"v4l2:///dev/video{number}", "/dev", "Camera") for number in range(90, 95)]
+    monkeypatch.setattr(questions, "attached", lambda: cameras)
+    monkeypatch.setattr(glimpse, "open_feed", begin_pause)
+    monkeypatch.setattr(glimpse, "AT_ONCE", 1)
+    assert questions.Questions.glimpses(daemon) == {"v": 1, "glimpses": {}}
+    assert opened == ["v4l2:///dev/video90"]
+
+
+def test_a_pause_that_begins_closes_a_camera_that_is_open_and_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[bool] = []
+    closed: list[bool] = []
+    mute = SimpleNamespace(next=lambda _: pauses.append(True), close=lambda: closed.append(True))
+    monkeypatch.setattr(glimpse, "open_feed", lambda _: mute)
+    camera = Attached("v4l2:///dev/video90", "/dev", "Camera")
+    assert glimpses([camera], [], lambda: ScriptedDetector([]), 0.5, lambda: bool(pauses)) == {}
+    assert (pauses, closed) == ([True], [True])
+
+
+MUTE = """
+import threading, time
+from edged.capture.attached import Attached
+from edged.live import glimpse
+opened = threading.Event()
+glimpse._one_picture = lambda *_: opened.set() or time.sleep(600)
+camera = Attached("v4l2:///dev/video90", "/dev", "Mute")
+threading.Thread(target=glimpse.glimpses, args=([camera], [], None, 0.5), daemon=True).start()
+assert opened.wait(60)
+"""
+
+
+def test_the_end_of_the_daemon_does_not_wait_for_a_mute_camera() -> None:
+    subprocess.run([sys.executable, "-c", MUTE], check=True, timeout=120)
 
 
 def test_the_setup_shows_each_attached_camera_and_asks_once_for_all_pictures(tmp_path: Path) -> None:

@@ -56,12 +56,15 @@ class Questions:
 
     def glimpses(self) -> dict[str, Any]:
         """What each attached camera sees that is not configured; nothing while nobody may be watched. Takes seconds."""
-        if self.pausing.status() is not None:
+        if self._paused():
             return {"v": 1, "glimpses": {}}
         config = self.reloader.runtime.config
         in_use, models = [camera.source for camera in config.camera.values()], config.models
-        found = glimpses(attached(), in_use, lambda: load_detector(models), SURE_SCORES[models.detector])
-        return {"v": 1, "glimpses": found}
+        sure = SURE_SCORES[models.detector]
+        return {"v": 1, "glimpses": glimpses(attached(), in_use, lambda: load_detector(models), sure, self._paused)}
+
+    def _paused(self) -> bool:
+        return self.pausing.status() is not None
 
     def metrics(self) -> dict[str, Any]:
         """Plain numbers; see `metrics_document`."""
