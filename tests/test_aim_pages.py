@@ -305,6 +305,21 @@ def test_a_sign_without_scripts_says_nothing_of_a_look_that_is_none_or_too_old(t
         assert "cannot see" in browser.get("/kiosk/door").text.partition("<nav")[0], "whoever was there has gone"
 
 
+def test_a_clear_view_outlasts_a_camera_that_is_busy_and_ends_when_it_is_refused(tmp_path: Path) -> None:
+    with Console(tmp_path) as console, LiveSocket(console.database) as live:
+        browser = console.start().claimed()
+        live.show([face("correct")])
+        assert browser.post("/camera/door/clear", {"reason": "to aim it"}).status == 303
+        live.refusal = "busy: 2 look at door already; ask again when one has left"
+        busy = browser.get("/live/door/frame.jpg?clear=1")
+        assert (busy.status, busy.json["error"]) == (503, live.refusal)
+        live.refusal = ""
+        assert browser.get("/live/door/frame.jpg?clear=1").status == 200
+        live.answer |= {"ok": False, "error": "the clear view has ended"}
+        assert browser.get("/live/door/frame.jpg?clear=1").status == 410
+        assert browser.get("/live/door/frame.jpg?clear=1").status == 403, "a reason is to be given anew"
+
+
 def test_setup_writes_place_and_camera_through_a_daemon_that_waits_for_one(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, {}, options=["--wait-for-camera"])
     with Console(tmp_path, config=daemon.config) as console, daemon:

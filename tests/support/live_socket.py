@@ -25,6 +25,8 @@ class LiveSocket:
 
     def __init__(self, database: Path) -> None:
         self.answer: dict[str, Any] = {"ok": True, "error": None, "camera_state": "online", "reason": None}
+        self.refusal = ""
+        """What is answered in place of a camera, as to one viewer too many."""
         self.asked: list[dict[str, Any]] = []
         self._number, self._faces, self.made_s = 0, list[Mapping[str, Any]](), 0.0
         self._picture = b""
@@ -47,6 +49,8 @@ class LiveSocket:
     def _answer(self, line: bytes) -> bytes:
         asked = json.loads(line)
         self.asked.append(asked)
+        if self.refusal:
+            return json.dumps({"ok": False, "error": self.refusal, "bytes": 0}).encode() + b"\n"
         deadline = time.monotonic() + WAIT_S
         while self._number == asked["after"] and time.monotonic() < deadline:
             time.sleep(0.01)

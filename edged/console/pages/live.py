@@ -66,7 +66,7 @@ async def _ask(request: Request, **more: Any) -> Live:
     asked = {"camera": camera, "after": int(after) if after else None, "viewer": viewer, **more}
     live = await ask_live(live_path(config.store.path), **asked)
     if error := live.about.get("error"):
-        if more.get("clear"):
+        if more.get("clear") and "camera_state" in live.about:  # the view itself is refused; "busy" passes
             end_clear(request, camera)
             raise HTTPException(410, str(error))
         raise Unavailable(str(error))
