@@ -173,14 +173,20 @@ def test_a_viewer_has_a_password_of_its_own(console):
         {"Sec_Fetch_Site": "none"},
         {"Sec_Fetch_Site": None, "Origin": "http://evil.example"},
         {"Sec_Fetch_Site": None, "Origin": "null"},
+        {"Sec_Fetch_Site": None, "Origin": "http://["},
     ],
-    ids=["cross-site", "same-site", "typed", "another origin", "no origin of its own"],
+    ids=["cross-site", "same-site", "typed", "another origin", "no origin of its own", "no address"],
 )
 def test_a_form_of_another_site_is_refused(shared, headers):
     browser = shared.browser().log_in()
     answer = browser.post("/logout", **headers)
     assert (answer.status, "another site" in answer.text) == (403, True)
     assert browser.get("/").status == 200
+
+
+def test_a_page_before_that_is_no_address_leaves_the_error_as_it_is(shared):
+    answer = shared.browser().log_in().get("/nothing-there", referer="http://[")
+    assert (answer.status, "Back to the page before" in answer.text) == (404, False)
 
 
 def test_a_form_without_the_sessions_token_is_refused(shared):
@@ -290,7 +296,9 @@ def test_no_path_leads_out_of_the_consoles_own_files(shared, path):
     assert (answer.status, b"import" in answer.body, b"root:" in answer.body) == (404, False, False)
 
 
-@pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "https://evil.example/", "evil", "/a\nb", ""])
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "https://evil.example/", "evil", "/a\nb", "", "http://["]
+)
 def test_nobody_is_sent_elsewhere_after_the_login(path):
     assert local_path(path) == "/"
 

@@ -17,7 +17,7 @@ from edged.console.access.passwords import Busy
 from edged.console.guard import Guard
 from edged.console.pages import MODULES
 from edged.console.render import STATIC, render
-from edged.console.route import CLAIM, LOGIN, access_of, is_program, local_path, visitor_of
+from edged.console.route import CLAIM, LOGIN, access_of, is_here, is_program, local_path, visitor_of
 from edged.console.site import Site
 from edged.console.working import sentence
 from edged.errors import EdgedError, Unavailable, UsageError
@@ -59,9 +59,7 @@ def _answer(request: Request, status: int, text: str, headers: dict[str, str] | 
     if is_program(request):
         return JSONResponse({"ok": False, "error": text}, status, headers)
     way_in = _way_in(request)
-    back = urlsplit(request.headers.get("referer", ""))
     kept = _kept(request) if status == 503 else {}
-    ours = back.netloc == request.headers.get("host") and back.path != request.url.path
     return render(
         request,
         "error.html",
@@ -71,9 +69,18 @@ def _answer(request: Request, status: int, text: str, headers: dict[str, str] | 
         kept=kept,
         text=sentence(text),
         code=status,
-        back=local_path(back.path + (f"?{back.query}" if back.query else "")) if ours else None,
+        back=_page_before(request),
         login=way_in,
     )
+
+
+def _page_before(request: Request) -> str | None:
+    """Where one came from on this site; None from elsewhere, and from the very same page."""
+    referer = request.headers.get("referer", "")
+    if not is_here(request, referer):
+        return None
+    back = urlsplit(referer)
+    return local_path(back.path + (f"?{back.query}" if back.query else "")) if back.path != request.url.path else None
 
 
 def _way_in(request: Request) -> str | None:

@@ -101,9 +101,8 @@ def see(path: str) -> RedirectResponse:
 
 def local_path(text: str) -> str:
     """A path on this site that somebody may be sent to; the first page where `text` leads elsewhere."""
-    parts = urlsplit(text)
-    ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.netloc and text.isprintable()
-    return text if ours and "\\" not in text else "/"
+    ours = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
+    return text if ours and "\\" not in text and not urlsplit(text).netloc else "/"
 
 
 def _refusal(request: Request, visitor: Visitor | None, role: Role) -> Response | None:
@@ -131,13 +130,18 @@ def is_program(request: Request) -> bool:
     return "authorization" in request.headers or request.url.path.startswith(("/api/", "/live/"))
 
 
+def is_here(request: Request, address: str) -> bool:
+    """Whether `address` leads to the host that is asked."""
+    try:
+        return urlsplit(address).netloc == request.headers.get("host")
+    except ValueError:  # no address at all
+        return False
+
+
 def require_own_site(request: Request) -> None:
     """Raise 403 when a page of another site sends this: browsers say so themselves."""
     fetched_by, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if fetched_by is not None:
-        ours = fetched_by == "same-origin"
-    else:
-        ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    ours = fetched_by == "same-origin" if fetched_by is not None else origin is None or is_here(request, origin)
     if not ours:
         raise HTTPException(403, "a page of another site has sent this, which is refused; open the console itself")
 
