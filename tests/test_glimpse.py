@@ -17,7 +17,9 @@ from support.doubles import ScriptedDetector
 
 from edged.capture.attached import Attached
 from edged.config import CameraConfig, ModelsConfig
+from edged.console.working import sentence
 from edged.daemon import questions
+from edged.daemon.requests import BUSY
 from edged.daemon.status import socket_path
 from edged.errors import SourceLost
 from edged.live import glimpse
@@ -121,6 +123,8 @@ def test_the_setup_shows_each_attached_camera_and_asks_once_for_all_pictures(tmp
 
     def answer(line: bytes) -> bytes:
         asked.append(json.loads(line)["verb"])
+        if asked[-1] == "glimpses" and asked.count("glimpses") == 1:
+            return json.dumps({"v": 1, "ok": False, "error": BUSY}).encode()
         cameras = [Attached(f"v4l2:///dev/video{number}", "/dev", f"Camera {number}").as_dict() for number in range(3)]
         pictures = {"v4l2:///dev/video0": {"picture": base64.b64encode(JPEG).decode(), "problem": None}}
         pictures["v4l2:///dev/video1"] = {"picture": None, "problem": "it is in use"}
@@ -134,13 +138,15 @@ def test_the_setup_shows_each_attached_camera_and_asks_once_for_all_pictures(tmp
             browser = console.start().claimed()
             page = browser.get("/setup/camera").text
             assert page.count('<img class="thumb" src="/setup/camera/picture?source=v4l2%3A///dev/video') == 3
+            refused = browser.get("/setup/camera/picture?source=v4l2%3A///dev/video0")
+            assert (refused.status, sentence(BUSY) in refused.text) == (503, True), "it is asked again"
             shown = browser.get("/setup/camera/picture?source=v4l2%3A///dev/video0")
             assert (shown.status, shown.body, shown.headers["content-type"]) == (200, JPEG, "image/jpeg")
             held = browser.get("/setup/camera/picture?source=v4l2%3A///dev/video1")
             assert (held.status, "It is in use." in held.text) == (404, True)
             assert browser.get("/setup/camera/picture?source=v4l2%3A///dev/video2").location == "/live/door/frame.jpg"
             assert browser.get("/setup/camera/picture?source=rtsp%3A//10.0.0.9/1").status == 404, "no other is opened"
-            assert asked.count("glimpses") == 1
+            assert asked.count("glimpses") == 2
             assert console.browser().get("/setup/camera/picture?source=v4l2%3A///dev/video0").status == 303
         finally:
             server.stop(5.0)

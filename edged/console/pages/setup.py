@@ -133,10 +133,13 @@ class Glimpses:
         self._due_s = 0.0
 
     def of(self, site: Site) -> Mapping[str, Any]:
-        """By URI; as it was GLIMPSES_S ago at most."""
+        """By URI; as it was GLIMPSES_S ago at most. Raise Unavailable, with the reason, when the daemon gives none now."""
         with self._lock:
             if site.clock.monotonic_s() >= self._due_s:
-                self._known = site.ask("glimpses").get("glimpses", {})
+                answer = site.ask("glimpses")
+                if "glimpses" not in answer:
+                    raise Unavailable(str(answer.get("error") or "the daemon gives no pictures of attached cameras"))
+                self._known = answer["glimpses"]
                 self._due_s = site.clock.monotonic_s() + GLIMPSES_S
             return self._known
 
