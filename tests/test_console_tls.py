@@ -144,3 +144,11 @@ def test_the_consoles_own_certificate_does_not_depend_on_a_clock_that_may_be_wro
     made = cert.read_bytes(), key.read_bytes()
     assert (own_certificate(tmp_path).read_bytes(), key.read_bytes()) == made, "it is made once"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["console.key", "console.pem"]
+
+
+@pytest.mark.parametrize("name", ["console.pem", "console.key"])
+def test_the_consoles_own_certificate_is_made_anew_where_it_was_left_empty(tmp_path: Path, name: str) -> None:
+    cert = own_certificate(tmp_path)
+    (tmp_path / name).write_bytes(b"")
+    Served(own_certificate(tmp_path), tmp_path / "console.key")
+    assert (cert.stat().st_mode | (tmp_path / "console.key").stat().st_mode) & 0o077 == 0

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from edged.config import ConsoleConfig
 from edged.errors import Unavailable
+from edged.files import replace
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,14 @@ def own_files(config: ConsoleConfig) -> tuple[Path, Path]:
 
 
 def certificate(config: ConsoleConfig) -> tuple[Path, Path] | None:
-    """Certificate and key to serve with, made where there are none; None without TLS. Raise Unavailable when one is missing."""
+    """Certificate and key to serve with; None without TLS. Raise Unavailable when one is missing.
+
+    The console's own are made where there are none, and anew where they are no pair, as when half of one was written.
+    """
     if not config.tls:
         return None
     cert, key = own_files(config)
-    if config.cert_file is None and not (cert.exists() and key.exists()):
+    if config.cert_file is None and not _is_pair(cert, key):
         try:
             _make(cert, key)
         except OSError as error:
@@ -66,6 +70,17 @@ def certificate(config: ConsoleConfig) -> tuple[Path, Path] | None:
         if not file.is_file():
             raise Unavailable(f"key console.{name}: {file} is not there, or not readable for the console's user")
     return cert, key
+
+
+def _is_pair(cert: Path, key: Path) -> bool:
+    """Whether the two can be served with; True also where they are there and this process may not read them."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+    except PermissionError:
+        return True
+    except (OSError, ssl.SSLError):
+        return False
+    return True
 
 
 def fingerprint(cert: Path) -> str | None:
@@ -154,8 +169,8 @@ def _make(cert: Path, key: Path) -> None:
                  "-out", str(work / "request"))  # fmt: skip
         _openssl(cert, "ca", *settings, "-selfsign", "-batch", "-notext", "-startdate", FROM, "-enddate", UNTIL,
                  "-keyfile", str(work / "key"), "-in", str(work / "request"), "-out", str(work / "cert"))  # fmt: skip
-        (work / "key").replace(key)
-        (work / "cert").replace(cert)
+        replace(key, (work / "key").read_bytes())
+        replace(cert, (work / "cert").read_bytes())
 
 
 def _openssl(cert: Path, *arguments: str) -> None:
