@@ -26,7 +26,7 @@ class Bucket(http.server.ThreadingHTTPServer):
     """Takes PUT with `If-None-Match: *` as object stores do; `faults` says which request is answered otherwise."""
 
     def __init__(self):
-        self.objects, self.faults, self.asked, self.tokens = {}, {}, [], set()
+        self.objects, self.faults, self.asked, self.headers, self.tokens = {}, {}, [], [], set()
         super().__init__(("127.0.0.1", 0), _Put)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -41,6 +41,7 @@ class _Put(http.server.BaseHTTPRequestHandler):
     def do_PUT(self):
         data = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append(self.path)
+        self.server.headers.append(self.headers)
         self.server.tokens.add(self.headers["Authorization"])
         fault = self.server.faults.pop(len(self.server.asked) - 1, None)
         if fault == "cut":

@@ -2,12 +2,19 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from support.mosquitto import free_port, until
 from test_export_day import DAY, Site
 from test_export_places import Bucket, check
@@ -15,6 +22,7 @@ from test_export_places import Bucket, check
 from edged.config.export import ExportConfig
 from edged.errors import ConfigError, Unavailable
 from edged.export.targets import WebTarget
+from edged.remote import Dial, Peer
 
 REGION = "eu-central-1"
 UNCHECKED = 4
@@ -141,7 +149,49 @@ def test_each_refusal_has_its_remedy(tmp_path, status, code, words) -> None:
         with pytest.raises(Unavailable, match=f"answers {status} ?{code}; {words}"):
             WebTarget(config).put("record/v=1/file", tmp_path / "file")
         WebTarget(config).put("record/v=1/file", tmp_path / "file")
-        assert list(bucket.objects) == ["/records/edged/record/v=1/file"]
+        assert list(bucket.objects) == ["/records/edged/record/v%3D1/file"]
+
+
+class OneServer(Dial):
+    """Whatever the address, the connection is to this one."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    @contextmanager
+    def connection(self, peer: Peer, sends: int = 0) -> Iterator[socket.socket]:
+        with super().connection(replace(peer, host="127.0.0.1", port=self._port), sends) as connection:
+            yield connection
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host"),
+    [
+        ("http://[fd00::5]", "[fd00::5]"),
+        ("http://[fd00::5]:9000", "[fd00::5]:9000"),
+        ("http://LocalHost:80", "localhost"),
+        ("http://LocalHost:9000", "localhost:9000"),
+    ],
+)
+def test_the_address_is_sent_as_it_is_signed(tmp_path, endpoint, host) -> None:
+    """And each part of the path is percent-encoded, as S3 encodes it when it checks the signature."""
+    with Bucket() as bucket:
+        (tmp_path / "file").write_bytes(b"x")
+        config = ExportConfig(to="s3://records/site=1", token_file=keys_file(tmp_path, endpoint, "A", "B"))
+        WebTarget(config, OneServer(bucket.server_port)).put("record/v=1/a b", tmp_path / "file")
+        (headers,) = bucket.headers
+        assert bucket.asked == ["/records/site%3D1/record/v%3D1/a%20b"]
+        assert headers["Host"] == host
+        scope, signed, signature = (part.partition("=")[2] for part in headers["Authorization"].split(", "))
+        names = signed.split(";")
+        assert "host" in names
+        request = AWSRequest("PUT", f"http://{host}{bucket.asked[0]}", {name: headers[name] for name in names}, b"x")
+        request.context["timestamp"] = headers["X-Amz-Date"]
+        signer = S3SigV4Auth(Credentials("A", "B"), "s3", REGION)
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        assert scope.startswith("A/")
+        assert signer.signature(text, request) == signature
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ REMEDIES = {
     507: "its disk is full",
 }
 
+S3_SAFE = "/~"
+"""What stands unencoded in an address, besides letters, digits and "_.-": the server encodes all else when it checks."""
 S3_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 _KEYS = "it does not know these keys, or they are wrong: see export.token_file"
 _REGION = "the bucket is in another region: write that one into export.token_file"
@@ -93,6 +95,7 @@ class WebTarget:
     def __init__(self, config: ExportConfig, dial: Dial | None = None) -> None:
         """Raise ConfigError where the token, the certificate or the keys cannot be used."""
         address, self._sign = _s3(config) if is_s3(config.to) else (config.to or "", _bearer(config))
+        self._safe = S3_SAFE if is_s3(config.to) else "/="
         parts = urlsplit(address)
         self._path, self._where = parts.path.rstrip("/"), f"{parts.scheme}://{parts.netloc}"
         context = server_context("export.ca_file", config.ca_file) if parts.scheme == "https" else None
@@ -101,7 +104,7 @@ class WebTarget:
         self._http = Http(peer, context, dial)
 
     def put(self, relative: str, source: Path) -> None:
-        path, data = f"{self._path}/{quote(relative, safe='/=')}", source.read_bytes()
+        path, data = f"{self._path}/{quote(relative, self._safe)}", source.read_bytes()
         answer = self._ask("PUT", path, data, NEW)
         if answer.status == ALREADY_THERE:
             there = self._ask("HEAD", path, None, {})
@@ -160,15 +163,20 @@ def _s3(config: ExportConfig) -> tuple[str, Sign]:
     signer = S3SigV4Auth(Credentials(access, secret, keys.get("aws_session_token")), "s3", region)
 
     def sign(method: str, address: str, data: bytes | None, headers: Mapping[str, str]) -> Mapping[str, str]:
-        request = AWSRequest(method, address, dict(headers), data or b"")
+        request = AWSRequest(method, address, {**headers, "Host": _host(address)}, data or b"")
         request.context["payload_signing_enabled"] = True
         signer.add_auth(request)
-        parts = urlsplit(address)
-        default = {"https": 443, "http": 80}[parts.scheme]
-        host = parts.netloc if parts.port not in (None, default) else parts.netloc.partition(":")[0]
-        return {**dict(request.headers.items()), "Host": host}
+        return dict(request.headers.items())
 
-    return f"{server}/{(config.to or '').removeprefix(S3)}", sign
+    return f"{server}/{quote((config.to or '').removeprefix(S3), S3_SAFE)}", sign
+
+
+def _host(address: str) -> str:
+    """The Host header: in small letters, with the port where it is not the scheme's own."""
+    parts = urlsplit(address)
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    return host if parts.port in (None, {"https": 443, "http": 80}[parts.scheme]) else f"{host}:{parts.port}"
 
 
 def _token(path: Path) -> str:
