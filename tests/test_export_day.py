@@ -232,6 +232,18 @@ def test_files_are_deleted_by_their_age_and_the_chain_goes_on(tmp_path):
     assert (site.manifests(later)[0].number, site.manifests(later)[0].previous.local_day) == (2, str(DAY))
 
 
+def test_files_are_deleted_by_their_age_also_while_the_place_is_away(tmp_path):
+    site = Site(tmp_path, keep_days=7)
+    site.place.rmdir()
+    with pytest.raises(Unavailable, match="1 exports wait"):
+        site.busy().close().export()
+    site.now += 30 * 24 * HOUR
+    later = DAY + timedelta(days=30)
+    with pytest.raises(Unavailable, match="2 exports wait"):
+        site.busy(later, seed=50).close(later).export()
+    assert [path.name for path in (tmp_path / "export/record/v=1").iterdir()] == [f"dt={later}"]
+
+
 def test_a_manifest_can_be_signed_and_the_signature_checked(tmp_path):
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)

@@ -60,10 +60,12 @@ class Exporter:
             chosen = [one for one in spool.exported() if day is None or one.local_day == day.isoformat()]
             if day is not None and not chosen:
                 raise Failed(f"{day}: the store has no report of this day yet, so it is not closed")
-            self._send(spool, progress, chosen, again=day is not None)
-            kept = self._today() - timedelta(days=self.config.export.keep_days)
-            for gone in spool.forget_before(kept):
-                self.say(f"{gone}: its exported files were older than export.keep_days, and are deleted")
+            try:
+                self._send(spool, progress, chosen, again=day is not None)
+            finally:
+                kept = self._today() - timedelta(days=self.config.export.keep_days)
+                for gone in spool.forget_before(kept):
+                    self.say(f"{gone}: its exported files were older than export.keep_days, and are deleted")
 
     def _today(self) -> date:
         return day_of(self.now_ms, self._zone)
