@@ -93,7 +93,7 @@ class WebTarget:
     """An address whose server takes PUT and knows `If-None-Match: *`."""
 
     def __init__(self, config: ExportConfig, dial: Dial | None = None) -> None:
-        """Raise ConfigError where the token, the certificate or the keys cannot be used."""
+        """Raise ConfigError where the token, the certificate or the keys cannot be used, Failed for S3 without botocore."""
         address, self._sign = _s3(config) if is_s3(config.to) else (config.to or "", _bearer(config))
         self._safe = S3_SAFE if is_s3(config.to) else "/="
         parts = urlsplit(address)
@@ -127,7 +127,7 @@ class WebTarget:
 
 
 def target_of(config: ExportConfig) -> Target:
-    """Of `export.to`. Raise Unavailable where a folder is missing, ConfigError where a token or certificate is."""
+    """Of `export.to`. Raise Unavailable where a folder is missing; else as WebTarget does."""
     return WebTarget(config) if config.is_web else FolderTarget(Path(config.to or ""))
 
 
