@@ -529,6 +529,23 @@ def test_a_picture_that_was_being_made_when_a_pause_began_is_not_given(tmp_path:
     assert (data, header["frame_id"]) == (b"", None)
 
 
+@pytest.mark.parametrize("picture", [True, False])
+def test_who_asked_just_before_the_cameras_change_has_nothing_kept_of_what_they_still_show(
+    room: Room, picture: bool
+) -> None:
+    def state(name: str) -> tuple[str, str | None]:
+        room.view.suspend()
+        room.see()
+        return "online", None
+
+    room.view.configure(replace(room.source, states=state), PrivacyConfig())
+    header, data = room.look(picture=picture)
+    assert (header["ok"], data) == (False, b"")
+    assert "busy: the cameras are being changed" in header["error"]
+    assert room.view._cameras == {}
+    assert "busy: the cameras are being changed" in room.look(picture=picture)[0]["error"], "and so until they are"
+
+
 @pytest.mark.parametrize(("face", "times"), [(50, 4.0), (200, 1.0), (0, 200.0)])
 def test_the_light_behind_people_is_how_much_brighter_the_picture_is_than_the_face(face: int, times: float) -> None:
     picture = np.full((100, 200, 3), 200, np.uint8)

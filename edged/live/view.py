@@ -39,6 +39,7 @@ VERIFIER_KEPT_S = 60.0
 """The verifier stays loaded for so long after the last picture: who goes from page to page does not wait for it each time."""
 MOST_VIEWERS = 2
 MOST_CLIENTS = 32
+CHANGING = "busy: the cameras are being changed; ask again in a moment"
 
 State = tuple[str, str | None]
 States = Callable[[str], State | None]
@@ -129,12 +130,13 @@ class LiveView:
 
     def configure(self, source: Source, privacy: PrivacyConfig) -> None:
         """Another config is in force."""
-        self._source, self.clear.privacy = source, privacy
+        with self._lock:
+            self._source, self.clear.privacy = source, privacy
 
     def suspend(self) -> None:
         """The cameras are about to change: nothing of what they showed is given from now on."""
-        self._source = None
         with self._changed:
+            self._source = None
             self._cameras.clear()
             self._changed.notify_all()
 
@@ -195,30 +197,23 @@ class LiveView:
             return _head({"ok": False, "error": str(error), "bytes": 0})
 
     def _faces_only(self, name: str) -> _Camera:
-        """For one that asks for no picture, and takes no place. Raise ValueError when there is no such camera."""
-        source = self._source  # it may go meanwhile
-        if source is None or source.states(name) is None:
-            raise ValueError(f"there is no camera {name}")
+        """For one that asks for no picture, and takes no place. Raise ValueError as `_states`."""
+        source, _ = self._states(name)
         with self._lock:
-            camera = self._cameras.setdefault(name, _Camera())
+            camera = self._kept(name, source)
             camera.asked_s = self._now_s()
         return camera
 
     @contextmanager
     def _place(self, name: str, viewer: str) -> Iterator[_Camera]:
         """A viewer's place at a camera. Raise ValueError when there is none."""
-        source = self._source
-        if source is None:
-            raise ValueError("busy: the cameras are being changed; ask again in a moment")
-        state = source.states(name)
-        if state is None:
-            raise ValueError(f"there is no camera {name}")
+        source, state = self._states(name)
         if state[0] == "paused":
             yield _Camera()  # no place is needed where there is nothing to see
             return
         now_s = self._now_s()
         with self._lock:
-            camera = self._cameras.setdefault(name, _Camera())
+            camera = self._kept(name, source)
             others = _present(camera, now_s) - {viewer}
             if camera.waiting >= MOST_VIEWERS or (viewer and len(others) >= MOST_VIEWERS):
                 raise ValueError(f"busy: {MOST_VIEWERS} look at {name} already; ask again when one has left")
@@ -231,6 +226,25 @@ class LiveView:
         finally:
             with self._lock:
                 camera.waiting -= 1
+
+    def _states(self, name: str) -> tuple[Source, State]:
+        """Who knows the camera, and its state. Raise ValueError while cameras are changed, or where there is no such one."""
+        source = self._source  # it may go meanwhile
+        if source is None:
+            raise ValueError(CHANGING)
+        state = source.states(name)
+        if state is None:
+            raise ValueError(f"there is no camera {name}")
+        return source, state
+
+    def _kept(self, name: str, source: Source) -> _Camera:
+        """What is kept of the camera from now on; call with the lock. Raise ValueError where `source` has gone meanwhile:
+
+        the analysis of before may still run, and nothing that it sees is to be kept.
+        """
+        if self._source is not source:
+            raise ValueError(CHANGING)
+        return self._cameras.setdefault(name, _Camera())
 
     def _answer(self, asked: Mapping[str, Any], camera: _Camera) -> bytes:
         name, refused = asked["camera"], None
