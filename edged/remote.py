@@ -174,28 +174,31 @@ class _Connection(HTTPConnection):
 
 
 class Dial:
-    """Connections that end in time, one after the other: whatever their peer does, and at once when `cut` is called."""
+    """Connections that end in time, one after the other: whatever their peer does, and for good when `cut` is called."""
 
     def __init__(self, whole_s: float = WHOLE_S) -> None:
         self._whole_s = whole_s
         self._lock = threading.Lock()
         self._handle: socket.socket | None = None
         self._was_cut = False
+        self._is_over = False
 
     @contextmanager
     def connection(self, peer: Peer, sends: int = 0) -> Iterator[socket.socket]:
         """A TCP connection for what is done within, which sends so many bytes where these are many.
 
-        Raise OSError; TimeoutError also where the whole takes too long.
+        Raise OSError; TimeoutError also where the whole takes too long, and from `cut` on.
         """
         longer_s = sends / SLOWEST_BYTES_S
         with socket.create_connection((peer.host, peer.port), CONNECT_S) as connection:
             connection.settimeout(ANSWER_S + longer_s)
             # Another name for the same connection: wrapping it in TLS takes the first one away.
             with connection.dup() as handle:
-                timer = threading.Timer(self._whole_s + longer_s, self.cut)
+                timer = threading.Timer(self._whole_s + longer_s, self._cut_open)
                 timer.daemon = True
                 with self._lock:
+                    if self._is_over:  # also where that came while it was connecting
+                        raise TimeoutError
                     self._handle, self._was_cut = handle, False
                 timer.start()
                 try:
@@ -211,7 +214,12 @@ class Dial:
                     raise TimeoutError
 
     def cut(self) -> None:
-        """End the connection that is open, if one is. From any thread."""
+        """End the connection that is open or coming about, if one is; none comes about any more. From any thread."""
+        with self._lock:
+            self._is_over = True
+        self._cut_open()
+
+    def _cut_open(self) -> None:
         with self._lock:
             if self._handle is not None:
                 self._was_cut = True
@@ -266,7 +274,7 @@ class Http:
             pass
 
     def cut(self) -> None:
-        """End what is under way, which fails. From any thread."""
+        """End what is under way, which fails, as does whatever is asked from now on. From any thread."""
         self._dial.cut()
 
     @contextmanager

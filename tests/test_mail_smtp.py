@@ -189,6 +189,23 @@ def test_a_server_that_says_nothing_is_given_so_long_and_no_longer(tmp_path, cer
         site.store.close()
 
 
+def test_a_mail_that_is_cut_while_it_connects_is_not_sent(site, server, monkeypatch) -> None:
+    dial, connect = Dial(), socket.create_connection
+
+    def connect_late(*where: Any) -> socket.socket:
+        connection = connect(*where)
+        dial.cut()
+        return connection
+
+    monkeypatch.setattr(socket, "create_connection", connect_late)
+    with pytest.raises(Unavailable):
+        site.send(alert("mail"), dial=dial)
+    monkeypatch.undo()
+    with pytest.raises(Unavailable):
+        site.send(alert("mail"), dial=dial)
+    assert server.mails == []
+
+
 def test_nobody_listening_is_said_in_one_line(tmp_path, certificates) -> None:
     site = Site(tmp_path, free_port(), certificates)
     with pytest.raises(Unavailable, match=r"nothing listens there; check that the mail server runs, and mail\.port"):
