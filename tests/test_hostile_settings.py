@@ -82,6 +82,15 @@ def test_with_the_password_in_a_systemd_credential_it_is_the_same(
     assert "type it again" in box.ask({"set": {"mqtt.host": "other"}})["error"]
 
 
+def test_a_password_of_ones_own_opens_no_way_for_the_one_that_is_kept(box: Box) -> None:
+    """First their own broker with their own password, then the user's password behind it."""
+    assert box.ask({"set": {"mqtt.host": "10.66.6.6", "mqtt.username": "x"}, "mqtt_password": "y"})["ok"]
+    for keys in ({KEPT_IN: None, "mqtt.username": None}, {KEPT_IN: None}, {"mqtt.host": "10.66.6.6", KEPT_IN: None}):
+        assert "type it again" in box.ask({"set": keys})["error"], keys
+    assert box.ask({"set": {"mqtt.host": None, "mqtt.username": None, KEPT_IN: None}})["ok"]
+    assert load_layered(box.file).config.mqtt.host == "broker.example.org"
+
+
 def test_who_knows_the_password_may_move_and_what_goes_nowhere_is_free(box: Box) -> None:
     for keys in ({"mqtt.discovery": False}, {"mqtt.port": 8884}, {"camera.door.source": "rtsp://10.0.0.7/2"}):
         assert box.ask({"set": keys})["ok"], keys

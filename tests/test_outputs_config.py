@@ -115,7 +115,8 @@ def test_config_show_and_the_schema_know_outputs(tmp_path):
 @pytest.mark.parametrize(
     "device",
     ["file:'|touch /tmp/x',raw", 'file:"/tmp/x"', "file:x", "tee:default,x,raw", "plug:file", "plug:'tee:default'",
-     "plug:SLAVE=tee", "plug:{type file}", "default\nx", "hw:0,0|sh", "../card", "", "plug:file:x", "a b"],
+     "plug:SLAVE=tee", "plug:{type file}", "default\nx", "hw:0,0|sh", "../card", "", "plug:file:x", "a b",
+     "pcm.file:x,raw", "pcm.tee:null,x,raw"],
 )  # fmt: skip
 def test_a_device_that_writes_files_or_starts_programs_is_no_card(device):
     with pytest.raises(ValueError, match=r"aplay -L|at least 1 character"):

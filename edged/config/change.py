@@ -74,8 +74,8 @@ def plan_change(path: Path, keys: Mapping[str, Any], read: str | None = None, tr
             _require_settable(key, value)
         _set(tables, key.split("."), value)
     plan = _plan(before, tables)
-    asked = {key for key, value in keys.items() if value is not None}
-    _require_secrets_stay(before.config, plan.after, asked, typed=KEPT_IN in trusted)
+    main = parse_config(before.base.tables, path)
+    _require_secrets_stay((before.config, main), plan.after, keys, typed=KEPT_IN in trusted)
     return plan
 
 
@@ -219,20 +219,30 @@ def is_elsewhere(now: MqttConfig, then: MqttConfig) -> bool:
     return then.host is not None and not (now.host == then.host and same_port and then.tls >= now.tls)
 
 
-def _require_secrets_stay(now: Config, then: Config, asked: Collection[str], *, typed: bool) -> None:
-    """Raise ConfigError where somebody who does not know a kept password would have it sent to a place of their choice."""
+def _require_secrets_stay(known: tuple[Config, Config], then: Config, asked: Mapping[str, Any], *, typed: bool) -> None:
+    """Raise ConfigError where somebody who does not know a kept password would have it sent to a place of their choice.
+
+    `known`: what is in force now, and the user's own file: where one of them sends the same secret, it may go. So whoever has a
+    password of their own sent elsewhere first cannot then have the user's follow it.
+    """
     mqtt = then.mqtt
     kept = mqtt.username is not None and not typed and has_secret("mqtt", mqtt.password_file)
-    if kept and any(key.startswith("mqtt.") for key in asked) and is_elsewhere(now.mqtt, mqtt):
+    if kept and any(key.startswith("mqtt.") for key in asked) and not any(_sends(one.mqtt, mqtt) for one in known):
         raise ConfigError("key mqtt.host: the password that is kept is not sent to another broker: type it again")
-    known = {(camera.credentials_file, _place_of(camera.source)) for camera in now.camera.values()}
+    places = {(camera.credentials_file, _place_of(camera.source)) for one in known for camera in one.camera.values()}
     for name, camera in then.camera.items():
-        secret = camera.credentials_file if f"camera.{name}.source" in asked else None
-        if secret is not None and (secret, _place_of(camera.source)) not in known:
+        secret = camera.credentials_file if any(key.startswith(f"camera.{name}.") for key in asked) else None
+        if secret is not None and (secret, _place_of(camera.source)) not in places:
             raise ConfigError(
                 f"key camera.{name}.source: the password in {secret} would go to another address;"
                 " write it into the main file"
             )
+
+
+def _sends(known: MqttConfig, then: MqttConfig) -> bool:
+    """Whether `known` sends the secret of `then`, to the same broker."""
+    same = known.username is not None and known.password_file == then.password_file
+    return same and not is_elsewhere(known, then)
 
 
 def _place_of(source: str) -> tuple[str, str]:

@@ -37,8 +37,8 @@ BUILT_IN = ("auto", "chime", "voice", "alarm")
 MOST_LINE = 4095
 _ARGUMENT = r"([A-Z]+=)?([\w.-]+|([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})"
 _DEVICE = re.compile(rf"[A-Za-z][\w.-]*(:{_ARGUMENT}(,{_ARGUMENT})*)?", re.ASCII)
-_WRITES = re.compile(r"(^|[:,=])(file|tee)($|[:,])")
-"""ALSA's ready-made devices that write into any file, or, with a `|`, into any program."""
+_WRITES = re.compile(r"(^|[:,=.])(file|tee)($|[:,])")
+"""ALSA's ready-made devices that write into any file, or, with a `|`, into any program; `pcm.file` is `file`."""
 
 
 def _line(value: object) -> object:

@@ -67,8 +67,8 @@ class Pauses:
     def begin(self, asked: Mapping[str, Any], config: Config) -> Pause:
         """Pause as the command `pause` asks, in place of what stands. Raise UsageError, saying what would be right."""
         minutes, who = _minutes(asked, config, self._clock), asked.get("who", "")
-        if not isinstance(who, str) or len(who) > LONGEST_WHO:
-            raise UsageError(f"who: must be a text of at most {LONGEST_WHO} characters")
+        if not isinstance(who, str) or len(who) > LONGEST_WHO or not who.isprintable():
+            raise UsageError(f"who: must be one line of at most {LONGEST_WHO} characters")
         now_s, now_ms = self._clock.monotonic_s(), self._clock.utc_ms()
         self.stands = pause = Pause(
             who.strip() or SOMEBODY,

@@ -43,7 +43,8 @@ class Pausing:
     def resume(self, asked: Mapping[str, Any]) -> Answer:
         """The cameras are opened again; where nothing is paused nothing happens."""
         if self.core.pauses.stands is not None:
-            self._watch_again({"who": str(asked.get("who") or SOMEBODY)[:LONGEST_WHO]})
+            who = str(asked.get("who") or SOMEBODY)[:LONGEST_WHO]
+            self._watch_again({"who": who if who.isprintable() else SOMEBODY})
         return {"ok": True, "error": None}
 
     def check(self) -> None:

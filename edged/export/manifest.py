@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from edged.config.section import Identifier
 from edged.export.schema import PASSAGE, VOID, Row
@@ -23,7 +23,14 @@ MOST_BYTES = 64 * 1024
 """A manifest is smaller."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+
+
+def _of_the_calendar(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_of_the_calendar)]
 Count = Annotated[int, Field(ge=0)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 
@@ -104,7 +111,7 @@ class Manifest(_Part):
     created_ms: int
     files: tuple[DataFile, ...]
     sums: Sums
-    target_percent: float | None = None
+    target_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     edged: str
     models: dict[str, str]
     config_sha256: str | None

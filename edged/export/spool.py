@@ -35,7 +35,7 @@ from edged.files import lock, replace
 
 SIGNS_WITHIN_S = 20
 PROGRESS = "progress.json"
-_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
+_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ MOST_ROUNDS = 50
 
 T = TypeVar("T")
 
-_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
+_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
