@@ -18,7 +18,7 @@ from edged.types import Image
 AT_ONCE = 4
 MOST = 8
 LONGEST_S = 12.0
-LOOK_EVERY_S = 0.25
+CHECK_EVERY_S = 0.25
 SETTLE_S = 1.0
 """A camera's first pictures are too dark or too bright."""
 FPS = 5.0
@@ -82,7 +82,7 @@ def _settled(following: Callable[[float], Any], forbidden: Callable[[], bool]) -
     """The newest picture once the camera has settled."""
     deadline, first_s, image = time.monotonic() + LONGEST_S, None, None
     while (now_s := time.monotonic()) < deadline and not forbidden():
-        shot = following(min(deadline - now_s, LOOK_EVERY_S))
+        shot = following(min(deadline - now_s, CHECK_EVERY_S))
         if shot is not None and shot.image is not None:
             image, first_s = shot.image, first_s or now_s
             if now_s - first_s >= SETTLE_S:
