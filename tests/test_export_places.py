@@ -58,6 +58,9 @@ class _Put(http.server.BaseHTTPRequestHandler):
             self._answer(201)
 
     def do_HEAD(self):
+        if self.path not in self.server.objects:
+            self._answer(404)
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.server.objects[self.path])))
         self.end_headers()
@@ -120,6 +123,7 @@ def test_what_is_there_already_is_success_unless_it_is_cut_short(tmp_path, bucke
         (413, "the server answers 413; it takes no file of this size"),
         (500, "the server answers 500; read the server's log"),
         (302, "the server answers 302"),
+        (412, "the server says that it is there, and answers 404 when it is asked for"),
         ("cut", "closed the connection instead of answering"),
     ],
 )

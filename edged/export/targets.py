@@ -17,7 +17,7 @@ from edged.remote import Answer, Dial, Http, Peer, read_secret, server_context
 
 NEW = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
 """Headers of what must not be there yet."""
-MADE, ALREADY_THERE = (200, 201, 204), 412
+MADE, ALREADY_THERE, UNREADABLE = (200, 201, 204), 412, (401, 403, 405)
 REMEDIES = {
     401: "it asks for a token: see export.token_file",
     403: "it does not let this device write there: see export.token_file and the server's rules",
@@ -107,16 +107,23 @@ class WebTarget:
         path, data = f"{self._path}/{quote(relative, self._safe)}", source.read_bytes()
         answer = self._ask("PUT", path, data, NEW)
         if answer.status == ALREADY_THERE:
-            there = self._ask("HEAD", path, None, {})
-            if there.status in MADE and there.length not in (None, len(data)):
-                raise Unavailable(
-                    f"{self._where}{path}: holds {there.length} bytes instead of {len(data)}; delete it there"
-                )
+            self._require_whole(path, len(data))
         elif answer.status not in MADE:
             code = match[1] if (match := S3_CODE.search(answer.said)) else ""
             why = S3_REMEDIES.get(code) or REMEDIES.get(answer.status, "read the server's log")
             said = f"{answer.status} {code}".strip()
             raise Unavailable(f"{self._where}{path}: the server answers {said}; {why}. It is tried again")
+
+    def _require_whole(self, path: str, length: int) -> None:
+        """Raise Unavailable where what the server says is there is not. Who may write but not read cannot know."""
+        there = self._ask("HEAD", path, None, {})
+        if there.status in MADE and there.length not in (None, length):
+            raise Unavailable(f"{self._where}{path}: holds {there.length} bytes instead of {length}; delete it there")
+        if there.status not in (*MADE, *UNREADABLE):
+            raise Unavailable(
+                f"{self._where}{path}: the server says that it is there, and answers {there.status} when it is asked for;"
+                " read the server's log. It is tried again"
+            )
 
     def _ask(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
