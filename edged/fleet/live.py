@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from itertools import islice
@@ -98,7 +99,8 @@ class _Line:
     def lose_power(self) -> None:
         """The connection ends without a word, whatever is on its way."""
         if isinstance(link := self._client.socket(), socket.socket):
-            link.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the client's own thread has just closed it
+                link.shutdown(socket.SHUT_RDWR)
         self.hang_up()
 
     def _note(self, client: Client, data: object, mid: int, *_: object) -> None:
