@@ -1,14 +1,13 @@
 """Leaves a browser open before the console, and prints what grows and how old pictures are: `make measure-console MINUTES=120`.
 
-First 200 pictures are seen on a camera's page: their age counts from the instant of capture to that of drawing, on this
-machine's one clock. Then that page and the first one are left alone, each in a chromium of its own, before a real daemon that
-plays a recording; nothing looks into them, since the tools that do keep what a page has loaded. A line for each sample tells
-the memory of daemon, console and tabs, and the console's connections; the end by how much each grows an hour, by least squares
-over all samples after the first sixth.
+A camera's page and the first one are left alone, each in a chromium of its own, before a real daemon that plays a recording.
+Each minute prints the memory that daemon, console and tabs fill themselves, the resident set of the first two, and their
+connections; every ten minutes how old the pictures were when they were drawn, from the instant of capture on, on this machine's
+one clock. The end tells by how much each grew an hour, by least squares over the last hour, or over all but the first sixth.
 """
 
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,97 +16,127 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edged.host.device import resident_mb
-from support.chromium import PROGRAM, chromium, tab
 from support.console import Console
 from support.daemon import Daemon, looped, write_clip
+from support.mosquitto import until
+from support.unwatched import Unwatched, own_mb
 
-PICTURES = 200
 AS_INSTALLED = {"MALLOC_ARENA_MAX": "2"}
 """As the units of systemd have it."""
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run")
 Sample = tuple[float, Mapping[str, float]]
 MOST_SAMPLE_S = 60.0
 LEAST_SAMPLES = 12
+WINDOW_S = 600.0
+LAST_HOURS = 1.0
+CLOCK_TRIES = 20
 NOTE_AGES = """
   window.drawn = [];
-  const asked = window.fetch;
+  const asked = window.fetch, draw = CanvasRenderingContext2D.prototype.drawImage;
+  let frame = 0;
   window.fetch = async (...what) => {
     const answer = await asked(...what);
-    window.lastFrame = answer.headers.get("X-Frame-Id") || window.lastFrame;
+    frame = Number(answer.headers.get("X-Frame-Id")) || frame;
     return answer;
   };
-  const draw = CanvasRenderingContext2D.prototype.drawImage;
   CanvasRenderingContext2D.prototype.drawImage = function (...what) {
     draw.apply(this, what);
-    window.drawn.push([Number(window.lastFrame), performance.timeOrigin + performance.now()]);
+    if (frame) window.drawn.push([frame, performance.now()]);
   };
 """
 """Notes the picture's number, its milliseconds on the daemon's monotonic clock, with the instant at which it was drawn."""
 
 
 def main(minutes: float) -> None:
+    os.environ |= AS_INSTALLED
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         clip = write_clip(folder / "clip.mp4")
-        daemon = running.enter_context(Daemon(folder / "daemon", {"door": looped(clip)}, environment=AS_INSTALLED))
+        daemon = running.enter_context(Daemon(folder / "daemon", {"door": looped(clip)}))
         console = running.enter_context(Console(folder, config=daemon.config))
         daemon.start()
         assert daemon.serves(), daemon.log
         admin = console.start().claimed()
-        told(seen(console, admin.cookie))
         admin.get("/access")
         page = admin.post("/access/token", {"name": "tab", "role": "viewer"}).text
         enter = f"http://127.0.0.1:{console.port}/enter?token={page.partition('<code>')[2].partition('<')[0]}"
-        browsers = list[int]()
-        for number, path in enumerate(("/camera/door", "/")):
-            command = [PROGRAM or "chromium", *OPTIONS, f"--user-data-dir={folder / f'browser-{number}'}"]
-            browser = running.enter_context(
-                subprocess.Popen([*command, f"{enter}&to={path}"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            )
-            running.callback(browser.terminate)
-            browsers.append(browser.pid)
-        watch(60 * minutes, daemon, console, browsers)
+        camera, today = (
+            running.enter_context(Unwatched(folder / f"browser-{number}", f"{enter}&to={path}"))
+            for number, path in enumerate(("/camera/door", "/"))
+        )
+        assert until(lambda: camera.evaluate("document.getElementById('live')?.dataset.state") == "live"), daemon.log
+        watch(60 * minutes, daemon, console, Ages(camera), today)
 
 
-def seen(console: Console, cookie: str) -> list[float]:
-    """The ages of pictures as they were drawn, in milliseconds."""
-    ages = list[float]()
-    with chromium() as browser, tab(browser, f"http://127.0.0.1:{console.port}", cookie) as page:
-        page.add_init_script(NOTE_AGES)
-        page.goto("/camera/door")
-        while len(ages) < PICTURES:
-            page.wait_for_timeout(1000)
-            wall_ms = 1000 * (time.time() - time.monotonic())
-            ages += [at - (made + wall_ms) for made, at in page.evaluate("() => window.drawn.splice(0)")]
-    return sorted(ages)
+class Ages:
+    """How old the pictures of a camera's page were when they were drawn, in milliseconds."""
+
+    def __init__(self, page: Unwatched) -> None:
+        self.page = page
+        page.evaluate(NOTE_AGES)
+        tries = [self._clock() for _ in range(CLOCK_TRIES)]
+        self._ahead_ms = min(tries)[1]
+
+    def _clock(self) -> tuple[float, float]:
+        """How far the clock of `monotonic` is ahead of the page's, as told within so many milliseconds."""
+        began_ms = 1000 * time.monotonic()
+        page_ms = float(self.page.evaluate("performance.now()"))
+        took_ms = 1000 * time.monotonic() - began_ms
+        return took_ms, began_ms + took_ms / 2 - page_ms
+
+    def taken(self) -> list[float]:
+        """Those since it was asked last."""
+        return [at + self._ahead_ms - made for made, at in self.page.evaluate("window.drawn.splice(0)")]
 
 
-def told(ages: list[float]) -> None:
+def told(ages: list[float], when: str) -> None:
+    if not ages:
+        print(f"{when}: no picture was drawn", flush=True)
+        return
+    ages = sorted(ages)
     p50, p95 = (ages[min(len(ages) - 1, int(len(ages) * part))] for part in (0.5, 0.95))
+    count = len(ages)
     print(
-        f"{len(ages)} pictures, age when drawn: p50 {p50:.0f} ms, p95 {p95:.0f} ms, most {ages[-1]:.0f} ms", flush=True
+        f"{when}: {count} pictures, age when drawn: p50 {p50:.0f} ms, p95 {p95:.0f} ms, most {ages[-1]:.0f} ms",
+        flush=True,
     )
 
 
-def watch(seconds: float, daemon: Daemon, console: Console, browsers: list[int]) -> None:
+def watch(seconds: float, daemon: Daemon, console: Console, ages: Ages, today: Unwatched) -> None:
     """Sample for so long; print each, then the slopes."""
     every_s, samples, began = min(MOST_SAMPLE_S, seconds / LEAST_SAMPLES), list[Sample](), time.monotonic()
-    while time.monotonic() - began < seconds:
+    window, window_from, drawn = list[float](), 0.0, list[float]()
+    while (passed_s := time.monotonic() - began) < seconds:
         time.sleep(every_s)
         sample = {
-            "daemon MB": resident_mb(daemon.pid),
-            "console MB": resident_mb(console.pid),
+            "daemon's own MB": own_mb(daemon.pid),
+            "daemon resident MB": resident_mb(daemon.pid),
+            "console's own MB": own_mb(console.pid),
+            "console resident MB": resident_mb(console.pid),
+            "camera's tab MB": ages.page.pages_mb(),
+            "today's tab MB": today.pages_mb(),
+            "daemon's sockets": sockets(daemon.pid),
             "console's sockets": sockets(console.pid),
-            "tabs MB": sum(resident_mb(pid) for browser in browsers for pid in renderers(browser)),
         }
-        samples.append(((time.monotonic() - began) / 3600, sample))
+        passed_s = time.monotonic() - began
+        samples.append((passed_s / 3600, sample))
         line = ", ".join(f"{name} {value:.1f}" for name, value in sample.items())
-        print(f"{samples[-1][0] * 60:.1f} min: {line}; {daemon.status()['live']['encoded']} pictures", flush=True)
-    later = samples[len(samples) // 6 :]
-    hours = [at for at, _ in later]
+        print(f"{passed_s / 60:.1f} min: {line}; {daemon.status()['live']['encoded']} pictures", flush=True)
+        window += ages.taken()
+        if passed_s - window_from >= WINDOW_S or passed_s >= seconds:
+            told(window, f"minutes {window_from / 60:.0f} to {passed_s / 60:.0f}")
+            drawn += window
+            window, window_from = [], passed_s
+    told(drawn + window, "in all")
+    slopes(samples)
+
+
+def slopes(samples: list[Sample]) -> None:
+    first_h = max(samples[len(samples) // 6][0], samples[-1][0] - LAST_HOURS)
+    later = [sample for sample in samples if sample[0] >= first_h]
+    print(f"over the last {60 * (later[-1][0] - later[0][0]):.0f} minutes:")
     for name in samples[0][1]:
         values = [sample[name] for _, sample in later]
-        slope = statistics.linear_regression(hours, values).slope
+        slope = statistics.linear_regression([at for at, _ in later], values).slope
         print(f"{name}: {values[0]:.1f} → {values[-1]:.1f}, most {max(values):.1f}; slope {slope:+.2f} an hour")
 
 
@@ -119,25 +148,6 @@ def sockets(pid: int) -> int:
         except FileNotFoundError:
             continue  # closed meanwhile
     return count
-
-
-def renderers(browser: int) -> list[int]:
-    """The processes of this browser that show pages."""
-    found, parents = list[int](), dict[int, int]()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            if b"--type=renderer" in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-        except OSError:
-            continue  # ended meanwhile
-
-    def is_ours(pid: int) -> bool:
-        while pid > 1 and pid != browser:
-            pid = parents.get(pid, 0)
-        return pid == browser
-
-    return [pid for pid in found if is_ours(pid)]
 
 
 if __name__ == "__main__":
