@@ -106,7 +106,7 @@ def _text(comments: Mapping[tuple[str, str], str], name: str, key: str) -> str |
 def _comments(text: str) -> dict[tuple[str, str], str]:
     """The comment above each key of the commented file, by table and key."""
     found: dict[tuple[str, str], str] = {}
-    table, lines, last = "", [], ""
+    table, lines, last, in_list = "", [], "", False
     for line in text.splitlines():
         if match := re.match(r"#?\[output\.([a-z]+)", line):
             table, lines = f"output.{SHOWN_AS.get(match[1], match[1])}", []
@@ -118,12 +118,16 @@ def _comments(text: str) -> dict[tuple[str, str], str]:
             if AS_ABOVE not in last:
                 found.setdefault((table, match[1]), last)
             lines = []
+        elif line.startswith("#      "):
+            lines.append(line[1:].strip())  # an item of a list goes on
         elif line.startswith("#  "):
+            in_list = True
             lines.append("<br>" + re.sub(r"^(\S+(?: ! \S+|device\S+| device=\S+)*)\s{2,}", r"`\1` ", line[1:].strip()))
         elif line.startswith("# The next keys"):
             continue  # this is said below the table
         elif line.startswith("# "):
-            lines.append(line[2:].strip())
+            lines.append("<br>" * in_list + line[2:].strip())
+            in_list = False
         elif not line.strip():
             lines = []
     return found
@@ -175,8 +179,11 @@ def command_line() -> str:
         "# Command line\n",
         "Exit codes: 0 done · 1 it failed · 2 wrong usage · 69 something that is needed is unavailable · 78 the config is wrong.",
         "Messages for people go to standard error, results to standard output.\n",
-        "With `--json` a verb that answers one question prints one object; one that gives many things prints JSON Lines,",
-        "an object a line, and no line where there is nothing. No verb prints an array.\n",
+        "On a device only root and the group `edged` may read the config and the record: use `sudo`, or join the group with",
+        "`sudo usermod -aG edged $USER` and log in again. What writes into edged's folders (`engines build`, `export`) is run as",
+        "its user, with `sudo -u edged`.\n",
+        "With `--json` a command that answers one question prints one object; one that lists things prints JSON Lines,",
+        "an object a line, and no line where there is nothing. No command prints an array.\n",
     ]
     for path, command in _commands(cli, "edged"):
         context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])

@@ -212,7 +212,7 @@ def _database(path: Path, place: Place) -> Finding:
 
 def _ask_store(question: str, path: Path, outbox_first_s: float) -> dict[str, Any]:
     """Ask in a process of its own: a disk that does not answer hangs that one. Raise StoreError, naming the remedy."""
-    remedy = "see whether its disk or network share answers, and mount it anew"
+    remedy = "see whether its disk or network share answers, and mount it again"
     try:
         answer = ask(die_with_us([*CONDITION, question, str(path)]), outbox_first_s)
     except OSError as error:

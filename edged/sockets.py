@@ -74,7 +74,7 @@ class LineServer(Worker):
         while not self.stopping.is_set():
             self.beat()
             if self._socket is not None and not self._is_there():
-                log.warning("%s was deleted; it is made anew", self._path)
+                log.warning("%s was deleted; it is created again", self._path)
                 self._socket.close()
                 self._socket = None
             if self._socket is None:

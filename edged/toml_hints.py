@@ -94,7 +94,7 @@ def _value(value: str) -> tuple[str, str]:
     if straight != value:
         return "quotes are straight", straight
     if value.lower() in WORDS and value not in ("true", "false"):
-        return "true and false are written in small letters", WORDS[value.lower()]
+        return "true and false are written in lower case", WORDS[value.lower()]
     if re.fullmatch(r"[+-]?\d+,\d+", value):
         return "decimals stand behind a point", value.replace(",", ".")
     if re.fullmatch(r"\d+\s*%", value):

@@ -3,8 +3,10 @@
 import itertools
 import json
 import math
+import os
 import re
 import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,9 @@ from edged.config import (
     load_config,
 )
 from edged.config.source import parse_source, redact
+from edged.daemon.status import ask, socket_path
 from edged.doctor import examine
-from edged.errors import ConfigError
+from edged.errors import ConfigError, Unavailable
 from edged.toml import MAX_TOML_BYTES, load_toml
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -296,7 +299,7 @@ def test_a_camera_whose_own_key_breaks_what_it_shares_is_named(mistakes):
 def test_a_link_that_a_browser_cannot_open_is_refused(mistakes, url):
     (line,) = mistakes(f'[mqtt]\nconfiguration_url = "{url}"')
     assert line.startswith("key mqtt.configuration_url = ")
-    assert line.endswith(': must be a whole address, as in "http://door.example.org:8080/"')
+    assert line.endswith(': must be a whole address, such as "http://door.example.org:8080/"')
 
 
 def test_seventeen_cameras_are_too_many(mistakes):
@@ -333,6 +336,27 @@ def test_a_file_that_is_not_there_says_how_to_name_one(tmp_path):
         load_config(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
+
+
+@contextmanager
+def unprivileged():
+    """As a user who may read nothing that root has closed."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+def test_a_file_of_root_and_its_group_says_who_may_read_it(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    file = tmp_path / "closed" / "edged.toml"
+    with unprivileged(), pytest.raises(ConfigError, match="Permission denied.; use sudo, or join the group edged"):
+        load_config(file)
+    with unprivileged(), pytest.raises(Unavailable, match="Permission denied.; use sudo, or join the group edged"):
+        ask(socket_path(file))
 
 
 @pytest.mark.parametrize(
@@ -612,8 +636,8 @@ def test_a_key_of_odd_characters_is_told_on_one_line(mistakes):
     [
         ("source = rtsp://192.168.1.20/stream", 'text stands in quotes, as in source = "rtsp://192.168.1.20/stream"'),
         ("source = “v4l2:///dev/video0”", 'quotes are straight, as in source = "v4l2:///dev/video0"'),
-        ("reset = True", "true and false are written in small letters, as in reset = true"),
-        ("reset = yes", "true and false are written in small letters, as in reset = true"),
+        ("reset = True", "true and false are written in lower case, as in reset = true"),
+        ("reset = yes", "true and false are written in lower case, as in reset = true"),
         ("fps = 7,5", "decimals stand behind a point, as in fps = 7.5"),
         ("fps = 10 %", "a number stands alone, as in fps = 10"),
         ("fps: 10", "between key and value stands =, as in fps = 10"),

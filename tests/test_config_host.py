@@ -32,10 +32,10 @@ def test_a_name_or_an_address_is_taken_as_it_is(host: str) -> None:
         ("[::1]:8883", 'write host = "::1", port = 8883'),
         ("wss://h/mqtt", 'write host = "h"; MQTT over WebSockets is not spoken'),
         ("h/", 'write host = "h"'),
-        ("my broker", 'as in "broker.example.org" or "192.168.1.10"'),
-        ("h:99999", 'as in "broker.example.org" or "192.168.1.10"'),
-        ("a..b", 'as in "broker.example.org" or "192.168.1.10"'),
-        (" ", 'as in "broker.example.org" or "192.168.1.10"'),
+        ("my broker", 'such as "broker.example.org" or "192.168.1.10"'),
+        ("h:99999", 'such as "broker.example.org" or "192.168.1.10"'),
+        ("a..b", 'such as "broker.example.org" or "192.168.1.10"'),
+        (" ", 'such as "broker.example.org" or "192.168.1.10"'),
     ],
 )
 def test_anything_else_is_refused_with_the_right_spelling_and_without_the_password(

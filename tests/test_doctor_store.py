@@ -54,7 +54,7 @@ def test_a_store_on_a_dead_mount_holds_nobody_up(dead_mount, monkeypatch, name):
     assert time.monotonic() - began < 60
     assert findings["store"].verdict == "problem"
     assert "does not answer within 2 s" in findings["store"].line
-    assert "mount it anew" in findings["store"].line
+    assert "mount it again" in findings["store"].line
     assert "disk" not in findings
     assert findings["model mask"].verdict == "ok"
     assert findings["broker"].verdict == "warning", "what comes after it is examined, too"

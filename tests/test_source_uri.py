@@ -65,8 +65,8 @@ def test_a_mistake_says_what_would_be_right(uri, remedy):
         ("rtsp://fd00::1/x", "IPv6 address stands in brackets"),
         ("rtsp://:554/x", "host is missing"),
         ("rtsp://h/a\nb", "control character"),
-        ("RTSP://h/x", "small letters.*rtsp:"),
-        (" file:///a.mp4", "small letters"),
+        ("RTSP://h/x", "lower case.*rtsp:"),
+        (" file:///a.mp4", "lower case"),
         ("rtsp://admin\uff1aq7z@h/x", "credentials_file"),
     ],
 )

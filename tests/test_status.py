@@ -85,7 +85,7 @@ def test_a_socket_that_was_deleted_is_made_anew(
     path.unlink()
     assert until(path.is_socket)
     assert until(lambda: answers(path))
-    assert "was deleted; it is made anew" in caplog.text
+    assert "was deleted; it is created again" in caplog.text
 
 
 def answers(path: Path) -> bool:

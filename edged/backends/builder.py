@@ -126,7 +126,7 @@ class _Builder:
             except GpuMemoryError:
                 raise
             except ModelError as error:
-                log.warning("%s: it is built anew", error)
+                log.warning("%s: it is built again", error)
                 self._cache.discard(self._key)
         self._at("building the engine", READY)
         build_engine(

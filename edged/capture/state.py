@@ -14,7 +14,7 @@ from edged.types import Image
 Trouble = Literal["frozen", "black", "covered"]
 
 IN_WORDS: dict[Trouble, str] = {
-    "frozen": "it gives the very same picture again and again; it is opened anew from time to time",
+    "frozen": "it gives the very same picture again and again; it is opened again from time to time",
     "black": "its pictures are black: switch on the light, and take off the cap",
     "covered": "its pictures show nothing: see what is in front of the lens",
 }

@@ -37,7 +37,7 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
     """Play an entrance scene through the real daemon, print its alerts as a subscriber gets them, and make the reports.
 
     A scene of half a minute makes a poor report: those of a made-up week show what a site gets. At a terminal the scene then
-    begins anew, so that it can be looked at in a browser, until Ctrl-C.
+    begins again, so that it can be looked at in a browser, until Ctrl-C.
     """
 
     def say(line: str, colour: str) -> None:
@@ -56,7 +56,7 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
 
     def stay(violations: Counter[str]) -> None:
         finish(violations)
-        click.echo("The scene has ended, and begins anew in the browser until you press Ctrl-C.")
+        click.echo("The scene has ended. It begins again in the browser until you press Ctrl-C.")
         with suppress(KeyboardInterrupt):
             signal.pause()
 

@@ -30,7 +30,9 @@ PERCENT = 100
 @click.option(
     "--backend", type=click.Choice(["tensorrt"]), default="tensorrt", show_default=True, help="What is built for."
 )
-@click.option("--force", is_flag=True, help="Build, compare and measure anew, also what is there or was given up.")
+@click.option(
+    "--force", is_flag=True, help="Build, compare and measure again, even engines that are there or were given up."
+)
 def build(models: tuple[str, ...], config_file: Path | None, backend: str, force: bool) -> None:
     """Build the TensorRT engines of MODELS; of all that the config needs when none is named.
 

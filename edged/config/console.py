@@ -37,14 +37,18 @@ class ConsoleConfig(Section):
         try:
             return str(ip_address(value))
         except ValueError:
-            raise ValueError('must be an address of this device, as "127.0.0.1", "0.0.0.0" (all) or "::"') from None
+            raise ValueError(
+                'must be an address of this device, such as "127.0.0.1", "0.0.0.0" (all) or "::"'
+            ) from None
 
     @field_validator("hosts")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if not NAME.fullmatch(name):
-                raise ValueError(f'"{name}" is no name; write it without http:// and port, as "entrance.example.org"')
+                raise ValueError(
+                    f'"{name}" is no name; write it without http:// and port, such as "entrance.example.org"'
+                )
         return tuple(name.lower().rstrip(".") for name in value)
 
     @model_validator(mode="after")

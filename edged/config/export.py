@@ -64,11 +64,11 @@ def check_place(value: str) -> str:
     """The value if it names an absolute folder or a web address. Raise ValueError with the remedy."""
     if "://" not in value:
         if not Path(value).is_absolute():
-            raise ValueError('must be a whole path, as "/media/stick/record", or an address, as "https://…"')
+            raise ValueError('must be a whole path, such as "/media/stick/record", or an address, such as "https://…"')
         return value
     if is_s3(value):
         if not _BUCKET.fullmatch(value.removeprefix(S3)):
-            raise ValueError('must be a bucket and a prefix, as "s3://records/edged"')
+            raise ValueError('must be a bucket and a prefix, such as "s3://records/edged"')
         return value
     parts = check_url(value)
     if "?" in value or "#" in value or "@" in value:

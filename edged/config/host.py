@@ -20,7 +20,7 @@ def check_host(value: str) -> str:
     except ValueError:
         name, port, parts = "", None, urlsplit("")
     if not is_host(name):
-        raise ValueError('must be the broker\'s name or address alone, as in "broker.example.org" or "192.168.1.10"')
+        raise ValueError('must be the broker\'s name or address alone, such as "broker.example.org" or "192.168.1.10"')
     keys = [f'host = "{name}"']
     if port in PORTS:
         keys.append(f"port = {port}")
@@ -40,7 +40,7 @@ def check_url(value: str) -> SplitResult:
     except ValueError:
         whole, parts = False, urlsplit("")
     if not whole or not value.isprintable() or " " in value:
-        raise ValueError('must be a whole address, as in "http://door.example.org:8080/"')
+        raise ValueError('must be a whole address, such as "http://door.example.org:8080/"')
     return parts
 
 

@@ -47,6 +47,7 @@ def config_path(given: Path | None = None) -> Path:
 
 
 NAME_IT = "; name the file with --config or EDGED_CONFIG"
+LET_IN = "; use sudo, or join the group edged, which must be able to read it (chgrp edged, chmod 640)"
 
 
 def read_tables(path: Path, remedy: str = NAME_IT) -> tuple[dict[str, Any], bytes]:
@@ -55,7 +56,8 @@ def read_tables(path: Path, remedy: str = NAME_IT) -> tuple[dict[str, Any], byte
         data = read_toml(path)
         return parse_toml(data), data
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}){remedy}") from None
+        refused = isinstance(error, PermissionError) and remedy == NAME_IT
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}){LET_IN if refused else remedy}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 

@@ -229,7 +229,7 @@ class StoreConfig(Section):
     @classmethod
     def _a_file(cls, value: Path) -> Path:
         if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
-            raise ValueError('must be the path of a file, as "/var/lib/edged/edged.db"')
+            raise ValueError('must be the path of a file, such as "/var/lib/edged/edged.db"')
         if value.name in ("ballast", "backups", "export", "quarantine") or value.suffix in (".lock", ".sock"):
             raise ValueError("is a name that edged uses beside the database; end it in .db")
         if value.parts[0].startswith("~"):

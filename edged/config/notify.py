@@ -82,7 +82,7 @@ class MailConfig(Section):
     @classmethod
     def _name_alone(cls, value: str | None) -> str | None:
         if value is not None and not is_host(value):
-            raise ValueError('must be the mail server\'s name or address alone, as in "smtp.example.org"')
+            raise ValueError('must be the mail server\'s name or address alone, such as "smtp.example.org"')
         return value
 
     @field_validator("sender", "to")
@@ -90,7 +90,7 @@ class MailConfig(Section):
     def _addresses(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
         for address in (value,) if isinstance(value, str) else value or ():
             if len(address) > 254 or not ADDRESS.fullmatch(address):
-                raise ValueError('must be a mail address alone, as in "someone@example.org"')
+                raise ValueError('must be a mail address alone, such as "someone@example.org"')
         return value
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ _WRITES = re.compile(r"(^|[:,=.])(file|tee)($|[:,])")
 
 def _line(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise ValueError('must be the name of a line, as "GPIO17", or its number on the chip')
+        raise ValueError('must be the name of a line, such as "GPIO17", or its number on the chip')
     if isinstance(value, int) and not 0 <= value <= MOST_LINE:
         raise ValueError(f"must be a number from 0 to {MOST_LINE}, or the name of a line")
     return value
@@ -167,7 +167,7 @@ class SoundOutput(_NotifyingOutput):
     def _a_card(cls, value: str) -> str:
         if not _DEVICE.fullmatch(value) or _WRITES.search(value):
             raise ValueError(
-                'must be a name that `aplay -L` lists, as "default" or "plughw:CARD=Device,DEV=0"; what ALSA would write into'
+                'must be a name that `aplay -L` lists, such as "default" or "plughw:CARD=Device,DEV=0"; what ALSA would write into'
                 " files, pipe into programs or take apart further belongs into /etc/asound.conf, under a name of its own"
             )
         return value

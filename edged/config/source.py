@@ -68,7 +68,7 @@ def parse_source(uri: str) -> Source:
     if parts.scheme not in OPTIONS:
         raise ValueError(_other_kind(uri) or f"unknown kind of source; use one of {EXAMPLES}")
     if not uri.startswith(parts.scheme):
-        raise ValueError(f"the kind of source is written in small letters, without spaces before it: {parts.scheme}:")
+        raise ValueError(f"the kind of source is written in lower case, without spaces before it: {parts.scheme}:")
     if parts.scheme in NUMBERED:
         return _numbered(uri, parts)
     local = parts.scheme not in STREAMS

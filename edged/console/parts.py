@@ -20,7 +20,7 @@ PARTS = {
     "backends": "Prepares models for this board",
 }
 """What each thread of the daemon does."""
-STANDS_STILL = "stands still: the device starts it afresh by itself within some minutes"
+STANDS_STILL = "makes no progress: the device restarts it by itself within some minutes"
 MODELS = {
     "detector": "Finds faces",
     "rescorer": "Looks again where it is not sure",

@@ -147,7 +147,9 @@ class App:
                 self._supervisor.supervise()
             if failed := self._supervisor.failed:
                 log.critical(
-                    "worker %s has failed (%s); the daemon ends to be started afresh", failed.name, failed.failure
+                    "worker %s has failed (%s); the daemon ends, so that systemd restarts it",
+                    failed.name,
+                    failed.failure,
                 )
                 return STARTED_AFRESH
             if self._notifier.watchdog_interval_s and now_s >= next_watchdog_s:

@@ -83,11 +83,13 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> dict[str, Any]:
             raise ValueError("no JSON object")
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        if isinstance(error, PermissionError):
+            raise Unavailable(f"{path}: not open to this user ({reason}); use sudo, or join the group edged") from None
         raise Unavailable(f"{path}: no daemon answers ({reason}); {_remedy(path.with_suffix(''))}") from None
     return document
 
 
 def _remedy(database: Path) -> str:
     if is_first_byte_locked(database):
-        return f"yet one is writing {database}, and makes a socket anew that was deleted: ask again in a moment"
+        return f"yet one is writing {database}, and creates a deleted socket again: try again in a moment"
     return "start it with `systemctl start edged` or `edged run`"

@@ -81,7 +81,7 @@ class RescoredDetector:
         if evidence is None or evidence.shape != (len(boxes),) or not np.isfinite(evidence).all():
             raise ModelError(
                 f"model {self._engine.name}: its answer is not {len(boxes)} numbers; "
-                "it does not score detections anew: name another in the config"
+                "it is not a rescorer of edged's: name another in the config"
             )
         return np.asarray(np.minimum(evidence, self._most), np.float32)
 

@@ -186,7 +186,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        raise Failed(f"{path}: is damaged; move it and the later ones away, and the days are exported anew") from None
+        raise Failed(f"{path}: is damaged; move it and the later ones away, and the days are exported again") from None
 
 
 def _remove(path: Path) -> None:

@@ -160,7 +160,8 @@ def _line(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         message = "unknown here"
     if detail["type"] == "string_pattern_mismatch":
-        message = {"country": 'must be two capital letters, as "ES"', "key": "must be one line of a .pub file"}.get(
-            parts[-1], "holds characters that it cannot hold"
-        )
+        message = {
+            "country": 'must be two capital letters, such as "ES"',
+            "key": "must be one line of a .pub file",
+        }.get(parts[-1], "holds characters that it cannot hold")
     return f"key {'.'.join(parts)}: {message[0].lower()}{message[1:]}"

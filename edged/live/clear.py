@@ -64,7 +64,7 @@ class ClearViews:
                 self._record(camera, who, reason, minutes)
             view.asked_s = now_s
             if now_s >= view.until_s:
-                return "the clear view has ended; leave the picture, and ask anew with a reason"
+                return "the clear view has ended; close the picture, and ask again with a reason"
         return None
 
     def standing(self, now_s: float) -> list[ClearView]:

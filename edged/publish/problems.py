@@ -127,7 +127,7 @@ def flapping(client_id: str) -> str:
 
 def not_acknowledging(config: MqttConfig, seconds: float) -> str:
     return (
-        f"{config.host}:{config.effective_port}: a message was not acknowledged for {seconds:g} s; connecting anew,"
+        f"{config.host}:{config.effective_port}: a message was not acknowledged for {seconds:g} s; connecting again,"
         " see the broker's log if this goes on"
     )
 

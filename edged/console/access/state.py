@@ -115,7 +115,7 @@ class StateFile:
             ) from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise Unavailable(
-                f"{self.path}: is damaged; delete it, and claim the console anew with the code of `edged claim`"
+                f"{self.path}: is damaged; delete it, and claim the console again with the code of `edged claim`"
             ) from None
 
 

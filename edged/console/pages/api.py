@@ -280,7 +280,7 @@ OPERATIONS = (
         "POST",
         "/restart",
         "restart",
-        "Start the daemon afresh",
+        "Restart the daemon",
         functools.partial(order, "restart"),
         CommandResult,
         "admin",

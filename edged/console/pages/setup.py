@@ -264,7 +264,7 @@ def _form(request: Request, template: str, problem: EdgedError | None, **values:
 def _new_id(name: str, config: Config) -> str:
     """An identity for topics and tables that a person's name for a camera gives."""
     if not name:
-        raise UsageError("give the camera a name, as in Main door")
+        raise UsageError("give the camera a name, such as Main door")
     made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "camera"
     return next(
         one for number in range(1, 100) if (one := made if number == 1 else f"{made}-{number}") not in config.camera

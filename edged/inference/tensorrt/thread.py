@@ -78,7 +78,7 @@ class GpuThread:
         future: Future[T] = Future()
         with self._gate:
             if self._closed:
-                raise ModelError("the GPU has been given up; start the daemon anew")
+                raise ModelError("the GPU has been given up; `systemctl restart edged` tries it again")
             if self._broken:
                 raise ModelError(self._broken)
             self._jobs.put(_Job(work, future))
