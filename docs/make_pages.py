@@ -106,7 +106,7 @@ def _text(comments: Mapping[tuple[str, str], str], name: str, key: str) -> str |
 def _comments(text: str) -> dict[tuple[str, str], str]:
     """The comment above each key of the commented file, by table and key."""
     found: dict[tuple[str, str], str] = {}
-    table, lines, last, in_list = "", [], "", False
+    table, lines, last = "", [], ""
     for line in text.splitlines():
         if match := re.match(r"#?\[output\.([a-z]+)", line):
             table, lines = f"output.{SHOWN_AS.get(match[1], match[1])}", []
@@ -114,23 +114,30 @@ def _comments(text: str) -> dict[tuple[str, str], str]:
             table, lines = match[1].replace("defaults", "camera"), []
         elif match := re.match(r"#?([a-z_]+) = ", line):
             # Keys that stand together share the comment above the first.
-            last = " ".join(lines) or last
+            last = _joined(lines) or last
             if AS_ABOVE not in last:
                 found.setdefault((table, match[1]), last)
             lines = []
-        elif line.startswith("#      "):
-            lines.append(line[1:].strip())  # an item of a list goes on
-        elif line.startswith("#  "):
-            in_list = True
-            lines.append("<br>" + re.sub(r"^(\S+(?: ! \S+|device\S+| device=\S+)*)\s{2,}", r"`\1` ", line[1:].strip()))
-        elif line.startswith("# The next keys"):
-            continue  # this is said below the table
-        elif line.startswith("# "):
-            lines.append("<br>" * in_list + line[2:].strip())
-            in_list = False
+        elif line.startswith("# ") and not line.startswith("# The next keys"):  # which is said below the table
+            lines.append(line[1:])
         elif not line.strip():
             lines = []
     return found
+
+
+ITEM = re.compile(r"^   (\S+(?: ! \S+|device\S+| device=\S+)*)\s{2,}")
+"""A line of a list in two columns: what it is about, and what is said of it."""
+
+
+def _joined(lines: list[str]) -> str:
+    """The lines of a comment as one text; lists, which are indented, stand on lines of their own."""
+    text, in_list = "", False
+    for line in lines:
+        is_item, indented = ITEM.match(line), line.startswith("  ")
+        text += " <br>" if is_item or (in_list and not indented) else " "
+        text += ITEM.sub(r"`\1` ", line).strip()
+        in_list = indented
+    return text.strip()
 
 
 def _default(field: Any) -> str:

@@ -353,9 +353,9 @@ def unprivileged():
 def test_a_file_of_root_and_its_group_says_who_may_read_it(tmp_path):
     (tmp_path / "closed").mkdir(mode=0)
     file = tmp_path / "closed" / "edged.toml"
-    with unprivileged(), pytest.raises(ConfigError, match="Permission denied.; use sudo, or join the group edged"):
+    with unprivileged(), pytest.raises(ConfigError, match=r"Permission denied\); use sudo, or join the group edged"):
         load_config(file)
-    with unprivileged(), pytest.raises(Unavailable, match="Permission denied.; use sudo, or join the group edged"):
+    with unprivileged(), pytest.raises(Unavailable, match=r"Permission denied\); use sudo, or join the group edged"):
         ask(socket_path(file))
 
 

@@ -130,7 +130,7 @@ def _run(command: Sequence[str], remedy: str, stopping: threading.Event) -> str 
 GSTREAMER = (
     (r'no element "?(nv\w+)', r"GStreamer has no {0}: this is no Jetson, or `apt install nvidia-l4t-gstreamer` is needed"),
     (r'no element "?(\w+)', r"GStreamer has no {0}; `gst-inspect-1.0 {0}` and `apt search gstreamer1.0-plugins`"),
-    (r"No cameras available", "no CSI camera is found; switch the board off and push the ribbon cable in again, contacts to the board"),
+    (r"No cameras available", "no CSI camera is found; switch the board off and push the ribbon in again, contacts to the board"),
     (r"(?i)invalid camera device specified", "there is no CSI camera of this number; `edged cameras` lists what is attached"),
     (r"(?i)failed to create capturesession", "the camera service opens no session: another program uses the camera, or "
      "`systemctl restart nvargus-daemon` is needed"),

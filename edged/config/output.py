@@ -167,8 +167,8 @@ class SoundOutput(_NotifyingOutput):
     def _a_card(cls, value: str) -> str:
         if not _DEVICE.fullmatch(value) or _WRITES.search(value):
             raise ValueError(
-                'must be a name that `aplay -L` lists, such as "default" or "plughw:CARD=Device,DEV=0"; what ALSA would write into'
-                " files, pipe into programs or take apart further belongs into /etc/asound.conf, under a name of its own"
+                'must be a name that `aplay -L` lists, such as "default" or "plughw:CARD=Device,DEV=0"; what ALSA would write'
+                " into files, pipe into programs or take apart further belongs into /etc/asound.conf, under a name of its own"
             )
         return value
 
