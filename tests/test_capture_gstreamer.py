@@ -213,7 +213,10 @@ def test_a_jetsons_pipeline_is_the_documented_one():
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("Error generated. /dvs/git/.../gstnvarguscamerasrc.cpp, execute:740 No cameras available", "seat the ribbon"),
+        (
+            "Error generated. /dvs/git/.../gstnvarguscamerasrc.cpp, execute:740 No cameras available",
+            "push the ribbon in again",
+        ),
         ("execute:751 Failed to create CaptureSession", "nvargus-daemon"),
         ("(Argus) Error FileOperationFailed: Cannot connect to socket (propagating)", "nvargus-daemon"),
         ("Invalid camera device specified 3 specified (1 available)", "edged cameras"),

@@ -39,7 +39,7 @@ DOOR = '[output.door]\nkind = "door"\nline = "DOOR"\n'
         (LAMP + "longest_seconds = 0.1", "table [output.lamp]: shortest_seconds = 0.5 must not be above longest_seconds = 0.1"),
         (LAMP + 'cameras = ["gate"]', 'table [output]: lamp names the camera "gate", which is not there; there are: door'),
         (LAMP.replace('"RED"', "17"), "table [output.lamp]: line = 17 is a number, which every chip has: name the chip too"),
-        (LAMP.replace('"RED"', "[]"), "key output.lamp.line = []: must be the name of a line, as \"GPIO17\", or its number"),
+        (LAMP.replace('"RED"', "[]"), "key output.lamp.line = []: must be the name of a line, such as \"GPIO17\", or its number"),
         (LAMP + DOOR.replace("DOOR", "RED"), "table [output]: door and lamp name the same line RED; give each its own"),
         (DOOR + "shortest_seconds = 61", "key output.door.shortest_seconds = 61: must be less than or equal to 60"),
         ('[output.b]\nkind = "button"\nline = "B"\nacknowledges = ["lamp"]',
