@@ -38,7 +38,8 @@ OWNER = "fleet"
 MOST_COMPACTED_BYTES = 64 * 1024 * 1024
 KNOWN_FOR_DAYS = 14
 """A device that exported in so many days before is missed when it does not."""
-HASHERS = 4
+HASHERS, FILES_AT_ONCE = 4, 64
+"""Threads that read files for their hashes, and how many files each takes on at once."""
 READ_BYTES = 1 << 20
 MOST_ROUNDS = 50
 """So often a question is asked anew without files that cannot be counted."""
@@ -369,9 +370,14 @@ def _of_device(text: str) -> Name | None:
 
 def _check(requested: Mapping[Path, DataFile]) -> dict[Path, tuple[str, str]]:
     """What is wrong with files, by path."""
+    pairs = list(requested.items())
+    parts = [pairs[first : first + FILES_AT_ONCE] for first in range(0, len(pairs), FILES_AT_ONCE)]
     with ThreadPoolExecutor(HASHERS) as pool:
-        faults = pool.map(_fault, requested, requested.values())
-        return {path: fault for path, fault in zip(requested, faults, strict=True) if fault}
+        return {path: fault for part in pool.map(_faults, parts) for path, fault in part}
+
+
+def _faults(files: Sequence[tuple[Path, DataFile]]) -> list[tuple[Path, tuple[str, str]]]:
+    return [(path, fault) for path, file in files if (fault := _fault(path, file))]
 
 
 def _fault(path: Path, file: DataFile) -> tuple[str, str] | None:

@@ -1,51 +1,17 @@
 -- The counts of a report over many devices: whole numbers only, so that every engine gives the same. SQLite, DuckDB, Spark
 -- and ClickHouse run this text as it is; the SHA-256 of fold.sql and it, one after the other, stands in the report.
 --
--- It asks: cell (what fold.sql gives of all files of passages and events), encounter_again (the rows of those files whose
+-- It asks: cell (what fold.sql gives of encounter, all files of passages and events, and of encounter_again, those whose
 -- device-day came in more than one, see docs/fleet.md for the columns), cover, report_params (one row: day_from, day_to) and
--- again (device_id, local_day: the device-days that came in more than one file, whose rows may be there in several versions).
--- Of a row that is there several times the one with the highest seq counts.
-WITH single AS (
-  SELECT c.device_id, c.camera, c.local_day, c.local_hour, c.quarter, c.kind, c.outcome, c.in_open, c.suppressed, c.clock_ok,
-         c.end_reason, c.row_cnt
+-- again (device_id, local_day: the device-days that came in more than one file).
+WITH of_quarter AS (
+  SELECT c.device_id, c.camera, c.local_day, c.local_hour, c.quarter, c.ok_cnt, c.inc_cnt, c.none_cnt, c.unc_cnt,
+         c.out_ok_cnt, c.out_inc_cnt, c.out_none_cnt, c.out_unc_cnt, c.vinc_cnt, c.vnone_cnt, c.held_cnt, c.vout_cnt,
+         c.att_cnt, c.drw_cnt, c.clock_cnt
   FROM cell c CROSS JOIN report_params p
-  WHERE c.local_day >= p.day_from AND c.local_day <= p.day_to
-    AND NOT EXISTS (SELECT 1 FROM again a WHERE a.device_id = c.device_id AND a.local_day = c.local_day)),
-ranked AS (
-  SELECT e.device_id, e.camera, e.local_day, e.local_hour, e.quarter, e.kind, e.outcome, e.in_open, e.suppressed, e.clock_ok,
-         e.end_reason,
-         ROW_NUMBER() OVER (PARTITION BY e.device_id, e.local_day, e.event_id
-                            ORDER BY e.seq DESC, e.started_ms DESC, e.outcome, e.camera) AS rn
-  FROM encounter_again e CROSS JOIN report_params p
-       INNER JOIN again a ON a.device_id = e.device_id AND a.local_day = e.local_day
-  WHERE e.local_day >= p.day_from AND e.local_day <= p.day_to),
-latest AS (
-  SELECT device_id, camera, local_day, local_hour, quarter, kind, outcome, in_open, suppressed, clock_ok, end_reason, row_cnt
-  FROM single WHERE outcome <> 'void'
-  UNION ALL
-  SELECT device_id, camera, local_day, local_hour, quarter, kind, outcome, in_open, suppressed, clock_ok, end_reason, 1
-  FROM ranked WHERE rn = 1 AND outcome <> 'void'),
-of_quarter AS (
-  SELECT device_id, camera, local_day, local_hour, quarter,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'correct' THEN row_cnt ELSE 0 END) AS ok_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'incorrect' THEN row_cnt ELSE 0 END) AS inc_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'none' THEN row_cnt ELSE 0 END) AS none_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 1 AND outcome = 'uncertain' THEN row_cnt ELSE 0 END) AS unc_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 0 AND outcome = 'correct' THEN row_cnt ELSE 0 END) AS out_ok_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 0 AND outcome = 'incorrect' THEN row_cnt ELSE 0 END) AS out_inc_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 0 AND outcome = 'none' THEN row_cnt ELSE 0 END) AS out_none_cnt,
-         SUM(CASE WHEN kind = 'passage' AND in_open = 0 AND outcome = 'uncertain' THEN row_cnt ELSE 0 END) AS out_unc_cnt,
-         SUM(CASE WHEN kind = 'mask' AND in_open = 1 AND outcome = 'incorrect' AND end_reason <> 'static' THEN row_cnt ELSE 0 END)
-           AS vinc_cnt,
-         SUM(CASE WHEN kind = 'mask' AND in_open = 1 AND outcome = 'none' AND end_reason <> 'static' THEN row_cnt ELSE 0 END)
-           AS vnone_cnt,
-         SUM(CASE WHEN kind = 'mask' AND in_open = 1 AND suppressed = 1 AND end_reason <> 'static' THEN row_cnt ELSE 0 END)
-           AS held_cnt,
-         SUM(CASE WHEN kind = 'mask' AND in_open = 0 AND end_reason <> 'static' THEN row_cnt ELSE 0 END) AS vout_cnt,
-         SUM(CASE WHEN kind = 'inattention' AND in_open = 1 AND end_reason <> 'static' THEN row_cnt ELSE 0 END) AS att_cnt,
-         SUM(CASE WHEN kind = 'drowsiness' AND in_open = 1 AND end_reason <> 'static' THEN row_cnt ELSE 0 END) AS drw_cnt,
-         SUM(CASE WHEN clock_ok = 0 THEN row_cnt ELSE 0 END) AS clock_cnt
-  FROM latest GROUP BY device_id, camera, local_day, local_hour, quarter),
+  WHERE c.local_day >= p.day_from AND c.local_day <= p.day_to AND c.row_cnt > c.void_cnt
+    AND (c.latest = 1
+         OR NOT EXISTS (SELECT 1 FROM again a WHERE a.device_id = c.device_id AND a.local_day = c.local_day))),
 of_device_quarter AS (
   SELECT device_id, local_day, quarter, SUM(ok_cnt) AS y, SUM(ok_cnt + inc_cnt + none_cnt) AS n
   FROM of_quarter GROUP BY device_id, local_day, quarter),
