@@ -13,9 +13,9 @@ from collections import Counter
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from click.testing import CliRunner
-from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 from report_days import HOUR, encounter, span, store_reports, watched
 from test_export_day import DAY, Site
@@ -144,7 +144,7 @@ def test_every_engine_gives_the_same_bytes(place):
 
 
 def test_the_report_meets_its_schema(place):
-    Draft202012Validator(schema_of(FleetDocument)).validate(build(place))
+    jsonschema_rs.Draft202012Validator(schema_of(FleetDocument)).validate(build(place))
 
 
 def test_order_doubles_and_redelivery_change_nothing(made, tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+import jsonschema_rs
 
 from edged import messages, report
 from edged.payloads.report import ReportDocument
@@ -65,18 +65,18 @@ def _check_text(payload: Any, text: str, where: str) -> None:
 
 def _check(payload: Any, document: Any, where: str) -> None:
     PROBLEMS.extend(
-        f"{where}: {'/'.join(map(str, error.absolute_path))}: {error.message[:300]}"
+        f"{where}: {'/'.join(map(str, error.instance_path))}: {error.message[:300]}"
         for error in _validator(payload).iter_errors(document)
     )
 
 
 @cache
-def _validator(payload: Any) -> Draft202012Validator:
+def _validator(payload: Any) -> jsonschema_rs.Draft202012Validator:
     schema = schema_of(payload)
     for part in (schema, *schema.get("$defs", {}).values()):
         _close(part)
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
+    jsonschema_rs.meta.validate(schema)
+    return jsonschema_rs.Draft202012Validator(schema)
 
 
 def _close(schema: dict[str, Any]) -> None:
