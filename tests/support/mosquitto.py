@@ -56,12 +56,15 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> bool:
-    """Wait until `condition` holds; whether it did in time."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    """Wait until `condition` holds; whether it did in time.
+
+    Asked ever less often, for asking costs: it makes a daemon answer, a database open, a log be read.
+    """
+    began = time.monotonic()
+    while (waited_s := time.monotonic() - began) < timeout_s:
         if condition():
             return True
-        time.sleep(0.01)
+        time.sleep(min(max(waited_s / 20, 0.01), 0.1))
     return bool(condition())
 
 
