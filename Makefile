@@ -35,7 +35,10 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## Play an entrance through the real daemon: alerts as a subscriber hears them, and the day's report
 	@$(BIN)/edged demo
 
+# Bytecode is kept: hundreds of processes of edged start, and each of the WORKERS reads all tests.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup ## Run the tests, on WORKERS processes (5: much of the time they wait)
+	@$(BIN)/python -m compileall -q edged
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check style, types and the direction of imports
