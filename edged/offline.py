@@ -15,7 +15,7 @@ from edged.capture.sources import read_picture
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
-from edged.found import Analysed, Eyes, Found
+from edged.offline_result import Analysed, Eyes, Found
 from edged.pipeline import Outcome
 from edged.readers import SURE_SCORES
 from edged.signals.driver import DriverFinder

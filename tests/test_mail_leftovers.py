@@ -9,7 +9,7 @@ from support.storing import HandClock, ended, minute, started
 
 from edged.cli.status import _camera_line
 from edged.config.load import parse_config
-from edged.daemon import analysis, core, record
+from edged.daemon import analysis, core, database
 from edged.errors import ConfigError
 from edged.host.clock import UNSET_S, WatchedClock
 from edged.pipeline import Outcome
@@ -23,14 +23,14 @@ from edged.types import Frame, Signals
 def opened_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[core.Core, list[bool]]:
     """A core whose database cannot be opened until something stands in the list."""
     path, room = folder / "edged.db", []
-    really = record._first_opened
+    really = database._first_opened
 
     def first_opened(where: Path) -> Store:
         if not room:
             raise StoreFull(f"{where}: the disk is full")
         return really(where)
 
-    monkeypatch.setattr(record, "_first_opened", first_opened)
+    monkeypatch.setattr(database, "_first_opened", first_opened)
     config = parse_config({"store": {"path": str(path)}, "device": {"id": "hall"}}, folder / "edged.toml")
     return core.open_core(config, HandClock()), room
 

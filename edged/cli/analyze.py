@@ -19,8 +19,8 @@ from edged.config import DETECTORS, Config, Tasks
 from edged.config.people import PROFILES, Profile
 from edged.errors import Failed, SourceLost, UsageError
 from edged.files import writing
-from edged.found import Analysed
 from edged.offline import Recording, analyse_picture
+from edged.offline_result import Analysed
 from edged.readers import SURE_SCORES, DetectionLimits, make_detector
 
 # In pictures there is time for smaller and weaker faces than the daemon searches for: they stand in the JSON, where the

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from edged.config import Tasks
-from edged.found import Analysed, Found
+from edged.offline_result import Analysed, Found
 from edged.types import DROWSINESS_LEVELS, DROWSY_LEVELS, MaskState
 
 MASKS = tuple(state.words for state in (MaskState.CORRECT, MaskState.UNCERTAIN, MaskState.INCORRECT, MaskState.NONE))

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from edged.config import Config
 from edged.daemon.announced import Announced
+from edged.daemon.database import Record
 from edged.daemon.meters import Meters
 from edged.daemon.outbound import Outbound
 from edged.daemon.pause import PAUSE, Pauses
-from edged.daemon.record import Record
 from edged.daemon.supervision import CameraWatch
 from edged.host.clock import WatchedClock
 from edged.host.device import device_id

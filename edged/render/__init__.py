@@ -1,4 +1,7 @@
-"""Draws a mask on a face, from its 68 or 5 points: for training, for tests, and for `edged wear-mask`."""
+"""Draws on pictures: what was found in them (`annotate`), and masks on faces (`wear`).
+
+The latter for training, for tests, and for `edged wear-mask`.
+"""
 
 from edged.render.fabric import STYLES, MaskStyle, random_style
 from edged.render.outline import Wear

@@ -1,4 +1,4 @@
-"""What was found in one picture or frame: as the record that the `eval` scripts read, in words, and as it is drawn."""
+"""What offline analysis finds in one picture or frame: as a line of `edged analyze --json`, in words, and as it is drawn."""
 
 from dataclasses import dataclass
 from pathlib import Path
