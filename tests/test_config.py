@@ -180,6 +180,16 @@ def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, look
         ("v4l2:///dev/video0?fps=0", "option fps='0' must be a whole number from 1 to 240"),
         ("v4l2:///dev/video0?width=x", "option width='x' must be a whole number from 16 to 16384"),
         ("rtsp://[::1/x", "an IPv6 address stands in brackets"),
+        ("v4l2:///dev/video٣", "digits are written 0 to 9: v4l2:///dev/video3"),
+        ("csi://٣", "digits are written 0 to 9: csi://3"),
+        ("v4l2:///dev/video0?fps=٣٠", "digits are written 0 to 9: v4l2:///dev/video0?fps=30"),
+        ("rtsp://10.0.0.3:٥٥٤/x", "the port must be a whole number"),
+        ("v4l2:///dev/v4l/by-id", "that is a folder of cameras; edged cameras prints the address of each in it"),
+        ("v4l2:///dev/v4l/by-id/", "that is a folder of cameras"),
+        ("v4l2:///dev/v4l/by-id/../by-path", "that is a folder of cameras"),
+        ("rtsp://10.0.0.3/x%0d%0aTeardown:", "a control character cannot stand in an address, not even written as %0d"),
+        ("rtsp://known?@evil/", "an @ after the host is written %40"),
+        ("rtsp://known#@evil/", "an @ after the host is written %40"),
         ("rtsp://10.0.0.3:99999/x", "the port must be a whole number from 1 to 65535; usual is 554"),
     ],
 )
@@ -294,6 +304,9 @@ def test_a_camera_whose_own_key_breaks_what_it_shares_is_named(mistakes):
         "http://wiki:0/",
         "http://wiki:x/",
         "http://w/\\n",
+        "https://h/%0d%0a",
+        "https://h/%7F",
+        "http://h:٨٠/",
     ],
 )
 def test_a_link_that_a_browser_cannot_open_is_refused(mistakes, url):

@@ -104,6 +104,10 @@ def test_whatever_is_written_there_is_taken_or_refused_in_one_line(host: str) ->
         '[report]\nrequirement = "a\\rb"\n',
         '[camera.door]\nsource = "file:///x.mp4"\nname = "a\\u2028b"\n',
         '[output.lamp]\nkind = "gpio"\nwhen = ["alive"]\nline = "GPIO17"\nname = "a\\u0085b"\n',
+        '[device]\nname = "a\\u202Eb"\n',
+        '[report]\nsite = "a\\u2066b"\n',
+        '[report]\nrequirement = "a\\u200Fb"\n',
+        '[camera.door]\nsource = "file:///x.mp4"\nname = "a\\uFEFFb"\n',
     ],
 )
 def test_texts_for_people_have_one_line_and_no_control_characters(table: str, tmp_path: Path) -> None:

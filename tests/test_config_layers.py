@@ -1,6 +1,7 @@
 """Layers over the user's config: merged by key, left out where they spoil the whole, set aside where the daemon fails."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from edged.config.change import MOST_STEPS, plan_change, plan_undo, steps, write
 from edged.config.layers import MOST_LAYERS
 from edged.config.output import OUTPUTS
 from edged.config.section import Section
+from edged.config.source import with_credentials
 from edged.config.trial import Trial
 from edged.errors import ConfigError
 
@@ -275,6 +277,26 @@ def test_no_key_that_names_a_place_is_the_consoles_to_set(box: Box) -> None:
                                     "v4l2:///dev/v4l/by-id/usb-046d_HD_Pro+Webcam_C920-video-index0"])  # fmt: skip
 def test_every_kind_of_camera_is_the_consoles_to_set(box: Box, source: str) -> None:
     assert plan_change(box.file, {"camera.yard.source": source}).after.camera["yard"].source == source
+
+
+KNOWN = """[camera.yard]
+source = "rtsp://known/1"
+credentials_file = "/etc/edged/yard"
+"""
+
+
+@pytest.mark.parametrize("source", ["rtsp://known?@evil/", "rtsp://known#@evil/", "rtsp://known/@evil", "rtsp://known\\@evil/",
+                                    "rtsp://known:1@evil/1", "rtsp://evil/known", "rtsp://known.evil/1", "rtsp://known%40evil/1",
+                                    "rtsp://known:1%40evil/1", "rtsps://known/1"])  # fmt: skip
+def test_a_kept_password_goes_to_no_other_host(box: Box, source: str) -> None:
+    """By whatever trick of an address, and whichever program reads it."""
+    box.file.write_text(KNOWN)
+    try:
+        plan = plan_change(box.file, {"camera.yard.source": source})
+    except ConfigError:
+        return
+    sent = with_credentials(plan.after.camera["yard"].source, "user:secret")
+    assert re.split("[/?#]", sent.removeprefix("rtsp://"), maxsplit=1)[0] == "user:secret@known"
 
 
 def test_a_password_in_a_source_is_not_repeated(box: Box) -> None:

@@ -213,7 +213,16 @@ def test_keys_that_cannot_be_used_name_their_setting(tmp_path, text, words) -> N
         WebTarget(ExportConfig(to="s3://records/edged"))
 
 
-@pytest.mark.parametrize("to", ["s3://", "s3://A", "s3://records/a b", "s3://user:pass@records/x", "s3://records?x=1"])
+@pytest.mark.parametrize(
+    "to",
+    ["s3://", "s3://A", "s3://records/a b", "s3://user:pass@records/x", "s3://records?x=1", "s3://a..b/x", "s3://ab/x",
+     "s3://abc/x/../../other", "s3://abc/./x", "s3://abc/..", "s3://abc-.d/x", "s3://abc//x", "s3://abc٣/x"],
+)  # fmt: skip
 def test_a_bucket_that_cannot_be_is_refused(to) -> None:
     with pytest.raises(ValueError, match="must be a bucket and a prefix"):
         ExportConfig(to=to)
+
+
+@pytest.mark.parametrize("to", ["s3://a.b-c/x..y/.hidden/", "s3://abc"])
+def test_a_bucket_with_dots_is_taken(to) -> None:
+    assert ExportConfig(to=to).to == to

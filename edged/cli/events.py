@@ -52,7 +52,7 @@ def parse_since(text: str, zone: ZoneInfo) -> int:
     now_ms = time.time_ns() // 1_000_000
     if text in ("today", "yesterday"):
         text = parse_day(text, zone, now_ms).isoformat()
-    if match := re.fullmatch(r"(\d{1,5})([mhd])", text):
+    if match := re.fullmatch(r"([0-9]{1,5})([mhd])", text):
         return now_ms - int(match[1]) * UNITS_S[match[2]] * 1000
     try:
         instant = datetime.fromisoformat(text.replace("Z", "+00:00"))

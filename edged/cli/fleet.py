@@ -136,7 +136,7 @@ def simulate(
 
 def _address(broker: str) -> tuple[str, int]:
     host, colon, port = broker.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or not (port.isascii() and port.isdecimal()):
         raise UsageError(f"--mqtt {broker!r}: write it like broker.example.org:1883")
     return host, int(port)
 

@@ -34,7 +34,7 @@ _PEOPLE: Mapping[str, type[Section]] = {
     "attention": AttentionConfig,
     "drowsiness": DrowsinessConfig,
 }
-_LOCAL_CAMERA = re.compile(r"/dev/(video\d{1,3}|v4l/by-(id|path)/[\w.:+-]+)")
+_LOCAL_CAMERA = re.compile(r"/dev/(video\d{1,3}|v4l/by-(id|path)/[\w.:+-]+)", re.ASCII)
 _CAMERA_KEYS = {"source", "name", "region", "rotation", "flip", "fps", "profile", "smallest_face", "field_of_view"}
 _CAMERA_DEFAULTS = CameraConfig(source="file:///any").model_dump(mode="json", exclude={"source"})
 _KEYS = {

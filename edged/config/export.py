@@ -10,7 +10,10 @@ from edged.config.host import check_url, is_private
 from edged.config.section import Section
 
 S3 = "s3://"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?")
+_BUCKET = re.compile(
+    r"(?=[a-z0-9.-]{3,63}(/|$))[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+    r"(/(?!\.{1,2}(/|$))[A-Za-z0-9_.=-]+)*/?"
+)
 
 
 def is_s3(value: str | None) -> bool:
@@ -68,7 +71,10 @@ def check_place(value: str) -> str:
         return value
     if is_s3(value):
         if not _BUCKET.fullmatch(value.removeprefix(S3)):
-            raise ValueError('must be a bucket and a prefix, such as "s3://records/edged"')
+            raise ValueError(
+                'must be a bucket and a prefix, such as "s3://records/edged": a bucket\'s name has 3 to 63 of a-z, 0-9, - and'
+                " single dots, and no part of the prefix is . or .."
+            )
         return value
     parts = check_url(value)
     if "?" in value or "#" in value or "@" in value:

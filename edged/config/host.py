@@ -2,12 +2,14 @@
 
 import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 SCHEMES_WITH_TLS = ("mqtts", "ssl", "tls")
 WEBSOCKETS = ("ws", "wss", "http", "https")
 PORTS = range(1, 65_536)
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What no address may hold, not even written with %: it would end a line of what is sent."""
 
 
 def check_host(value: str) -> str:
@@ -39,7 +41,7 @@ def check_url(value: str) -> SplitResult:
         whole = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         whole, parts = False, urlsplit("")
-    if not whole or not value.isprintable() or " " in value:
+    if not whole or not value.isprintable() or " " in value or CONTROLS.search(unquote(value)):
         raise ValueError('must be a whole address, such as "http://door.example.org:8080/"')
     return parts
 

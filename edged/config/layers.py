@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 CONSOLE = "console.toml"
 MOST_LAYERS = 16
-_NAME = re.compile(r"\d\d-[\w.-]+\.toml|console\.toml")
+_NAME = re.compile(r"\d\d-[\w.-]+\.toml|console\.toml", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

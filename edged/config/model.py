@@ -302,10 +302,10 @@ class ReportConfig(Section):
 
     site: Line = Field("", max_length=100, description="Heading of the report; device.name when left out")
     timezone: str = Field("UTC", description="IANA name of the zone whose days are reported, as in Europe/Madrid")
-    open_from: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = Field(
+    open_from: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
         "00:00", description="Local time from which the site is watched"
     )
-    open_until: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")] = Field(
+    open_until: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")] = Field(
         "24:00", description="Local time until which the site is watched"
     )
     target_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(

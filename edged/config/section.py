@@ -8,11 +8,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """A name that goes into MQTT topics and Home Assistant identities as it is."""
 
+NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Categories of characters that nobody sees, and that change how what stands around them is shown."""
+JOINERS = "\u200c\u200d"
+"""Of these, those with which some languages write words."""
+
 
 def _one_line(value: str) -> str:
     """Such a text stands in logs, MQTT, mail headers and on pages."""
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in value):
-        raise ValueError("cannot hold a line break or another control character; take it out")
+    if any(unicodedata.category(one) in NOT_SHOWN and one not in JOINERS for one in value):
+        raise ValueError(
+            "cannot hold a line break or another control character, seen or unseen, such as those that turn the direction of"
+            " what follows; take it out"
+        )
     return value
 
 

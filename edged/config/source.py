@@ -1,10 +1,13 @@
 """Camera source URIs: which schemes there are, what each may say, and how one is shown without its password."""
 
+import posixpath
 import re
 import shlex
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from edged.config.host import CONTROLS
 from edged.streams import USUAL_PORTS
 
 OPTIONS = {
@@ -36,6 +39,7 @@ BRACKETS = "an IPv6 address stands in brackets, as in rtsp://[fd00::1]:554/path"
 RESERVED = "/?#[]@%"
 """Characters that end or divide the part of an address that holds user and password."""
 NUMBERED = ("csi", "picamera")
+DEVICE_FOLDERS = ("/dev", "/dev/v4l", "/dev/v4l/by-id", "/dev/v4l/by-path")
 LOCAL_PATH = re.compile(r"['\"]?(file|images|v4l2):///")
 REFUSED = re.compile(r"^(['\"]?(?:(?:rtsps?|mqtts?|https?|tcp|gst):/*)?).*@", re.DOTALL)
 SECRET_OPTION = re.compile(r"""(?i)((?:password|passwd|pass|pwd|user-pw)\s*=\s*)("[^"]*"|[^&\s'"]+)""")
@@ -65,28 +69,36 @@ def parse_source(uri: str) -> Source:
     if uri.startswith("gst:"):
         return Source(uri=uri, scheme="gst", path=_pipeline(uri.removeprefix("gst:")), options={})
     parts = _split(uri)
+    if parts.scheme in ("v4l2", *NUMBERED) and (written := _in_ascii(uri)) != uri:
+        raise ValueError(f"digits are written 0 to 9: {written}")
     if parts.scheme not in OPTIONS:
         raise ValueError(_other_kind(uri) or f"unknown kind of source; use one of {EXAMPLES}")
     if not uri.startswith(parts.scheme):
         raise ValueError(f"the kind of source is written in lower case, without spaces before it: {parts.scheme}:")
     if parts.scheme in NUMBERED:
         return _numbered(uri, parts)
-    local = parts.scheme not in STREAMS
-    if not local:
+    if parts.scheme in STREAMS:
         _check_stream(uri, parts)
-    if local and parts.netloc:
+        return Source(uri=uri, scheme=parts.scheme, path="", options={})
+    return Source(uri=uri, scheme=parts.scheme, path=_path(uri, parts), options=_options(parts.scheme, parts.query))
+
+
+def _path(uri: str, parts: SplitResult) -> str:
+    """The local path, decoded."""
+    if parts.netloc:
         raise ValueError(
             f"a local path needs three slashes: {parts.scheme}:///{parts.netloc.rpartition('@')[2]}{parts.path}"
         )
-    if local and len(parts.path) < 2:
+    if len(parts.path) < 2:
         raise ValueError(f"the path is missing: {parts.scheme}:///…")
-    if local and "#" in uri:
+    if "#" in uri:
         raise ValueError("a # in a path is written %23")
-    path = unquote(parts.path, errors="surrogateescape") if local else ""
+    path = unquote(parts.path, errors="surrogateescape")
     if "\0" in path:
         raise ValueError("a path cannot hold %00")
-    options = {} if not local else _options(parts.scheme, parts.query)
-    return Source(uri=uri, scheme=parts.scheme, path=path, options=options)
+    if parts.scheme == "v4l2" and (path.endswith("/") or posixpath.normpath(path) in DEVICE_FOLDERS):
+        raise ValueError("that is a folder of cameras; edged cameras prints the address of each in it")
+    return path
 
 
 def check_source(uri: str) -> str:
@@ -124,9 +136,14 @@ def with_credentials(uri: str, credentials: str) -> str:
     """A stream's URI with `user:password` put in, quoted, in the place of any that it holds."""
     user, _, password = credentials.strip().partition(":")
     scheme, rest = uri.split("://", 1)
-    authority, slash, path = rest.partition("/")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
     host = authority.rpartition("@")[2]
-    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}{slash}{path}"
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}{rest.removeprefix(authority)}"
+
+
+def _in_ascii(text: str) -> str:
+    """The text with the digits of every script as those that programs read."""
+    return "".join(str(unicodedata.digit(one)) if one.isdigit() else one for one in text)
 
 
 def _split(uri: str) -> SplitResult:
@@ -142,11 +159,15 @@ def _check_stream(uri: str, parts: SplitResult) -> None:
     """Raise ValueError where FFmpeg would read another address than was meant. The password is in no message."""
     if not uri.isprintable() or " " in uri:
         raise ValueError("a space or control character cannot stand in an address; a space is written %20")
+    if CONTROLS.search(unquote(uri)):
+        raise ValueError("a control character cannot stand in an address, not even written as %0d")
     user, at, host = parts.netloc.rpartition("@")
     after = uri.partition("://")[2].removeprefix(parts.netloc)
     # A / # or ? that was meant to be part of the password ends the host: admin:pa/ss@host, admin:12/34@host.
     if "@" in after and (at or ":" in host) and "." not in host and "[" not in host:
         raise ValueError(_reserved(after.rpartition("@")[0]) + " (an @ in the path is written %40)")
+    if "@" in after.partition("/")[0]:  # some programs would take what follows it for the host
+        raise ValueError("an @ after the host is written %40")
     if re.search(r"%(?![0-9A-Fa-f]{2})", user):
         raise ValueError(_reserved("%"))
     if host.count(":") > 1 and not host.startswith("["):
@@ -164,9 +185,9 @@ def _other_kind(uri: str) -> str:
         return f"a camera on this machine is written v4l2://{uri}"
     if uri.startswith("/"):
         return f"a recording is written file://{uri}, a folder of pictures images://{uri}"
-    if re.fullmatch(r"\d{1,2}", uri):
+    if re.fullmatch(r"[0-9]{1,2}", uri):
         return f"a camera's number is written v4l2:///dev/video{uri}, csi://{uri} or picamera://{uri}"
-    if re.fullmatch(r"\d+\.\d+\.\d+\.\d+(:\d+)?(/[^@]*)?", uri):
+    if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(:[0-9]+)?(/[^@]*)?", uri):
         return f"a network camera is written rtsp://{uri}"
     if uri.startswith(("http://", "https://")):
         return "pictures over http are not read; most such cameras also speak rtsp://host:554/path"
@@ -181,7 +202,7 @@ def _reserved(text: str) -> str:
 
 def _numbered(uri: str, parts: SplitResult) -> Source:
     """A camera known by its number, as in csi://0."""
-    if not re.fullmatch(r"\d{1,2}", parts.netloc) or parts.path not in ("", "/") or parts.fragment:
+    if not re.fullmatch(r"[0-9]{1,2}", parts.netloc) or parts.path not in ("", "/") or parts.fragment:
         raise ValueError(
             f"a {parts.scheme} camera is named by its number, as in {parts.scheme}://0?width=1280&height=720"
         )
@@ -219,7 +240,7 @@ def _options(scheme: str, query: str) -> dict[str, int]:
             known = ", ".join(sorted(OPTIONS[scheme]))
             raise ValueError(f"unknown option {key!r} for {scheme}; it takes {known}")
         low, high = LIMITS[key]
-        if not re.fullmatch(r"\d{1,7}", value) or not low <= int(value) <= high:
+        if not re.fullmatch(r"[0-9]{1,7}", value) or not low <= int(value) <= high:
             raise ValueError(f"option {key}={value!r} must be a whole number from {low} to {high}")
         options[key] = int(value)
     return options

@@ -135,7 +135,7 @@ class Name(NamedTuple):
         return f"{self.device_id}-{self.number:06d}-{self.sha8}.{self.ending}"
 
 
-_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{6,9})-([0-9a-f]{8})\.([a-z0-9.]+)")
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-([0-9]{6,9})-([0-9a-f]{8})\.([a-z0-9.]+)")
 
 
 def parse_name(text: str) -> Name | None:

@@ -72,7 +72,7 @@ class SshKey(Section):
         str,
         Field(
             max_length=8192,
-            pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [ -~]*)?$",
+            pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp[0-9]+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [ -~]*)?$",
         ),
     ] = Field(description="One line of a .pub file")
 

@@ -186,7 +186,7 @@ class Place:
             ) from None
         self._days = sorted(days)
         later = sorted(path.name for path in (root / "record").iterdir() if path.name != "v=1")
-        self.later = [name for name in later if re.fullmatch(r"v=\d+", name)]
+        self.later = [name for name in later if re.fullmatch(r"v=[0-9]+", name)]
         if not self._days and not self.later:
             raise UsageError(f"{root}: holds no exported day; devices write record/v=1/dt=2026-11-19 and so on")
 
