@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from support.console import Console
 from support.mosquitto import until
+from support.unwatched import own_mb
 
 from edged.console.server import MOST_IDLE, REQUEST_S
+from edged.store import Store
 
 
 @pytest.fixture
@@ -95,3 +98,36 @@ def test_a_client_that_leaves_in_the_middle_costs_nothing(console):
             client.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: {browser.cookie}\r\n\r\n".encode())
     assert browser.get("/").status == 200
     assert "Traceback" not in console.log
+
+
+BUSY_HOUR = 20_000
+BUSY_MS = 1_790_935_200_000
+"""At 10:00 UTC on 2 October 2026."""
+MOST_GROWTH_MB = 5.0
+PAGES = ("/", "/events", "/health", "/camera/door")
+
+
+def test_neither_many_requests_nor_an_hour_full_of_passages_make_the_console_grow(tmp_path):
+    """What it reads at once is bounded. All rows of such an hour would be 30 MB."""
+    with Console(tmp_path) as console:
+        Store(console.database).close()
+        votes = '{"correct":5,"incorrect":0,"none":1,"uncertain":1}'
+        with contextlib.closing(sqlite3.connect(console.database)) as connection, connection:
+            connection.executemany(
+                "INSERT INTO encounters VALUES (?,'door',1,?,?,'none',0.9,?,30,60,1,1,NULL,NULL)",
+                ((f"e{n:06d}", BUSY_MS + n, BUSY_MS + n + 4000, votes) for n in range(BUSY_HOUR)),
+            )
+            connection.execute(
+                "INSERT INTO events SELECT encounter_id, 'mask', camera, track, state, 0.9, votes, first_seen, last_seen,"
+                " 'left', 1, '{}', 2, 2, NULL, NULL FROM encounters"
+            )
+        browser = console.start().claimed()
+        for path in (*PAGES, "/reports/2026-10-01"):
+            assert browser.get(path).status == 200
+        before_mb = own_mb(console.pid)
+        assert browser.get("/reports/2026-10-02?as=json").json["encounters"] == BUSY_HOUR
+        assert own_mb(console.pid) - before_mb < MOST_GROWTH_MB
+        for _ in range(50):
+            for path in PAGES:
+                browser.get(path)
+        assert own_mb(console.pid) - before_mb < MOST_GROWTH_MB

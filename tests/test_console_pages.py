@@ -330,7 +330,7 @@ from edged.store import StoreReader
 if os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)
-print(len(StoreReader(Path(sys.argv[1])).events()))
+print(len(list(StoreReader(Path(sys.argv[1])).events())))
 """
 
 

@@ -79,7 +79,7 @@ class Site:
         return sum(message.topic.endswith("violation") for message in self.reader.outbox_after(0, 1000))
 
     def encounters(self) -> list[tuple[str, int]]:
-        rows = self.reader.encounters(0, self.clock.utc_ms() + 1)
+        rows = list(self.reader.encounters(0, self.clock.utc_ms() + 1))
         return [(row["state"], row["closed"]) for row in rows]
 
 

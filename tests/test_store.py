@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from edged.config import StoreConfig
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.store import Acknowledged, EncounterRow, Message, Store, StoreReader
+from edged.store.reader import PORTION
 from edged.store.schema import MIGRATIONS
 from edged.store.upkeep import MOST_PRUNED, Upkeep
 from edged.store.writer import StoreRefused
@@ -50,11 +52,11 @@ def test_an_acknowledgement_deletes_the_message_and_marks_the_step(store: Store,
     sent = reader.outbox_after(0, 10)
     assert [one.topic for one in sent] == ["events", "events", "camera/door/violation"]
     store.write([Acknowledged(sent[2].seq)])
-    assert reader.events()[0]["acked_seq"] == 0
+    assert next(reader.events())["acked_seq"] == 0
     store.write([Acknowledged(sent[1].seq)])
-    assert reader.events()[0]["acked_seq"] == 2
+    assert next(reader.events())["acked_seq"] == 2
     store.write([Acknowledged(sent[0].seq), Acknowledged(sent[0].seq)])
-    assert reader.events()[0]["acked_seq"] == 2
+    assert next(reader.events())["acked_seq"] == 2
     assert reader.outbox_depth() == 0
 
 
@@ -154,7 +156,7 @@ def test_a_database_from_before_attention_keeps_its_rows_and_takes_new_ones(path
         assert StoreReader(path).outbox_depth() == 1
         store.write([EncounterRow("new", "cab", 2, 500, 900, "none", 0.8, {}, 40.0, 60.0, False, True, **summaries)])
         store.write([EncounterRow("new", "cab", 2, 500, 990, "none", 0.8, {}, 40.0, 60.0, True, True, **summaries)])
-    new = StoreReader(path).encounters(0, 1000)[0]
+    new = next(StoreReader(path).encounters(0, 1000))
     assert (new["last_seen"], new["closed"]) == (990, 1)
     assert {name: new[name] for name in summaries} == summaries
 
@@ -178,7 +180,7 @@ def _write_as_before_attention(path: Path) -> dict[str, object]:
 
 
 def _encounter(path: Path) -> dict[str, object]:
-    return StoreReader(path).encounters(0, 10_000)[0]
+    return next(StoreReader(path).encounters(0, 10_000))
 
 
 def _mark_migrated(path: Path, name: str) -> None:
@@ -228,10 +230,22 @@ def test_a_reader_without_a_database_says_so(path: Path) -> None:
     assert not path.exists()
 
 
+def test_rows_are_read_in_portions_each_once_also_those_of_the_same_millisecond(store: Store, path: Path) -> None:
+    store.write([started(f"{number:04d}") for number in range(2 * PORTION + 1)])
+    store.execute(f"UPDATE events SET started_at = 7 WHERE rowid <= {PORTION + 3}")  # noqa: S608
+    reading = StoreReader(path).events(7, kind="mask")
+    rows = list(islice(reading, 1))
+    store.write([started("later")])  # who reads slowly holds up no writer
+    rows += reading
+    assert [row["event_id"] for row in rows][: PORTION + 3] == [f"{number:04d}" for number in range(PORTION + 3)]
+    assert sorted(row["event_id"] for row in rows) == [*(f"{number:04d}" for number in range(2 * PORTION + 1)), "later"]
+    assert list(StoreReader(path).events(7, 8, kind="drowsiness")) == []
+
+
 def test_a_damaged_letter_costs_neither_the_event_nor_the_start(store: Store, path: Path) -> None:
     store.write([started("A"), started("B", details={"a": 1})])
     store.execute("UPDATE events SET votes = '{\"none', details = CAST(x'ff7b' AS TEXT) WHERE event_id = 'A'")
-    for rows in ([asdict(event) for event in store.open_events()], StoreReader(path).events()):
+    for rows in ([asdict(event) for event in store.open_events()], list(StoreReader(path).events())):
         assert [row["event_id"] for row in rows] == ["A", "B"]
         assert rows[0]["votes"] is None
         assert rows[1]["details"] == {"a": 1}

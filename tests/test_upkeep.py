@@ -51,7 +51,7 @@ def run(tmp_path: Path):
 
 def spans(run: Run) -> list[tuple[int, int, int]]:
     """Start since the run began, length and trust of each event."""
-    rows = StoreReader(run.store.path).events(since=-(2**60))
+    rows = list(StoreReader(run.store.path).events(since=-(2**60)))
     return [(row["started_at"] - run.began, row["ended_at"] - row["started_at"], row["clock_ok"]) for row in rows]
 
 
@@ -102,7 +102,7 @@ def test_a_clock_set_by_hand_before_it_is_believed_is_not_counted_twice(run: Run
     run.clock.pass_s(100)
     run.set_clock(2000)
     run.upkeep(run.store)
-    seen = StoreReader(run.store.path).encounters(-(2**60), 2**60)
+    seen = list(StoreReader(run.store.path).encounters(-(2**60), 2**60))
     total = 3 * 3_600_000 + 2000
     assert [row["last_seen"] - run.began for row in seen] == [100_000 + total, 200_000 + total]
     assert [row["clock_ok"] for row in seen] == [1, 1]
@@ -115,7 +115,7 @@ def test_what_was_recorded_after_a_jump_is_not_moved_by_it(run: Run) -> None:
     run.clock.pass_s(10)
     run.encounter("after")
     run.upkeep(run.store)
-    seen = StoreReader(run.store.path).encounters(-(2**60), 2**60)
+    seen = list(StoreReader(run.store.path).encounters(-(2**60), 2**60))
     assert [row["last_seen"] - run.began - 3 * 3_600_000 for row in seen] == [10_000, 20_000]
 
 

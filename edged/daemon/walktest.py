@@ -29,7 +29,7 @@ def keep_walk_test(
     if not isinstance(skip, list) or len(skip) > PASSAGES * 10:
         return {"ok": False, "error": "skip: must be a list of passages"}
     try:
-        rows = [row for row in reader.encounters(since, now_ms) if row["camera"] == camera]
+        rows = list(reader.encounters(since, now_ms, camera))
     except EdgedError as error:
         return {"ok": False, "error": str(error)}
     steps = walk_steps(rows, config.camera[camera].mask, {str(passage) for passage in skip})

@@ -40,7 +40,7 @@ class Origin:
 def day_rows(reader: StoreReader, config: Config, day: date, origin: Origin) -> dict[str, Iterator[Row]]:
     """All that the store holds of `day` in `report.timezone`, by table; `seq` is 1 in all rows.
 
-    Read hour by hour, as the rows are asked for: a busy day takes little memory. Raise StoreError when the database cannot
+    Read as the rows are asked for: a busy day takes little memory. Raise StoreError when the database cannot
     be read.
     """
     reported = reported_day(config, day, 1 << 52)

@@ -103,24 +103,22 @@ def list_violations(reader: StoreReader, config: Config, day: date, kind: str = 
 
 
 def count_passages(reader: StoreReader, reported: ReportedDay) -> Passages:
-    """Read encounters a quarter of an hour at a time: little memory, and no transaction that holds up the writer."""
     passages = Passages()
     for number, hour in enumerate(reported.hours):
         tally = passages.by_hour.setdefault(number, Tally())
-        for start in range(hour.span.start, hour.span.end, BLOCK_MS):
-            for row in reader.encounters(start, min(start + BLOCK_MS, hour.span.end)):
-                passages.unsynced += not row["clock_ok"]
-                opened, judged = reported.is_open(row["first_seen"]), was_judged(row, reported)
-                if opened:
-                    passages.vigilance.add(row)
-                elif judged:
-                    passages.outside.add(row["state"])
-                if not (opened and judged):
-                    continue
-                block = (row["first_seen"] - reported.whole.start) // BLOCK_MS
-                tally.add(row["state"])
-                passages.total.add(block, row["state"])
-                passages.by_camera.setdefault(row["camera"], Blocks()).add(block, row["state"])
+        for row in reader.encounters(*hour.span):
+            passages.unsynced += not row["clock_ok"]
+            opened, judged = reported.is_open(row["first_seen"]), was_judged(row, reported)
+            if opened:
+                passages.vigilance.add(row)
+            elif judged:
+                passages.outside.add(row["state"])
+            if not (opened and judged):
+                continue
+            block = (row["first_seen"] - reported.whole.start) // BLOCK_MS
+            tally.add(row["state"])
+            passages.total.add(block, row["state"])
+            passages.by_camera.setdefault(row["camera"], Blocks()).add(block, row["state"])
     return passages
 
 

@@ -13,6 +13,8 @@ from edged.records import ALERTING, Channel, Message
 from edged.store.files import SQLITE_ERRORS, require_database
 
 Row = dict[str, Any]
+PORTION = 200
+"""Rows read at once."""
 
 
 class StoreReader:
@@ -33,15 +35,9 @@ class StoreReader:
             return int(self._rows("SELECT count(*) AS n FROM outbox")[0]["n"])
         return int(self._rows("SELECT count(*) AS n FROM outbox WHERE channel = ?", (channel,))[0]["n"])
 
-    def events(self, since: int = 0, until: int | None = None, kind: str | None = None) -> list[Row]:
-        """Events by start, oldest first: `since` <= start < `until`; votes and details parsed."""
-        sql = "SELECT * FROM events WHERE started_at >= ?"
-        values: list[object] = [since]
-        if until is not None:
-            sql, values = sql + " AND started_at < ?", [*values, until]
-        if kind is not None:
-            sql, values = sql + " AND kind = ?", [*values, kind]
-        return [parsed_row(row) for row in self._rows(sql + " ORDER BY started_at, event_id", values)]
+    def events(self, since: int = 0, until: int | None = None, kind: str | None = None) -> Iterator[Row]:
+        """Events by start, oldest first: `since` <= start < `until`; votes and details parsed. See `_portions`."""
+        return self._portions("events", "started_at", since, until, {"kind": kind})
 
     def latest_events(
         self,
@@ -68,10 +64,9 @@ class StoreReader:
         rows = self._rows("SELECT minute FROM coverage WHERE watched_ms > 0 ORDER BY minute DESC LIMIT 1")
         return int(rows[0]["minute"]) if rows else None
 
-    def encounters(self, since: int, until: int) -> list[Row]:
-        """Encounters first seen in [`since`, `until`), oldest first, JSON parsed."""
-        sql = "SELECT * FROM encounters WHERE first_seen >= ? AND first_seen < ? ORDER BY first_seen, encounter_id"
-        return [parsed_row(row) for row in self._rows(sql, (since, until))]
+    def encounters(self, since: int, until: int, camera: str | None = None) -> Iterator[Row]:
+        """Encounters first seen in [`since`, `until`), oldest first, JSON parsed; of every camera or one. See `_portions`."""
+        return self._portions("encounters", "first_seen", since, until, {"camera": camera})
 
     def coverage(self, since: int, until: int) -> list[Row]:
         """Camera-minutes that begin in [`since`, `until`), by camera and minute."""
@@ -152,6 +147,27 @@ class StoreReader:
         with self._connection() as connection:
             connection.execute("BEGIN")
             yield lambda sql, *values: _all(connection, sql, values)
+
+    def _portions(
+        self, table: str, at: str, since: int, until: int | None, only: Mapping[str, str | None]
+    ) -> Iterator[Row]:
+        """Rows with `since` <= `at` < `until`, read as they are asked for, PORTION at a time.
+
+        So however many they are they take little memory. Each portion is a transaction of its own: the writer never waits
+        long for who takes their time.
+        """
+        given = {column: value for column, value in only.items() if value is not None}
+        sql = (
+            f"SELECT rowid AS place, * FROM {table} WHERE ({at}, rowid) > (?, ?) AND {at} >= ? AND {at} < ?"  # noqa: S608
+            f"{''.join(f' AND {column} = ?' for column in given)} ORDER BY {at}, rowid LIMIT {PORTION}"
+        )
+        last, place, count = since, -(2**63), PORTION
+        while count == PORTION:
+            rows = self._rows(sql, (last, place, last, 2**62 if until is None else until, *given.values()))
+            count = len(rows)
+            for row in rows:
+                last, place = row[at], row.pop("place")
+                yield parsed_row(row)
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         with self._connection() as connection:

@@ -286,7 +286,7 @@ def store(config: Config, folder: Path) -> Facts:
             upkeep(kept)
         reader = StoreReader(kept.path)
         return {
-            "passages": len(reader.encounters(0, clock.utc)),
+            "passages": len(list(reader.encounters(0, clock.utc))),
             "waiting": reader.outbox_depth(),
             "backups": len(list((folder / "backups").glob("*.db"))),
         }

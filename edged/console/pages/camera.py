@@ -124,9 +124,7 @@ def change(request: Request) -> Response:
         now = site.clock.utc_ms()
         requested = {key.rpartition(".")[2]: value for key, value in keys.items() if ".mask." in key}
         settings = site.config.camera[camera].mask
-        passages = [
-            row for row in site.reader.encounters(now - DAY_MS, now) if row["camera"] == camera and row["closed"]
-        ]
+        passages = (row for row in site.reader.encounters(now - DAY_MS, now, camera) if row["closed"])
         outlook = what_if(passages, settings, settings.model_copy(update=requested))
     return render(
         request,

@@ -279,7 +279,7 @@ def _begun(fields: Mapping[str, str]) -> tuple[int, list[str]]:
 
 
 def _steps(site: Site, camera: str, since: int, skip: list[str]) -> list[Step]:
-    rows = [row for row in site.reader.encounters(since, site.clock.utc_ms()) if row["camera"] == camera]
+    rows = site.reader.encounters(since, site.clock.utc_ms(), camera)
     return walk_steps(rows, site.config.camera[camera].mask, skip)
 
 
