@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,12 @@ FACES_EVERY_S = 0.05
 """For those who ask for what was seen and no picture: nothing is encoded for them."""
 VERIFIER_KEPT_S = 60.0
 """The verifier stays loaded for so long after the last picture: who goes from page to page does not wait for it each time."""
+GIVE_BACK_S = 60.0
+"""So often free memory is given back while pictures are made: they are large, live for moments, and leave holes in the heap."""
 MOST_VIEWERS = 2
 MOST_CLIENTS = 32
+STAGES = ("analysis", "turn", "making", "asking")
+"""What a picture's age is made of when it is given: until it was analysed, began to be made, was made, and was asked for."""
 CHANGING = "busy: the cameras are being changed; ask again in a moment"
 
 State = tuple[str, str | None]
@@ -67,6 +72,10 @@ class Picture:
     """When its making began."""
     every_s: float
     """Until the next one there is so much time."""
+    came_s: float
+    """When analysis had done with the frame."""
+    done_s: float
+    """When its making ended."""
     about: Mapping[str, Any]
     data: bytes
     withheld: str | None = None
@@ -103,6 +112,10 @@ class Figures:
     made_s: float = 0.0
     """Time that making pictures took, verification included."""
 
+    @property
+    def made(self) -> int:
+        return self.encoded + self.withheld
+
 
 class LiveView:
     """Thread-safe. Analysis calls `observe`, the main thread `configure` and `drop_unused`, clients' threads `answer`."""
@@ -114,6 +127,7 @@ class LiveView:
         self._source: Source | None = None
         self._detector: tuple[Source, Detector] | None = None
         self._verified_s = 0.0
+        self._gave_back_s, self._gave_back_after = 0.0, 0
         self._cameras: dict[str, _Camera] = {}
         self._closed = False
         self._lock = threading.Lock()
@@ -163,6 +177,9 @@ class LiveView:
                     del self._cameras[name]
         self.clear.standing(now_s)
         self._unload(now_s)
+        if self.figures.made != self._gave_back_after and now_s - self._gave_back_s >= GIVE_BACK_S:
+            self._gave_back_s, self._gave_back_after = now_s, self.figures.made
+            give_back()
 
     def viewers(self) -> dict[str, int]:
         """How many viewers each camera has."""
@@ -173,7 +190,7 @@ class LiveView:
 
     def status(self) -> dict[str, Any]:
         """For the status."""
-        figures, made = self.figures, self.figures.encoded + self.figures.withheld
+        figures, made = self.figures, self.figures.made
         return {
             "viewers": self.viewers(),
             "encoded": figures.encoded,
@@ -259,8 +276,10 @@ class LiveView:
         if picture is None:
             return _head({**about, "frame_id": None, "age_ms": None, "faces": [], "clear": clear, "bytes": 0})
         about["reason"] = picture.withheld or reason
-        age_ms = round(1000 * (self._now_s() - picture.time_s))
+        now_s = self._now_s()
+        age_ms = round(1000 * (now_s - picture.time_s))
         sized = {"frame_id": picture.frame_id, "age_ms": age_ms, "clear": clear, "bytes": len(picture.data)}
+        about["spent_ms"] = _spent_ms(picture, now_s)
         return _head({**about, **picture.about, **sized}) + picture.data
 
     def _state(self, name: str) -> State:
@@ -294,15 +313,17 @@ class LiveView:
         if made is None or (
             made.frame_id != _id(newest.frame) and _is_turn(made, newest.came_s, asked_s, self._now_s())
         ):
-            made = camera.made[clear] = self._make(newest.frame, newest.outcome, clear=clear)
+            made = camera.made[clear] = self._make(newest, clear=clear)
         return None if made.frame_id == after else made
 
-    def _make(self, frame: Frame, outcome: Outcome, *, clear: bool | None) -> Picture:
-        began_s = self._now_s()
+    def _make(self, newest: _Seen, *, clear: bool | None) -> Picture:
+        frame, outcome, began_s = newest.frame, newest.outcome, self._now_s()
         height, width = frame.image.shape[:2]
         if clear is None:
             seen_only = {"faces": face_rows(outcome, width, height)}
-            return Picture(_id(frame), frame.time_s, began_s, FACES_EVERY_S, seen_only, b"")
+            return Picture(
+                _id(frame), frame.time_s, began_s, FACES_EVERY_S, newest.came_s, self._now_s(), seen_only, b""
+            )
         image = small_copy(frame.image)
         seen, scale = judged(image, None, 0.0), (image.shape[1] / width, image.shape[0] / height)
         about = {
@@ -328,8 +349,9 @@ class LiveView:
             withheld = f"the picture cannot be searched for faces: {error}"
         self.figures.encoded += bool(data)
         self.figures.withheld += withheld is not None
-        self.figures.made_s += self._now_s() - began_s
-        return Picture(_id(frame), frame.time_s, began_s, EVERY_S, about, data, withheld)
+        done_s = self._now_s()
+        self.figures.made_s += done_s - began_s
+        return Picture(_id(frame), frame.time_s, began_s, EVERY_S, newest.came_s, done_s, about, data, withheld)
 
     def _unload(self, now_s: float) -> None:
         """Without viewers the verifier's memory is free again. Waits for nobody who makes a picture."""
@@ -362,6 +384,13 @@ def _due_s(made: Picture) -> tuple[float, float]:
     """From when on a newly come frame follows this picture, and from when on any newer one."""
     due_s = made.began_s + made.every_s - JITTER_S
     return due_s, due_s + made.every_s / 2
+
+
+def _spent_ms(picture: Picture, now_s: float) -> dict[str, float]:
+    """What the picture's age is made of, up to now."""
+    instants = (picture.time_s, picture.came_s, picture.began_s, picture.done_s, now_s)
+    spent = (round(1000 * (after - before), 1) for before, after in pairwise(instants))
+    return dict(zip(STAGES, spent, strict=True))
 
 
 def _is_turn(made: Picture, came_s: float, asked_s: float, now_s: float) -> bool:

@@ -24,6 +24,17 @@ from support.unwatched import Unwatched, own_mb
 AS_INSTALLED = {"MALLOC_ARENA_MAX": "2"}
 """As the units of systemd have it."""
 Sample = tuple[float, Mapping[str, float]]
+Drawn = Mapping[str, float]
+"""What a picture's age was made of when it was drawn, in milliseconds."""
+STAGES = {
+    "analysis": "captured → analysed",
+    "turn": "→ its turn, five a second",
+    "making": "→ faces hidden, looked for, encoded",
+    "asking": "→ asked for",
+    "way": "→ in the browser",
+    "drawing": "→ decoded and drawn",
+    "age": "age: captured → drawn",
+}
 MOST_SAMPLE_S = 60.0
 LEAST_SAMPLES = 12
 WINDOW_S = 600.0
@@ -32,18 +43,21 @@ CLOCK_TRIES = 20
 NOTE_AGES = """
   window.drawn = [];
   const asked = window.fetch, draw = CanvasRenderingContext2D.prototype.drawImage;
-  let frame = 0;
+  let frame = 0, came = 0, spent = [];
   window.fetch = async (...what) => {
     const answer = await asked(...what);
+    came = performance.now();
     frame = Number(answer.headers.get("X-Frame-Id")) || frame;
+    spent = (answer.headers.get("Server-Timing") || "").split(", ").map((stage) => stage.split(";dur="));
     return answer;
   };
   CanvasRenderingContext2D.prototype.drawImage = function (...what) {
     draw.apply(this, what);
-    if (frame) window.drawn.push([frame, performance.now()]);
+    if (frame) window.drawn.push([frame, came, performance.now(), spent]);
   };
 """
-"""Notes the picture's number, its milliseconds on the daemon's monotonic clock, with the instant at which it was drawn."""
+"""Notes the picture's number, its milliseconds on the daemon's monotonic clock, when the answer came, when the picture was drawn,
+and what its age was made of before that."""
 
 
 def main(minutes: float) -> None:
@@ -68,7 +82,7 @@ def main(minutes: float) -> None:
 
 
 class Ages:
-    """How old the pictures of a camera's page were when they were drawn, in milliseconds."""
+    """How old the pictures of a camera's page were when they were drawn, and of what that was made."""
 
     def __init__(self, page: Unwatched) -> None:
         self.page = page
@@ -83,28 +97,28 @@ class Ages:
         took_ms = 1000 * time.monotonic() - began_ms
         return took_ms, began_ms + took_ms / 2 - page_ms
 
-    def taken(self) -> list[float]:
+    def taken(self) -> list[Drawn]:
         """Those since it was asked last."""
-        return [at + self._ahead_ms - made for made, at in self.page.evaluate("window.drawn.splice(0)")]
+        found = list[Drawn]()
+        for frame, came, drawn, spent in self.page.evaluate("window.drawn.splice(0)"):
+            stages = {stage: float(ms) for stage, ms in spent}
+            stages["way"] = came + self._ahead_ms - frame - sum(stages.values())
+            found.append({**stages, "drawing": drawn - came, "age": drawn + self._ahead_ms - frame})
+        return found
 
 
-def told(ages: list[float], when: str) -> None:
-    if not ages:
-        print(f"{when}: no picture was drawn", flush=True)
-        return
-    ages = sorted(ages)
-    p50, p95 = (ages[min(len(ages) - 1, int(len(ages) * part))] for part in (0.5, 0.95))
-    count = len(ages)
-    print(
-        f"{when}: {count} pictures, age when drawn: p50 {p50:.0f} ms, p95 {p95:.0f} ms, most {ages[-1]:.0f} ms",
-        flush=True,
-    )
+def told(drawn: list[Drawn], when: str) -> None:
+    print(f"{when}: {len(drawn)} pictures{'; milliseconds until drawn:' if drawn else ''}", flush=True)
+    for stage, words in STAGES.items() if drawn else ():
+        spent = sorted(one[stage] for one in drawn)
+        p50, p95 = (spent[min(len(spent) - 1, int(len(spent) * part))] for part in (0.5, 0.95))
+        print(f"  {words:36} p50 {p50:4.0f}  p95 {p95:4.0f}  most {spent[-1]:4.0f}", flush=True)
 
 
 def watch(seconds: float, daemon: Daemon, console: Console, ages: Ages, today: Unwatched) -> None:
     """Sample for so long; print each, then the slopes."""
     every_s, samples, began = min(MOST_SAMPLE_S, seconds / LEAST_SAMPLES), list[Sample](), time.monotonic()
-    window, window_from, drawn = list[float](), 0.0, list[float]()
+    window, window_from, drawn = list[Drawn](), 0.0, list[Drawn]()
     while (passed_s := time.monotonic() - began) < seconds:
         time.sleep(every_s)
         sample = {

@@ -4,6 +4,7 @@
 the states of the people in it alone. Both answer when there is something newer than `after`, or after two seconds; 204 says
 that there is no newer picture, and `X-Camera` why. With `clear=1` an admin who has asked on the camera's page gets faces that
 are not hidden, until 410 says that the view has ended. `viewer` identifies a viewer among others: a camera has two at most.
+`Server-Timing` says what the picture's age is made of.
 """
 
 import json
@@ -34,6 +35,7 @@ async def frame(request: Request) -> Response:
         return Response(status_code=204, headers=headers)
     headers |= {
         "X-Frame-Age-Ms": str(about.get("age_ms")),
+        "Server-Timing": ", ".join(f"{stage};dur={ms}" for stage, ms in about.get("spent_ms", {}).items()),
         "X-Sight": json.dumps({key: about.get(key) for key in ("sharpness", "brightness", "backlight")}),
         "X-Dets": json.dumps(_faces(about), separators=(",", ":")),
     }
