@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import tracemalloc
 import wave
 from datetime import date, datetime, timezone
@@ -23,10 +24,17 @@ NOW = int(datetime(2026, 11, 22, tzinfo=timezone.utc).timestamp() * 1000)
 FOLDER = folder_of(DAY)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("place")
+    simulate(folder, 2, [DAY], 17, 0.1, "jsonl.gz", lambda _: None)
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path):
-    simulate(tmp_path, 2, [DAY], 17, 0.1, "jsonl.gz", lambda _: None)
-    return tmp_path
+def place(made, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(made, tmp_path / "place")
 
 
 def build(place, engine):
