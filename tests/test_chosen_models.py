@@ -89,7 +89,10 @@ def test_efficientnet_looks_once_and_ours_twice(engines):
     assert runs["landmarks"] == 2 * runs["landmarks-efficientnet"] > 0
 
 
-@choices
+@pytest.mark.parametrize(
+    ("key", "value", "model"),
+    [CHOICES[0], *(pytest.param(*choice, marks=pytest.mark.long) for choice in CHOICES[1:3]), CHOICES[3]],
+)
 def test_a_missing_file_is_one_line_with_the_command_that_makes_it(key, value, model, engines, config):
     file = config(key, value)
     (engines.parent / "Makefile").touch()  # as in a checkout

@@ -348,25 +348,36 @@ def with_store(config: Path, path: str) -> Path:
     return config
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *(r'"a\u0000b"', '":memory:"', '""', '"/"', '"file:x?mode=memory"', '"/x/ballast"', '"/x/edged.sock"'),
-        *('"~/edged.db"', f'"/x/{"n" * 300}.db"'),
-    ],
+CANNOT_BE = (
+    *(r'"a\u0000b"', '":memory:"', '""', '"/"', '"file:x?mode=memory"', '"/x/ballast"', '"/x/edged.sock"'),
+    *('"~/edged.db"', f'"/x/{"n" * 300}.db"'),
 )
-@pytest.mark.parametrize("verb", [("config", "check"), ("run",), ("events",)])
+
+
+def pairs(usual: tuple[object, ...], others: tuple[object, ...], verbs: tuple[tuple[str, ...], ...]) -> list[object]:
+    """The first verb with each thing, each verb with the `usual` ones; the rest of the product only with --long."""
+    return [
+        pytest.param(what, verb, marks=[pytest.mark.long] if verb != verbs[0] and what in others else [])
+        for verb in verbs
+        for what in usual + others
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "verb"), pairs(CANNOT_BE[:1], CANNOT_BE[1:], (("config", "check"), ("run",), ("events",)))
+)
 def test_a_store_that_cannot_be_is_exit_code_78_and_one_line(config: Path, path: str, verb: tuple[str, ...]) -> None:
     done = edged(*verb, "--config", with_store(config, path))
     assert done.returncode == 78
     assert "key store.path = " in one_line(done)
 
 
-@pytest.mark.parametrize("what", ["folder", "fifo", "text"])
-@pytest.mark.parametrize(
-    "verb",
-    [("run",), ("config", "check"), ("events",), ("db", "check"), ("db", "backup"), ("db", "prune"), ("doctor",)],
+STORE_VERBS = (
+    *(("run",), ("config", "check"), ("events",), ("db", "check"), ("db", "backup"), ("db", "prune"), ("doctor",)),
 )
+
+
+@pytest.mark.parametrize(("what", "verb"), pairs(("text",), ("folder", "fifo"), STORE_VERBS))
 def test_a_store_that_is_something_else_is_left_alone(
     tmp_path: Path, config: Path, what: str, verb: tuple[str, ...]
 ) -> None:
