@@ -24,10 +24,12 @@ settings.load_profile("any-load")
 
 
 LONGEST_FIRST = (
-    "test_privacy.py", "test_daemon_backends.py", "test_kill.py", "test_daemon.py", "test_cli_files.py", "test_cli.py",
-    "test_cli_engines.py", "test_backends_build.py", "test_camera_faults.py", "test_convert_passages.py",
-    "test_cli_streams.py", "test_daemon_selftest.py", "test_selftest.py", "test_report_build.py", "test_capture_child.py",
-    "test_odd_pictures.py", "test_daemon_announced.py",
+    "test_daemon_backends.py", "test_daemon_backends_faults.py", "test_backends_build.py", "test_privacy.py",
+    "test_aim_browser.py", "test_cli_engines.py", "test_cli_files.py", "test_daemon.py", "test_kill.py",
+    "test_export_places.py", "test_cli.py", "test_package.py", "test_fleet_report.py", "test_tensorrt.py",
+    "test_backends_builder.py", "test_console_browser.py", "test_outputs_daemon.py", "test_settings_have_effect.py",
+    "test_wrong_clock.py", "test_store_faults.py", "test_camera_faults.py", "test_signals_drowsiness.py",
+    "test_console_access.py", "test_aim_pages.py", "test_selftest.py", "test_cli_streams.py", "test_bench.py",
 )  # fmt: skip
 """The tests of a file run in one process, since they share what is dear to build; the short files fill up the end."""
 

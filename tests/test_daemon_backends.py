@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
-from support.gpu_environment import gpu_environment
+from support.gpu_daemon import ON_THE_CPU, ON_THE_GPU, PATIENCE_S, GpuDaemon, ended_in_the_end, is_tidy
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
 from edged.assembly import build_pipeline, load_models, tasks_of
@@ -22,16 +19,8 @@ from edged.types import Frame
 
 pytestmark = needs_models
 
-PATIENCE_S = 300.0
-"""Three children, one after the other, that import, build, compare and measure, on a machine that has more to do."""
-
 TOLD_S = 3
 """A build that takes so long is in the state document, which is written once a second."""
-
-ON_THE_CPU, ON_THE_GPU = (
-    {"detector": "onnxruntime", "rescorer": "onnxruntime", "mask": "onnxruntime"},
-    {"detector": "tensorrt", "rescorer": "tensorrt", "mask": "tensorrt"},
-)
 
 WHATEVER_IS_FASTER = 'backend = "tensorrt"'
 """Where engines are measured beside the daemon: how fast a doubled GPU is depends on what else this machine does."""
@@ -52,64 +41,6 @@ NO_BOUNDARIES = {
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
-
-
-class GpuDaemon(Daemon):
-    """A daemon on a machine with a GPU, and the diary of what the GPU did in which process."""
-
-    def __init__(self, folder: Path, cameras, *, models: str = "", port: int | None = None, **gpu) -> None:
-        self.diary = folder / "diary"
-        super().__init__(folder, cameras, port=port)
-        self.set_gpu(**gpu)
-        self.set_models(models)
-
-    def set_gpu(self, **gpu) -> None:
-        """What the GPU does from the next start on."""
-        self._environment |= gpu_environment(diary=self.diary, **gpu)
-
-    def set_models(self, models: str) -> None:
-        self.config.write_text(self.config.read_text().replace("threads = 1", f"threads = 1\n{models}"))
-
-    def moments(self, moment: str) -> list[int]:
-        """The processes in which it came."""
-        lines = self.diary.read_text().splitlines() if self.diary.exists() else []
-        return [int(line.split()[1]) for line in lines if line.split()[0] == moment]
-
-    def runs_on(self, models: dict[str, str], timeout_s: float = PATIENCE_S) -> bool:
-        return until(lambda: self.status().get("models") == models, timeout_s)
-
-    def preparing(self, *models: str) -> str | None:
-        """The step that the engine of one of `models` is at; None when none of them is prepared now."""
-        preparing = self.status().get("preparing")
-        if not preparing or preparing["model"] not in models:
-            return None
-        assert preparing.keys() == {"model", "step", "percent"}
-        return preparing["step"]
-
-    def tells(self, problem: str, timeout_s: float = PATIENCE_S) -> bool:
-        return until(lambda: any(problem in error for error in self.status().get("errors", ())), timeout_s)
-
-    def analyses(self) -> bool:
-        """Whether pictures are still being analysed, without a fault."""
-        before = self.status()["cameras"]["door"]["frames_analysed"]
-        goes_on = until(lambda: self.status()["cameras"]["door"]["frames_analysed"] > before + 3)
-        return goes_on and self.status()["cameras"]["door"]["frames_faulty"] == 0
-
-    def edged(self, *arguments: str) -> str:
-        """What this command says, on the daemon's machine and config."""
-        command = [sys.executable, "-m", "edged", *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=PATIENCE_S)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def build(self, folder: Path) -> Path:
-        """Have all engines built by hand, and copy them there."""
-        self.edged("engines", "build")
-        return shutil.copytree(self.database.parent / "engines", folder)
-
-    def give(self, built: Path) -> None:
-        """Let these engines be its own."""
-        shutil.copytree(built, self.database.parent / "engines")
 
 
 @pytest.fixture(scope="module")
@@ -133,24 +64,8 @@ def door(clip: Path) -> dict[str, str]:
 @pytest.fixture
 def daemons() -> Iterator[list[Daemon]]:
     """Those in it are ended at the end."""
-    made: list[Daemon] = []
-    yield made
-    for daemon in made:
-        daemon.__exit__(None, None, None)
-
-
-def alive(process: int) -> bool:
-    """Whether it runs: one that waits to be buried does not."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def is_tidy(daemon: GpuDaemon) -> bool:
-    """No traceback, and nothing half-written."""
-    left = [path.name for path in (daemon.database.parent / "engines").glob("*.partial*")]
-    return "Traceback" not in daemon.log and not left
+    with ended_in_the_end() as made:
+        yield made
 
 
 # --- the swap
@@ -262,46 +177,6 @@ def test_a_slower_engine_is_built_and_left_alone(door: dict[str, str], tmp_path:
     assert daemon.stop() == 0
 
 
-# --- what goes wrong
-
-
-def test_an_engine_that_disagrees_is_told_once_built_and_the_cpu_goes_on(
-    door: dict[str, str], tmp_path: Path, daemons: list[Daemon]
-) -> None:
-    daemons.append(daemon := GpuDaemon(tmp_path, door, answers="wrong"))
-    daemon.start()
-    assert daemon.tells("model mask: tensorrt differs from onnxruntime"), daemon.log
-    assert daemon.tells("model detector: tensorrt differs from onnxruntime")
-    status = daemon.status()
-    assert (status["models"], status["backend"], status["mode"]) == (ON_THE_CPU, "onnxruntime", "degraded")
-    assert daemon.analyses()
-    assert daemon.pid not in daemon.moments("import")
-    assert daemon.stop() == 0
-    built = daemon.moments("build")
-    daemon.start()
-    assert daemon.tells("model mask: tensorrt differs from onnxruntime"), "remembered"
-    assert daemon.stop() == 0
-    assert daemon.moments("build") == built
-    assert is_tidy(daemon)
-
-
-@pytest.mark.parametrize(
-    "moment", ["build", pytest.param("import", marks=pytest.mark.long), pytest.param("run", marks=pytest.mark.long)]
-)
-def test_a_child_that_crashes_takes_nobody_with_it(
-    door: dict[str, str], tmp_path: Path, daemons: list[Daemon], moment: str
-) -> None:
-    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={moment: "crash"}))
-    daemon.start()
-    assert daemon.tells("model detector: no engine, its process crashed"), daemon.log
-    assert daemon.tells("model mask: no engine, its process crashed"), daemon.log
-    assert daemon.status()["models"] == ON_THE_CPU
-    assert daemon.analyses()
-    assert daemon.pid not in daemon.moments(moment)
-    assert daemon.stop() == 0
-    assert is_tidy(daemon)
-
-
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -324,60 +199,6 @@ def test_an_engine_or_a_gpu_that_fails_later_hands_back_to_the_cpu(
     assert daemon.tells(said)
     assert daemon.analyses()
     assert daemon.stop() == 0
-    assert is_tidy(daemon)
-
-
-# --- stopping and reloading while something is built
-
-
-def building(daemon: GpuDaemon) -> int:
-    """The process of a build that has begun, and will take for ever."""
-    known = len(daemon.moments("build"))
-    daemon.start()
-    assert until(lambda: len(daemon.moments("build")) > known, PATIENCE_S), daemon.log
-    assert until(lambda: daemon.preparing("detector") == "building the engine", PATIENCE_S)
-    return daemon.moments("build")[-1]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_daemon_that_ends_while_an_engine_is_built_leaves_no_orphan(
-    door: dict[str, str], tmp_path: Path, daemons: list[Daemon], number: signal.Signals
-) -> None:
-    daemons.append(daemon := GpuDaemon(tmp_path, door, faults={"build": "hang"}))
-    child = building(daemon)
-    assert alive(child)
-    daemon.signal(number)
-    assert daemon.wait() == (0 if number == signal.SIGTERM else -number)
-    assert until(lambda: not alive(child))
-    assert is_tidy(daemon)
-
-
-def test_a_reload_of_the_models_ends_what_is_built_and_begins_anew(
-    door: dict[str, str], tmp_path: Path, daemons: list[Daemon]
-) -> None:
-    daemons.append(daemon := GpuDaemon(tmp_path, door, models='backend = "auto"', faults={"build": "hang"}))
-    first = building(daemon)
-    said = daemon.edged("status")
-    assert "models: detector on onnxruntime, rescorer on onnxruntime, mask on onnxruntime\n" in said
-    assert "preparing detector for TensorRT: building the engine" in said
-    daemon.config.write_text(daemon.config.read_text().replace('"auto"', '"onnxruntime"'))
-    daemon.signal(signal.SIGHUP)
-    assert until(lambda: "config reloaded; changed: models" in daemon.log)
-    assert until(lambda: not alive(first))
-    assert until(lambda: daemon.status()["preparing"] is None)
-    assert daemon.analyses()
-
-    daemon.config.write_text(daemon.config.read_text().replace('"onnxruntime"', '"tensorrt"'))
-    daemon.signal(signal.SIGHUP)
-    assert until(lambda: len(daemon.moments("build")) == 2, PATIENCE_S), daemon.log
-    second = daemon.moments("build")[-1]
-    assert daemon.analyses()
-    daemon.config.write_text(daemon.config.read_text().replace('"tensorrt"', '"gpu"'))
-    daemon.signal(signal.SIGHUP)
-    assert daemon.tells("the config was not reloaded")
-    assert alive(second), "a refused file changes nothing"
-    assert daemon.stop() == 0
-    assert until(lambda: not alive(second))
     assert is_tidy(daemon)
 
 
