@@ -3,10 +3,8 @@
 import ast
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("edged/**/*.py"), *ROOT.glob("convert/**/*.py")])
@@ -97,36 +95,44 @@ def length(function: Function) -> int:
     return (function.end_lineno or 0) - body[0].lineno + 1
 
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=name)
-each_edged_module = pytest.mark.parametrize("path", EDGED, ids=name)
+def breaches(rule: Callable[[Path], object], paths: Iterable[Path] = MODULES) -> dict[str, object]:
+    """What `rule` finds wrong, by file; where it finds nothing, it gives what is empty."""
+    return {name(path): found for path in paths if (found := rule(path))}
 
 
 def test_there_are_modules_to_look_at():
     assert len(EDGED) > 50
 
 
-@each_module
-def test_a_module_begins_with_what_it_is_for(path):
-    docstring = ast.get_docstring(tree(path))
-    assert docstring
-    assert docstring.split("\n\n")[0].rstrip().endswith((".", "?", "!", ":"))
+def test_a_module_begins_with_what_it_is_for():
+    def first_sentence_is_missing(path):
+        docstring = ast.get_docstring(tree(path)) or ""
+        return not docstring.split("\n\n")[0].rstrip().endswith((".", "?", "!", ":"))
+
+    assert breaches(first_sentence_is_missing) == {}
 
 
-@each_module
-def test_every_function_is_annotated(path):
-    assert {f"{f.name}, line {f.lineno}": unannotated(f) for f in functions(path) if unannotated(f)} == {}
+def test_every_function_is_annotated():
+    assert (
+        breaches(lambda path: {f"{f.name}, line {f.lineno}": unannotated(f) for f in functions(path) if unannotated(f)})
+        == {}
+    )
 
 
-@each_module
-def test_modules_and_functions_stay_small(path):
-    assert len(path.read_text().splitlines()) <= MOST_LINES_OF_A_MODULE
-    assert {f.name: length(f) for f in functions(path) if length(f) > MOST_LINES_OF_A_FUNCTION} == {}
+def test_modules_and_functions_stay_small():
+    def long_functions(path):
+        return {f.name: length(f) for f in functions(path) if length(f) > MOST_LINES_OF_A_FUNCTION}
+
+    assert breaches(lambda path: len(path.read_text().splitlines()) > MOST_LINES_OF_A_MODULE) == {}
+    assert breaches(long_functions) == {}
 
 
-@each_edged_module
-def test_names_are_made_of_the_fields_words(path):
-    private = {name: words(name) & PRIVATE_WORDS.keys() for name in names(path) - FIXED}
-    assert {name: [PRIVATE_WORDS[word] for word in found] for name, found in private.items() if found} == {}
+def test_names_are_made_of_the_fields_words():
+    def private(path):
+        found = {name: words(name) & PRIVATE_WORDS.keys() for name in names(path) - FIXED}
+        return {name: [PRIVATE_WORDS[word] for word in bad] for name, bad in found.items() if bad}
+
+    assert breaches(private, EDGED) == {}
 
 
 PRIVATE_PHRASES = re.compile(
@@ -137,32 +143,38 @@ PRIVATE_PHRASES = re.compile(
 TEXTS = [*EDGED, *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.toml"), *ROOT.glob("edged/**/*.html")]
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name)
-def test_texts_are_plain(path):
-    lines = path.read_text("utf-8").splitlines()
-    assert [line for line in lines if PRIVATE_PHRASES.search(line)] == []
+def test_texts_are_plain():
+    def private(path):
+        return [line for line in path.read_text("utf-8").splitlines() if PRIVATE_PHRASES.search(line)]
+
+    assert breaches(private, TEXTS) == {}
 
 
-@each_edged_module
-def test_the_daemon_loads_no_code_from_data_and_no_training_library(path):
-    assert imported(path) & BANNED == set()
-    assert {called for called, _ in calls(path)} & {"eval", "exec", "compile", "__import__"} == set()
+def test_the_daemon_loads_no_code_from_data_and_no_training_library():
+    assert breaches(lambda path: imported(path) & BANNED, EDGED) == {}
+    makes_code = {"eval", "exec", "compile", "__import__"}
+    assert breaches(lambda path: {called for called, _ in calls(path)} & makes_code, EDGED) == {}
 
 
-@each_edged_module
-def test_durations_are_monotonic_and_instants_know_their_zone(path):
+def test_durations_are_monotonic_and_instants_know_their_zone():
     banned = {"time.time", "datetime.utcnow", "datetime.today", "date.today", "datetime.utcfromtimestamp"}
-    found = [called for called, _ in calls(path) if called.removeprefix("datetime.") in banned or called in banned]
-    naive = [ast.unparse(call) for called, call in calls(path) if called.endswith("datetime.now") and not call.args]
-    assert found + [text for text in naive if "tz=" not in text] == []
+
+    def unsafe(path):
+        found = [called for called, _ in calls(path) if called.removeprefix("datetime.") in banned or called in banned]
+        naive = [ast.unparse(call) for called, call in calls(path) if called.endswith("datetime.now") and not call.args]
+        return found + [text for text in naive if "tz=" not in text]
+
+    assert breaches(unsafe, EDGED) == {}
 
 
-@each_edged_module
-def test_each_outside_library_has_its_rooms(path):
-    room = path.relative_to(ROOT / "edged").with_suffix("").parts[0]
-    assert {library for library in imported(path) & ROOMS.keys() if room not in ROOMS[library]} == set()
+def test_each_outside_library_has_its_rooms():
+    def in_another_room(path):
+        room = path.relative_to(ROOT / "edged").with_suffix("").parts[0]
+        return {library for library in imported(path) & ROOMS.keys() if room not in ROOMS[library]}
+
+    assert breaches(in_another_room, EDGED) == {}
 
 
-@pytest.mark.parametrize("path", sorted(set(MODULES) - set(EDGED)), ids=name)
-def test_conversion_leaves_the_daemons_broker_and_store_alone(path):
-    assert imported(path) & {"paho", "sqlite3", "sqlite_utils", "pickle", "yaml"} == set()
+def test_conversion_leaves_the_daemons_broker_and_store_alone():
+    theirs = {"paho", "sqlite3", "sqlite_utils", "pickle", "yaml"}
+    assert breaches(lambda path: imported(path) & theirs, set(MODULES) - set(EDGED)) == {}
