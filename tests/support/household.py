@@ -161,11 +161,11 @@ class Household:
         sources = {
             "door": (looped(self._clip), ""),
             "cab": (looped(self._clip), 'profile = "driver"'),
-            "yard": (f"rtsp://{CAMERA_NAME}:{shown}/door", f"credentials_file = {json.dumps(str(login))}"),
+            "yard": (f"rtsp://{CAMERA_NAME}:{shown}/door", f"fps = 1\ncredentials_file = {json.dumps(str(login))}"),
             "gone": (f"rtsp://{':'.join(IN_THE_SOURCE)}@{CAMERA_NAME}:{gone}/door", ""),
         }
         if shutil.which("gst-launch-1.0"):
-            sources["hall"] = (TEST_PICTURE, "")
+            sources["hall"] = (TEST_PICTURE, "fps = 1")
         return "\n".join(
             f"[camera.{name}]\nsource = {json.dumps(source)}\n{more}" for name, (source, more) in sources.items()
         )
