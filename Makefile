@@ -9,17 +9,17 @@ RUNS ?= runs
 MINUTES ?= 60
 SECONDS_EACH ?= 20
 WORKERS ?= 5
-# For train-seed-classifiers, as `--size 224 --steps 20000` where there is a GPU.
-SEED_OPTIONS ?=
-SEEDS := resnet50 xception mobilenet
-# Of these, which `make train-seed-classifiers` trains.
-ONLY ?= $(SEEDS)
+# For train-baseline-classifiers, as `--size 224 --steps 20000` where there is a GPU.
+BASELINE_OPTIONS ?=
+BASELINES := resnet50 xception mobilenet
+# Of these, which `make train-baseline-classifiers` trains.
+ONLY ?= $(BASELINES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture measure-console readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-seed-classifiers train-seed-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture measure-console readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-baseline-classifiers train-baseline-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-27s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make .venv, install the locked dependencies, build the models that are built locally
 	@echo "Building the models that are built locally into engines/."
@@ -134,16 +134,16 @@ train-pose: ## Train both learned head poses on DATA and write them to engines/ 
 	.venv-train/bin/python -m convert train-pose-heatmap --data $(DATA) --out $(RUNS)/pose-heatmap --resume
 	.venv-train/bin/python -m convert export-pose --data $(DATA) --run $(RUNS)/pose --heatmap-run $(RUNS)/pose-heatmap
 
-train-seed-classifiers: ## Train ResNet-50, Xception and MobileNet on DATA for models.mask, and compare them with edged's own (ONLY=mobilenet: that one; resumes)
+train-baseline-classifiers: ## Train ResNet-50, Xception and MobileNet on DATA for models.mask, and compare them with edged's own (ONLY=mobilenet: that one; resumes)
 	.venv-train/bin/pip install --quiet --disable-pip-version-check --editable '.[keras]'
 	for name in $(ONLY); do \
-		.venv-train/bin/python -m convert train-seed-classifier --architecture $$name --data $(DATA) --out $(RUNS)/seed-$$name \
-			--crops $(RUNS)/mask/crops-0 $(SEED_OPTIONS) --resume && \
-		.venv-train/bin/python -m convert export-seed-classifier --data $(DATA) --run $(RUNS)/seed-$$name || exit 1; \
+		.venv-train/bin/python -m convert train-baseline-classifier --architecture $$name --data $(DATA) --out $(RUNS)/baseline-$$name \
+			--crops $(RUNS)/mask/crops-0 $(BASELINE_OPTIONS) --resume && \
+		.venv-train/bin/python -m convert export-baseline-classifier --data $(DATA) --run $(RUNS)/baseline-$$name || exit 1; \
 	done
-	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,$(ONLY),--run $(RUNS)/seed-$(name))
+	.venv-train/bin/python -m convert compare-classifiers --data $(DATA) $(foreach name,$(ONLY),--run $(RUNS)/baseline-$(name))
 
-train-seed-landmarks: ## Train EfficientNet-B0 for 68 points on DATA, for models.landmarks (resumes)
+train-baseline-landmarks: ## Train EfficientNet-B0 for 68 points on DATA, for models.landmarks (resumes)
 	.venv-train/bin/python -m convert train-landmarks --architecture efficientnet-b0 --data $(DATA) --out $(RUNS)/landmarks-efficientnet-b0 --resume
 	.venv-train/bin/python -m convert export-landmarks --architecture efficientnet-b0 --data $(DATA) --run $(RUNS)/landmarks-efficientnet-b0
 

@@ -36,7 +36,7 @@ from edged.types import (
 )
 
 LEAST_SCORE_READ = 0.3
-"""Landmarks, pose and eyes of weaker finds would be inventions: they stay null."""
+"""Landmarks, pose and eyes of weaker detections would be guesses: they stay null."""
 
 TIGHT_CROP_FOCAL = 4.7
 """Focal length of what shows little more than one face, in units of its longer side: such pictures are cut out of

@@ -146,7 +146,7 @@ def engines(tmp_path):
 @pytest.mark.parametrize("over", ["picture", "clip"])
 def test_older_stacks_stand_beside_ours_and_what_is_missing_is_told(clip, over, engines):
     given = ["--clip", clip] if over == "clip" else ["--frames", 5]
-    done = bench("--stack", "seeds", "--classifier", classifier(), *given, "--json", EDGED_ENGINES=engines)
+    done = bench("--stack", "baselines", "--classifier", classifier(), *given, "--json", EDGED_ENGINES=engines)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     rows = {row["stack"]: row for row in told["stacks"]}
@@ -159,31 +159,33 @@ def test_older_stacks_stand_beside_ours_and_what_is_missing_is_told(clip, over, 
         assert {row["alerts"] for row in rows.values()} == {1}
     names = [line.partition(":")[0] for line in told["missing"]]
     assert names[-2:] == ["xception", "mobilenet"]
-    assert all(f"make train-seed-classifiers ONLY={line.partition(':')[0]}" in line for line in told["missing"][-2:])
+    assert all(
+        f"make train-baseline-classifiers ONLY={line.partition(':')[0]}" in line for line in told["missing"][-2:]
+    )
 
 
 def test_a_classifier_that_was_trained_here_takes_part_without_being_named(engines):
     trained_here(engines, "mask-xception", "mask")
-    done = bench("--stack", "seeds", "--frames", 5, "--json", EDGED_ENGINES=engines)
+    done = bench("--stack", "baselines", "--frames", 5, "--json", EDGED_ENGINES=engines)
     assert done.returncode == 0, done.stderr
     assert {"edged + edged", "mtcnn + xception"} <= {row["stack"] for row in json.loads(done.stdout)["stacks"]}
 
 
 def test_without_any_older_model_each_missing_one_is_a_line_with_its_remedy(engines):
-    done = bench("--stack", "seeds", "--frames", 5, EDGED_ENGINES=engines)
+    done = bench("--stack", "baselines", "--frames", 5, EDGED_ENGINES=engines)
     assert done.returncode == 69
     lines = done.stderr.splitlines()
     assert len(lines) >= 4
     assert all(line.startswith("edged: ") for line in lines)
-    assert sum("make train-seed-classifiers" in line for line in lines) == 3
+    assert sum("make train-baseline-classifiers" in line for line in lines) == 3
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["--classifier", "resnet50=a.onnx"], "give both"),
-        (["--stack", "seeds", "--classifier", "vgg=a.onnx"], "one of resnet50, xception, mobilenet"),
-        (["--stack", "seeds", "--classifier", "resnet50"], "NAME=FILE"),
+        (["--stack", "baselines", "--classifier", "vgg=a.onnx"], "one of resnet50, xception, mobilenet"),
+        (["--stack", "baselines", "--classifier", "resnet50"], "NAME=FILE"),
     ],
 )
 def test_options_that_make_no_sense_are_told(given, message):
@@ -195,6 +197,6 @@ def test_options_that_make_no_sense_are_told(given, message):
 
 def test_a_named_file_that_cannot_be_read_is_a_missing_one(tmp_path, engines):
     named = f"resnet50={tmp_path / 'none.onnx'}"
-    done = bench("--stack", "seeds", "--classifier", named, "--frames", 5, EDGED_ENGINES=engines)
+    done = bench("--stack", "baselines", "--classifier", named, "--frames", 5, EDGED_ENGINES=engines)
     assert done.returncode == 69
     assert f"resnet50: {tmp_path / 'none.onnx'}: cannot be read" in done.stderr

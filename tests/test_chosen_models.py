@@ -96,7 +96,7 @@ def test_efficientnet_looks_once_and_ours_twice(engines):
 def test_a_missing_file_is_one_line_with_the_command_that_makes_it(key, value, model, engines, config):
     file = config(key, value)
     (engines.parent / "Makefile").touch()  # as in a checkout
-    command = "make train-seed-classifiers ONLY=" + value if key == "mask" else "make train-seed-landmarks"
+    command = "make train-baseline-classifiers ONLY=" + value if key == "mask" else "make train-baseline-landmarks"
     checked = edged("config", "check", "--config", file)
     examined = edged("doctor", "--json", "--config", file)
     started = edged("run", "--config", file)
@@ -113,7 +113,7 @@ def test_a_missing_file_is_one_line_with_the_command_that_makes_it(key, value, m
 def test_an_installation_is_told_that_a_checkout_makes_it(engines, config):
     checked = edged("config", "check", "--config", config("mask", "xception"))
     (line,) = checked.stderr.splitlines()
-    assert "in a checkout of edged, train it with `make train-seed-classifiers ONLY=xception`" in line
+    assert "in a checkout of edged, train it with `make train-baseline-classifiers ONLY=xception`" in line
     assert f"then copy the file and mask-xception.onnx.sha256 into {engines}" in line
 
 
@@ -156,7 +156,7 @@ def test_the_self_test_holds_others_to_the_bare_faces(engines):
     results = {result.model: result for result in self_test(manifest, OnnxBackend(manifest, 1, ()), [])}
     assert {results[name].status for name in ("mask", "mask-resnet50", "landmarks-efficientnet")} == {"ok"}
     assert results["mask-xception"].status == "absent"
-    assert "make train-seed-classifiers ONLY=xception" in results["mask-xception"].line
+    assert "make train-baseline-classifiers ONLY=xception" in results["mask-xception"].line
 
 
 def test_a_classifier_that_takes_everything_for_a_mask_fails_the_self_test(engines):

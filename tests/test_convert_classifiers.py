@@ -1,4 +1,4 @@
-"""The seed's classifiers are built as described, trained repeatably, written as ONNX and measured beside ours."""
+"""The baseline classifiers are built as described, trained repeatably, written as ONNX and measured beside ours."""
 
 # ruff: noqa: E402  Without PyTorch and Keras there is nothing to import.
 
@@ -41,7 +41,7 @@ def some_faces(count, seed=0):
 
 
 def small(policy="float32"):
-    """A network with what makes the seed's hard to export: strides, normalisation, padded pooling, separable layers."""
+    """A network with what makes the baselines hard to export: strides, normalisation, padded pooling, separable layers."""
     layers = keras.layers
     with building(load_keras(), policy):
         image = keras.Input((3, EVEN.height, EVEN.width))
@@ -54,7 +54,7 @@ def small(policy="float32"):
 
 @pytest.fixture
 def small_training(monkeypatch, tmp_path):
-    """Trains the small network on noise in place of a seed's on faces; gives a function that starts it."""
+    """Trains the small network on noise in place of a baseline's on faces; gives a function that starts it."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (9, 168, 168, 3), dtype=np.uint8)
     store = CropStore(images, np.arange(9) % 3, np.array(["real"] * 9), np.full(9, 50, np.float32))
@@ -94,7 +94,7 @@ def test_resnets_head_is_the_one_that_the_seed_counts():
         for name, value in build("resnet50", 32).state_dict().items()
         if "hidden" in name or "logits" in name
     }
-    # The seed counts 1,050,114 parameters with two classes; a third costs 513.
+    # The baseline counts 1,050,114 parameters with two classes; a third costs 513.
     assert sum(head.values()) == 1_050_114 + 513
 
 

@@ -1,4 +1,4 @@
-"""One command compares everything that reads a found face: ours, the seed's, and EfficientNet-B0 where it was trained."""
+"""One command compares everything that reads a found face: ours, the baselines', and EfficientNet-B0 where it was trained."""
 
 import pytest
 from click.testing import CliRunner

@@ -1,1 +1,1 @@
-"""Other people's mask classifiers beside ours: the seed's three architectures trained alike, and Keras models of users."""
+"""Other people's mask classifiers beside ours: the baselines' three architectures trained alike, and Keras models of users."""

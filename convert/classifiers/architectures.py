@@ -1,4 +1,4 @@
-"""The seed's mask classifiers: which Keras architecture, which head, which pixels, what of given weights stays as it is."""
+"""The baseline mask classifiers: which Keras architecture, which head, which pixels, what of given weights stays as it is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Architecture:
     trained: str
     """With given weights only the layers whose names begin so, and the head, are trained; empty: all."""
     peak_rate: float
-    """Adam's rate with given weights, as the seed had it."""
+    """Adam's rate with given weights, as the baseline had it."""
     rgb: bool
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
@@ -37,12 +37,12 @@ ONE = (1.0, 1.0, 1.0)
 HALF = (127.5, 127.5, 127.5)
 
 ARCHITECTURES = {
-    # The seed counts 24,558,146 parameters, 16,014,850 of them trained. That is ResNet-50 with fully connected layers of
+    # The baseline counts 24,558,146 parameters, 16,014,850 of them trained. That is ResNet-50 with fully connected layers of
     # 512 and of 2 (1,050,114 parameters), of which the last stage (14,964,736) and these are trained.
     "resnet50": Architecture("ResNet50", 32, (512,), "conv5_", 1e-3, False, (103.939, 116.779, 123.68), ONE),
     # "A modified final fully connected layer", everything trained, Adam at 1e-4.
     "xception": Architecture("Xception", 71, (), "", 1e-4, True, HALF, HALF),
-    # Named for telephones, without a word on its head: the plainest one. MobileNet of arXiv 1704.04861, as the seed cites.
+    # Named for telephones, without a word on its head: the plainest one. MobileNet of arXiv 1704.04861, as the baseline cites.
     "mobilenet": Architecture("MobileNet", 32, (), "", 1e-3, True, HALF, HALF),
 }
 

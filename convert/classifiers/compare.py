@@ -1,4 +1,4 @@
-"""Measures mask classifiers side by side in one run: ours, and the seed's as they were trained."""
+"""Measures mask classifiers side by side in one run: ours, and the baselines' as they were trained."""
 
 import time
 from collections.abc import Sequence

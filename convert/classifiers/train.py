@@ -1,4 +1,4 @@
-"""The training of the seed's classifiers: our samples, split and schedule, their networks."""
+"""The training of the baseline classifiers: our samples, split and schedule, their networks."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ def read_run(folder: Path) -> Run:
         return Run(**json.loads((folder / RUN_FILE).read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
-            f"{folder}: no training of a seed classifier ({error}); name an --out folder of train-seed-classifier"
+            f"{folder}: no training of a baseline classifier ({error}); name an --out folder of train-baseline-classifier"
         ) from None
 
 
@@ -85,7 +85,7 @@ def _recipe(choice: SeedTraining) -> Recipe:
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
-    """The seed's networks take faces as they are, and choose their precision themselves."""
+    """The baselines' networks take faces as they are, and choose their precision themselves."""
     answer: Tensor = network(images)
     return answer
 

@@ -1,4 +1,4 @@
-"""The commands of others' mask classifiers: the seed's, trained on our data, and an integrator's own."""
+"""The commands of others' mask classifiers: the baselines, trained on our data, and an integrator's own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from click.decorators import FC
 
 
-@click.command("train-seed-classifier")
+@click.command("train-baseline-classifier")
 @training_options
 @click.option("--architecture", type=click.Choice(["resnet50", "xception", "mobilenet"]), required=True)
-@click.option("--size", default=112, show_default=True, help="Pixels a side; the seed's is 224, for who has a GPU.")
+@click.option("--size", default=112, show_default=True, help="Pixels a side; as published 224, for who has a GPU.")
 @click.option("--steps", default=3200, show_default=True, help="Batches of 32 faces.")
 @click.option(
     "--weights",
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 @click.option(
     "--crops", type=Folder, help="Faces cut by an earlier training with this seed.  [default: OUT/crops-SEED]"
 )
-def train_seed_classifier(out: Path, crops: Path | None, seed: int, **choice: Any) -> None:
-    """Train one of the seed's mask classifiers on the data, samples and split of ours."""
+def train_baseline_classifier(out: Path, crops: Path | None, seed: int, **choice: Any) -> None:
+    """Train one of the baseline mask classifiers on the data, samples and split of ours."""
     from convert.classifiers.backend import load_keras
 
     load_keras()
@@ -42,10 +42,10 @@ def train_seed_classifier(out: Path, crops: Path | None, seed: int, **choice: An
     train(SeedTraining(out=out, crops=crops or out / f"crops-{seed}", seed=seed, **choice))
 
 
-@click.command("export-seed-classifier")
+@click.command("export-baseline-classifier")
 @export_options
-def export_seed_classifier(data: Path, run: Path, engines: Path) -> None:
-    """Write a trained seed classifier as the model that `models.mask` chooses by its architecture's name."""
+def export_baseline_classifier(data: Path, run: Path, engines: Path) -> None:
+    """Write a trained baseline classifier as the model that `models.mask` chooses by its architecture's name."""
     from convert.classifiers.backend import load_keras
 
     load_keras()
@@ -58,10 +58,10 @@ def export_seed_classifier(data: Path, run: Path, engines: Path) -> None:
 @click.command("compare-classifiers")
 @data_option
 @click.option(
-    "--run", "runs", type=ExistingFolder, multiple=True, help="A seed classifier's --out folder; may be repeated."
+    "--run", "runs", type=ExistingFolder, multiple=True, help="A baseline classifier's --out folder; may be repeated."
 )
 def compare_classifiers(data: Path, runs: tuple[Path, ...]) -> None:
-    """Measure our mask classifier and trained seed classifiers side by side on held-out faces."""
+    """Measure our mask classifier and trained baseline classifiers side by side on held-out faces."""
     from convert.classifiers.backend import load_keras
 
     load_keras()

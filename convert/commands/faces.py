@@ -1,4 +1,4 @@
-"""The command that compares everything that reads a found face: landmarks and head poses, ours and the seed's."""
+"""The command that compares everything that reads a found face: landmarks and head poses, ours and the baselines'."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from convert.commands.options import ExistingFolder, data_option, engines_option
 )
 @click.option("--faces", type=click.IntRange(1), help="At most so many faces of each set.")
 def compare_faces(data: Path, engines: Path, efficientnet_run: Path | None, faces: int | None) -> None:
-    """Measure landmark regressors and head poses, ours and the seed's, on faces that no training saw: both tables.
+    """Measure landmark regressors and head poses, ours and the baselines', on faces that no training saw: both tables.
 
     compare-landmarks and compare-pose print one each.
     """

@@ -1,4 +1,4 @@
-"""The head poses' commands: the learned pose, the seed's heatmaps, and the head shape that both rest on."""
+"""The head poses' commands: the learned pose, the baseline's heatmaps, and the head shape that both rest on."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def train_pose(engines: Path, held_out: tuple[str, ...], **choice: Any) -> None:
 @training_options
 @click.option("--steps", default=1600, show_default=True, help="Batches of 64 drawn heads.")
 def train_pose_heatmap(data: Path, **choice: Any) -> None:
-    """Train the seed's heatmap pose, on projections of our head shape; no picture is needed."""
+    """Train the baseline's heatmap pose, on projections of our head shape; no picture is needed."""
     from convert.pose.heatmap_train import train
     from convert.training.loop import TrainingChoice
 

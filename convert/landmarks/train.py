@@ -1,4 +1,4 @@
-"""The training of the landmark regressors: ours and, to compare with, the seed's EfficientNet-B0."""
+"""The training of the landmark regressors: ours and, to compare with, the baseline EfficientNet-B0."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -23,7 +23,7 @@ def draw_heatmaps(points: Tensor) -> Tensor:
 
 
 class HeatmapNetwork(nn.Module):
-    """Five heatmaps to yaw, pitch, roll in degrees (arXiv 1812.00739; layers as in the seed's re-implementation).
+    """Five heatmaps to yaw, pitch, roll in degrees (arXiv 1812.00739; layers as in the re-implementation that it was taken from).
 
     Input N x 5 x 48 x 48; output N x 3, relative to the line of sight, signs as in `edged.analyse.pose.rotation`.
     """

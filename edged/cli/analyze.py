@@ -71,7 +71,7 @@ MOST_SHOWN = 5
 @click.option(
     "--least-score",
     type=click.FloatRange(0.02, 0.95),
-    help=f"Drop weaker finds; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out. Only"
+    help=f"Drop weaker detections; {LEAST_SCORE} in pictures, in videos the config's models.least_score when left out. Only"
     f" `counted` faces are named in the text and drawn: in pictures those that score {SURE_SCORE} or more, in videos those that"
     " are followed.",
 )
@@ -91,7 +91,7 @@ def analyze(
 ) -> None:
     """Find, judge and read faces in SOURCES: pictures, folders of pictures, videos.
 
-    With --json a line holds weak finds too; `counted` marks the faces that the text names and the copies show.
+    With --json a line holds weak detections too; `counted` marks the faces that the text names and the copies show.
     """
     if only and profile:
         raise UsageError("--only and --profile both say what is asked; leave one of them out")

@@ -33,7 +33,7 @@ NEAR = 120.0
 """Side of a face, in pixels, of which everything can be read."""
 
 A_FACE = 0.55
-"""Finds with a lower score are wrong more often than not."""
+"""Detections with a lower score are wrong more often than not."""
 
 MOST_READINGS = 30
 """Each reader is timed so often: they take much the same time on every face."""
@@ -66,7 +66,7 @@ MOST_READINGS = 30
 )
 @click.option(
     "--stack",
-    type=click.Choice(["seeds"]),
+    type=click.Choice(["baselines"]),
     help="Time MTCNN and RetinaFace with other mask classifiers beside those of edged.",
 )
 @click.option(
@@ -91,7 +91,7 @@ def bench(
     """Time each stage on this machine, one camera, every face judged in every frame; then each reader of faces alone."""
     config = read_config_if_any(config_file)
     if classifiers and not stack:
-        raise UsageError("--classifier names a file for --stack seeds; give both")
+        raise UsageError("--classifier names a file for --stack baselines; give both")
     if stack:
         files = named_files(classifiers)
         result = compare(config, [] if clips else _pictures(source, frames), frames, clips, files)

@@ -1,4 +1,4 @@
-"""`edged bench --stack seeds`: the older systems that edged can run, in the same pipeline beside ours."""
+"""`edged bench --stack baselines`: the older systems that edged can run, in the same pipeline beside ours."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
