@@ -12,6 +12,9 @@ ALERTING = frozenset({"mask", "inattention", "drowsiness"})
 Channel: TypeAlias = Literal["mqtt", "webhook", "mail"]
 """A way out of the device: each has its own messages in the outbox, and none waits for another."""
 
+PAUSED = "paused"
+"""Of a camera, while somebody has paused; and of the event that says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:

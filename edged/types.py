@@ -66,10 +66,6 @@ class MaskState(str, Enum):
         return self.value
 
     @property
-    def is_violation(self) -> bool:
-        return self in (MaskState.INCORRECT, MaskState.NONE)
-
-    @property
     def words(self) -> str:
         return MASK_WORDS[self.value]
 

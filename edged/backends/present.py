@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 
-from edged.backends.status import BUILD, engine_status, engines_folder, existing_cache, plan_key
+from edged.backends.status import engine_status, engines_folder, existing_cache, plan_key
 from edged.config import Config, ModelsConfig
 from edged.errors import ModelError
 from edged.inference import Manifest, NotBuiltError, open_engine
 from edged.inference.tensorrt import EngineCache, EngineKey, GpuThread, find_toolkit, open_tensorrt_engine
 from edged.ports import Engine
+from edged.remedies import BUILD
 
 
 class OnnxBackend:

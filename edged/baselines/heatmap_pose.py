@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.analyse.pose.landmark_pose import FURTHEST
 from edged.analyse.pose.rotation import head_poses, matrix_of, ray_rotation
 from edged.errors import ModelError
 from edged.ports import Engine
@@ -22,7 +23,6 @@ DEVIATION = 9.0
 MAX_BATCH = 32
 """More faces than this are read in several runs, so that a crowd cannot grow the memory."""
 
-FURTHEST = 1e5
 SMALLEST_SIDE = 2.0
 """Pixels: less shows no head."""
 

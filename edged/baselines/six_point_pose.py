@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from edged.analyse.pose.landmark_pose import solve_pnp
+from edged.analyse.pose.landmark_pose import FURTHEST, solve_pnp
 from edged.analyse.pose.rotation import head_poses, ray_rotation
 from edged.types import Detection, HeadPose, Image, Landmarks, Lens
 
@@ -19,8 +19,6 @@ SIX_POINT_HEAD = np.array(
 
 DEVIATION = 9.0
 """Degrees: its error on heads of known pose, see engines/pose.md."""
-
-FURTHEST = 1e5
 
 
 class SixPointPose:

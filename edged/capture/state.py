@@ -102,7 +102,6 @@ class CameraState:
     """Pictures seen since the start."""
     trouble: Trouble | None = None
     """What is wrong with the pictures of a camera that is online: they stand still, or show nothing; `reason` says it."""
-    trouble_since_s: float = 0.0
 
     @property
     def is_opening(self) -> bool:
@@ -159,7 +158,7 @@ class StateKeeper:
             if old.trouble == trouble:
                 return
             reason = IN_WORDS[trouble] if trouble else None
-            self._state = replace(old, trouble=trouble, trouble_since_s=time.monotonic(), reason=reason)
+            self._state = replace(old, trouble=trouble, reason=reason)
         if trouble:
             log.warning("camera %s (%s): %s", self._camera, self._source, reason)
         else:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from edged.config import Tasks
 from edged.offline_result import Analysed, Found
-from edged.types import DROWSINESS_LEVELS, DROWSY_LEVELS, MaskState
+from edged.signals.levels import KNOWN_LEVELS
+from edged.types import DROWSY_LEVELS, MaskState
 
 MASKS = tuple(state.words for state in (MaskState.CORRECT, MaskState.UNCERTAIN, MaskState.INCORRECT, MaskState.NONE))
 DIRECTIONS = ("attentive", "away")
-LEVELS = DROWSINESS_LEVELS[1:]
 GRAVE = (MaskState.INCORRECT.words, MaskState.NONE.words, "away", *DROWSY_LEVELS)
 
 
@@ -50,7 +50,7 @@ class Summary:
     def line(self) -> str:
         """`12.3 s, 308 pictures, 2 passages: no mask 1 passage, 3.2 s; worst: no mask, first at 1.20 s`."""
         whole = f"{self._last_s:.1f} s, {count_of(self._frames, 'picture')}, {count_of(len(self._tracks), 'passage')}"
-        ordered = [word for word in (*MASKS, *DIRECTIONS, *LEVELS) if word in self._seen]
+        ordered = [word for word in (*MASKS, *DIRECTIONS, *KNOWN_LEVELS) if word in self._seen]
         parts = [
             f"{word} {count_of(len(seen.tracks), 'passage')}, {seen.seconds:.1f} s"
             for word in ordered
@@ -64,6 +64,6 @@ class Summary:
         words = [face.state.words] if self._asked.mask else []
         if self._asked.attention and face.attention is not None and face.attention.attentive is not None:
             words.append("attentive" if face.attention.attentive else "away")
-        if self._asked.drowsiness and face.drowsiness is not None and face.drowsiness.level in LEVELS:
+        if self._asked.drowsiness and face.drowsiness is not None and face.drowsiness.level in KNOWN_LEVELS:
             words.append(face.drowsiness.level)
         return words

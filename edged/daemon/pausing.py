@@ -8,8 +8,8 @@ from typing import Any
 from edged.config import Config
 from edged.daemon.core import Core
 from edged.daemon.pause import LONGEST_WHO, SOMEBODY
-from edged.daemon.runtime import PAUSED
 from edged.errors import UsageError
+from edged.records import PAUSED
 
 log = logging.getLogger(__name__)
 

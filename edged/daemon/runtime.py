@@ -42,14 +42,12 @@ from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
 from edged.publish import Publisher, read_password
 from edged.readers import SURE_SCORES
-from edged.records import Message
+from edged.records import PAUSED, Message
 from edged.store.recorder import Recorder
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
-PAUSED = "paused"
-"""Why what is open ends when a pause begins."""
 ANALYSED = {"camera", "mask", "attention", "drowsiness", "events", "models", "output"}
 """Sections whose change needs new pipelines, or other observers of them."""
 NOTIFYING = {"webhook", "mail", "report", "camera"}

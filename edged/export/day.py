@@ -10,15 +10,12 @@ from zoneinfo import ZoneInfo
 from edged.config import Config
 from edged.export.schema import PASSAGE, SCHEMA_V, UNASKED, Row
 from edged.host.device import device_id
-from edged.records import ALERTING
+from edged.records import ALERTING, PAUSED
 from edged.report.counts import BLOCK_MS, ReportedDay, reported_day, was_judged
 from edged.report.coverage import Minutes, read_coverage, unwatched_reason
 from edged.report.day import MINUTE_MS, Span
 from edged.report.tally import STATES
 from edged.store import StoreReader
-
-PAUSED = "paused"
-"""The state of a camera while somebody has paused watching."""
 
 
 @dataclass(frozen=True, slots=True)

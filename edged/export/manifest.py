@@ -16,7 +16,8 @@ from edged.report.tally import STATES
 
 ROOT = "record/v=1"
 """Where everything lies in a place; a later version that old readers cannot read gets a folder of its own."""
-MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
+DAY_FOLDER = re.compile(r"dt=(\d{4}-\d\d-\d\d)", re.ASCII)
+MANIFEST = "manifest.json"
 NAMESPACE = "edged-export"
 """Of the signatures: `ssh-keygen -Y verify -n edged-export`."""
 MOST_BYTES = 64 * 1024

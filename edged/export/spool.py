@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import secrets
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from edged.errors import Failed, Unavailable
 from edged.export.files import Format, decode, encode
 from edged.export.manifest import (
+    DAY_FOLDER,
     MANIFEST,
     NAMESPACE,
     ROOT,
@@ -35,7 +35,6 @@ from edged.files import lock, replace
 
 SIGNS_WITHIN_S = 20
 PROGRESS = "progress.json"
-_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Spool:
         found = [
             Exported(path, name, match[1])
             for path in self.folder.glob(f"{ROOT}/dt=*/*.{MANIFEST}")
-            if (name := parse_name(path.name)) and (match := _DAY.fullmatch(path.parent.name))
+            if (name := parse_name(path.name)) and (match := DAY_FOLDER.fullmatch(path.parent.name))
         ]
         return sorted((one for one in found if one.name.device_id == self._device_id), key=lambda one: one.name.number)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edged.errors import Failed, Unavailable, UsageError
 from edged.export.manifest import (
+    DAY_FOLDER,
     MANIFEST,
     MOST_BYTES,
     DataFile,
@@ -45,8 +46,6 @@ MOST_ROUNDS = 50
 """So often a question is asked anew without files that cannot be counted."""
 
 T = TypeVar("T")
-
-_DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -179,7 +178,7 @@ class Place:
         """Raise Unavailable where nothing can be read, UsageError where it holds no exports."""
         self.root = root
         try:
-            days = [match[1] for path in (root / "record/v=1").iterdir() if (match := _DAY.fullmatch(path.name))]
+            days = [match[1] for path in (root / "record/v=1").iterdir() if (match := DAY_FOLDER.fullmatch(path.name))]
         except OSError as error:
             raise Unavailable(
                 f"{root}: cannot be read ({error.strerror}); name the folder that holds record/v=1"

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edged.config import PrivacyConfig
+from edged.live.question import LONGEST_TEXT
 
 LEFT_AFTER_S = 10.0
 """A view that had no viewer for so long is over."""
 MOST = 16
-LONGEST_TEXT = 200
 
 Record = Callable[[str, str, str, int], None]
 """Takes camera, who, reason, and for how many minutes."""

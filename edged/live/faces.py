@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edged.events.lifecycle import STATIC
 from edged.pipeline import Outcome
 from edged.types import Box, Detection, Face, Image, MaskVote
 
@@ -13,7 +14,6 @@ Row = dict[str, Any]
 JUDGED = ("state", "score", "mask", "why_not_judged")
 READ = ("why_not_read", "yaw", "pitch", "roll", "eyes", "mouth", "points", "attentive", "drowsiness")
 UNKNOWN: Row = dict.fromkeys(JUDGED + READ)
-STATIC = "static"
 
 
 def face_rows(outcome: Outcome, width: int, height: int) -> list[Row]:

@@ -31,8 +31,9 @@ from edged.payloads.report import (
     WorstHour,
 )
 from edged.payloads.report import Gap as ListedGap
+from edged.records import PAUSED
 from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
-from edged.report.coverage import PAUSED, Gap, Minutes, gaps, paused_by, read_coverage, read_pauses, watched_ms
+from edged.report.coverage import Gap, Minutes, gaps, paused_by, read_coverage, read_pauses, watched_ms
 from edged.report.day import MINUTE_MS, Span, day_of, wall_clock
 from edged.report.tally import Blocks, part_percent, percent, withhold_unwatched
 from edged.report.trend import build_trend

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
-STATES = ("correct", "incorrect", "none", "uncertain")
+from edged.report.tally import STATES
+
 WIDTH = 720.0
 LEFT = 42.0
 PLOT_HEIGHT = 130.0

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from edged.records import PAUSED
 from edged.report.day import MINUTE_MS, Span
 from edged.store import StoreReader
 
 HALF_A_MINUTE_MS = MINUTE_MS // 2
-PAUSED = "paused"
 LONGEST_PAUSE_MS = 26 * 60 * MINUTE_MS
 NOT_RUNNING = "not running"
 NOT_ANALYSED = "not analysed"

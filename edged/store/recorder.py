@@ -11,15 +11,22 @@ from ulid import ULID
 
 from edged import messages
 from edged.ports import Clock
-from edged.records import Change, Channel, CoverageMinute, EncounterRemoved, EncounterRow, EventRecord, Notification
+from edged.records import (
+    PAUSED,
+    Change,
+    Channel,
+    CoverageMinute,
+    EncounterRemoved,
+    EncounterRow,
+    EventRecord,
+    Notification,
+)
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, EventPhase
 
 MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 
-PAUSED = "paused"
-"""The camera state of a minute that belongs to a pause."""
 
 LONGEST_WATCHED_GAP_S = 2.0
 """Pictures further apart than this leave a hole in what was watched."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.analyse.align import aligned_crops, square_around
-from edged.analyse.pose.landmark_pose import UNMASKED_POINTS, LandmarkPoses, solve
+from edged.analyse.pose.landmark_pose import FURTHEST, UNMASKED_POINTS, LandmarkPoses, solve
 from edged.analyse.pose.rotation import about_z, from_six, head_poses, ray_rotation, turn_of, vector_of
 from edged.errors import ModelError
 from edged.ports import Arrays, Engine
@@ -24,8 +24,6 @@ CROP_MARGIN = 1.3
 MAX_BATCH = 32
 """More faces than this are read in several runs, so that a crowd cannot grow the memory."""
 
-FURTHEST = 1e5
-"""Pixels: a box beyond belongs to no picture."""
 
 LEARNED_SHARES = np.array([1.3, 0.9, 0.7])
 """The learned pose's errors about the head's axes (nod, turn, tilt) over the one expected error that it gives."""

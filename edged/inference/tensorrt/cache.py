@@ -17,12 +17,12 @@ from edged.errors import ModelError
 from edged.files import lock, replace
 from edged.inference.manifest import ProfileEntry
 from edged.inference.tensorrt.binding import Gpu, Precision
+from edged.remedies import BUILD
 
 RECIPE = 1
 """Raised when the code makes other plans from the same inputs."""
 
 MAX_PLAN_BYTES = 1 << 30
-REBUILD = "run `edged engines build`"
 
 _PARTIAL = ".partial"
 """In the name of every file that is half written."""
@@ -122,7 +122,7 @@ class EngineCache:
             recorded = None
         plan = _read_own(path, MAX_PLAN_BYTES)
         if not isinstance(recorded, str) or hashlib.sha256(plan).hexdigest() != recorded:
-            raise ModelError(f"{path}: is not the engine that was built here; {REBUILD}")
+            raise ModelError(f"{path}: is not the engine that was built here; {BUILD}")
         return plan
 
     def store(self, key: EngineKey, plan: bytes) -> Path:
@@ -232,13 +232,13 @@ def _read_own(path: Path, most: int) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ModelError(f"{path}: not built yet; {REBUILD}") from None
+        raise ModelError(f"{path}: not built yet; {BUILD}") from None
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); delete it and {REBUILD}") from None
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); delete it and {BUILD}") from None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise ModelError(f"{path}: is not a file that only edged's user can write; delete it and {REBUILD}")
+            raise ModelError(f"{path}: is not a file that only edged's user can write; delete it and {BUILD}")
         if found.st_size > most:
-            raise ModelError(f"{path}: {found.st_size} bytes are too many; delete it and {REBUILD}")
+            raise ModelError(f"{path}: {found.st_size} bytes are too many; delete it and {BUILD}")
         return file.read(most)

@@ -11,11 +11,11 @@ from edged.errors import ModelError
 from edged.inference.tensorrt.binding import USE_CPU, failure
 from edged.inference.tensorrt.thread import GpuThread, Session
 from edged.ports import Arrays
+from edged.remedies import BUILD
 
 LOAD_PATIENCE_S = 60.0
 RUN_PATIENCE_S = 10.0
 
-REBUILD = "run `edged engines build`"
 
 Shape = tuple[int, ...]
 
@@ -40,7 +40,7 @@ class Input:
         ):
             raise ModelError(
                 f"model {model}: {self.name} of shape {array.shape} is outside what the engine was built for, "
-                f"{self.least} to {self.most}; change its profile in engines/manifest.toml and {REBUILD}"
+                f"{self.least} to {self.most}; change its profile in engines/manifest.toml and {BUILD}"
             )
 
 
@@ -83,10 +83,10 @@ class _Loaded:
         what = f"model {self._name}: its plan cannot be loaded"
         self._engine = self._session.runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise self._failure(what, REBUILD)
+            raise self._failure(what, BUILD)
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise self._failure(what, REBUILD)
+            raise self._failure(what, BUILD)
         self.inputs, outputs = self._signature()
         for tensor in self.inputs:
             self._inputs.append(self._buffer(tensor.name, tensor.dtype, tensor.most))
@@ -117,7 +117,7 @@ class _Loaded:
         buffer = _Buffer(name, cuda.pagelocked_empty(count, dtype), cuda.mem_alloc(max(1, count * dtype.itemsize)))
         if not self._context.set_tensor_address(name, int(buffer.device)):
             buffer.device.free()
-            raise self._failure(f"model {self._name}: tensor {name} takes no address", REBUILD)
+            raise self._failure(f"model {self._name}: tensor {name} takes no address", BUILD)
         return buffer
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
@@ -143,7 +143,7 @@ class _Loaded:
         self._shapes.clear()
         self._given.pop(name, None)
         if not self._context.set_input_shape(name, shape):
-            raise self._failure(f"model {self._name}: {name} of shape {shape} is refused", REBUILD)
+            raise self._failure(f"model {self._name}: {name} of shape {shape} is refused", BUILD)
         self._given[name] = shape
 
     def _output_shape(self, name: str) -> Shape:
