@@ -3,7 +3,8 @@
 A camera's page and the first one are left alone, each in a chromium of its own, before a real daemon that plays a recording.
 Each minute prints the memory that daemon, console and tabs fill themselves, the resident set of the first two, and their
 connections; every ten minutes how old the pictures were when they were drawn, from the instant of capture on, on this machine's
-one clock. The end tells by how much each grew an hour, by least squares over the last hour, or over all but the first sixth.
+one clock, of what that was made, and by how much each grew an hour, by least squares over the last hour or all but the first
+sixth.
 """
 
 import os
@@ -140,8 +141,8 @@ def watch(seconds: float, daemon: Daemon, console: Console, ages: Ages, today: U
             told(window, f"minutes {window_from / 60:.0f} to {passed_s / 60:.0f}")
             drawn += window
             window, window_from = [], passed_s
+            slopes(samples)
     told(drawn + window, "in all")
-    slopes(samples)
 
 
 def slopes(samples: list[Sample]) -> None:
