@@ -15,7 +15,7 @@ from support.console import PASSWORD, Browser, Console
 from support.mosquitto import until
 
 from edged.config import ConsoleConfig
-from edged.console.certificate import Served, certificate, ends_soon
+from edged.console.certificate import Served, certificate, ends_soon, fingerprint
 from edged.console.doorkeeper import MOST_WAITING
 from edged.errors import Unavailable
 
@@ -152,3 +152,25 @@ def test_the_consoles_own_certificate_is_made_anew_where_it_was_left_empty(tmp_p
     (tmp_path / name).write_bytes(b"")
     Served(own_certificate(tmp_path), tmp_path / "console.key")
     assert (cert.stat().st_mode | (tmp_path / "console.key").stat().st_mode) & 0o077 == 0
+
+
+def test_another_name_or_address_of_the_device_makes_another_own_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    addresses = ["IP:192.0.2.7", "IP:2001:db8::1"]
+    monkeypatch.setattr("edged.console.certificate._addresses", lambda: addresses)
+    first = own_certificate(tmp_path).read_bytes()
+    assert own_certificate(tmp_path).read_bytes() == first, "what has not changed keeps its fingerprint"
+    addresses.remove("IP:192.0.2.7")
+    assert own_certificate(tmp_path).read_bytes() == first, "an address that is gone for a while needs no new one"
+    addresses.append("IP:198.51.100.9")
+    cert = own_certificate(tmp_path)
+    assert "IP Address:198.51.100.9" in openssl("x509", "-in", cert, "-noout", "-ext", "subjectAltName")
+    assert f"a new certificate was made, SHA-256 {fingerprint(cert)}" in caplog.text
+    monkeypatch.setattr("socket.gethostname", lambda: "renamed")
+    assert "DNS:renamed.local" in openssl("x509", "-in", own_certificate(tmp_path), "-noout", "-ext", "subjectAltName")
+    owners, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issue(owners, key)
+    brought = owners.read_bytes()
+    certificate(ConsoleConfig(tls=True, folder=tmp_path, cert_file=owners, key_file=key))
+    assert owners.read_bytes() == brought, "the owner's is never made"

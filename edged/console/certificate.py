@@ -1,8 +1,9 @@
 """The console's certificate: the owner's, or one that it makes for itself with OpenSSL.
 
 Its own is valid whatever a clock says that was not set when it was made: from 2019, before which browsers on some systems
-demand that certificates live for two years at most, until the last day that every program can read. Nothing has to renew it,
-and its fingerprint stays as it was compared. The owner's is taken up anew when its files change. No answer has HSTS: there is
+demand that certificates live for two years at most, until the last day that every program can read. Its fingerprint stays as it
+was compared until this device gets a name or an address that is not in it: then another one is made, since browsers refuse one
+of other names. The owner's is never made, and is taken up anew when its files change. No answer has HSTS: there is
 no plain page at any port, and a browser that remembers it lets nobody in when the owner goes back to the console's own.
 """
 
@@ -14,6 +15,8 @@ import socket
 import ssl
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from edged.config import ConsoleConfig
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FROM, UNTIL = "20190101000000Z", "20491231235959Z"
 OPENSSL_S = 60.0
+ELSEWHERE = "192.0.2.1"
+"""Any address beyond this network; this one is nobody's."""
 SOON_S = 21 * 86_400
 MAKING = """
 [ca]
@@ -56,16 +61,22 @@ def own_files(config: ConsoleConfig) -> tuple[Path, Path]:
 def certificate(config: ConsoleConfig) -> tuple[Path, Path] | None:
     """Certificate and key to serve with; None without TLS. Raise Unavailable when one is missing.
 
-    The console's own are made where there are none, and anew where they are no pair, as when half of one was written.
+    The console's own are made where there are none, and anew where they are no pair, as when half of one was written, or lack
+    a name that this device has now.
     """
     if not config.tls:
         return None
     cert, key = own_files(config)
-    if config.cert_file is None and not _is_pair(cert, key):
+    if config.cert_file is None and not (_is_pair(cert, key) and not missing_names(cert)):
+        before = fingerprint(cert)
         try:
-            _make(cert, key)
+            _make(cert, key, _names())
         except OSError as error:
             raise Unavailable(f"{cert}: cannot be written ({error.strerror}); see console.folder") from None
+        if before is not None:
+            log.warning(
+                "this device has another name or address: a new certificate was made, SHA-256 %s", fingerprint(cert)
+            )
     for name, file in (("cert_file", cert), ("key_file", key)):
         if not file.is_file():
             raise Unavailable(f"key console.{name}: {file} is not there, or not readable for the console's user")
@@ -154,10 +165,29 @@ def _written(file: Path) -> tuple[int, int] | None:
     return there.st_mtime_ns, there.st_ino
 
 
-def _make(cert: Path, key: Path) -> None:
-    """A certificate of its own for all names that browsers in the same network may use."""
+def missing_names(cert: Path) -> list[str]:
+    """Names and addresses of this device that the certificate is not for; none where that cannot be told.
+
+    Addresses of IPv6 do not count: systems change theirs each day, and the fingerprint would change with them.
+    """
+    try:
+        command = ["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(cert)]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=OPENSSL_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    known = {part.strip().replace("IP Address:", "IP:") for line in told.splitlines() for part in line.split(",")}
+    return [name for name in _names() if name not in known and name.count(":") == 1]
+
+
+def _names() -> list[str]:
+    """All names that browsers in the same network may use, as OpenSSL's settings have them."""
     host = socket.gethostname().split(".")[0] or "edged"
-    names = ["DNS:localhost", f"DNS:{host}", f"DNS:{host}.local", "IP:127.0.0.1", *_addresses()]
+    return list(dict.fromkeys(["DNS:localhost", f"DNS:{host}", f"DNS:{host}.local", "IP:127.0.0.1", *_addresses()]))
+
+
+def _make(cert: Path, key: Path, names: Sequence[str]) -> None:
+    """A certificate of its own for `names`."""
+    host = socket.gethostname().split(".")[0] or "edged"
     with tempfile.TemporaryDirectory(dir=cert.parent) as folder:
         work = Path(folder)
         (work / "settings").write_text(MAKING.format(folder=folder, names=",".join(names)))
@@ -190,9 +220,11 @@ def _openssl(cert: Path, *arguments: str) -> None:
 
 
 def _addresses() -> list[str]:
-    """This device's addresses, as far as its own name leads to them; nothing is sent."""
-    try:
+    """This device's addresses: those that its own name leads to, and the one it would reach others from. Nothing is sent."""
+    found = set[str]()
+    with suppress(OSError):
         found = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, proto=socket.IPPROTO_TCP)}
-    except OSError:
-        return []
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        way.connect((ELSEWHERE, 9))  # looks up the route alone
+        found.add(str(way.getsockname()[0]))
     return [f"IP:{address}" for address in sorted(found) if "%" not in address and address != "127.0.0.1"]

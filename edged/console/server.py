@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from edged.config import ConsoleConfig
 from edged.console.access import Access
 from edged.console.app import build_app
-from edged.console.certificate import Served
+from edged.console.certificate import Served, certificate
 from edged.console.doorkeeper import Doorkeeper
 from edged.console.site import Site
 from edged.errors import Unavailable
@@ -28,7 +28,7 @@ KEEP_ALIVE_S = 20
 MOST_IDLE = 100
 """Connections on which nothing is being answered."""
 MOST_HEAD_BYTES = 16_384
-RENEWED_TICKS = 30
+RENEWED_TICKS, RENAMED_TICKS = 30, 600
 
 
 class PatientProtocol(H11Protocol):
@@ -97,10 +97,10 @@ def address(config: ConsoleConfig, port: int) -> str:
     return f"{'https' if config.tls else 'http'}://{host}:{port}/"
 
 
-def serve(site: Site, access: Access, server: socket.socket, certificate: tuple[Path, Path] | None) -> None:
-    """Answer at `server` until SIGTERM or SIGINT. `certificate`: its file and its key's, for TLS."""
+def serve(site: Site, access: Access, server: socket.socket, files: tuple[Path, Path] | None) -> None:
+    """Answer at `server` until SIGTERM or SIGINT. `files`: the certificate and its key, for TLS."""
     keep_small()
-    served = Served(*certificate) if certificate else None
+    served = Served(*files) if files else None
     config = uvicorn.Config(
         build_app(site, access),
         http=PatientProtocol if served is None else _behind(served),  # type: ignore[arg-type]  # whatever makes protocols
@@ -117,21 +117,31 @@ def serve(site: Site, access: Access, server: socket.socket, certificate: tuple[
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     give_back()  # what importing and reading the config took for a moment
-    (uvicorn.Server(config) if served is None else RenewingServer(config, served)).run(sockets=[server])
+    (uvicorn.Server(config) if served is None else RenewingServer(config, served, site.config.console)).run(
+        sockets=[server]
+    )
 
 
 class RenewingServer(uvicorn.Server):
-    """Looks every three seconds whether the certificate's files have changed."""
+    """Looks every three seconds whether the certificate's files have changed, and each minute whether the device's names have."""
 
-    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+    def __init__(self, config: uvicorn.Config, served: Served, console: ConsoleConfig) -> None:
         super().__init__(config)
-        self._served = served
+        self._served, self._console = served, console
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
+        if counter % RENAMED_TICKS == RENAMED_TICKS - 1:
+            await asyncio.to_thread(self._cover_names)
         if counter % RENEWED_TICKS == 0:
             await asyncio.to_thread(self._served.renew)
         return await super().on_tick(counter)
+
+    def _cover_names(self) -> None:
+        try:
+            certificate(self._console)
+        except Unavailable as error:
+            log.warning("%s", error)
 
 
 def _behind(served: Served) -> Callable[..., Doorkeeper]:
