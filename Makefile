@@ -16,7 +16,7 @@ BASELINES := resnet50 xception mobilenet
 ONLY ?= $(BASELINES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture measure-console readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-baseline-classifiers train-baseline-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture measure-console measure-viewer readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-baseline-classifiers train-baseline-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-27s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,8 +90,11 @@ measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal in
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)
 
-measure-console: setup ## Leave a browser open before the console for MINUTES (60): what grows, and how old pictures are (needs chromium)
+measure-console: setup ## Leave a browser open before the console for MINUTES (60): what grows, how old pictures are, and of what that is made (needs chromium; MINUTES=2 for the age alone)
 	@PYTHONPATH=tests $(BIN)/python -m support.left_open $(MINUTES)
+
+measure-viewer: setup ## Measure what somebody who looks costs analysis: pictures analysed a second with one viewer against none, in turns of one run; best on an idle machine
+	@PYTHONPATH=tests $(BIN)/python -m support.viewer
 
 readme-picture: setup ## Make README's pictures anew from the demo (needs chromium)
 	@PYTHONPATH=tests $(BIN)/python -m support.readme_picture .readme/edged.png .readme/console.png
