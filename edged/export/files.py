@@ -90,7 +90,19 @@ def decode(path: Path, table: str) -> Iterator[Row]:
         while line := lines.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:  # a small file may unpack to one line without an end
                 raise ValueError(f"a line of more than {LONGEST_LINE} bytes")
-            yield json.loads(line)
+            yield json.loads(line.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    """An object. Raise ValueError where a key is there twice: one engine would take the first, another the last."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key is there twice")
+    return row
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
 
 
 def reading(table: str, paths: Iterable[Path], *, source: bool = False) -> str:

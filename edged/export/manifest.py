@@ -23,6 +23,7 @@ NAMESPACE = "edged-export"
 MOST_BYTES = 64 * 1024
 """A manifest is smaller."""
 
+Table = Literal["encounter", "cover"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -32,21 +33,21 @@ def _of_the_calendar(text: str) -> str:
 
 
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_of_the_calendar)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 
 
 class _Part(BaseModel):
-    """Keys of later versions are passed over."""
+    """Keys of later versions are passed over; a true is no 1, nor is a text or 1.0."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
 class DataFile(_Part):
     """One file of rows."""
 
     name: FileName
-    table: Literal["encounter", "cover"]
+    table: Table
     rows: Count
     bytes: Count
     sha256: Sha256
@@ -103,13 +104,13 @@ class Manifest(_Part):
     site: str
     chain: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     """Drawn when the device exported for the first time: two devices with one id have two."""
-    number: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1, le=999_999_999)]
     """1 for the device's first manifest, and so on without a gap."""
-    seq: Annotated[int, Field(ge=1)]
+    seq: Annotated[int, Field(ge=1, le=2**31 - 1)]
     """1 for the first export of the day, and one more for each with late changes."""
     local_day: Day
     tz: str
-    created_ms: int
+    created_ms: Annotated[int, Field(ge=-(2**53), le=2**53)]
     files: tuple[DataFile, ...]
     sums: Sums
     target_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None

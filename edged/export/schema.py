@@ -4,7 +4,9 @@ Whole numbers and text only, so that every engine reads the same; `INTEGER` has 
 docs/fleet.md says what each column means.
 """
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 SCHEMA_V = 1
 
@@ -54,6 +56,73 @@ COVER: dict[str, str] = {
 TABLES = {"encounter": ENCOUNTER, "cover": COVER}
 KEYS = {"encounter": ("event_id",), "cover": ("camera", "local_hour")}
 """What names a row within a day of a device."""
+
+_RANGES = {"INTEGER": (-(2**31), 2**31 - 1), "BIGINT": (-(2**63), 2**63 - 1)}
+
+
+def typed(row: Any, table: str) -> tuple[int | str | None, ...]:
+    """The values of a row in the order of the columns. Raise ValueError where one is missing, or not of its column's type."""
+    columns, shape = TABLES[table], _SHAPES[table]
+    try:
+        values: tuple[Any, ...] = shape.values(row)
+    except (KeyError, TypeError):
+        raise ValueError("not all columns are there") from None
+    if len(row) > len(columns) and any(name.lower() in columns for name in row.keys() - columns.keys()):
+        raise ValueError("a column is there twice")
+    if tuple(map(type, values)) == shape.types:  # most rows: looked at all at once
+        numbers, texts = shape.numbers(row), "".join(shape.texts(row))
+        short = min(numbers) >= -(2**31) and max(numbers) < 2**31
+        if short and all(map(_is_long, shape.longs(row))) and texts.isascii() and "\0" not in texts:
+            return values
+    for (name, kind), value in zip(columns.items(), values, strict=True):
+        if value is not None and not (_is_text(value) if kind == "VARCHAR" else _is_whole(value, *_RANGES[kind])):
+            raise ValueError(f"{name} holds what is no {kind}")
+    return values
+
+
+class _Shape(NamedTuple):
+    """How the values of a row are got at, and their usual types."""
+
+    values: Callable[[Any], tuple[Any, ...]]
+    types: tuple[type, ...]
+    numbers: Callable[[Any], tuple[int, ...]]
+    longs: Callable[[Any], tuple[int, ...]]
+    texts: Callable[[Any], tuple[str, ...]]
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[int, ...]]:
+    """As `itemgetter`, of none too."""
+    return itemgetter(*names) if len(names) > 1 else lambda row: tuple(row[name] for name in names)
+
+
+_SHAPES = {
+    table: _Shape(
+        itemgetter(*kinds),
+        tuple(str if kind == "VARCHAR" else int for kind in kinds.values()),
+        itemgetter(*(name for name, kind in kinds.items() if kind == "INTEGER")),
+        _getter([name for name, kind in kinds.items() if kind == "BIGINT"]),
+        itemgetter(*(name for name, kind in kinds.items() if kind == "VARCHAR")),
+    )
+    for table, kinds in TABLES.items()
+}
+
+
+def _is_long(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _is_text(value: object) -> bool:
+    """Without what one engine would end it at, or refuse."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    if not value.isascii():
+        value.encode()  # no half of a character: that is a ValueError
+    return True
+
 
 PASSAGE = "passage"
 """The kind of a person's passage; the other kinds are those of events about people."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -25,6 +25,7 @@ from edged.export.manifest import (
     Name,
     Previous,
     SummedUp,
+    Table,
     folder_of,
     named,
     parse_name,
@@ -139,7 +140,7 @@ class Spool:
         data = encode(rows, table, form, folder)
         name = named(self._device_id, number, data, f"{table}.{form}")
         replace(folder / name, data, 0o640)
-        return DataFile(name=name, table=table, rows=rows.count, bytes=len(data), sha256=sha256(data))
+        return DataFile(name=name, table=cast(Table, table), rows=rows.count, bytes=len(data), sha256=sha256(data))
 
     def _sweep(self, folder: Path, number: int) -> None:
         """Remove what an export left that was cut short before its manifest."""

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 from edged.errors import Failed, Unavailable
 from edged.export.files import ROW_GROUP, duckdb_connection, literal, reading
-from edged.export.manifest import DataFile, Name, folder_of, named
+from edged.export.manifest import DataFile, Name, Table, folder_of, named
 from edged.files import lock, replace, sync
 from edged.fleet.engines import MEMORY, THREADS, examine
 from edged.fleet.place import COMPACTED, OWNER, Compacted, Place, digest_of
@@ -81,7 +82,7 @@ def _together(folder: Path, table: str, paths: Sequence[Path]) -> DataFile:
         target.chmod(0o644)
         target.replace(folder / str(name))
         sync(folder)
-    return DataFile(name=str(name), table=table, rows=count[0] if count else 0, bytes=size, sha256=digest)
+    return DataFile(name=str(name), table=cast(Table, table), rows=count[0] if count else 0, bytes=size, sha256=digest)
 
 
 def _remove(folder: Path, older: Sequence[Compacted], replaces: frozenset[str], new: Set[str]) -> None:

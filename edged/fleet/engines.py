@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from edged.errors import EdgedError, Failed, Unavailable
 from edged.export.files import decode, duckdb_connection, reading
 from edged.export.manifest import sha256
-from edged.export.schema import TABLES
+from edged.export.schema import TABLES, typed
 from edged.remote import one_line
 
 Engine = Literal["duckdb", "sqlite", "spark"]
@@ -289,23 +289,12 @@ def _rows(question: Question, path: Path, table: str) -> Iterator[tuple[Any, ...
         for number, row in enumerate(decode(path, table), 1):
             if most is not None and number > most:
                 raise ValueError(f"it has more rows than the {most} that it must have")
-            yield tuple(_typed(row[name], kind) for name, kind in TABLES[table].items())
+            yield typed(row, table)
     except Failed:
         raise
     except Exception as error:  # noqa: BLE001  whatever a library makes of a strange file
         text = f"{path.name}: cannot be read ({str(error).splitlines()[0][:200]})"
         raise BadFiles(Fault(path, "file", text)) from None
-
-
-def _typed(value: Any, kind: str) -> Any:
-    """A value of a row, if it is of the column's type. Raise ValueError."""
-    if isinstance(value, str) and kind == "VARCHAR":
-        value.encode()  # no lone surrogates
-    elif value is not None:
-        most = 2**31 if kind == "INTEGER" else 2**63
-        if kind == "VARCHAR" or type(value) is not int or not -most <= value < most:
-            raise ValueError(f"a value that is no {kind}")
-    return value
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from edged.export.manifest import (
 from edged.export.schema import SCHEMA_V, TABLES
 from edged.files import open_regular, read_regular
 from edged.fleet.engines import BadFiles, Fault, Question
+from edged.fleet.values import malformed
 from edged.host.clock import DAY_MS
 from edged.report.day import EPOCH
 
@@ -61,7 +62,7 @@ class Trouble:
 class Compacted(BaseModel):
     """What one file of many was made of: the data files whose rows it holds, all of them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     v: int
     local_day: Day
@@ -146,6 +147,9 @@ class Intake:
 
     def settle(self, first: date, last: date, ask: Callable[[Question], T]) -> T:
         """What `ask` makes of all that counts; what it cannot count is named and left out, and it is asked again."""
+        whole = self.question(first, last)
+        for fault in malformed(whole.files, whole.rows):
+            self._leave_out(fault)
         for _ in range(MOST_ROUNDS):
             try:
                 return ask(self.question(first, last))
