@@ -16,7 +16,7 @@ BASELINES := resnet50 xception mobilenet
 ONLY ?= $(BASELINES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-capture measure-console measure-viewer readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-baseline-classifiers train-baseline-landmarks train-landmarks train-eyes train-pose
+.PHONY: help setup demo test lint contract-wheels home-assistant faults soak mutate-settings mutate test-fleet measure-fleet measure-export measure-capture measure-console measure-viewer readme-picture sounds measure-outputs sbom audit lock docs clean setup-train train-mask gather-objects train-detector train-rescorer train-baseline-classifiers train-baseline-landmarks train-landmarks train-eyes train-pose
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-27s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,9 +83,12 @@ mutate: setup ## Try SAMPLE (8) mutants of each of some modules, and list those 
 test-fleet: .venv-fleet/.ready ## Run the tests of exports and fleets with Spark too, in an environment of its own (needs Java)
 	@.venv-fleet/bin/pytest tests/test_export_*.py tests/test_fleet_*.py
 
-DEVICES ?= 1000
-measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal integers of every engine, slopes, a busy day, and one day of DEVICES (1000) with 2,000 passages each
+DEVICES ?= 5000
+measure-fleet: .venv-fleet/.ready ## Measure exports and fleet reports: equal integers of every engine, slopes, a busy day, and one day of DEVICES (5000) with 2,000 passages each
 	@PYTHONPATH=tests PYTHONUNBUFFERED=1 .venv-fleet/bin/python -m support.measure_fleet $(DEVICES)
+
+measure-export: setup ## Measure the export of a busy day beside a running analysis (3 minutes; best on an idle machine)
+	@PYTHONPATH=tests $(BIN)/python -m support.measure_export
 
 measure-capture: setup ## Measure what capture costs, SECONDS_EACH (20); best on an idle machine
 	@PYTHONPATH=tests $(BIN)/python -m support.measure_capture $(SECONDS_EACH)

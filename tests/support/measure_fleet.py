@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import multiprocessing
 import random
 import shutil
 import subprocess
@@ -9,7 +10,10 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from report_days import HOUR, encounter, span, violation, watched
 
@@ -19,13 +23,16 @@ from edged.fleet.engines import ask
 from support.fleet_rows import counted, made_up_rows, question, versions
 from support.peak import PEAK_MB
 
+if TYPE_CHECKING:
+    from test_export_day import Site
+
 DAY = "2026-11-19"
 ROWS = """
 SELECT 1 AS schema_v, 'Site ' || d AS site, 'dev-' || lpad(d::VARCHAR, 5, '0') AS device_id, door AS camera, door AS entrance,
   upper(substr(md5(d * 4000 + i || ''), 1, 26)) AS event_id, 1 AS seq, 'passage' AS kind,
   CASE WHEN h % 100 < 85 THEN 'correct' WHEN h % 100 < 90 THEN 'incorrect' WHEN h % 100 < 95 THEN 'none' ELSE 'uncertain' END
     AS outcome,
-  1795060800000 + i * 23400 AS started_ms, 1795060800000 + i * 23400 + h % 9000 AS ended_ms, '{day}' AS local_day,
+  1795060800000 + i * 23400 AS started_ms, (1795060800000 + i * 23400 + h % 9000)::BIGINT AS ended_ms, '{day}' AS local_day,
   (7 + i * 13 // 2000)::INTEGER AS local_hour, 'Europe/Berlin' AS tz, (3 + h % 12)::INTEGER AS votes,
   (700 + h % 300)::INTEGER AS score_milli, (40 + h % 90)::INTEGER AS face_px, 0 AS merged, 0 AS suppressed, 1 AS clock_ok,
   '' AS end_reason, '5c1f5c1f5c1f5c1f' AS model_id, '09ab09ab09ab09ab' AS policy_sha, 1 AS in_open,
@@ -40,38 +47,44 @@ FROM range({first}, {last}) AS devices(d), range(7, 20) AS hours(h), (VALUES ('m
 """
 
 
-AT_ONCE = 100
-"""Devices whose files are made in one go."""
+AT_ONCE, WRITERS = 100, 2
+"""Devices whose files are made in one go, and how many processes make them."""
 
 
 def write_day(place: Path, devices: int, day: str) -> None:
     """One file of each table for each device, 2,000 passages each, with manifests."""
     folder = place / folder_of(day)
     folder.mkdir(parents=True)
-    with duckdb_connection("900MB", 2) as connection:
-        for first in range(0, devices, AT_ONCE):
-            files, sums = defaultdict(list), defaultdict(dict)
-            for table, text in (("encounter", ROWS), ("cover", COVER)):
-                sql, made = text.format(first=first, last=min(devices, first + AT_ONCE), day=day), folder / "made"
-                order = " ORDER BY device_id, event_id" if table == "encounter" else ""
-                connection.execute(f"CREATE OR REPLACE TABLE made AS {sql}{order}")
-                how = "FORMAT parquet, COMPRESSION zstd, PARTITION_BY (device_id), WRITE_PARTITION_COLUMNS true"
-                connection.execute(f"COPY made TO {literal(made)} ({how})")
-                for path in made.rglob("*.parquet"):
-                    device, data = path.parent.name.removeprefix("device_id="), path.read_bytes()
-                    name = named(device, 1, data, f"{table}.parquet")
-                    path.rename(folder / name)
-                    count = 2000 if table == "encounter" else 26
-                    files[device].append(
-                        DataFile(name=name, table=table, rows=count, bytes=len(data), sha256=sha256(data))
-                    )
-                shutil.rmtree(made)
-                if table == "encounter":
-                    counts = "SELECT device_id, outcome, count(*) FROM made GROUP BY device_id, outcome"
-                    for device, outcome, count in connection.execute(counts).fetchall():
-                        sums[device][outcome] = count
-            for device in files:
-                _write_manifest(folder, device, day, files[device], sums[device])
+    with ProcessPoolExecutor(WRITERS, multiprocessing.get_context("spawn")) as pool:
+        firsts = range(0, devices, AT_ONCE)
+        lasts = [min(devices, first + AT_ONCE) for first in firsts]
+        for _ in pool.map(_write_devices, [folder] * len(lasts), firsts, lasts, [day] * len(lasts)):
+            pass
+
+
+def _write_devices(folder: Path, first: int, last: int, day: str) -> None:
+    made = folder / f"made-{first}"
+    files, sums = defaultdict(list), defaultdict(dict)
+    with duckdb_connection("900MB", 1) as connection:
+        for table, text in (("encounter", ROWS), ("cover", COVER)):
+            sql = text.format(first=first, last=last, day=day)
+            order = " ORDER BY device_id, event_id" if table == "encounter" else ""
+            connection.execute(f"CREATE OR REPLACE TABLE made AS {sql}{order}")
+            how = "FORMAT parquet, COMPRESSION zstd, PARTITION_BY (device_id), WRITE_PARTITION_COLUMNS true"
+            connection.execute(f"COPY made TO {literal(made)} ({how})")
+            for path in made.rglob("*.parquet"):
+                device, data = path.parent.name.removeprefix("device_id="), path.read_bytes()
+                name = named(device, 1, data, f"{table}.parquet")
+                path.rename(folder / name)
+                count = 2000 if table == "encounter" else 26
+                files[device].append(DataFile(name=name, table=table, rows=count, bytes=len(data), sha256=sha256(data)))
+            shutil.rmtree(made)
+            if table == "encounter":
+                counts = "SELECT device_id, outcome, count(*) FROM made GROUP BY device_id, outcome"
+                for device, outcome, count in connection.execute(counts).fetchall():
+                    sums[device][outcome] = count
+    for device in files:
+        _write_manifest(folder, device, day, files[device], sums[device])
 
 
 def _write_manifest(folder: Path, device: str, day: str, files: list[DataFile], sums: dict[str, int]) -> None:
@@ -151,13 +164,9 @@ print(time.process_time() - cpu, {peak} - before)
 """
 
 
-def busy_day(folder: Path, form: str) -> None:
-    """The export of 20,000 passages and their events."""
-    from test_export_day import DAY as SITES_DAY
-    from test_export_day import Site
-
-    site = Site(folder, form)
-    begin, _ = span(SITES_DAY)
+def fill_busy_day(site: "Site", day: date) -> None:
+    """20,000 passages and their events, and the day closed."""
+    begin, _ = span(day)
     changes = [*watched(begin + 7 * HOUR, begin + 20 * HOUR), *watched(begin + 7 * HOUR, begin + 20 * HOUR, "gate")]
     for number in range(20_000):
         at = begin + 7 * HOUR + number * 2340
@@ -165,7 +174,16 @@ def busy_day(folder: Path, form: str) -> None:
         if number % 10 == 0:
             changes += violation(number, at + 1200)
     site.store.write(changes)
-    site.close()
+    site.close(day)
+
+
+def busy_day(folder: Path, form: str) -> None:
+    """The export of 20,000 passages and their events."""
+    from test_export_day import DAY as SITES_DAY
+    from test_export_day import Site
+
+    site = Site(folder, form)
+    fill_busy_day(site, SITES_DAY)
     (folder / "settings.json").write_text(site.settings.model_dump_json())
     tests, now = str(Path(__file__).parents[1]), span(SITES_DAY)[1] + HOUR
     code = EXPORT.format(peak=PEAK_MB, tests=tests, settings=str(folder / "settings.json"), now=now)
@@ -213,7 +231,7 @@ def main() -> None:
         equal_integers(folder / "integers")
         busy_day(folder / "jsonl", "jsonl.gz")
         busy_day(folder / "parquet", "parquet")
-        slopes(folder / "slopes", max(1, large // 25))
+        slopes(folder / "slopes", max(1, min(40, large // 25)))
         place = folder / "place"
         write_day(place, large, DAY)
         size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
