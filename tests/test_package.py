@@ -194,29 +194,8 @@ def test_every_unit_is_installed(tmp_path):
         assert re.search(named, rules, re.MULTILINE), f"debian/rules does not install {unit.name}"
 
 
-@pytest.fixture(scope="module")
-def linked(tmp_path_factory):
-    """What of PyAV's libraries is looked into, by name: one that is linked against encoders, and asks one at its start."""
-    folder, codec = tmp_path_factory.mktemp("linked"), "libavcodec-aa.so.62.28.102"
-    sources = {
-        "libavutil-aa.so.60.26.102": "int avutil_version(void) { return 60; }",
-        "libx265-aa.so.216": "int x265_api_get_216(int depth) { return depth; }",
-        "libSvtAv1Enc-aa.so.4": "int svt_av1_enc_init(void) { return 4; }",
-        "libvpx-aa.so.12": "int vpx_codec_vp9_cx(void) { return 12; }",
-        codec: "int avutil_version(void), x265_api_get_216(int), svt_av1_enc_init(void), vpx_codec_vp9_cx(void), asked = 1;"
-        "__attribute__((constructor)) static void start(void) { asked = x265_api_get_216(8); }"
-        "int sum(void) { return avutil_version() + asked + svt_av1_enc_init() + vpx_codec_vp9_cx(); }",
-    }
-    needed = [f"-l:{name}" for name in sources if name != codec]
-    for name, source in sources.items():
-        (folder / "source.c").write_text(source)
-        options = [f"-Wl,-soname,{name}", "-Wl,-rpath,$ORIGIN", f"-L{folder}", *(needed if name == codec else ())]
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / name, folder / "source.c", *options], check=True)
-    return {name: (folder / name).read_bytes() for name in sources}
-
-
 @pytest.fixture
-def site(tmp_path, linked):
+def site(tmp_path):
     """The libraries of PyAV and OpenCV, by name."""
     ffmpeg = (
         "avcodec-{0}.so.62.28.10{1} avformat-{0}.so.62.12.10{1} avutil-{0}.so.60.26.10{1} swresample-{0}.so.6.3.10{1} "
@@ -233,8 +212,6 @@ def site(tmp_path, linked):
         (tmp_path / folder).mkdir()
         for file in files:
             (tmp_path / folder / f"lib{file}").write_text(folder)
-    for file, data in linked.items():
-        (tmp_path / slim.AV_LIBS / file).write_bytes(data)
     return tmp_path
 
 
@@ -255,20 +232,6 @@ def test_an_ffmpeg_that_is_older_replaces_nothing(site):
     assert (site / slim.CV_LIBS / "libavcodec-bb.so.62.28.101").read_text() == slim.CV_LIBS
     assert not (site / slim.CV_LIBS).is_symlink()
     assert (site / slim.CV_LIBS / "libopenblasp-r0-bb.so").is_symlink()
-
-
-def test_pyav_loads_without_encoders_and_gets_nothing_of_them(site):
-    ours = site / slim.AV_LIBS
-    seen = f"import ctypes; print(ctypes.CDLL('{ours / 'libavcodec-aa.so.62.28.102'}').sum())"
-
-    def loaded() -> str:
-        return subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
-
-    assert loaded() == "84\n"
-    slim.slim(site, "aarch64")
-    assert loaded() == "60\n"
-    for name in ("libx265-aa.so.216", "libSvtAv1Enc-aa.so.4", "libvpx-aa.so.12"):
-        assert (ours / name).resolve() == ours / "libavutil-aa.so.60.26.102"
 
 
 def test_libraries_that_slim_does_not_know_end_the_build(site):

@@ -2,9 +2,7 @@
 
 import re
 import shutil
-import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,12 +36,6 @@ AV_LIBS, CV_LIBS = "av.libs", "opencv_python_headless.libs"
 FFMPEG = ("avcodec", "avformat", "avutil", "swresample", "swscale")
 ONLY_FOR_FFMPEG = ("vpx", "crypto", "ssl", "drm")
 """What OpenCV's FFmpeg brings along. Its libaom stays: it reads AVIF pictures."""
-UNUSED_ENCODERS = ("x265", "SvtAv1Enc", "vpx")
-"""What PyAV's FFmpeg writes H.265, AV1 and VP9 with. It reads all three without them, and edged writes none of them."""
-RETURNS_0 = b"sched_yield"
-"""What is called in their place: takes nothing, returns 0, and is in every C library."""
-DYNSYM = 11
-"""ELF's number of the section with the symbols that the loader looks at."""
 FORTRAN = ("gfortran", "quadmath")
 _VERSION = re.compile(r"\.so\.(\d+)\.(\d+)")
 
@@ -55,7 +47,6 @@ def stop(line: str) -> NoReturn:
 def slim(site: Path, machine: str) -> None:
     """Make the libraries in the folder `site`, for `machine` as "x86_64", smaller."""
     trim(site)
-    without_encoders(site / AV_LIBS)
     one_ffmpeg(site)
     system_lapack(site / CV_LIBS, machine)
 
@@ -99,37 +90,6 @@ def _replaces(kept: Path, dropped: Path) -> bool:
     """Whether programs linked against `dropped` run with `kept`: FFmpeg promises it for later versions of the same major one."""
     mine, needed = (tuple(map(int, _VERSION.findall(path.name)[0])) for path in (kept, dropped))
     return mine[0] == needed[0] and mine >= needed
-
-
-def without_encoders(folder: Path) -> None:
-    """Take out encoders that FFmpeg is linked against. It asks some of them at its start what they can: then nothing."""
-    codec, present = library(folder, "avcodec"), library(folder, "avutil")
-    data = bytearray(codec.read_bytes())
-    for encoder in (library(folder, name) for name in UNUSED_ENCODERS):
-        gone = {name for _, name, defined in dynamic_symbols(encoder.read_bytes()) if defined}
-        for at, name, defined in list(dynamic_symbols(data)):
-            if name in gone and not defined:
-                if len(name) < len(RETURNS_0):
-                    stop(f"{codec.name} calls {name.decode()}, too short a name for another; see slim.py")
-                data[at : at + len(name)] = RETURNS_0.ljust(len(name), b"\0")
-        # The loader still looks for a file of that name.
-        encoder.unlink()
-        encoder.symlink_to(present.name)
-    codec.write_bytes(data)
-
-
-def dynamic_symbols(data: bytes | bytearray) -> Iterator[tuple[int, bytes, bool]]:
-    """Of each symbol that the loader reads in a 64-bit little-endian ELF: where its name stands, the name, if it is defined."""
-    (sections,) = struct.unpack_from("<Q", data, 40)
-    entry, count = struct.unpack_from("<HH", data, 58)
-    for section in range(sections, sections + entry * count, entry):
-        if struct.unpack_from("<I", data, section + 4) == (DYNSYM,):
-            start, size, names = struct.unpack_from("<QQI", data, section + 24)
-            (strings,) = struct.unpack_from("<Q", data, sections + entry * names + 24)
-            for symbol in range(start, start + size, 24):
-                name, _, defined_in = struct.unpack_from("<IHH", data, symbol)
-                at = strings + name
-                yield at, bytes(data[at : data.index(0, at)]), defined_in != 0
 
 
 def system_lapack(folder: Path, machine: str) -> None:
