@@ -1,8 +1,14 @@
 """The demo, with the real daemon and a subscriber."""
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
 import shlex
+import subprocess
 import sys
+import termios
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -44,6 +50,53 @@ def test_at_a_terminal_the_scene_begins_anew_while_somebody_looks(
     play(None, tmp_path / "day.html", lambda line, _: said.append(line), stay=stay)
     assert seen == [7]
     assert said[-1].strip() == "· demo is offline"
+
+
+AT_A_TERMINAL = """
+import sys
+from pathlib import Path
+import edged.cli.demo as demo, edged.demo.play as play
+from edged.cli import main
+play._scene = lambda *_: (Path(sys.argv[1]), 1.0)
+demo.make_week = lambda folder, _: folder
+main(["demo", "--report", sys.argv[2]])
+"""
+
+
+@needs_models
+@pytest.mark.parametrize("how", ["Ctrl-C", "the terminal is closed"])
+def test_whoever_ends_the_demo_at_a_terminal_ends_all_of_it(tmp_path: Path, how: str) -> None:
+    master, slave = pty.openpty()
+    command = [sys.executable, "-c", AT_A_TERMINAL, str(write_clip(tmp_path / "clip.mp4")), str(tmp_path / "day.html")]
+    # A session of its own, whose terminal this is.
+    demo = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(slave)
+    said = b""
+    while b"until you press Ctrl-C" not in said:
+        said += os.read(master, 65536)
+    if how == "Ctrl-C":
+        os.write(master, b"\x03")
+        assert demo.wait(60) == 0
+        assert b"Traceback" not in said
+        os.close(master)
+    else:
+        os.close(master)
+        demo.wait(60)
+    assert until(lambda: not _in_session(demo.pid))
+
+
+def _in_session(session: int) -> list[str]:
+    """The commands of the processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, fields = stat.read_text().rsplit(")", 1)
+            if int(fields.split()[3]) == session and fields.split()[0] != "Z":
+                found.append(name)
+    return found
 
 
 def test_who_lacks_the_demos_broker_gets_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,9 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
         with suppress(KeyboardInterrupt):
             signal.pause()
 
+    for ending in (signal.SIGHUP, signal.SIGTERM):
+        # A terminal that is closed ends it as Ctrl-C does: nothing that it started goes on alone.
+        signal.signal(ending, signal.default_int_handler)
     is_shown = source is None and seconds is None and sys.stdout.isatty()
     violations = play(source, report, say, seconds, stay if is_shown else None)
     if not is_shown:
