@@ -90,3 +90,22 @@ class PlacewiseClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.logits(self.head(self.features(x)))
         return y
+
+
+class BothViews(nn.Module):
+    """The mean of a network's logits over a face as it is and mirrored: the two err on different faces.
+
+    Both go through the network as one batch. An index mirrors, not a slice that runs backwards, which not every runtime has.
+    """
+
+    backwards: Tensor
+
+    def __init__(self, network: nn.Module, width: int) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("backwards", torch.arange(width - 1, -1, -1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        straight, mirrored = self.network(torch.cat([x, x.index_select(3, self.backwards)])).chunk(2)
+        mean: Tensor = (straight + mirrored) / 2
+        return mean

@@ -98,3 +98,10 @@ def test_the_mask_classifier_is_what_the_code_expects():
     assert entry.inputs["faces"].shape == ("batch", CROP_SIZE, CROP_SIZE, 3)
     scores = MaskClassifier(open_engine(MANIFEST, "mask")).judge(np.zeros((50, 50, 3), np.uint8), [Box(5, 5, 30, 30)])
     assert sum(scores[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_mirrored_face_wears_its_mask_the_same_way():
+    faces = np.random.default_rng(0).integers(0, 256, (4, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+    engine = open_engine(MANIFEST, "mask", threads=1)
+    told = [engine.run({"faces": view})["probabilities"] for view in (faces, np.ascontiguousarray(faces[:, :, ::-1]))]
+    np.testing.assert_allclose(*told, atol=1e-5)

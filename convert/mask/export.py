@@ -16,6 +16,7 @@ from convert.classification import (
     logits_of,
     macro_f1,
 )
+from convert.layers import BothViews
 from convert.mask.evaluate import (
     SIZE_BANDS,
     SMALLEST_SCORED,
@@ -40,8 +41,9 @@ TOLERANCE = 1e-4
 
 def export_mask(data: Path, run: Path, target: Path) -> Exported:
     """Write the averaged weights of `run/checkpoint.pt` to `target`, calibrated on held-out faces of at least 16 px."""
-    network = MaskNetwork()
-    step = load_trained(network, run)
+    trained = MaskNetwork()
+    step = load_trained(trained, run)
+    network = BothViews(trained, CROP_SIZE)
     examples = together(held_out_examples(data), web_examples(data))
     seen = examples.sides >= SMALLEST_SCORED
     offset = prior_offset()

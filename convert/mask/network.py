@@ -40,7 +40,7 @@ class MaskModel(nn.Module):
 
     offset: Tensor
 
-    def __init__(self, network: MaskNetwork, offset: Sequence[float], temperature: float) -> None:
+    def __init__(self, network: nn.Module, offset: Sequence[float], temperature: float) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("offset", torch.tensor(offset, dtype=torch.float32))
