@@ -9,7 +9,7 @@ from convert.peers import UltraLight, YuNet
 from edged.errors import UsageError
 from edged.inference import Manifest, OnnxEngine, default_engines_dir, load_manifest, open_engine
 from edged.ports import Detector
-from edged.readers import CLEAR_FACE, DETECTORS, DetectionLimits, make_detector
+from edged.readers import CLEAR_FACE, DETECTORS, MOST_ENLARGED, DetectionLimits, make_detector
 
 LOWEST_SCORE = 0.02
 """Accuracy counts finds down to this, as usual for AP (MTCNN gives none below 0.3)."""
@@ -76,17 +76,30 @@ def own_at(enlargements: Sequence[float], threads: int = 1, manifest: Manifest |
 
     Raise ModelError when the model is not the file that was checked.
     """
-    manifest = manifest or load_manifest(default_engines_dir())
-    open_model = functools.cache(lambda model: open_engine(manifest, model, threads))
-    size = sum((manifest.directory / manifest.entry(model).file).stat().st_size for model in DETECTORS["edged"].models)
-    rows = []
-    for enlarge in enlargements:
+    own = _Own(manifest or load_manifest(default_engines_dir()), threads)
+    return [own.contestant(f"edged, {enlarge:.3g}x", enlarge, still=False) for enlarge in enlargements]
+
+
+def own_for_pictures(manifest: Manifest, threads: int = 1) -> Contestant:
+    """Our detector as `edged analyze` has it for still pictures. Raise ModelError as `own_at` does."""
+    return _Own(manifest, threads).contestant("edged, pictures", MOST_ENLARGED, still=True)
+
+
+class _Own:
+    """Makes contestants of our own detector."""
+
+    def __init__(self, manifest: Manifest, threads: int) -> None:
+        self._open = functools.cache(lambda model: open_engine(manifest, model, threads))
+        files = [manifest.directory / manifest.entry(model).file for model in DETECTORS["edged"].models]
+        self._bytes = sum(file.stat().st_size for file in files)
+
+    def contestant(self, name: str, enlarge: float, *, still: bool) -> Contestant:
+        """One of this name that sees pictures `enlarge` times as large."""
         low, served = (
-            make_detector("edged", open_model, DetectionLimits(CLEAR_FACE / enlarge, least))
+            make_detector("edged", self._open, DetectionLimits(CLEAR_FACE / enlarge, least, still))
             for least in (LOWEST_SCORE, SERVED_SCORE)
         )
-        rows.append(Contestant(f"edged, {enlarge:.3g}x", low, served, size))
-    return rows
+        return Contestant(name, low, served, self._bytes)
 
 
 def _peers(folder: Path, threads: int) -> Iterator[Contestant]:

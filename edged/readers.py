@@ -14,6 +14,7 @@ from edged.analyse.pose.fused import FusedPose
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.detect.rescorer import WORTH_IT, RescoredDetector
+from edged.detect.two_looks import TwoLooksDetector
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine, LandmarkReader, MaskJudge, PoseReader
 
@@ -45,6 +46,8 @@ class DetectionLimits(NamedTuple):
     smaller ones too."""
     least_score: float
     """Weaker detections are dropped. The tracker starts no track from weak ones, but follows known faces by them (ByteTrack)."""
+    still: bool = False
+    """Whether it is for single pictures, for which our own takes its time; a camera sees the same face again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ def _own_detector(engines: Sequence[Engine], limits: DetectionLimits) -> Detecto
     first = AnchorFreeDetector(detector, size, limits.least_score)
     # A list that goes down to weak detections is ranked by its scores; a camera follows what begins with a sure one.
     doubted_from = None if limits.least_score < WORTH_IT else SURE_SCORES["edged"]
-    return RescoredDetector(first, rescorer, limits.least_score, doubted_from)
+    looks = TwoLooksDetector(first) if limits.still else first
+    return RescoredDetector(looks, rescorer, limits.least_score, doubted_from)
 
 
 def _mtcnn(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:

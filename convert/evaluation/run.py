@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from convert.contestants import Choice, Contestant, contestants, own_at
+from convert.contestants import Choice, Contestant, contestants, own_at, own_for_pictures
 from convert.data.coco import read_picture
 from convert.evaluation.groups import SMALLEST, Skin, skin
 from convert.evaluation.masks import Judged, wanted_finds
@@ -24,7 +24,7 @@ from edged.types import Box, Detection, Image
 
 OWN = (1.0, 1.25, 1.5, 2.0)
 """Working sizes of our detector, in units of the picture's: the points of its curve."""
-OFFLINE = f"edged, {OWN[-1]:g}x"
+OFFLINE = "edged, pictures"
 """What `edged analyze` looks with: the mask state is scored on its finds."""
 TIMED = 60
 """Pictures of a set on which detectors are timed."""
@@ -80,8 +80,8 @@ def live_name() -> str:
 def detectors(data: Path, manifest: Manifest, peers: bool) -> list[Contestant]:
     """Ours at several working sizes, the live one among them; with `peers` also everybody else whose files are there."""
     live = CLEAR_FACE / ModelsConfig().smallest_face
-    sizes = sorted({*OWN, round(min(live, OWN[-1]), 6)}) if peers else sorted({OWN[-1], round(min(live, OWN[-1]), 6)})
-    rows = own_at(sizes, manifest=manifest)
+    sizes = sorted({*(OWN if peers else ()), round(min(live, OWN[-1]), 6)})
+    rows = [*own_at(sizes, manifest=manifest), own_for_pictures(manifest)]
     others = [one for one in contestants(data, Choice(), manifest) if one.name != "edged"] if peers else []
     return [*rows, *others]
 

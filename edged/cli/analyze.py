@@ -110,7 +110,7 @@ def analyze(
         detector=make_detector(
             config.models.detector,
             models.engines.__getitem__,
-            DetectionLimits(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE),
+            DetectionLimits(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE, still=True),
         ),
     )
     for analysed in _progress(

@@ -73,14 +73,22 @@ class AnchorFreeDetector:
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return []
+        return detections(self.suppressed(self.candidates(image)), width, height)
+
+    def candidates(self, image: Image) -> Rows:
+        """What scores enough in a picture that has pixels, in its pixels, best first; many rows for each face."""
+        height, width = image.shape[:2]
         rows, scale = self._pass(self._canvas, image)
         if scale.max() * max(width, height) > FAR_SIDE:
             near, near_scale = self._pass(self._near, image)
             rows = join(rows, rescaled(near, scale / near_scale))
         # Bounds the suppression: a wall of posters must not stall the camera.
         rows = rows[np.argsort(-rows[:, 0], kind="stable")[: 4 * self._most]]
-        rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
-        return _detections(rescaled(rows, np.float32(1) / scale), width, height)
+        return rescaled(rows, np.float32(1) / scale)
+
+    def suppressed(self, rows: Rows) -> Rows:
+        """The best row of each face, best face first."""
+        return rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
 
     def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
         """See `NearbyDetector`. Large faces are scaled down, as in the small copy: one pass is enough."""
@@ -99,8 +107,7 @@ class AnchorFreeDetector:
         for _, alike in groupby(sorted(mosaic.parts, key=SCALE), key=SCALE):
             found = [_within(seen, part, width, height) for part in alike]
             rows = np.concatenate([without_parts(np.concatenate(found), rows), rows])
-        rows = rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
-        return _detections(rows, width, height)
+        return detections(self.suppressed(rows), width, height)
 
     def _pass(self, canvas: Canvas, image: Image) -> tuple[Rows, NDArray[np.float32]]:
         """The candidates at one working size, in its pixels, and the scales along x and y."""
@@ -199,7 +206,7 @@ def _sides(rows: Rows) -> NDArray[np.float32]:
     return np.asarray(np.maximum(rows[:, 3] - rows[:, 1], rows[:, 4] - rows[:, 2]), np.float32)
 
 
-def _detections(rows: Rows, width: int, height: int) -> list[Detection]:
+def detections(rows: Rows, width: int, height: int) -> list[Detection]:
     """Rows in the picture's pixels to detections, their boxes cut to the picture."""
     boxes = rows[:, 1:5]
     boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
