@@ -172,7 +172,7 @@ def test_a_classifier_that_was_trained_here_takes_part_without_being_named(engin
 
 
 def test_without_any_older_model_each_missing_one_is_a_line_with_its_remedy(engines):
-    done = bench("--stack", "baselines", "--frames", 5, EDGED_ENGINES=engines)
+    done = bench("--stack", "seeds", "--frames", 5, EDGED_ENGINES=engines)
     assert done.returncode == 69
     lines = done.stderr.splitlines()
     assert len(lines) >= 4

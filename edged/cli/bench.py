@@ -66,7 +66,7 @@ MOST_READINGS = 30
 )
 @click.option(
     "--stack",
-    type=click.Choice(["baselines"]),
+    type=click.Choice(["baselines", "seeds"]),  # the second: its name in 0.2.0
     help="Time MTCNN and RetinaFace with other mask classifiers beside those of edged.",
 )
 @click.option(
