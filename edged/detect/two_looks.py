@@ -14,7 +14,7 @@ from edged.detect.boxes import SAME_FACE, iou
 from edged.types import Box, Detection, Image
 
 VOTES = 0.7
-"""Candidates that overlap a face's best one by at least this IoU have a say in where it lies, by the root of their score."""
+"""Candidates that overlap a face's best one by at least this IoU have a say in where it lies, by the square of their score."""
 MIRRORED_POINTS = (1, 0, 2, 4, 3)
 """Where each of the five points is found in a mirrored picture: eyes and corners of the mouth change places."""
 
@@ -47,7 +47,7 @@ class TwoLooksDetector:
             return everyone
         faces = self._detector.suppressed(everyone).copy()
         scores = np.mean([_scores(faces, self._detector.suppressed(look)) for look in looks], axis=0)
-        votes = np.where(iou(faces[:, 1:5], everyone[:, 1:5]) >= VOTES, np.sqrt(everyone[:, 0]), 0)
+        votes = np.where(iou(faces[:, 1:5], everyone[:, 1:5]) >= VOTES, everyone[:, 0] ** 2, 0)
         faces[:, 1:15] = votes @ everyone[:, 1:15] / votes.sum(axis=1, keepdims=True)
         faces[:, 0] = scores
         return faces[np.argsort(-scores, kind="stable")]
