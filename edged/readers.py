@@ -13,8 +13,8 @@ from edged.analyse.mask import MaskClassifier
 from edged.analyse.pose.fused import FusedPose
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
+from edged.detect.mirrored import MirroringDetector
 from edged.detect.rescorer import WORTH_IT, RescoredDetector
-from edged.detect.two_looks import TwoLooksDetector
 from edged.errors import ConfigError
 from edged.ports import Detector, Engine, LandmarkReader, MaskJudge, PoseReader
 
@@ -65,8 +65,8 @@ def _own_detector(engines: Sequence[Engine], limits: DetectionLimits) -> Detecto
     first = AnchorFreeDetector(detector, size, limits.least_score)
     # A list that goes down to weak detections is ranked by its scores; a camera follows what begins with a sure one.
     doubted_from = None if limits.least_score < WORTH_IT else SURE_SCORES["edged"]
-    looks = TwoLooksDetector(first) if limits.still else first
-    return RescoredDetector(looks, rescorer, limits.least_score, doubted_from)
+    both = MirroringDetector(first) if limits.still else first
+    return RescoredDetector(both, rescorer, limits.least_score, doubted_from)
 
 
 def _mtcnn(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:

@@ -116,7 +116,7 @@ def test_whatever_stands_in_a_column_every_engine_says_the_same(made, tmp_path_f
 def fits(text, kind):
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if value is None:
         return True

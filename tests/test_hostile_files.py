@@ -49,7 +49,7 @@ def forge(place, data, rows):
     file |= {"name": named("sim-00000", manifest["number"], data, "encounter.jsonl.gz"), "rows": rows}
     file |= {"bytes": len(data), "sha256": sha256(data)}
     (place / FOLDER / file["name"]).write_bytes(data)
-    text = Manifest.model_validate(manifest).text()
+    text = Manifest.model_validate_json(json.dumps(manifest)).text()
     path.unlink()
     (place / FOLDER / named("sim-00000", manifest["number"], text, "manifest.json")).write_bytes(text)
 

@@ -25,18 +25,8 @@ from edged.live import live_path
 from edged.live.clear import LEFT_AFTER_S, ClearViews
 from edged.live.faces import backlight, face_rows
 from edged.live.hide import MOST_WIDTH, hidden_jpeg, jpeg, pixelate, small_copy
-from edged.live.view import (
-    ASKED_WITHIN_S,
-    EVERY_S,
-    MOST_VIEWERS,
-    VERIFIER_KEPT_S,
-    WAIT_S,
-    LiveView,
-    Picture,
-    Source,
-    _is_turn,
-    _Seen,
-)
+from edged.live.picture import Picture, is_turn
+from edged.live.view import ASKED_WITHIN_S, EVERY_S, MOST_VIEWERS, VERIFIER_KEPT_S, WAIT_S, LiveView, Source, _Seen
 from edged.pipeline import Outcome
 from edged.ports import Detector
 from edged.readers import SURE_SCORES
@@ -269,7 +259,7 @@ def test_whoever_waits_is_answered_at_once_when_the_daemon_ends(room: Room) -> N
 )
 def test_a_picture_is_of_a_frame_that_has_just_come(came_s: float, asked_s: float, now_s: float, taken: bool) -> None:
     made = Picture(1, 9.9, 10.0, EVERY_S, 9.95, 10.05, {}, b"")
-    assert _is_turn(made, came_s, asked_s, now_s) is taken
+    assert is_turn(made, came_s, asked_s, now_s) is taken
 
 
 def test_the_verifier_is_dropped_a_while_after_the_last_picture_and_loaded_anew(tmp_path: Path) -> None:

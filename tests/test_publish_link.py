@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -289,13 +290,15 @@ def test_the_beat_goes_on_connected_or_not() -> None:
         assert until(lambda: publisher.connected)
         before = publisher._beat_s
         assert until(lambda: publisher._beat_s > before)
-    publisher = Publisher(
-        publisher._device.config, "dev1", MemoryOutbox(), print, discovery=None, password=None, timing=FAST
-    )
-    publisher.start()
-    before = publisher._beat_s
-    assert until(lambda: publisher._beat_s > before)
-    publisher.stop(2)
+    with socket.socket() as taken:  # where nobody listens, and nobody else begins to
+        taken.bind(("127.0.0.1", 0))
+        config = mqtt_config(taken.getsockname()[1])
+        publisher = Publisher(config, "dev1", MemoryOutbox(), print, discovery=None, password=None, timing=FAST)
+        publisher.start()
+        before = publisher._beat_s
+        beats = until(lambda: publisher._beat_s > before)
+        publisher.stop(2)
+        assert beats
 
 
 def test_a_publisher_that_hangs_is_found_stuck_but_not_while_it_dials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,7 @@ def _written(file: Path) -> tuple[int, int] | None:
 
 
 def missing_names(cert: Path) -> list[str]:
-    """Names and addresses of this device that the certificate is not for; none where that cannot be told.
+    """Names and addresses of this device that the certificate is not for; none where it cannot be read.
 
     Addresses of IPv6 do not count: systems change theirs each day, and the fingerprint would change with them.
     """

@@ -98,7 +98,7 @@ class SummedUp:
 class Manifest(_Part):
     """What one export of one day holds."""
 
-    v: Literal[1] = 1
+    v: Annotated[int, Field(ge=1, le=1)] = 1  # Literal[1] would take true
     schema_v: Count
     device_id: Identifier
     site: str

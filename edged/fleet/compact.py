@@ -13,8 +13,9 @@ from edged.errors import Failed, Unavailable
 from edged.export.files import ROW_GROUP, duckdb_connection, literal, reading
 from edged.export.manifest import DataFile, Name, Table, folder_of, named
 from edged.files import lock, replace, sync
+from edged.fleet.digests import digest_of
 from edged.fleet.engines import MEMORY, THREADS, examine
-from edged.fleet.place import COMPACTED, OWNER, Compacted, Place, digest_of
+from edged.fleet.place import COMPACTED, OWNER, Compacted, Place
 
 SCRATCH = ".edged-compact-"
 

@@ -1,10 +1,8 @@
 """Finds what devices exported, and takes only what a manifest vouches for; whatever is wrong is named, by device and day."""
 
-import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,7 +25,8 @@ from edged.export.manifest import (
     sha256,
 )
 from edged.export.schema import SCHEMA_V, TABLES
-from edged.files import open_regular, read_regular
+from edged.files import read_regular
+from edged.fleet.digests import faults_of
 from edged.fleet.engines import BadFiles, Fault, Question
 from edged.fleet.values import malformed
 from edged.host.clock import DAY_MS
@@ -40,9 +39,6 @@ OWNER = "fleet"
 MOST_COMPACTED_BYTES = 64 * 1024 * 1024
 KNOWN_FOR_DAYS = 14
 """A device that exported in so many days before is missed when it does not."""
-HASHERS, FILES_AT_ONCE = 4, 64
-"""Threads that read files for their hashes, and how many files each takes on at once."""
-READ_BYTES = 1 << 20
 MOST_ROUNDS = 50
 """So often a question is asked anew without files that cannot be counted."""
 
@@ -230,7 +226,7 @@ class Place:
         chosen: dict[str, list[Compacted]] = {}
         for day in sorted(days):
             found = sorted(self._compactions(day), key=lambda one: (-len(one.replaces), str(one.files)))
-            wrong = _check({self.root / folder_of(day) / file.name: file for one in found for file in one.files})
+            wrong = faults_of({self.root / folder_of(day) / file.name: file for one in found for file in one.files})
             for _, text in wrong.values():
                 intake.trouble("", day, "file", f"{text}: it held files of many devices; have them sent again")
             whole = chosen.setdefault(day, [])
@@ -270,7 +266,7 @@ class Place:
                 own += [
                     Part(sent.path.parent / part.name, file.table, part.rows, file.name, content) for part in wholes
                 ]
-        wrong = _check(single)
+        wrong = faults_of(single)
         for sent in found:
             faults = {wrong[part.path] for part in intake.parts[sent.path] if part.path in wrong}
             for kind, text in sorted(faults):
@@ -369,35 +365,3 @@ def _manifest(path: Path, name: Name, day: str, now_ms: int) -> Sent:
 def _of_device(text: str) -> Name | None:
     name = parse_name(text)
     return name if name and name.ending == MANIFEST else None
-
-
-def _check(requested: Mapping[Path, DataFile]) -> dict[Path, tuple[str, str]]:
-    """What is wrong with files, by path."""
-    pairs = list(requested.items())
-    parts = [pairs[first : first + FILES_AT_ONCE] for first in range(0, len(pairs), FILES_AT_ONCE)]
-    with ThreadPoolExecutor(HASHERS) as pool:
-        return {path: fault for part in pool.map(_faults, parts) for path, fault in part}
-
-
-def _faults(files: Sequence[tuple[Path, DataFile]]) -> list[tuple[Path, tuple[str, str]]]:
-    return [(path, fault) for path, file in files if (fault := _fault(path, file))]
-
-
-def _fault(path: Path, file: DataFile) -> tuple[str, str] | None:
-    try:
-        digest, size = digest_of(path)
-    except OSError as error:
-        return "file", f"{path.name} cannot be read ({error.strerror})"
-    if size != file.bytes:
-        return "file", f"{path.name} has {size} bytes instead of {file.bytes}"
-    return None if digest == file.sha256 else ("file", f"{path.name} was altered")
-
-
-def digest_of(path: Path) -> tuple[str, int]:
-    """The SHA-256 of a regular file, and its bytes. Raise OSError."""
-    digest, size = hashlib.sha256(), 0
-    with open_regular(path) as data:
-        while part := data.read(READ_BYTES):
-            digest.update(part)
-            size += len(part)
-    return digest.hexdigest(), size

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edged.live import live_path
 from edged.live.clear import ClearViews, Record
 from edged.live.faces import backlight, face_rows, hidden_boxes
 from edged.live.hide import hidden_jpeg, jpeg, small_copy
+from edged.live.picture import Picture, due_s, is_turn, spent_ms
 from edged.live.question import parsed_question
 from edged.pipeline import Outcome
 from edged.ports import Detector
@@ -32,8 +32,6 @@ ASKED_WITHIN_S = 3.0
 """Frames are kept for those who have asked within this time."""
 WAIT_S = 2.0
 EVERY_S = 0.2
-JITTER_S = 0.01
-"""So much early a frame may come that is meant to be the next."""
 FACES_EVERY_S = 0.05
 """For those who ask for what was seen and no picture: nothing is encoded for them."""
 VERIFIER_KEPT_S = 60.0
@@ -42,8 +40,6 @@ GIVE_BACK_S = 60.0
 """So often free memory is given back while pictures are made: they are large, live for moments, and leave holes in the heap."""
 MOST_VIEWERS = 2
 MOST_CLIENTS = 32
-STAGES = ("analysis", "turn", "making", "asking")
-"""What a picture's age is made of when it is given: until it was analysed, began to be made, was made, and was asked for."""
 CHANGING = "busy: the cameras are being changed; ask again in a moment"
 
 State = tuple[str, str | None]
@@ -60,25 +56,6 @@ class Source:
     """Loads a detector of its own, which verifies that faces are hidden."""
     sure: float
     """The score from which on a detection may be a new face."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One that was made, or withheld: then `data` is empty, and `withheld` says why."""
-
-    frame_id: int
-    time_s: float
-    began_s: float
-    """When its making began."""
-    every_s: float
-    """Until the next one there is so much time."""
-    came_s: float
-    """When analysis had done with the frame."""
-    done_s: float
-    """When its making ended."""
-    about: Mapping[str, Any]
-    data: bytes
-    withheld: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +256,7 @@ class LiveView:
         now_s = self._now_s()
         age_ms = round(1000 * (now_s - picture.time_s))
         sized = {"frame_id": picture.frame_id, "age_ms": age_ms, "clear": clear, "bytes": len(picture.data)}
-        about["spent_ms"] = _spent_ms(picture, now_s)
+        about["spent_ms"] = spent_ms(picture, now_s)
         return _head({**about, **picture.about, **sized}) + picture.data
 
     def _state(self, name: str) -> State:
@@ -299,7 +276,7 @@ class LiveView:
             if picture is not None or now_s >= until_s or self._closed:
                 return picture
             made = camera.made.get(clear)
-            wakes_s = min(at for at in (*(_due_s(made) if made else ()), until_s) if at > now_s)
+            wakes_s = min(at for at in (*(due_s(made) if made else ()), until_s) if at > now_s)
             with self._changed:
                 self._changed.wait_for(lambda: self._woken(camera, seen), wakes_s - now_s)  # noqa: B023
 
@@ -311,7 +288,7 @@ class LiveView:
         if newest is None:
             return None
         if made is None or (
-            made.frame_id != _id(newest.frame) and _is_turn(made, newest.came_s, asked_s, self._now_s())
+            made.frame_id != _id(newest.frame) and is_turn(made, newest.came_s, asked_s, self._now_s())
         ):
             made = camera.made[clear] = self._make(newest, clear=clear)
         return None if made.frame_id == after else made
@@ -378,28 +355,6 @@ class LiveView:
             give_back()  # reading a model takes several times its size
         self._verified_s = self._now_s()
         return self._detector[1], source.sure
-
-
-def _due_s(made: Picture) -> tuple[float, float]:
-    """From when on a newly come frame follows this picture, and from when on any newer one."""
-    due_s = made.began_s + made.every_s - JITTER_S
-    return due_s, due_s + made.every_s / 2
-
-
-def _spent_ms(picture: Picture, now_s: float) -> dict[str, float]:
-    """What the picture's age is made of, up to now."""
-    instants = (picture.time_s, picture.came_s, picture.began_s, picture.done_s, now_s)
-    spent = (round(1000 * (after - before), 1) for before, after in pairwise(instants))
-    return dict(zip(STAGES, spent, strict=True))
-
-
-def _is_turn(made: Picture, came_s: float, asked_s: float, now_s: float) -> bool:
-    """Whether a newer frame, which came at `came_s`, is to be made a picture of after `made`, for who has asked at `asked_s`.
-
-    Who waits gets one that comes when it is due, and not one that came before and is old already; but for long there is none.
-    """
-    due_s, late_s = _due_s(made)
-    return now_s >= due_s and (max(came_s, asked_s) >= due_s or now_s >= late_s)
 
 
 def _present(camera: _Camera, now_s: float) -> set[str]:

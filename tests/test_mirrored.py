@@ -8,7 +8,7 @@ import pytest
 
 from edged.detect.anchor_free import CHANNELS, AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
-from edged.detect.two_looks import MIRRORED_POINTS, TwoLooksDetector, mirrored
+from edged.detect.mirrored import MIRRORED_POINTS, MirroringDetector, mirrored
 from edged.inference import load_manifest, open_engine
 
 ENGINES = Path(__file__).parents[1] / "engines"
@@ -38,7 +38,7 @@ def rows(*faces):
 
 
 def looked(straight, turned):
-    return TwoLooksDetector(Looks(straight, turned)).detect(np.zeros((100, WIDTH, 3), np.uint8))
+    return MirroringDetector(Looks(straight, turned)).detect(np.zeros((100, WIDTH, 3), np.uint8))
 
 
 def test_rows_mirrored_twice_are_the_same_and_left_stays_left():
@@ -72,14 +72,14 @@ def test_two_faces_side_by_side_stay_two():
 
 def test_nothing_is_nobody():
     assert looked(rows(), rows()) == []
-    assert TwoLooksDetector(Looks(rows(), rows())).detect(np.zeros((0, 0, 3), np.uint8)) == []
+    assert MirroringDetector(Looks(rows(), rows())).detect(np.zeros((0, 0, 3), np.uint8)) == []
 
 
 def test_a_mirrored_picture_holds_the_same_faces_mirrored():
     # 320 x 224 needs no padding: the network sees both pictures at the very same places.
     image = cv2.resize(cv2.imread(str(ENGINES / "golden" / "crowd.jpg")), (320, 224))
     engine = open_engine(load_manifest(ENGINES), "detector", threads=1)
-    detector = TwoLooksDetector(AnchorFreeDetector(engine, WorkingSize(640, 1.0), score=0.3))
+    detector = MirroringDetector(AnchorFreeDetector(engine, WorkingSize(640, 1.0), score=0.3))
     straight = detector.detect(image)
     turned = detector.detect(np.ascontiguousarray(image[:, ::-1]))
     assert straight

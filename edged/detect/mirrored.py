@@ -1,6 +1,6 @@
-"""Two looks at a still picture, as it is and mirrored, become one list of faces.
+"""Detects in a still picture and in its mirror image, and joins both (test-time augmentation).
 
-A network errs differently on the two, and nobody waits for a still picture as for a camera's. What only one of them shows
+A network errs differently on the two, and nobody waits for a still picture as for a camera's. What is found in only one of them
 keeps half of its score, and boxes are the mean of both (box voting, Gidaris and Komodakis, ICCV 2015).
 """
 
@@ -19,8 +19,8 @@ MIRRORED_POINTS = (1, 0, 2, 4, 3)
 """Where each of the five points is found in a mirrored picture: eyes and corners of the mouth change places."""
 
 
-class TwoLooksDetector:
-    """Implements `edged.ports.NearbyDetector`; crop passes stay single looks."""
+class MirroringDetector:
+    """Implements `edged.ports.NearbyDetector`; crop passes stay single ones."""
 
     def __init__(self, detector: AnchorFreeDetector) -> None:
         self._detector = detector
@@ -30,23 +30,23 @@ class TwoLooksDetector:
         height, width = image.shape[:2]
         if height == 0 or width == 0:
             return []
-        looks = [
+        passes = [
             self._detector.candidates(image),
             mirrored(self._detector.candidates(np.ascontiguousarray(image[:, ::-1])), width),
         ]
-        return detections(self._fused(looks), width, height)
+        return detections(self._joined(passes), width, height)
 
     def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
         """See `NearbyDetector`."""
         return self._detector.detect_around(image, boxes, known)
 
-    def _fused(self, looks: Sequence[Rows]) -> Rows:
-        """The best row of each face, with the mean of its scores in the looks, and box and points as the candidates vote."""
-        everyone = np.concatenate(looks)
+    def _joined(self, passes: Sequence[Rows]) -> Rows:
+        """The best row of each face, with the mean of its scores in the passes, and box and points as the candidates vote."""
+        everyone = np.concatenate(passes)
         if not len(everyone):
             return everyone
         faces = self._detector.suppressed(everyone).copy()
-        scores = np.mean([_scores(faces, self._detector.suppressed(look)) for look in looks], axis=0)
+        scores = np.mean([_scores(faces, self._detector.suppressed(rows)) for rows in passes], axis=0)
         votes = np.where(iou(faces[:, 1:5], everyone[:, 1:5]) >= VOTES, everyone[:, 0] ** 2, 0)
         faces[:, 1:15] = votes @ everyone[:, 1:15] / votes.sum(axis=1, keepdims=True)
         faces[:, 0] = scores
@@ -63,12 +63,12 @@ def mirrored(rows: Rows, width: int) -> Rows:
     return rows
 
 
-def _scores(faces: Rows, look: Rows) -> NDArray[np.float32]:
-    """Each face's score in one look, 0 where it does not show it; what it shows belongs to the face that it overlaps most."""
+def _scores(faces: Rows, found: Rows) -> NDArray[np.float32]:
+    """Each face's score in one pass, 0 where it was not found; a detection belongs to the face that it overlaps most."""
     scores = np.zeros(len(faces), np.float32)
-    if len(look):
-        overlaps = iou(look[:, 1:5], faces[:, 1:5])
+    if len(found):
+        overlaps = iou(found[:, 1:5], faces[:, 1:5])
         whose = overlaps.argmax(axis=1)
         same = overlaps.max(axis=1) >= SAME_FACE
-        np.maximum.at(scores, whose[same], look[same, 0])
+        np.maximum.at(scores, whose[same], found[same, 0])
     return scores
