@@ -5,7 +5,9 @@ import fcntl
 import os
 import pty
 import re
+import select
 import shlex
+import signal
 import subprocess
 import sys
 import termios
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from support.daemon import needs_models, write_clip
-from support.mosquitto import until
+from support.mosquitto import PATIENCE_S, until
 
 from edged.demo.broker import DemoBroker
 from edged.demo.play import play
@@ -70,9 +72,14 @@ def test_whoever_ends_the_demo_at_a_terminal_ends_all_of_it(tmp_path: Path, how:
     command = [sys.executable, "-c", AT_A_TERMINAL, str(write_clip(tmp_path / "clip.mp4")), str(tmp_path / "day.html")]
     # A session of its own, whose terminal this is.
     demo = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd=tmp_path,
+        start_new_session=True,
+        preexec_fn=_at_its_terminal,
+    )
     os.close(slave)
     said = _read(master, b"until you press Ctrl-C")
     if how == "Ctrl-C":
@@ -87,12 +94,17 @@ def test_whoever_ends_the_demo_at_a_terminal_ends_all_of_it(tmp_path: Path, how:
     assert until(lambda: not _in_session(demo.pid))
 
 
+def _at_its_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests in the background ignore it, and so would what they start
+
+
 def _read(terminal: int, up_to: bytes = b"\0") -> bytes:
     """What comes from a terminal, up to some text or until nobody holds its other end."""
     said = b""
     with contextlib.suppress(OSError):  # EIO, once all have ended
-        while up_to not in said and (part := os.read(terminal, 65536)):
-            said += part
+        while up_to not in said and select.select([terminal], [], [], PATIENCE_S)[0]:
+            said += os.read(terminal, 65536)
     return said
 
 

@@ -30,6 +30,10 @@ class Bucket(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Put)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def server_close(self):
+        self.shutdown()  # else its thread goes on asking a socket that is closed, and keeps a processor busy
+        super().server_close()
+
     @property
     def address(self):
         return f"http://127.0.0.1:{self.server_port}/bucket"

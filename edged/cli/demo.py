@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ import click
 
 from edged.demo.play import make_week, play
 from edged.types import MASK_WORDS
+
+STAY_S = 0.5
+"""Between two checks for Ctrl-C: one that comes just before a wait without end would be lost."""
 
 
 @click.command()
@@ -58,7 +62,8 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
         finish(violations)
         click.echo("The scene has ended. It begins again in the browser until you press Ctrl-C.")
         with suppress(KeyboardInterrupt):
-            signal.pause()
+            while True:
+                time.sleep(STAY_S)
 
     for ending in (signal.SIGHUP, signal.SIGTERM):
         # A terminal that is closed ends it as Ctrl-C does: nothing that it started goes on alone.
