@@ -295,6 +295,19 @@ def test_a_signal_while_it_starts_does_no_harm(clip: Path, tmp_path: Path, numbe
     assert is_tidy(daemon)
 
 
+def test_signals_by_the_thousand_stop_it_as_one_does(clip: Path, tmp_path: Path) -> None:
+    """One that interrupts the handler of another waits for nothing that this one holds."""
+    with Daemon(tmp_path, {"door": looped(clip)}) as daemon:
+        started_within(daemon)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) * 1000:
+            if not daemon.is_running:
+                break
+            daemon.signal(number)
+        assert daemon.wait() == 0
+    assert daemon.log.count("edged has stopped") == 1
+    assert is_tidy(daemon)
+
+
 def test_sigterm_twice_and_in_the_middle_of_a_reload_ends_it_once(clip: Path, tmp_path: Path) -> None:
     with Daemon(tmp_path, {"door": looped(clip)}) as daemon:
         started_within(daemon)

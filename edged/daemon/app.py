@@ -2,10 +2,10 @@
 
 import logging
 import signal
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -57,8 +57,9 @@ class App:
         Raise ConfigError, ModelError or StoreError when the daemon cannot serve.
         """
         started_s = clock.monotonic_s()
-        self._stop_asked = threading.Event()
-        self._reload_asked = threading.Event()
+        # Its `put` may interrupt itself; an Event's `set` in a handler may wait for a lock that the interrupted code holds.
+        self._signals: SimpleQueue[int] = SimpleQueue()
+        self._reload_asked = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from now on: loading the models takes a while
             signal.signal(number, self._on_signal)
         self._path, self._until_played = path, until_played
@@ -133,13 +134,13 @@ class App:
 
     def _serve(self) -> int:
         next_supervision_s = next_watchdog_s = 0.0
-        while not self._stop_asked.wait(TICK_S):
+        while not self._is_asked_to_stop():
             now_s = self.core.clock.monotonic_s()
             self._commands.handle(self.reloader.runtime)
             if self._commands.restart_asked:
                 return STARTED_AFRESH
-            if self._reload_asked.is_set() or self._commands.reload_asked:
-                self._reload_asked.clear()
+            if self._reload_asked or self._commands.reload_asked:
+                self._reload_asked = False
                 self._reload()
             self.pausing.check()
             if now_s >= next_supervision_s:
@@ -193,4 +194,16 @@ class App:
         return keep_walk_test(asked, config, core.reader, core.clock.utc_ms(), core.store.submit)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        (self._reload_asked if number == signal.SIGHUP else self._stop_asked).set()
+        self._signals.put(number)
+
+    def _is_asked_to_stop(self) -> bool:
+        """Wait for signals, for TICK_S at most, and take all that have come."""
+        stop = False
+        try:
+            number = self._signals.get(timeout=TICK_S)
+            while True:
+                stop |= number != signal.SIGHUP
+                self._reload_asked |= number == signal.SIGHUP
+                number = self._signals.get_nowait()
+        except Empty:
+            return stop
