@@ -182,7 +182,8 @@ def test_eight_messages_that_are_denied_for_what_they_say_delay_an_alert_by_seco
     ):
         assert until(lambda: good <= set(outbox.acknowledged))
         assert set(outbox.rows) == poison
-        assert connections(broker) <= 2 + 2 * len(poison)
+        # Two to be sure of each; on a busy machine some are due for their first trial meanwhile, which costs one more.
+        assert connections(broker) <= 2 + 3 * len(poison)
         assert all(alert_arrives(outbox, publisher) for _ in range(5))
 
 

@@ -2,12 +2,16 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 import pytest
+from support.deliver import LAST
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 from support.payloads import own
 
@@ -32,14 +36,24 @@ MESSAGES = pytest.mark.parametrize("messages", [2_000, pytest.param(50_000, mark
 class Deliverer:
     """A process that delivers an outbox with the daemon's own store, worker and publisher, and ends when it is empty."""
 
-    def __init__(self, database: Path, port: int) -> None:
-        command = [sys.executable, "-m", "support.deliver", str(database), str(port)]
+    def __init__(self, database: Path, port: int, *killed_at: int) -> None:
+        """`killed_at`: at which of its acknowledgements it kills itself."""
+        command = [sys.executable, "-m", "support.deliver", *map(str, (database, port, *killed_at))]
         folder = Path(__file__).parents[1]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def kill(self) -> None:
+    def __enter__(self) -> "Deliverer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.process.kill()
         self.process.communicate(timeout=10)
+
+    def ends_killed(self) -> bool:
+        self.process.communicate(timeout=600)
+        return self.process.returncode == -signal.SIGKILL
 
     def growth_mb(self) -> float:
         """Wait for its end; by how much its memory grew."""
@@ -71,8 +85,10 @@ def test_a_broker_that_goes_five_times_hears_everything_in_order_and_little_twic
     with (
         Mosquitto(tmp_path / "broker", settings=["log_type all"]) as broker,
         Subscriber(broker.port, EVENTS) as subscriber,
+        ExitStack() as running,
     ):
-        began, deliverer = time.monotonic(), Deliverer(tmp_path / "edged.db", broker.port)
+        began = time.monotonic()
+        deliverer = running.enter_context(Deliverer(tmp_path / "edged.db", broker.port))
         for trouble in range(1, TROUBLES + 1):
             assert until(lambda trouble=trouble: len(subscriber.received) > trouble * messages // 7, 600)
             broker.stop()
@@ -97,10 +113,10 @@ def test_a_daemon_killed_five_times_in_the_middle_of_its_backlog_delivers_all_of
         Subscriber(broker.port, EVENTS) as subscriber,
     ):
         for _ in range(TROUBLES):
-            deliverer = Deliverer(tmp_path / "edged.db", broker.port)
-            before = len(set(subscriber.payloads(EVENTS)))
-            assert until(lambda before=before: len(set(subscriber.payloads(EVENTS))) > before + messages // 7, 600)
-            deliverer.kill()
-        Deliverer(tmp_path / "edged.db", broker.port).growth_mb()
+            with Deliverer(tmp_path / "edged.db", broker.port, messages // 7) as deliverer:
+                assert deliverer.ends_killed()
+        with Deliverer(tmp_path / "edged.db", broker.port) as deliverer:
+            deliverer.growth_mb()
         again = told_again(broker, subscriber, messages)
+    assert again <= TROUBLES * (LAST + MOST_IN_FLIGHT)
     print(f"{messages} messages, {again} told again after {TROUBLES} kills")
