@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edged.analyse.analyser import Reading, read_faces
 from edged.assembly import EVERYTHING, Models, load_models
-from edged.capture.sources import decode_picture
+from edged.capture.recordings import decode_picture
 from edged.config import ModelsConfig
 from edged.demo.scene import POINTS, make_portrait, portrait_crowd
 from edged.errors import Failed

@@ -13,8 +13,8 @@ from edged.backends.status import EngineStatus, engine_statuses
 from edged.capture.examine import examine_camera
 from edged.config import CameraConfig, Config, ModelsConfig, OutputConfig, config_sha256, doubts, exposures
 from edged.config.source import parse_source, redact
-from edged.daemon.status import ask as ask_daemon
-from edged.daemon.status import socket_path
+from edged.daemon.client import ask as ask_daemon
+from edged.daemon.client import socket_path
 from edged.deliver import Transport, transports
 from edged.deliver.webhook import Webhook
 from edged.errors import EdgedError, SourceLost, StoreError, Unavailable
@@ -27,14 +27,14 @@ from edged.outputs.examine import examine as examine_output
 from edged.processes.child import ask, die_with_us
 from edged.publish import probe_broker, read_password
 from edged.publish.problems import WRONG_LOGIN
-from edged.remedies import CLOCK, DISK
 from edged.selftest.machine import describe_gpu
+from edged.shared_remedies import CLOCK, DISK
 from edged.store import StoreReader
-from edged.store.condition import Place
+from edged.store.examine import Place
 
 CAMERAS_AT_ONCE = 4
-LEAST_FREE_BYTES = 200_000_000
-CONDITION = (sys.executable, "-m", "edged.store.condition")
+ADVISED_FREE_BYTES = 200_000_000
+EXAMINER = (sys.executable, "-m", "edged.store.examine")
 PLACE_S = 10.0
 SOUNDNESS_S = 120.0
 """SQLite reads the whole database, from a slow card in the worst case."""
@@ -190,7 +190,7 @@ def _store(path: Path) -> tuple[list[Finding], bool]:
         store = _database(path, place)
     except StoreError as error:
         return [Finding("store", "problem", str(error)), *_sqlite()], False
-    enough = place.free_bytes >= LEAST_FREE_BYTES
+    enough = place.free_bytes >= ADVISED_FREE_BYTES
     remedy = "" if enough else f"; {DISK}"
     free = f"{place.free_bytes / 1e9:.1f} GB free in {place.folder}{remedy}"
     return [store, Finding("disk", "ok" if enough else "problem", free), *_sqlite()], True
@@ -210,16 +210,16 @@ def _database(path: Path, place: Place) -> Finding:
     return Finding("store", "problem", f"{path}: damaged; restarting the daemon restores a backup")
 
 
-def _ask_store(question: str, path: Path, outbox_first_s: float) -> dict[str, Any]:
+def _ask_store(question: str, path: Path, within_s: float) -> dict[str, Any]:
     """Ask in a process of its own: a disk that does not answer hangs that one. Raise StoreError, naming the remedy."""
     remedy = "see whether its disk or network share answers, and mount it again"
     try:
-        answer = ask(die_with_us([*CONDITION, question, str(path)]), outbox_first_s)
+        answer = ask(die_with_us([*EXAMINER, question, str(path)]), within_s)
     except OSError as error:
         raise StoreError(f"{path}: cannot be examined: no process can be started ({error.strerror})") from None
     if answer.content is None:
         if answer.timed_out:
-            raise StoreError(f"{path}: does not answer within {outbox_first_s:g} s; {remedy}")
+            raise StoreError(f"{path}: does not answer within {within_s:g} s; {remedy}")
         raise StoreError(f"{path}: cannot be examined ({answer.last_line})")
     if "lost" in answer.content:
         raise StoreError(f"{path}: cannot be examined ({answer.content['lost']}); {remedy}, or run it as edged's user")

@@ -11,7 +11,7 @@ import numpy as np
 
 from edged.analyse.analyser import Reading, is_cut_below, is_masked, read_faces
 from edged.assembly import EVERYTHING, Models, build_pipeline
-from edged.capture.sources import read_picture
+from edged.capture.recordings import read_picture
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source

@@ -16,7 +16,7 @@ from support.mosquitto import until
 
 from edged.backends import BuildProgress
 from edged.backends import build as parent
-from edged.backends.build import EngineBuild
+from edged.backends.build_parent import EngineBuild
 from edged.backends.status import BuildResult
 from edged.config import ModelsConfig
 from edged.inference.tensorrt import EngineCache
@@ -213,7 +213,7 @@ def test_when_its_parent_is_killed_it_goes_too(place):
     code = """
         import sys, time
         from pathlib import Path
-        from edged.backends.build import EngineBuild
+        from edged.backends.build_parent import EngineBuild
         from edged.config import ModelsConfig
         preparation = EngineBuild("eyes", ModelsConfig(threads=1), Path(sys.argv[1]))
         while True:

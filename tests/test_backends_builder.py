@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto
 
 from edged.backends import BuildProgress, builder
-from edged.backends.build import BuildMessage, BuildRequest
-from edged.backends.builder import run_build
+from edged.backends.build_child import run_build
+from edged.backends.build_parent import BuildMessage, BuildRequest
 from edged.backends.status import engine_status, plan_key
 from edged.config import ModelsConfig
 from edged.inference import default_engines_dir, load_manifest

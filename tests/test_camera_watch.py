@@ -9,7 +9,7 @@ from support.storing import HandClock
 
 from edged.capture import CameraState
 from edged.config import Config
-from edged.daemon.supervision import CameraWatch, Health
+from edged.daemon.state import CameraWatch, Health
 
 CONFIG = Config.model_validate({"camera": {"door": {"source": "file:///a.mp4", "stall_seconds": 5}}})
 

@@ -12,7 +12,7 @@ from support.mosquitto import until
 from support.recordings import QuickCamera, camera, number_of, shaded, take_all, write_folder, write_video
 
 from edged.capture import CameraState, CameraWorker, FrameInbox, open_source
-from edged.capture.sources import picture_files, read_picture
+from edged.capture.recordings import picture_files, read_picture
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 from edged.types import Frame

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from support.mosquitto import free_port
 
 from edged.capture import opencv, recovery
+from edged.capture.child_protocol import CaptureSettings, Orientation, RateLimiter
 from edged.capture.feeds import Absence, open_feed
-from edged.capture.live import CaptureSettings, Orientation, RateLimiter
 from edged.capture.recovery import RESET_EVERY_S, ReopenPolicy
 from edged.capture.ring import BufferPool, attach_ring, make_ring, ring_fits
 from edged.capture.state import BAD_AFTER_S, FROZEN_AFTER_S, PictureMonitor

@@ -28,7 +28,7 @@ from edged.config import (
     load_config,
 )
 from edged.config.source import parse_source, redact
-from edged.daemon.status import ask, socket_path
+from edged.daemon.client import ask, socket_path
 from edged.doctor import examine
 from edged.errors import ConfigError, Unavailable
 from edged.toml import MAX_TOML_BYTES, load_toml

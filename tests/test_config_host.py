@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.config import load_config
-from edged.config.host import check_host
+from edged.config.address import check_host
 from edged.config.load import parse_config
 from edged.errors import ConfigError
 

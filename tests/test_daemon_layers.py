@@ -9,7 +9,7 @@ import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.mosquitto import until
 
-from edged.daemon.status import request, socket_path
+from edged.daemon.client import request, socket_path
 
 pytestmark = needs_models
 

@@ -6,7 +6,7 @@ import pytest
 from support.storing import HandClock
 
 from edged.config import Config
-from edged.daemon.supervision import Health
+from edged.daemon.state import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.host.thermal import ThermalState
 

@@ -9,7 +9,7 @@ from support.mosquitto import Mosquitto, free_port, needs_mosquitto
 
 from edged import doctor
 from edged.config import CameraConfig, Config, MqttConfig, StoreConfig, config_sha256
-from edged.daemon.status import socket_path
+from edged.daemon.client import socket_path
 from edged.doctor import _broker, _camera, _daemon
 from edged.sockets import LineServer
 

@@ -41,7 +41,7 @@ def test_a_folder_that_may_not_be_written_names_the_remedy(tmp_path):
 
 
 def test_a_full_disk_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 10**18)
+    monkeypatch.setattr(doctor, "ADVISED_FREE_BYTES", 10**18)
     assert found(tmp_path / "edged.db")["disk"].verdict == "problem"
 
 
@@ -69,7 +69,7 @@ def test_a_check_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 
 
 def test_an_examination_that_crashes_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "CONDITION", (doctor.sys.executable, "-c", "import sys; sys.exit('no luck')"))
+    monkeypatch.setattr(doctor, "EXAMINER", (doctor.sys.executable, "-c", "import sys; sys.exit('no luck')"))
     findings, answers = doctor._store(tmp_path / "edged.db")
     assert findings[0].line.endswith("cannot be examined (no luck)")
     assert not answers

@@ -20,9 +20,9 @@ from test_export_day import DAY, Site
 from test_export_places import Bucket, check
 
 from edged.config.export import ExportConfig
+from edged.connections import Dial, Peer
 from edged.errors import ConfigError, Unavailable
 from edged.export.targets import WebTarget
-from edged.remote import Dial, Peer
 
 REGION = "eu-central-1"
 UNCHECKED = 4

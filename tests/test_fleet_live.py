@@ -17,8 +17,8 @@ from support.mosquitto import Mosquitto, Subscriber, free_port, make_certificate
 
 from edged.cli.fleet import _address
 from edged.errors import UsageError
-from edged.fleet.live import messages, publish_devices, shard_of
 from edged.fleet.simulate import Device
+from edged.fleet.simulate_broker import messages, publish_devices, shard_of
 from edged.payloads.mqtt import StatePayload
 from edged.payloads.report import ReportDocument
 from edged.toml import load_toml

@@ -19,8 +19,8 @@ from edged.capture.attached import Attached
 from edged.config import CameraConfig, ModelsConfig
 from edged.console.working import sentence
 from edged.daemon import questions
+from edged.daemon.client import socket_path
 from edged.daemon.requests import BUSY
-from edged.daemon.status import socket_path
 from edged.errors import SourceLost
 from edged.live import glimpse
 from edged.live.glimpse import NOT_HIDDEN, glimpses

@@ -10,11 +10,11 @@ from support.receivers import alert, settings
 from support.storing import HandClock
 
 from edged.config.export import ExportConfig
+from edged.connections import MOST_HEARD_BYTES, Dial
 from edged.deliver.mail import Mail
 from edged.deliver.webhook import Webhook
 from edged.errors import Unavailable
 from edged.export.targets import WebTarget
-from edged.remote import MOST_HEARD_BYTES, Dial
 from edged.store import Store, StoreReader
 
 WHOLE_S = 1.0
@@ -112,7 +112,7 @@ SLOW = {
 @pytest.mark.parametrize(("send", "greeting", "line"), SLOW.values(), ids=list(SLOW))
 def test_a_conversation_that_does_not_end_is_cut_off(tmp_path, send, greeting, line, monkeypatch) -> None:
     """Each single answer keeps its own limit; all of them together last no longer than the whole may."""
-    monkeypatch.setattr("edged.remote.SLOWEST_BYTES_S", 4_000_000)
+    monkeypatch.setattr("edged.connections.SLOWEST_BYTES_S", 4_000_000)
     began = time.monotonic()
     with Hostile(greeting, line, 0.05) as server:
         with pytest.raises(Unavailable, match=r"no answer; check ") as raised:
@@ -122,7 +122,7 @@ def test_a_conversation_that_does_not_end_is_cut_off(tmp_path, send, greeting, l
 
 
 def test_a_large_file_has_the_time_that_a_slow_line_needs(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("edged.remote.SLOWEST_BYTES_S", 4.0)
+    monkeypatch.setattr("edged.connections.SLOWEST_BYTES_S", 4.0)
     server = socket.create_server(("127.0.0.1", 0))
 
     def take() -> None:

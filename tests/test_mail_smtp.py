@@ -13,11 +13,11 @@ from support.receivers import HandTime, MailServer, Writer, alert, report_messag
 from support.storing import HandClock
 
 from edged.config import Config
+from edged.connections import Dial
 from edged.deliver import ChannelWorker
 from edged.deliver.mail import Mail
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.records import Message
-from edged.remote import Dial
 from edged.report import build_report
 from edged.store import Store, StoreReader
 

@@ -12,10 +12,10 @@ import pytest
 from support.mosquitto import Certificates, free_port, make_certificates, until
 from support.receivers import HandTime, Receiver, Writer, alert, endless, report_message, settings, trickle
 
+from edged.connections import Dial
 from edged.deliver import ChannelWorker
 from edged.deliver.webhook import Webhook
 from edged.errors import ConfigError, Failed, Unavailable
-from edged.remote import Dial
 from edged.store import Store, StoreReader
 
 DAY_S = 86_400.0

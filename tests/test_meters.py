@@ -15,8 +15,8 @@ from support.mosquitto import PATIENCE_S, until
 from support.storing import HandClock
 
 from edged.config import CameraConfig, Config, ReportConfig
+from edged.daemon.client import request, socket_path
 from edged.daemon.meters import BUCKETS_S, Meters
-from edged.daemon.status import request, socket_path
 from edged.live import live_path
 from edged.pipeline import Outcome
 from edged.types import Event, Frame, Signals

@@ -24,7 +24,7 @@ from support.recordings import shaded, write_video
 from edged.assembly import Models
 from edged.cli.summary import Summary
 from edged.config import Config
-from edged.config.people import PROFILES
+from edged.config.signals import PROFILES
 from edged.errors import SourceLost
 from edged.offline import TIGHT_CROP_BELOW, Recording, analyse_picture
 from edged.render.annotate import COLOURS

@@ -13,7 +13,7 @@ from support.gpio import FileChip
 from support.mosquitto import Mosquitto, Subscriber, free_port, needs_mosquitto, publish, until
 
 from edged.cli import cli
-from edged.daemon.status import request, socket_path
+from edged.daemon.client import request, socket_path
 
 pytestmark = needs_models
 

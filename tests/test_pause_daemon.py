@@ -8,7 +8,7 @@ from support.daemon import Daemon, needs_models, write_pictures
 from support.live_socket import look
 from support.mosquitto import PATIENCE_S, Mosquitto, Subscriber, needs_mosquitto, publish, until
 
-from edged.daemon.status import request, socket_path
+from edged.daemon.client import request, socket_path
 from edged.live import live_path
 
 pytestmark = [needs_models, needs_mosquitto]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.peak import PEAK_MB
 
-from edged.capture.sources import decode_picture, is_cut_jpeg, read_picture
+from edged.capture.recordings import decode_picture, is_cut_jpeg, read_picture
 from edged.errors import SourceLost
 from edged.types import Image
 
@@ -73,13 +73,15 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("first", ["edged.capture.sources", "edged.offline", "edged.cli.analyze", "convert.pose.heads"])
+@pytest.mark.parametrize(
+    "first", ["edged.capture.recordings", "edged.offline", "edged.cli.analyze", "convert.pose.heads"]
+)
 def test_a_picture_beyond_a_hundred_megapixels_is_refused_before_it_takes_memory(tmp_path: Path, first: str) -> None:
     """Whatever module is imported first: OpenCV reads its limit once."""
     path = tmp_path / "bomb.png"
     path.write_bytes(bomb(16_000, 12_000))
     code = (
-        f"import {first}, sys, edged; from pathlib import Path; from edged.capture.sources import read_picture\n"
+        f"import {first}, sys, edged; from pathlib import Path; from edged.capture.recordings import read_picture\n"
         "try: read_picture(Path(sys.argv[1]))\n"
         "except edged.errors.SourceLost as error: print(error)\n"
         f"print({PEAK_MB})"

@@ -15,7 +15,7 @@ from support.scripted_broker import DISCONNECT, PUBACK, PUBLISH, Peer, Published
 
 from edged.publish import Publisher
 from edged.publish.publisher import DIALLING_S
-from edged.publish.reconnect import DEFAULT_TIMING
+from edged.publish.timing import DEFAULT_TIMING
 
 
 def events(broker: ScriptedBroker) -> list[str]:

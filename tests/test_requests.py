@@ -19,9 +19,9 @@ from support.mosquitto import PATIENCE_S, until
 
 from edged.config import Config
 from edged.daemon import commands as commands_module
+from edged.daemon.client import ask, request, socket_path
 from edged.daemon.commands import MOST_ASKED, Commands
 from edged.daemon.requests import Requests
-from edged.daemon.status import ask, request, socket_path
 from edged.errors import Unavailable
 from edged.host.clock import SystemClock
 from edged.publish.commands import Command
@@ -239,7 +239,7 @@ def test_any_bytes_over_the_wire_are_answered_or_left(
 
 def test_the_client_needs_no_pictures_models_or_config() -> None:
     heavy = ["numpy", "cv2", "onnxruntime", "paho", "pydantic", "sqlite3", "sqlite_utils"]
-    code = f"import sys, edged.daemon.status; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, edged.daemon.client; print([name for name in {heavy} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert said.stdout.strip() == "[]"
 

@@ -10,7 +10,7 @@ from support.daemon import needs_models
 
 from edged.analyse.static import StaticFaces
 from edged.assembly import SURE_SCORES, load_models
-from edged.capture.sources import read_picture
+from edged.capture.recordings import read_picture
 from edged.config import ModelsConfig
 from edged.ports import Detector
 from edged.track import Tracker, TrackerSettings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.mosquitto import until
 
-from edged.daemon.status import ask, socket_path
+from edged.daemon.client import ask, socket_path
 from edged.errors import Unavailable
 from edged.sockets import LineServer
 from edged.store import Store

@@ -18,7 +18,7 @@ from support.storing import ended, event_ids, message, minute, started
 from edged.errors import StoreError
 from edged.store import Change, EncounterRow, EventRecord, Store, StoreReader
 from edged.store import worker as store_worker
-from edged.store.files import ReserveFile
+from edged.store.disk_space import ReserveFile
 from edged.store.recovery import copy_while_open, is_sound
 from edged.store.worker import StoreWorker
 

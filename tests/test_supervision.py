@@ -12,7 +12,7 @@ from support.storing import HandClock
 
 from edged.config import Config
 from edged.daemon.analysis import CameraActivity
-from edged.daemon.supervision import CameraWatch, attention_counts, mask_counts
+from edged.daemon.state import CameraWatch, attention_counts, mask_counts
 from edged.records import Message
 from edged.store.recorder import Recorder
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.assembly import Models, build_pipeline
-from edged.capture.live import RateLimiter
+from edged.capture.child_protocol import RateLimiter
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
-from edged.config.people import Profile
+from edged.config.signals import Profile
 from edged.config.source import parse_source
 from edged.pipeline import Outcome, Pipeline
 from edged.types import Box, Encounter, Event, Frame

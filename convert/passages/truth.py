@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edged.config.people import Profile
+from edged.config.signals import Profile
 from edged.errors import ConfigError
 from edged.toml import load_toml
 from edged.types import Box, EventKind, MaskState

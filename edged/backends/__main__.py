@@ -1,6 +1,6 @@
 """The child process that builds one engine: `python -m edged.backends MODEL SOCKET PARENT_PID`.
 
-`edged.backends.build` says what goes over the socket. It may crash, hang, or be killed at any moment: a plan or a result
+`edged.backends.build_parent` says what goes over the socket. It may crash, hang, or be killed at any moment: a plan or a result
 is written whole or not at all, and what is left of one that was being written, the next build removes.
 """
 
@@ -14,7 +14,7 @@ import socket
 import sys
 from pathlib import Path
 
-from edged.backends.build import BuildMessage, BuildRequest
+from edged.backends.build_parent import BuildMessage, BuildRequest
 from edged.processes import channel
 from edged.processes.launch import die_with
 
@@ -45,7 +45,7 @@ def main() -> None:
     parent = socket.socket(fileno=int(sys.argv[2]))
     lower_priority()
     request = BuildRequest.model_validate(channel.receive(parent))
-    from edged.backends.builder import run_build  # takes a second or two, at the lowest priority
+    from edged.backends.build_child import run_build  # takes a second or two, at the lowest priority
 
     def report(message: BuildMessage) -> None:
         with contextlib.suppress(ConnectionError):  # a parent that has gone takes this process with it

@@ -8,7 +8,7 @@ from edged.errors import ModelError
 from edged.inference import Manifest, NotBuiltError, open_engine
 from edged.inference.tensorrt import EngineCache, EngineKey, GpuThread, find_toolkit, open_tensorrt_engine
 from edged.ports import Engine
-from edged.remedies import BUILD
+from edged.shared_remedies import BUILD
 
 
 class OnnxBackend:

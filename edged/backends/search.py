@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.backends import BuildProgress
-from edged.backends.build import EngineBuild
+from edged.backends.build_parent import EngineBuild
 from edged.backends.status import BuildResult, engine_status, engines_folder, plan_key
 from edged.backends.switch import SwitchingEngine
 from edged.config import Config

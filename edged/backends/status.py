@@ -24,7 +24,7 @@ from edged.inference.tensorrt import (
     find_toolkit,
     tensorrt_available,
 )
-from edged.remedies import BUILD
+from edged.shared_remedies import BUILD
 
 MOST_ATTEMPTS = 2
 """So often the build of an engine may end without a result (it crashed, or was killed) before it is given up."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edged.capture.camera import CameraWorker
     from edged.capture.inbox import FrameInbox
-    from edged.capture.sources import PictureSource, open_source
+    from edged.capture.recordings import PictureSource, open_source
     from edged.capture.state import CameraState
 
 __all__ = ["CameraState", "CameraWorker", "FrameInbox", "PictureSource", "open_source"]

@@ -8,11 +8,11 @@ import logging
 import time
 from collections.abc import Callable
 
+from edged.capture.child_protocol import Feed, Orientation, RateLimiter, Shot
 from edged.capture.feeds import Absence, is_recording, open_feed
 from edged.capture.inbox import FrameInbox
-from edged.capture.live import Feed, Orientation, RateLimiter, Shot
+from edged.capture.recordings import PictureSource, open_source
 from edged.capture.recovery import STEADY_S, ReopenPolicy, try_reset
-from edged.capture.sources import PictureSource, open_source
 from edged.capture.state import CameraState, CameraStatus, PictureMonitor, StateKeeper
 from edged.config import CameraConfig
 from edged.config.source import has_password, parse_source, redact

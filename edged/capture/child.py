@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edged.capture.live import CaptureSettings, Orientation, RateLimiter
+from edged.capture.child_protocol import CaptureSettings, Orientation, RateLimiter
 from edged.capture.opencv import CaptureDevice, LiveSource
 from edged.capture.picamera import PiCamera
 from edged.capture.ring import BufferPool, attach_ring

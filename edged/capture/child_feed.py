@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edged.capture.live import CaptureSettings, Shot
+from edged.capture.child_protocol import CaptureSettings, Shot
 from edged.capture.recovery import STREAM, STREAM_TRANSPORT, advice
 from edged.capture.ring import MOST_LENT, BufferPool, make_ring, ring_fits
 from edged.errors import SourceLost
@@ -32,7 +32,7 @@ CHILD = (sys.executable, "-m", "edged.capture.child")
 
 
 class ChildFeed:
-    """Implements `edged.capture.live.Feed` with a process that speaks the protocol above."""
+    """Implements `edged.capture.child_protocol.Feed` with a process that speaks the protocol above."""
 
     def __init__(
         self, settings: CaptureSettings, command: Sequence[str] = CHILD, hide: Callable[[str], str] = str

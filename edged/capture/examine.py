@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 import cv2
 
 from edged.capture.camera import FIRST_PICTURE_S
+from edged.capture.child_protocol import Feed
 from edged.capture.feeds import is_recording, open_feed
-from edged.capture.live import Feed
-from edged.capture.sources import open_source
+from edged.capture.recordings import open_source
 from edged.capture.state import figures
 from edged.config import CameraConfig
 from edged.errors import SourceLost

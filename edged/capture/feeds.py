@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from edged.capture import gstreamer
 from edged.capture.child_feed import ChildFeed
+from edged.capture.child_protocol import CaptureSettings, Feed
 from edged.capture.gstreamer import PipeFeed
-from edged.capture.live import CaptureSettings, Feed
 from edged.config import CameraConfig
 from edged.config.source import STREAMS, parse_source, redact, with_credentials
 from edged.errors import SourceLost
 from edged.files import open_regular
-from edged.streams import USUAL_PORTS
+from edged.rtsp_ports import USUAL_PORTS
 
 RECORDINGS = ("file", "images")
 PROBE_TIMEOUT_S = 0.5

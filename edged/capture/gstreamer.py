@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from edged.capture.live import USUAL_FPS, CaptureSettings, Orientation, RateLimiter, Shot
+from edged.capture.child_protocol import USUAL_FPS, CaptureSettings, Orientation, RateLimiter, Shot
 from edged.capture.recovery import GSTREAMER, advice
 from edged.capture.ring import MOST_LENT, SLOTS, BufferPool, ring_fits
 from edged.config.source import SIZE_STEP
@@ -81,7 +81,7 @@ SHORTEST_HEADER = b"FRAME\n"
 
 
 class PipeFeed:
-    """Implements `edged.capture.live.Feed` with a program that writes I420 pictures of YUV4MPEG2 to a descriptor."""
+    """Implements `edged.capture.child_protocol.Feed` with a program that writes I420 pictures of YUV4MPEG2 to a descriptor."""
 
     def __init__(
         self,

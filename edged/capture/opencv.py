@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from edged.capture.live import CaptureSettings, Transport
+from edged.capture.child_protocol import CaptureSettings, Transport
 from edged.errors import SourceLost
-from edged.streams import USUAL_PORTS
+from edged.rtsp_ports import USUAL_PORTS
 from edged.types import Image
 
 OPEN_TIMEOUT_MS = 8000

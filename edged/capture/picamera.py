@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edged.capture.live import USUAL_FPS, CaptureSettings
+from edged.capture.child_protocol import USUAL_FPS, CaptureSettings
 from edged.errors import SourceLost
 from edged.types import Image
 

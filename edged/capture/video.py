@@ -14,8 +14,8 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video import VideoStream
 from av.video.reformatter import VideoReformatter
 
+from edged.capture.child_protocol import MOST_PIXELS
 from edged.capture.file_kinds import kind_of
-from edged.capture.live import MOST_PIXELS
 from edged.config.source import Source
 from edged.errors import SourceLost
 from edged.files import open_regular

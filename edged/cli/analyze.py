@@ -16,7 +16,7 @@ from edged.cli.annotated import copy_names, write_picture
 from edged.cli.options import config_option, json_lines_option, print_json, read_config_if_any
 from edged.cli.summary import Summary, count_of
 from edged.config import DETECTORS, Config, Tasks
-from edged.config.people import PROFILES, Profile
+from edged.config.signals import PROFILES, Profile
 from edged.errors import Failed, SourceLost, UsageError
 from edged.files import writing
 from edged.offline import Recording, analyse_picture

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.assembly import Models, Wrap, build_pipeline
-from edged.capture.live import RateLimiter
+from edged.capture.child_protocol import RateLimiter
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
-from edged.config.people import Profile
+from edged.config.signals import Profile
 from edged.config.source import parse_source
 from edged.pipeline import Outcome, Pipeline
 from edged.ports import Arrays, Engine

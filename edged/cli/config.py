@@ -13,7 +13,7 @@ import click
 from edged.cli.options import config_option
 from edged.config import Config, config_path, doubts, exposures, load_config, load_layered
 from edged.config.source import redact
-from edged.daemon.status import ask, socket_path
+from edged.daemon.client import ask, socket_path
 from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Unavailable
 from edged.publish import check_mqtt
 from edged.store.files import require_ours

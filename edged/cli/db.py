@@ -7,7 +7,7 @@ import click
 
 from edged.cli.options import config_option, read_config
 from edged.config import config_path
-from edged.daemon.status import ask, socket_path
+from edged.daemon.client import ask, socket_path
 from edged.errors import Failed, Unavailable
 from edged.files import is_stdout, scratch
 from edged.host.clock import SystemClock, WatchedClock

@@ -12,7 +12,7 @@ import click
 
 from edged.assembly import EVERYTHING, model_names, tasks_of
 from edged.backends import BuildProgress
-from edged.backends.build import EngineBuild
+from edged.backends.build_parent import EngineBuild
 from edged.backends.status import BuildResult, engines_folder
 from edged.cli.options import config_option, read_config_if_any
 from edged.config import Config

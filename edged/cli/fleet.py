@@ -11,10 +11,10 @@ from edged.export.files import FORMATS
 from edged.files import read_regular, write
 from edged.fleet.compact import compact as compact_day
 from edged.fleet.engines import ENGINES, Engine
-from edged.fleet.live import publish_devices
 from edged.fleet.place import Place
 from edged.fleet.report import FleetPeriod, ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate as made_up
+from edged.fleet.simulate_broker import publish_devices
 from edged.host.clock import SystemClock
 from edged.report import canonical_json, days_of, parse_day, render_fleet_csv
 from edged.report.page import render_fleet_html

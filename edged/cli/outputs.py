@@ -9,7 +9,7 @@ import click
 
 from edged.cli.options import config_option, json_lines_option, print_json, read_config
 from edged.config import Config, OutputConfig
-from edged.daemon.status import ask, request, socket_path
+from edged.daemon.client import ask, request, socket_path
 from edged.errors import EdgedError, Failed, Unavailable, UsageError
 from edged.outputs.examine import examine, make_safe, try_out
 from edged.outputs.gpio import chips

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from edged.cli.options import config_option, json_object_option, print_json, read_config
-from edged.daemon.status import ask, socket_path
-from edged.remedies import CLOCK
+from edged.daemon.client import ask, socket_path
+from edged.shared_remedies import CLOCK
 from edged.types import MASK_WORDS
 
 CLOCK_NOT_SET = f"not set: no daily report is made, and events are marked, until it is; {CLOCK}"

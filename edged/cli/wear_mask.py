@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from edged.assembly import load_models
-from edged.capture.sources import read_picture
+from edged.capture.recordings import read_picture
 from edged.cli.options import config_option, read_config_if_any
 from edged.config import Config, config_path
 from edged.errors import Failed, UsageError

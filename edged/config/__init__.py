@@ -26,8 +26,8 @@ from edged.config.output import (
     Rule,
     SoundOutput,
 )
-from edged.config.people import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Tasks
 from edged.config.privacy import PrivacyConfig
+from edged.config.signals import AttentionConfig, DrowsinessConfig, KindConfig, MaskConfig, Tasks
 
 __all__ = [
     "DETECTORS",

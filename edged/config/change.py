@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 from edged.config.layers import CONSOLE, Layered, laid_over, layers_folder, load_layered
 from edged.config.load import parse_config, read_tables
 from edged.config.model import CameraConfig, Config, MqttConfig
-from edged.config.people import AttentionConfig, DrowsinessConfig, MaskConfig
 from edged.config.section import Section
+from edged.config.signals import AttentionConfig, DrowsinessConfig, MaskConfig
 from edged.config.source import NUMBERED, STREAMS, parse_source, redact
+from edged.connections import has_secret
 from edged.errors import ConfigError
 from edged.files import replace, sync
-from edged.remote import has_secret
 from edged.toml import MAX_TOML_BYTES, dump_toml, read_toml
 
 HEAD = "# Written by the console. These keys win over the main file; without this file, that alone is in force.\n"

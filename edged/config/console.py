@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import NAME
+from edged.config.address import NAME
 from edged.config.section import Section
 
 MOST_HOSTS = 20

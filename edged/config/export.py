@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import check_url, is_private
+from edged.config.address import check_url, is_private
 from edged.config.section import Section
 
 S3 = "s3://"

@@ -7,12 +7,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from edged.config.address import check_host, check_url
 from edged.config.console import ConsoleConfig
 from edged.config.export import ExportConfig
-from edged.config.host import check_host, check_url
 from edged.config.notify import WAITING_FOR_MAIL, WAITING_FOR_WEBHOOK, MailConfig, WebhookConfig
 from edged.config.output import OutputConfig, check_outputs
-from edged.config.people import (
+from edged.config.privacy import PrivacyConfig
+from edged.config.section import Fraction, Identifier, Line, Seconds, Section
+from edged.config.signals import (
     LEAST_FPS_FOR_ATTENTION,
     LEAST_FPS_FOR_DROWSINESS,
     PROFILES,
@@ -22,8 +24,6 @@ from edged.config.people import (
     Profile,
     Tasks,
 )
-from edged.config.privacy import PrivacyConfig
-from edged.config.section import Fraction, Identifier, Line, Seconds, Section
 from edged.config.source import STREAMS, check_source, has_password
 
 

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edged.config.host import check_url, is_host, is_private
+from edged.config.address import check_url, is_host, is_private
 from edged.config.section import Section
 
 WAITING_FOR_WEBHOOK, WAITING_FOR_MAIL = 10_000, 1_000

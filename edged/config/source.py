@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from edged.config.host import CONTROLS
-from edged.streams import USUAL_PORTS
+from edged.config.address import CONTROLS
+from edged.rtsp_ports import USUAL_PORTS
 
 OPTIONS = {
     "file": {"loop", "realtime", "fps"},

@@ -6,7 +6,7 @@ from typing import Any
 
 from edged.console.labels import mistake
 from edged.console.site import Site
-from edged.daemon.status import request, socket_path
+from edged.daemon.client import request, socket_path
 from edged.errors import Unavailable, UsageError
 
 Answer = dict[str, Any]

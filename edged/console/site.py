@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config, config_sha256
 from edged.config.layers import Layered, layers_folder, load_layered
-from edged.daemon.status import request, socket_path
+from edged.daemon.client import request, socket_path
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.host.clock import SystemClock
 from edged.payloads.report import ReportDocument
@@ -76,7 +76,7 @@ class Site:
         return (known.name if known else None) or camera
 
     def ask(self, verb: str = "status", **arguments: Any) -> dict[str, Any]:
-        """The running daemon's answer; see `edged.daemon.status.request`. Raise Unavailable, with the remedy, when none is."""
+        """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is."""
         return request(socket_path(self.config.store.path), verb, **arguments)
 
     def order(self, verb: str, **arguments: Any) -> dict[str, Any]:

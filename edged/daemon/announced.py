@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from edged.config import Config
-from edged.daemon.supervision import kept_topics
+from edged.daemon.state import kept_topics
 from edged.errors import StoreError
 from edged.messages import OUTPUT
 from edged.publish import device_discovery, platforms

@@ -14,11 +14,11 @@ from edged.config.trial import Trial
 from edged.daemon.commands import Commands
 from edged.daemon.configure import Configure
 from edged.daemon.core import open_core
-from edged.daemon.pausing import Pausing
+from edged.daemon.pause_commands import Pausing
 from edged.daemon.questions import Questions
 from edged.daemon.reload import Reloader, check_servable
 from edged.daemon.requests import Requests
-from edged.daemon.supervision import Health
+from edged.daemon.state import Health
 from edged.daemon.supervisor import Supervisor
 from edged.daemon.walktest import keep_walk_test
 from edged.errors import EdgedError

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edged.daemon.client import wait_s
 from edged.daemon.runtime import Runtime
 from edged.daemon.selftest import SelfTest
-from edged.daemon.status import wait_s
 from edged.errors import EdgedError
 from edged.ports import Clock
 from edged.publish import Command, result

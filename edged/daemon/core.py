@@ -8,7 +8,7 @@ from edged.daemon.database import Record
 from edged.daemon.meters import Meters
 from edged.daemon.outbound import Outbound
 from edged.daemon.pause import PAUSE, Pauses
-from edged.daemon.supervision import CameraWatch
+from edged.daemon.state import CameraWatch
 from edged.host.clock import WatchedClock
 from edged.host.device import device_id
 from edged.live.view import LiveView

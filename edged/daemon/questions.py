@@ -9,10 +9,10 @@ from edged.capture.attached import attached
 from edged.config import config_sha256
 from edged.daemon.core import Core
 from edged.daemon.meters import metrics_document
-from edged.daemon.pausing import Pausing
+from edged.daemon.pause_commands import Pausing
 from edged.daemon.reload import Reloader
 from edged.daemon.requests import Exclusive, Question
-from edged.daemon.supervision import Health
+from edged.daemon.state import Health
 from edged.daemon.supervisor import Supervisor
 from edged.live.glimpse import glimpses
 from edged.readers import SURE_SCORES

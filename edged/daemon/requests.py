@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edged.capture.attached import attached
+from edged.daemon.client import socket_path
 from edged.daemon.commands import Answer, Commands
-from edged.daemon.status import socket_path
 from edged.errors import EdgedError
 from edged.publish.commands import Refusal, parse_request, result_document
 from edged.sockets import LineServer
@@ -18,7 +18,7 @@ BUSY = "busy with other clients; ask again in a moment"
 
 
 class Requests:
-    """What `edged.daemon.status.request` asks; called from many threads at once."""
+    """What `edged.daemon.client.request` asks; called from many threads at once."""
 
     def __init__(self, commands: Commands, questions: Mapping[str, Question]) -> None:
         """`questions` read only, do not wait for the main thread, and may be asked from any thread at any time."""

@@ -35,7 +35,7 @@ from edged.daemon.analysis import AnalysisWorker
 from edged.daemon.cameras import Cameras
 from edged.daemon.core import Core
 from edged.daemon.reporter import Reporter
-from edged.daemon.supervision import trouble_of
+from edged.daemon.state import trouble_of
 from edged.deliver import ChannelWorker, alert_channels, transports
 from edged.live.view import Source, State
 from edged.outputs.worker import OutputWorker

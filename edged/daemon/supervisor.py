@@ -9,7 +9,7 @@ from edged.daemon.core import Core
 from edged.daemon.outbound import waiting
 from edged.daemon.reload import NO_CAMERA, Reloader
 from edged.daemon.runtime import Runtime
-from edged.daemon.supervision import Health
+from edged.daemon.state import Health
 from edged.daemon.thermal import ThermalMonitor, limit_rates
 from edged.host.systemd import Notifier
 from edged.payloads.mqtt import StatePayload

@@ -12,13 +12,13 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 
 from edged.config import Config
+from edged.connections import ANSWER_S, Dial, Peer, bounded, cannot_reach, one_line, read_secret, server_context
 from edged.deliver.key import content_of, is_report, key_of
 from edged.deliver.letters import alerts_letter, report_letter
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.ports import Clock
 from edged.publish.problems import WRONG_LOGIN
 from edged.records import Message
-from edged.remote import ANSWER_S, Dial, Peer, bounded, cannot_reach, one_line, read_secret, server_context
 from edged.store import StoreReader
 
 HOUR_S = 3600.0

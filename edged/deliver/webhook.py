@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from edged import __version__
 from edged.config import WebhookConfig
+from edged.connections import Dial, Http, Peer, one_line, read_secret, server_context
 from edged.deliver.key import key_of
 from edged.errors import Failed, Unavailable
 from edged.records import Message
-from edged.remote import Dial, Http, Peer, one_line, read_secret, server_context
 
 RETRIED = frozenset({408, 425, 429})
 """Answers between 400 and 499 that say "later"; the others say "never"."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edged.backoff import backoff_s
+from edged.connections import Peer
 from edged.errors import Failed, StoreError, Unavailable
 from edged.records import Channel, Message
-from edged.remote import Peer
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -68,7 +68,9 @@ class Spool:
             self.folder.mkdir(mode=0o750, exist_ok=True)
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise Unavailable(f"{self.folder}: cannot be used ({error.strerror})") from None
+            raise Unavailable(
+                f"{self.folder}: cannot be used ({error.strerror}); it must be a folder that the user edged may write"
+            ) from None
         try:
             if not lock(descriptor):
                 raise Failed(f"{self.folder}: another edged export is under way; wait for its end")

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlsplit
 
 from edged.config import ExportConfig
 from edged.config.export import S3, check_place, is_s3
+from edged.connections import Answer, Dial, Http, Peer, read_secret, server_context
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.files import sync
-from edged.remote import Answer, Dial, Http, Peer, read_secret, server_context
 
 NEW = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
 """Headers of what must not be there yet."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from edged.connections import one_line
 from edged.errors import EdgedError, Failed, Unavailable
 from edged.export.files import decode, duckdb_connection, reading
 from edged.export.manifest import sha256
 from edged.export.schema import TABLES, typed
-from edged.remote import one_line
 
 Engine = Literal["duckdb", "sqlite", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "sqlite", "spark")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edged.messages import iso
 from edged.ports import Clock
-from edged.remedies import CLOCK
+from edged.shared_remedies import CLOCK
 
 # systemd-timesyncd touches this file at each sync and never removes it before the next boot.
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")

@@ -5,7 +5,7 @@ from edged.publish.connection import probe_broker
 from edged.publish.credentials import check_mqtt, read_password
 from edged.publish.discovery import device_discovery, platforms
 from edged.publish.publisher import Publisher
-from edged.publish.reconnect import Timing
+from edged.publish.timing import Timing
 
 __all__ = [
     "VERBS",

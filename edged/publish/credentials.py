@@ -3,8 +3,8 @@
 import ssl
 
 from edged.config import MqttConfig
+from edged.connections import read_file, read_secret, reason, server_context
 from edged.errors import ConfigError
-from edged.remote import read_file, read_secret, reason, server_context
 
 
 def check_mqtt(config: MqttConfig) -> None:

@@ -3,9 +3,9 @@
 import ssl
 
 from edged.config import MqttConfig
+from edged.connections import Peer, cannot_reach, one_line
 from edged.errors import Unavailable
 from edged.publish.packets import Case
-from edged.remote import Peer, cannot_reach, one_line
 
 # The reason codes of MQTT 5; paho translates those of 3.1.1 into them.
 UNSUPPORTED_VERSION = 0x84

@@ -18,9 +18,10 @@ from edged.publish.delivery import Delivery, Outgoing
 from edged.publish.packets import Device
 from edged.publish.problems import Disconnected
 from edged.publish.quarantine import Quarantine
-from edged.publish.reconnect import DEFAULT_TIMING, Backoff, RateLimit, Timing, WillChoice
+from edged.publish.reconnect import Backoff, RateLimit, WillChoice
 from edged.publish.session import Session
 from edged.publish.sockets import Waker
+from edged.publish.timing import DEFAULT_TIMING, Timing
 from edged.records import Message
 from edged.worker import Worker
 

@@ -15,7 +15,7 @@ from edged.publish.discovery import discovery_topic
 from edged.publish.packets import Case, Device, Packet, Subscription, packet_of
 from edged.publish.problems import Disconnected
 from edged.publish.quarantine import WINDOW, Quarantine
-from edged.publish.reconnect import Timing
+from edged.publish.timing import Timing
 from edged.records import Message
 
 _LOG = logging.getLogger(__name__)

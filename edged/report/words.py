@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from edged.report.tally import LEAST_JUDGED
 from edged.types import MASK_WORDS
 
 STATE_WORDS = {value: words.capitalize() for value, words in MASK_WORDS.items()}
@@ -16,7 +17,7 @@ REASON_WORDS = {
     "not analysed": "Pictures arrived, too few were analysed",
 }
 WITHHELD_WORDS = {
-    "few": "Fewer than 30 passages were judged: too few for a percentage.",
+    "few": f"Fewer than {LEAST_JUDGED} passages were judged: too few for a percentage.",
     "coverage": "Less than half of the open time was watched: no percentage speaks for the whole day.",
 }
 UNSEEN_WORDS = {True: "Nobody was seen", False: "Nothing was watched"}

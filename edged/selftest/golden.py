@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edged.analyse.eyes import MODEL as EYE_MODEL
 from edged.analyse.eyes import EyeClassifier
-from edged.capture.sources import decode_picture
+from edged.capture.recordings import decode_picture
 from edged.config import ModelsConfig
 from edged.errors import EdgedError, ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from edged.errors import StoreError
 from edged.files import identity, sync
+from edged.store.disk_space import ReserveFile
 from edged.store.files import (
     APPLICATION_ID,
     MIGRATIONS_TABLE,
     SQLITE_ERRORS,
     Identity,
-    ReserveFile,
     backups,
     refuse_foreign,
     require_database,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from edged.backoff import backoff_s
 from edged.errors import StoreError
 from edged.records import Acknowledged, Change
-from edged.store.files import Loss, ReserveFile
+from edged.store.disk_space import ReserveFile
+from edged.store.files import Loss
 from edged.store.recovery import StoreFull
 from edged.store.unopened import Unopened
 from edged.store.writer import Store, StoreRefused

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from edged.errors import StoreError
 from edged.records import Change, CoverageMinute, EventRecord
-from edged.remedies import DISK
+from edged.shared_remedies import DISK
 from edged.store.apply import add_coverage, apply
 from edged.store.files import SQLITE_ERRORS, Loss, WatchedFiles, WriterLock, require_ours
 from edged.store.reader import StoreReader, parsed_json

@@ -239,7 +239,8 @@ def build(codename: str, arch: str, out: Path) -> Path:
         SOURCE_DATE_EPOCH=epoch, TZ="UTC", LC_ALL="C.UTF-8", PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1"
     )
     os.umask(0o022)
-    version, prefix = f"{__version__}+{codename}1", f"/opt/edged/releases/{__version__}"
+    # For Debian, ~ comes before nothing: 0.3.0~dev0 is older than 0.3.0, and updated to it.
+    version, prefix = f"{__version__.replace('.dev', '~dev')}+{codename}1", f"/opt/edged/releases/{__version__}"
     out.mkdir(parents=True, exist_ok=True)
     interpreter(RELEASES[codename])  # a minute earlier than it is needed
     with tempfile.TemporaryDirectory(dir=out) as scratch:

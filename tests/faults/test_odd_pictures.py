@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edged.assembly import EVERYTHING, Models, build_pipeline, load_models
-from edged.capture.sources import read_picture
+from edged.capture.recordings import read_picture
 from edged.config import CameraConfig, Config
 from edged.pipeline import Outcome
 from edged.types import Frame, Image

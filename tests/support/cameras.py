@@ -14,8 +14,8 @@ import pytest
 
 from edged.capture import CameraWorker, FrameInbox
 from edged.capture.child_feed import ChildFeed
+from edged.capture.child_protocol import Feed
 from edged.capture.feeds import capture_settings
-from edged.capture.live import Feed
 from edged.config import CameraConfig
 from support.mosquitto import PATIENCE_S, free_port, until
 

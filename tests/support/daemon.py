@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import pytest
 
-from edged.daemon.status import ask, socket_path
+from edged.daemon.client import ask, socket_path
 from edged.demo.scene import FPS, Passage, make_scene
 from edged.errors import Unavailable
 from edged.inference import default_engines_dir, load_manifest

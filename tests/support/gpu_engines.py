@@ -37,7 +37,8 @@ def untrained(engines: Path) -> Path:
 def build(folder: Path, environment: dict[str, str], *models: str, agrees: bool = True) -> None:
     """Engines for the doubled GPU of `environment`, where a daemon whose database lies in `folder` looks for them."""
     code = (
-        "import sys, pathlib; from edged.backends.builder import run_build; from edged.backends.build import BuildRequest;"
+        "import sys, pathlib;"
+        "from edged.backends.build_child import run_build; from edged.backends.build_parent import BuildRequest;"
         "from edged.config import ModelsConfig;"
         "folder = pathlib.Path(sys.argv[1]);"
         "results = [run_build(BuildRequest(model=m, folder=folder, models=ModelsConfig()), print) for m in sys.argv[2:]];"

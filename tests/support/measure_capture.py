@@ -20,8 +20,8 @@ import numpy as np
 
 from edged.capture import CameraWorker, FrameInbox
 from edged.capture.child_feed import ChildFeed
+from edged.capture.child_protocol import Feed
 from edged.capture.feeds import capture_settings
-from edged.capture.live import Feed
 from edged.config import CameraConfig
 from support.cameras import HERE, Weather, children, live_camera
 from support.mosquitto import until

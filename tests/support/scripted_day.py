@@ -16,10 +16,11 @@ from report_days import config, span
 from edged.backends import BuildProgress
 from edged.capture import CameraState
 from edged.config import Config, StoreConfig
-from edged.daemon import reporter, supervision
+from edged.daemon import reporter
+from edged.daemon import state as state_module
 from edged.daemon.analysis import CameraActivity
 from edged.daemon.reporter import Reporter
-from edged.daemon.supervision import CameraWatch, Health
+from edged.daemon.state import CameraWatch, Health
 from edged.host.clock import SETTLED_S, WatchedClock
 from edged.host.thermal import ThermalState
 from edged.report import build
@@ -197,7 +198,7 @@ def play(folder: Path, seed: int, minutes: int = 60) -> list[str]:
     """What the day drawn by `seed` leaves behind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder_module, "ULID", _Numbered())
-        for module in (supervision, build):
+        for module in (state_module, build):
             patch.setattr(module, "__version__", "1")
         patch.setattr(reporter, "config_sha256", lambda _: CONFIG_SHA256)
         day = Day(folder, seed)

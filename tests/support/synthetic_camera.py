@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from edged.capture.child import Sender
-from edged.capture.live import CaptureSettings, RateLimiter
+from edged.capture.child_protocol import CaptureSettings, RateLimiter
 from edged.processes.launch import die_with
 
 FPS = 30.0

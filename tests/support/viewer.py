@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from edged.daemon.status import request, socket_path
+from edged.daemon.client import request, socket_path
 from edged.demo.scene import Passage, make_scene
 from edged.live import live_path
 from support.daemon import Daemon

@@ -23,8 +23,8 @@ from edged.console.route import Entry, form_of, page, see, site_of
 from edged.console.settings import configure
 from edged.console.site import Site
 from edged.console.working import camera_words, sentence
-from edged.daemon.status import request as ask_daemon
-from edged.daemon.status import socket_path
+from edged.daemon.client import request as ask_daemon
+from edged.daemon.client import socket_path
 from edged.errors import EdgedError, Unavailable, UsageError
 from edged.host.device import device_id
 from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test

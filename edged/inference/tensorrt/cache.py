@@ -17,7 +17,7 @@ from edged.errors import ModelError
 from edged.files import lock, replace
 from edged.inference.manifest import ProfileEntry
 from edged.inference.tensorrt.binding import Gpu, Precision
-from edged.remedies import BUILD
+from edged.shared_remedies import BUILD
 
 RECIPE = 1
 """Raised when the code makes other plans from the same inputs."""

@@ -11,7 +11,7 @@ from edged.errors import ModelError
 from edged.inference.tensorrt.binding import USE_CPU, failure
 from edged.inference.tensorrt.thread import GpuThread, Session
 from edged.ports import Arrays
-from edged.remedies import BUILD
+from edged.shared_remedies import BUILD
 
 LOAD_PATIENCE_S = 60.0
 RUN_PATIENCE_S = 10.0

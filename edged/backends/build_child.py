@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from edged.backends import BuildProgress
-from edged.backends.build import BuildMessage, BuildRequest
+from edged.backends.build_parent import BuildMessage, BuildRequest
 from edged.backends.status import BuildResult, build_options, engine_status, failed, plan_key, store_result
 from edged.errors import ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine

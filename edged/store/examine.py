@@ -1,4 +1,4 @@
-"""Examines the database and its disk in a process of its own: `python -m edged.store.condition place|soundness PATH`.
+"""Examines the database and its disk in a process of its own: `python -m edged.store.examine place|soundness PATH`.
 
 A disk or mount that does not answer hangs whoever asks it; this process may. It prints one line of JSON: a `Place`,
 `{"sound": bool}`, or `{"lost": reason}`.

@@ -7,8 +7,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from edged.capture.child_protocol import MOST_PIXELS
 from edged.capture.file_kinds import PICTURE_SUFFIXES, is_heic, kind_of
-from edged.capture.live import MOST_PIXELS
 from edged.config.source import Source, parse_source
 from edged.errors import SourceLost
 from edged.files import read_regular

@@ -1,0 +1,11 @@
+# The card goes while the daemon runs and comes back: one line with the remedy, alerts go on, and it is the same daemon.
+pid=$(systemctl show edged -p MainPID --value)
+echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind
+told() { journalctl -b -u edged --no-pager -o cat | grep -F 'no sound on device'; }
+wait_for 180 told
+: >/run/heard
+wait_for 180 grep -q '/violation ' /run/heard
+echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind
+wait_for 60 test -e /dev/snd/controlC0
+[ "$(systemctl show edged -p MainPID --value)" = "$pid" ] || fail "the daemon was restarted"
+echo "the card was pulled out: $(told | head -n 1); alerts went on"
