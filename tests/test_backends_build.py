@@ -15,7 +15,7 @@ import pytest
 from support.mosquitto import until
 
 from edged.backends import BuildProgress
-from edged.backends import build as parent
+from edged.backends import build_parent as parent
 from edged.backends.build_parent import EngineBuild
 from edged.backends.status import BuildResult
 from edged.config import ModelsConfig

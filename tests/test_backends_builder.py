@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from edged.backends import BuildProgress, builder
+from edged.backends import BuildProgress, build_child
 from edged.backends.build_child import run_build
 from edged.backends.build_parent import BuildMessage, BuildRequest
 from edged.backends.status import engine_status, plan_key
@@ -348,7 +348,7 @@ def test_a_folder_that_others_can_enter_is_refused(bench):
 
 
 def test_it_waits_for_another_build(bench, monkeypatch):
-    monkeypatch.setattr(builder, "BUSY_WAIT_S", 0.01)
+    monkeypatch.setattr(build_child, "BUSY_WAIT_S", 0.01)
     with bench.cache.building():
 
         def release(message: BuildMessage) -> None:

@@ -2,8 +2,8 @@
 
 `camera` keeps one camera going, `state` holds what is known of it, and `inbox` hands the newest frames over. Live cameras are
 taken in capture processes: `feeds` starts the one that fits, `child_feed` and `gstreamer` are the parent's ends, `child` is
-what runs in one (with `opencv` and `picamera`), and `live` and `ring` are shared by both ends. `sources` and `video` play
-recordings in the camera's own thread. `attached` and `examine` serve `edged cameras` and `edged doctor`.
+what runs in one (with `opencv` and `picamera`), and `child_protocol` and `ring` are shared by both ends. `recordings` and
+`video` play recordings in the camera's own thread. `attached` and `examine` serve `edged cameras` and `edged doctor`.
 
 Names are imported on first use: the capture process starts without the config's libraries.
 """
@@ -23,8 +23,8 @@ HOMES = {
     "CameraState": "state",
     "CameraWorker": "camera",
     "FrameInbox": "inbox",
-    "PictureSource": "sources",
-    "open_source": "sources",
+    "PictureSource": "recordings",
+    "open_source": "recordings",
 }
 
 
