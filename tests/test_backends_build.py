@@ -69,7 +69,7 @@ def place(tmp_path, monkeypatch):
     for preparation in made.started:
         preparation.stop()
     made.started.clear()
-    assert until(lambda: children() == before)
+    assert until(lambda: children() == before, LONGEST_S)
     assert set(Path("/proc/self/fd").iterdir()) <= descriptors
     assert not [kind for kind in made.kinds() if "partial" in kind]
 
@@ -225,7 +225,7 @@ def test_when_its_parent_is_killed_it_goes_too(place):
     number = int(place.diary.read_text().split()[-1])
     parent.kill()
     parent.wait()
-    assert until(lambda: not Path(f"/proc/{number}").exists())
+    assert until(lambda: not Path(f"/proc/{number}").exists(), LONGEST_S)
     place.gpu()
     assert place.prepare().agrees
 

@@ -79,7 +79,7 @@ def test_a_daemon_that_ends_while_an_engine_is_built_leaves_no_orphan(
     assert alive(child)
     daemon.signal(number)
     assert daemon.wait() == (0 if number == signal.SIGTERM else -number)
-    assert until(lambda: not alive(child))
+    assert until(lambda: not alive(child), PATIENCE_S)
     assert is_tidy(daemon)
 
 
@@ -93,9 +93,9 @@ def test_a_reload_of_the_models_ends_what_is_built_and_begins_anew(
     assert "preparing detector for TensorRT: building the engine" in said
     daemon.config.write_text(daemon.config.read_text().replace('"auto"', '"onnxruntime"'))
     daemon.signal(signal.SIGHUP)
-    assert until(lambda: "config reloaded; changed: models" in daemon.log)
-    assert until(lambda: not alive(first))
-    assert until(lambda: daemon.status()["preparing"] is None)
+    assert until(lambda: "config reloaded; changed: models" in daemon.log, PATIENCE_S)
+    assert until(lambda: not alive(first), PATIENCE_S)
+    assert until(lambda: daemon.status()["preparing"] is None, PATIENCE_S)
     assert daemon.analyses()
 
     daemon.config.write_text(daemon.config.read_text().replace('"onnxruntime"', '"tensorrt"'))
@@ -108,5 +108,5 @@ def test_a_reload_of_the_models_ends_what_is_built_and_begins_anew(
     assert daemon.tells("the config was not reloaded")
     assert alive(second), "a refused file changes nothing"
     assert daemon.stop() == 0
-    assert until(lambda: not alive(second))
+    assert until(lambda: not alive(second), PATIENCE_S)
     assert is_tidy(daemon)

@@ -11,7 +11,7 @@ from support.daemon import Daemon
 from support.gpu_environment import gpu_environment
 from support.mosquitto import until
 
-PATIENCE_S = 300.0
+PATIENCE_S = 1200.0
 """Three children, one after the other, that import, build, compare and measure, on a machine that has more to do."""
 
 ON_THE_CPU, ON_THE_GPU = (

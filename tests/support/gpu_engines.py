@@ -45,4 +45,4 @@ def build(folder: Path, environment: dict[str, str], *models: str, agrees: bool 
         f"assert all(v.agrees is {agrees} for v in results), results"
     )
     command = [sys.executable, "-c", code, str(folder / "engines"), *models]
-    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=600, stdout=subprocess.DEVNULL)

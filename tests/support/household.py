@@ -237,7 +237,7 @@ class Household:
             command,
             input=f"{CONSOLE[0]}\n".encode(),
             capture_output=True,
-            timeout=240,
+            timeout=600,
             check=False,
             env=self._environment,
         )
