@@ -183,7 +183,7 @@ def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> D
 
 
 def _smoother(settings: CameraConfig) -> Smoother:
-    """The signals that the camera wants; of masks an uncertain one stands where they are not."""
+    """The signals that the camera wants; where it does not look for masks, every mask is uncertain."""
     tasks = settings.tasks
     return Smoother(
         MaskVoter(settings.mask, enabled=tasks.mask),

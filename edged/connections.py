@@ -60,10 +60,10 @@ def read_secret(section: str, key: str, path: Path | None, what: str = "password
     return None
 
 
-def has_secret(section: str, path: Path | None, what: str = "password") -> bool:
-    """Whether `read_secret` would look for one in a file."""
+def has_secret(section: str, path: Path | None) -> bool:
+    """Whether `read_secret` would look for a password in a file."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return path is not None or bool(folder and (Path(folder) / f"{section}_{what}").exists())
+    return path is not None or bool(folder and (Path(folder) / f"{section}_password").exists())
 
 
 def _secret(path: Path, where: str, remedy: str, what: str) -> str:
@@ -86,7 +86,9 @@ def read_file(path: Path, where: str) -> bytes:
             f"{where}: cannot be read ({error.strerror}); the file must exist and be readable by the user edged runs as"
         ) from None
     except ValueError:
-        raise ConfigError(f"{where}: is too large to be what it should be") from None
+        raise ConfigError(
+            f"{where}: is too large to be what it should be; name the file that holds it, and nothing else"
+        ) from None
 
 
 def server_context(key: str, ca_file: Path | None) -> ssl.SSLContext:

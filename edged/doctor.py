@@ -216,7 +216,9 @@ def _ask_store(question: str, path: Path, within_s: float) -> dict[str, Any]:
     try:
         answer = ask(die_with_us([*EXAMINER, question, str(path)]), within_s)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be examined: no process can be started ({error.strerror})") from None
+        raise StoreError(
+            f"{path}: cannot be examined: no process can be started ({error.strerror}); free memory, or restart edged"
+        ) from None
     if answer.content is None:
         if answer.timed_out:
             raise StoreError(f"{path}: does not answer within {within_s:g} s; {remedy}")

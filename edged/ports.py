@@ -1,4 +1,4 @@
-"""The contracts between the pure stages and the outside world; each has exactly one method worth faking."""
+"""The contracts between the pure stages and the outside world; each is small enough for a test to stand in for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from edged.capture.feeds import capture_settings
 from edged.cli import cli
 from edged.config import exposures, load_config
+from edged.config.exposure import SECRETS
 from edged.publish import read_password
 
 CONFIG = """
@@ -64,6 +65,25 @@ def test_a_file_that_others_may_read_or_change_is_told(files, name, mode, line):
     files[name].chmod(mode)
     (said,) = told(files)
     assert re.match(line, said)
+
+
+def test_every_key_that_names_a_file_is_known_as_secret_or_as_public(tmp_path):
+    file = tmp_path / "edged.toml"
+    file.write_text('[camera.door]\nsource = "csi://0"\n')
+    config = load_config(file)
+    sections = [config.camera["door"], *(getattr(config, name) for name in type(config).model_fields)]
+    keys = {key for section in sections for key in getattr(type(section), "model_fields", ()) if key.endswith("_file")}
+    assert {key for key in keys if not key.endswith(SECRETS)} == {"ca_file", "cert_file"}
+    assert len(keys) >= 7
+
+
+@pytest.mark.parametrize("key", ["token_file", "sign_key_file"])
+def test_the_secrets_of_exports_are_looked_at_too(files, key):
+    path = files["edged.toml"]
+    path.write_text(path.read_text() + f'[export]\nto = "https://h/x"\n{key} = "{files["mqtt"].with_name("key")}"\n')
+    files["mqtt"].with_name("key").write_text("secret")
+    (said,) = told(files)
+    assert re.match(f"key export.{key}: every user of this machine can read", said)
 
 
 def test_a_config_that_holds_a_password_is_a_secret_itself(files):

@@ -265,13 +265,13 @@ def test_keys_are_added_to_those_that_are_there(root, stick):
 
 
 def test_a_box_says_who_it_is_and_keeps_a_name_that_a_person_gave(root, stick):
-    name = introduce([stick], root, "")
+    name = introduce([stick], root)
     assert name.startswith("edged-")
     assert len(name) == len("edged-") + 4
     [card] = stick.glob("EDGED-*.txt")
     assert f"{name}.local" in card.read_text()
     (root / "etc/hostname").write_text("hall\n")
-    assert introduce([stick], root, "") == "hall"
+    assert introduce([stick], root) == "hall"
 
 
 def test_the_name_holds_at_once():

@@ -94,7 +94,9 @@ class EngineBuild:
             except ModelError as error:
                 self._finish(failed(model, str(error)))
             except OSError as error:
-                self._finish(self._failed(f"no process can be started ({error.strerror})"))
+                self._finish(
+                    self._failed(f"no process can be started ({error.strerror}); free memory, or restart edged")
+                )
 
     def poll(self) -> BuildProgress | BuildResult | None:
         """What is new: the progress since the last time, or nothing, or the result, which later calls return again.

@@ -53,7 +53,9 @@ class ChildFeed:
             ours.send(settings.to_json())
         except OSError as error:
             ours.close()
-            raise SourceLost(f"{settings.name}: no capture process can be started ({error.strerror})") from None
+            raise SourceLost(
+                f"{settings.name}: no capture process can be started ({error.strerror}); free memory, or restart edged"
+            ) from None
         finally:
             theirs.close()
         self._socket = ours

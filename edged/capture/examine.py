@@ -112,7 +112,7 @@ def _examine_recording(config: CameraConfig) -> Examination:
     try:
         answer = ask([*EXAMINE, str(os.getpid()), config.source, str(config.fps)], RECORDING_S)
     except OSError as error:
-        raise SourceLost(f"no process can be started ({error.strerror})") from None
+        raise SourceLost(f"no process can be started ({error.strerror}); free memory, or restart edged") from None
     if answer.content is None:
         raise SourceLost(
             f"does not open within {RECORDING_S:g} s; check whether its disk or network share answers, and mount it again"

@@ -127,7 +127,10 @@ def _credentials(path: Path) -> str:
             line = file.read(MOST_BYTES_OF_CREDENTIALS).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SourceLost(f"{path}: the camera's credentials cannot be read ({reason})") from None
+        raise SourceLost(
+            f"{path}: the camera's credentials cannot be read ({reason}); camera.<id>.credentials_file must be a"
+            " text file that edged's user may read"
+        ) from None
     if ":" not in line or "\n" in line:
         raise SourceLost(f"{path}: must hold one line, user:password")
     return line

@@ -40,7 +40,7 @@ def kind_by_content(path: Path) -> Kind:
         with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        raise SourceLost(f"{path}: cannot be read ({error.strerror})") from None
+        raise SourceLost(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
     pictures = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6", b"\0\0\0\x0cjP")
     is_picture = head.startswith(pictures) or head[8:12] == b"WEBP" or head[4:12] in (b"ftypavif", b"ftypmif1")
     return "picture" if is_picture else "unreadable" if is_heic(head) else "video"

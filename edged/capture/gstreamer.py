@@ -109,7 +109,9 @@ class PipeFeed:
             self._process = ChildProcess(die_with_us(command(theirs)), [theirs], hide, signal.SIGINT)
         except OSError as error:
             os.close(self._pipe)
-            raise SourceLost(f"{settings.name}: no capture process can be started ({error.strerror})") from None
+            raise SourceLost(
+                f"{settings.name}: no capture process can be started ({error.strerror}); free memory, or restart edged"
+            ) from None
         finally:
             os.close(theirs)
         self._poll = select.poll()

@@ -97,7 +97,7 @@ def read_picture(path: Path) -> Image:
     try:
         data = read_regular(path, MOST_BYTES)
     except OSError as error:
-        raise SourceLost(f"{path}: cannot be read ({error.strerror})") from None
+        raise SourceLost(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
     except ValueError as error:
         raise SourceLost(f"{path}: no picture: it is {error}") from None
     return decode_picture(data, str(path))

@@ -305,7 +305,7 @@ def _opened(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise SourceLost(f"{path}: no such file; check camera.<id>.source") from None
     except OSError as error:
-        raise SourceLost(f"{path}: cannot be read ({error.strerror})") from None
+        raise SourceLost(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
 
 
 def _why(path: Path, error: Exception) -> str:

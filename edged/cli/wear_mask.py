@@ -41,7 +41,7 @@ SMALLEST_FACE = 24.0
     "--seed", default=0, show_default=True, help="Where exactly the mask sits; the same seed draws the same picture."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here; beside where you are when left out."
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here; in the current folder when left out."
 )
 def wear_mask_command(
     image: Path | None, config_file: Path | None, mask: str, wear: str, crop: bool, seed: int, out: Path | None

@@ -29,7 +29,7 @@ MOST_STEPS = 20
 MOST_KEYS = 100
 KEPT_IN = "mqtt.password_file"
 """Set by the daemon, which writes the file; the console may only take it out."""
-_PEOPLE: Mapping[str, type[Section]] = {
+_SIGNALS: Mapping[str, type[Section]] = {
     "mask": MaskConfig,
     "attention": AttentionConfig,
     "drowsiness": DrowsinessConfig,
@@ -41,7 +41,7 @@ _KEYS = {
     "device": {"name"},
     "report": {"site", "timezone", "open_from", "open_until", "target_percent", "requirement"},
     "mqtt": {"host", "port", "username", "tls", "discovery"},
-    **{name: set(model.model_fields) for name, model in _PEOPLE.items()},
+    **{name: set(model.model_fields) for name, model in _SIGNALS.items()},
 }
 
 
@@ -140,7 +140,7 @@ def differences(old: Config, new: Config) -> Iterator[str]:
         key for key in [*before, *(key for key in after if key not in before)] if before.get(key) != after.get(key)
     ]
     for key in sorted(changed, key=lambda key: key[0] == "camera"):
-        if key[0] in _PEOPLE:
+        if key[0] in _SIGNALS:
             shared.add(key)
         if key[0] == "camera" and key[2:] in shared and (before.get(key), after.get(key)) == (
             before.get(key[2:]), after.get(key[2:]),
@@ -148,7 +148,7 @@ def differences(old: Config, new: Config) -> Iterator[str]:
             continue
         if key[0] == "camera" and (key[1] in old.camera) != (key[1] in new.camera):
             settings = after if key in after else before
-            if settings[key] == (settings.get(key[2:]) if key[2] in _PEOPLE else _CAMERA_DEFAULTS.get(key[2])):
+            if settings[key] == (settings.get(key[2:]) if key[2] in _SIGNALS else _CAMERA_DEFAULTS.get(key[2])):
                 continue
         yield f"{'.'.join(key)}: {_shown(before, key)} → {_shown(after, key)}"
 
@@ -188,7 +188,7 @@ def _plan(before: Layered, tables: dict[str, Any], step: Path | None = None) -> 
 def _require_settable(key: str, value: Any) -> None:
     """Raise ConfigError where `key`, or this value of it, is for those who may edit the main file: see the module's rule."""
     parts = key.split(".")
-    if len(parts) == 4 and parts[0] == "camera" and parts[2] in _PEOPLE:
+    if len(parts) == 4 and parts[0] == "camera" and parts[2] in _SIGNALS:
         known = _KEYS[parts[2]]
     elif len(parts) == 3 and parts[0] == "camera":
         known = _CAMERA_KEYS

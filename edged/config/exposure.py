@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edged.config.model import Config
+from edged.config.section import Section
 from edged.config.source import has_password
+
+SECRETS = ("credentials_file", "key_file", "password_file", "secret_file", "token_file")
+"""How the keys end whose files hold a secret."""
 
 
 def exposures(path: Path, config: Config) -> list[str]:
@@ -18,18 +22,14 @@ def exposures(path: Path, config: Config) -> list[str]:
 
 
 def _secret_files(config: Config) -> Iterator[tuple[str, Path]]:
-    for key, file in (
-        ("mqtt.password_file", config.mqtt.password_file),
-        ("mqtt.key_file", config.mqtt.key_file),
-        ("console.key_file", config.console.key_file),
-        ("webhook.secret_file", config.webhook.secret_file),
-        ("mail.password_file", config.mail.password_file),
-    ):
-        if file is not None:
-            yield key, file
-    for name, camera in config.camera.items():
-        if camera.credentials_file is not None:
-            yield f"camera.{name}.credentials_file", camera.credentials_file
+    """Every key that names a file with a secret, known by the end of its name, and that file."""
+    tables = {name: getattr(config, name) for name in type(config).model_fields}
+    cameras = {f"camera.{name}": camera for name, camera in config.camera.items()}
+    for table, section in {**tables, **cameras}.items():
+        for key in type(section).model_fields if isinstance(section, Section) else ():
+            file = getattr(section, key)
+            if key.endswith(SECRETS) and file is not None:
+                yield f"{table}.{key}", file
 
 
 def _exposed(what: str, path: Path, *, secret: bool) -> Iterator[str]:

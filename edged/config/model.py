@@ -230,7 +230,10 @@ class StoreConfig(Section):
     def _a_file(cls, value: Path) -> Path:
         if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
             raise ValueError('must be the path of a file, such as "/var/lib/edged/edged.db"')
-        if value.name in ("ballast", "backups", "export", "quarantine") or value.suffix in (".lock", ".sock"):
+        if value.name in ("ballast", "backups", "config", "engines", "export", "quarantine") or value.suffix in (
+            ".lock",
+            ".sock",
+        ):
             raise ValueError("is a name that edged uses beside the database; end it in .db")
         if value.parts[0].startswith("~"):
             raise ValueError("~ stands for no folder here; write the whole path, from / on")

@@ -215,7 +215,8 @@ def _openssl(cert: Path, *arguments: str) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", b"") or str(error).encode()
         raise Unavailable(
-            f"{cert}: openssl made no certificate ({said.decode(errors='replace').splitlines()[-1]})"
+            f"{cert}: openssl made no certificate ({said.decode(errors='replace').splitlines()[-1]}); let"
+            " edged-console write the folder, or set cert_file and key_file in [console]"
         ) from None
 
 

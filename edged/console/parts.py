@@ -17,7 +17,6 @@ PARTS = {
     "publisher": "Sends to the MQTT broker",
     "webhook": "Sends to the web address",
     "mail": "Sends mail",
-    "backends": "Prepares models for this board",
 }
 """What each thread of the daemon does."""
 STANDS_STILL = "makes no progress: the device restarts it by itself within some minutes"

@@ -2,7 +2,7 @@
 
 The socket lies beside the database, mode 0660: whoever may connect is the service's user or group. A client sends one line of
 JSON, `{"verb": …, arguments}`, and reads one JSON document until end of file; one that says nothing gets the status. What is
-answered is in `requests.py` and `commands.py`; pictures, which reveal more, have a socket of their own.
+answered is in `questions.py` and `commands.py`; pictures, which reveal more, have a socket of their own.
 """
 
 import json

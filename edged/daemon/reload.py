@@ -28,6 +28,7 @@ RELOADABLE = {
     "output",
     "webhook",
     "mail",
+    "export",  # nothing of the daemon reads it: the exporting command does
 }
 
 

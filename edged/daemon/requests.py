@@ -31,7 +31,7 @@ class Requests:
         return LineServer("status", socket_path(database), self.answer, use="`edged status`", busy=busy)
 
     def answer(self, line: bytes) -> bytes:
-        """The document for one line; see `status.py`. Raises nothing, whatever the bytes."""
+        """The document for one line; see `client.py`. Raises nothing, whatever the bytes."""
         asked = parse_request(line, self._questions)
         if isinstance(asked, Refusal):
             return _text(result_document({"ok": False, "error": asked.error}, asked))

@@ -187,7 +187,10 @@ class Health:
             reload_problem,
         ]
         if self.store.dropped:
-            problems.append(f"{self.store.dropped} rows were lost while nothing could be stored")
+            problems.append(
+                f"{self.store.dropped} rows were lost while nothing could be stored; `edged doctor` says whether it"
+                " can now, and the log why not"
+            )
         for camera, worker in cameras.workers.items():
             state = worker.state()
             if trouble_of(state) and not (worker.ended or state.is_opening):

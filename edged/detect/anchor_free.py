@@ -34,9 +34,9 @@ copy raises AP from 0.925 to 0.932."""
 SURE_WHOLE, INSIDE = 0.5, 0.7
 """What lies with more than this share of itself inside a face of the copy that scores so much is a part of that face."""
 CUT_OFF = 0.08
-"""A detection this near to a border of a neighbourhood, in units of its longer side, may be what is seen of a larger face."""
+"""A detection this near to a border of a crop, in units of its longer side, may be what is seen of a larger face."""
 WORTH_IT = 0.7
-"""Neighbourhoods that take a larger share than this of the pixels of the whole picture save nothing."""
+"""Crops that take a larger share than this of the pixels of the whole picture save nothing."""
 MOST_PARTS = 32
 """Nor do so many: each costs a little, however small it is."""
 

@@ -53,7 +53,7 @@ class Part:
 
 
 def around(box: Box, width: int, height: int, largest_scale: float) -> Part | None:
-    """The neighbourhood of an expected face in a picture of that size; None where none of it is within the picture."""
+    """The crop around an expected face in a picture of that size; None where none of it is within the picture."""
     side = max(box.width, box.height)
     halvings = max(0, math.ceil(math.log2(largest_scale * side / FACE)))
     scale = largest_scale / 2**halvings

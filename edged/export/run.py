@@ -59,7 +59,10 @@ class Exporter:
             self._make(spool, progress, day)
             chosen = [one for one in spool.exported() if day is None or one.local_day == day.isoformat()]
             if day is not None and not chosen:
-                raise Failed(f"{day}: the store has no report of this day yet, so it is not closed")
+                raise Failed(
+                    f"{day}: the store has no report of this day yet, so it is not closed; `edged status` says"
+                    " whether the daemon runs and the clock is trusted"
+                )
             try:
                 self._send(spool, progress, chosen, again=day is not None)
             finally:

@@ -54,7 +54,7 @@ def main() -> None:
         stick, seed = (mounts.enter_context(mounted(label)) for label in (STICK, SEED))
         boot = [path for path in BOOT if path.is_mount()]
         folders = [path for path in (stick, *boot, seed) if path is not None]
-        call_it(introduce(boot, root, ""))
+        call_it(introduce(boot, root))
         applied = import_settings(folders, root)
     if applied:
         notify_the_daemon()

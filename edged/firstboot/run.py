@@ -51,15 +51,15 @@ def _remember(root: Path, found: Sequence[Found]) -> None:
     (root / SEEN).write_text("\n".join(kept) + "\n")
 
 
-def introduce(folders: Sequence[Path], root: Path, address: str) -> str:
-    """Leave `EDGED-<id>.txt` on the boot partition, and name a box of an image edged-<4 digits>. Gives its name."""
+def introduce(folders: Sequence[Path], root: Path) -> str:
+    """Leave `EDGED-<id>.txt` on the boot partition, and name a box of an image edged-<4 characters>. Gives its name."""
     identity = device_id("auto", root / "etc/machine-id")
     host_file = root / "etc/hostname"
     name = host_file.read_text().strip() if host_file.exists() else "edged"
     if name in ("", "edged", "localhost"):
         name = f"edged-{identity[:4]}"
         host_file.write_text(name + "\n")
-    card = f"This box is {identity}.\nIts name in the network: {name}.local\n{address}"
+    card = f"This box is {identity}.\nIts name in the network: {name}.local\n"
     for folder in folders:
         try:
             if not (folder / f"EDGED-{identity}.txt").exists():

@@ -224,7 +224,9 @@ def _duckdb(question: Question) -> Iterator[Run]:
             raise Failed(f"DuckDB lacks room: {str(error).splitlines()[0]}; edged fleet compact helps") from None
         except duckdb.Error as error:
             _blame(question)
-            raise Failed(f"DuckDB cannot answer: {str(error).splitlines()[0]}") from None
+            raise Failed(
+                f"DuckDB cannot answer: {str(error).splitlines()[0]}; it needs Java 17 or later, and a --master that answers"
+            ) from None
 
 
 KEPT = "WHERE NOT EXISTS (SELECT 1 FROM refused n WHERE n.device_id = r.device_id AND n.local_day = r.local_day)"
@@ -336,7 +338,9 @@ def _spark(question: Question, master: str) -> Iterator[Run]:
             raise
         except Exception as error:  # noqa: BLE001  Java's own errors have no common class
             _blame(question)
-            raise Failed(f"Spark cannot answer: {str(error).splitlines()[0]}") from None
+            raise Failed(
+                f"Spark cannot answer: {str(error).splitlines()[0]}; it needs Java 17 or later, and a --master that answers"
+            ) from None
 
 
 @contextmanager
@@ -356,7 +360,10 @@ def _session(master: str) -> Iterator[Any]:
         builder = SparkSession.builder.master(master).appName("edged fleet report")
         spark = builder.config(map=settings).getOrCreate()
     except Exception as error:  # noqa: BLE001  Java's own errors have no common class
-        raise Unavailable(f"Spark does not start on {master}: {str(error).splitlines()[0]}") from None
+        raise Unavailable(
+            f"Spark does not start on {master}: {str(error).splitlines()[0]}; it needs Java 17 or later, and a"
+            " --master that answers"
+        ) from None
     try:
         yield spark
     finally:

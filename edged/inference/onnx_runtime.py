@@ -75,7 +75,8 @@ class OnnxEngine:
             return ort.InferenceSession(model, options, providers=[CPU])
         except Exception as error:  # noqa: BLE001  onnxruntime raises a dozen unrelated classes
             raise ModelError(
-                f"model {self.name}: ONNX Runtime {ort.__version__} cannot load it ({_one_line(error)})"
+                f"model {self.name}: ONNX Runtime {ort.__version__} cannot load it ({_one_line(error)}); `edged"
+                " selftest` says whether its file is whole, else reinstall edged"
             ) from None
 
     def _on_providers(self, model: bytes, options: Any, providers: Sequence[str]) -> Any | None:

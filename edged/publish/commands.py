@@ -28,7 +28,7 @@ LOCAL: Final[Mapping[str, tuple[str, ...]]] = {
 """Commands of the request socket only, whose arguments may be any JSON: a broker's users must not change settings."""
 
 LONGEST_BYTES = 4096
-"""A command is a verb and a request id; anything larger was not meant for us."""
+"""A command is a verb, a request id and a few arguments; anything larger was not meant for us."""
 LONGEST_LINE = 65_536
 """Of the request socket, in bytes."""
 

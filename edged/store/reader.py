@@ -137,7 +137,7 @@ class StoreReader:
         return int(rows[0]["at"]) if rows else None
 
     def meta(self, key: str) -> str | None:
-        """A value from `meta`: device id, boot ids."""
+        """A value from `meta`, where the daemon remembers things between runs."""
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0]["value"]) if rows else None
 
@@ -185,7 +185,7 @@ class StoreReader:
                 connection.execute("PRAGMA query_only = ON")
                 yield connection
         except SQLITE_ERRORS as error:
-            raise StoreError(f"{self.path}: cannot be read ({error})") from None
+            raise StoreError(f"{self.path}: cannot be read ({error}); `edged db check` examines it") from None
 
 
 def _mode(path: Path) -> str:

@@ -128,7 +128,9 @@ def rescue(connection: sqlite3.Connection, path: Path) -> Path:
         sync(partial)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
-        raise StoreError(f"{partial}: what the lost database held could not be saved ({error})") from None
+        raise StoreError(
+            f"{partial}: what the lost database held could not be saved ({error}); free some space, and see who owns its folder"
+        ) from None
     return partial
 
 

@@ -190,12 +190,12 @@ class Store:
         self.last_seq = seq
 
     def set_meta(self, values: Mapping[str, str]) -> None:
-        """Record facts about this device and run."""
+        """Put values into `meta`."""
         with self._transaction():
             self._db.table("meta").upsert_all(({"key": k, "value": v} for k, v in values.items()), pk="key")
 
     def meta(self, key: str) -> str | None:
-        """A fact that was recorded about this device."""
+        """A value from `meta`."""
         rows = self._query("SELECT value FROM meta WHERE key = :key", {"key": key})
         return str(rows[0]["value"]) if rows else None
 

@@ -12,7 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SEED = 7
 TESTS = {
-    "config/people.py": "tests/test_config.py tests/test_settings_have_effect.py -k 'config or mask. or attention or drowsiness'",
+    "config/signals.py": "tests/test_config.py tests/test_settings_have_effect.py -k 'config or mask. or attention"
+    " or drowsiness'",
     "config/load.py": "tests/test_config.py",
     "config/source.py": "tests/test_source_uri.py tests/test_config.py",
     "signals/mask.py": "tests/test_signals_mask.py tests/test_beginnings.py",

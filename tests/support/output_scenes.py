@@ -195,15 +195,15 @@ def _asked(config: Config, folder: Path) -> Mapping[str, Any]:
         opened = gpio.open_button(settings) if isinstance(settings, ButtonInput) else gpio.open_output(settings)
         opened.close()
     ((path,), named) = request.call_args
-    ((offset, playback),) = named["config"].items()
+    ((offset, asked),) = named["config"].items()
     return {
         "chip": Path(path).name,
         "offset": offset,
-        "active low": playback.active_low,
-        "bias": playback.bias.name,
-        "drive": playback.drive.name,
-        "first": playback.output_value.name,
-        "debounce": playback.debounce_period.total_seconds(),
+        "active low": asked.active_low,
+        "bias": asked.bias.name,
+        "drive": asked.drive.name,
+        "first": asked.output_value.name,
+        "debounce": asked.debounce_period.total_seconds(),
     }
 
 

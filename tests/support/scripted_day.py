@@ -1,4 +1,4 @@
-"""A day at a site with two cameras, played through recorder, supervision, reporter and store: what it leaves behind."""
+"""A day at a site with two cameras, played through recorder, watch of the cameras, reporter and store: what it leaves behind."""
 
 import json
 import random

@@ -42,7 +42,6 @@ async def kiosk(request: Request) -> Response:
         order=ORDER,
         sign=sign,
         more=more,
-        stall_ms=round(config.camera[camera].stall_seconds * 1000),
     )
 
 

@@ -39,7 +39,7 @@ class Day:
 
     day: date
     state: str
-    """"report": there is one; "running": today; "none": nothing was recorded; "future"."""
+    """"report": there is one; "running": today; "open": over, and without a report yet; "none": before the record; "future"."""
     percent: float | None = None
     verdict: str | None = None
     partial: bool = False

@@ -144,14 +144,14 @@ def tensorrt_available() -> str | None:
     return None
 
 
-def identify_gpu(cuda: Any, number: int = 0) -> Gpu:
+def identify_gpu(cuda: Any) -> Gpu:
     """The GPU that plans are built for and run on; needs no context. Raise ModelError when it cannot be asked."""
     try:
-        device = cuda.Device(number)
+        device = cuda.Device(0)
         major, minor = device.compute_capability()
         return Gpu(str(device.name()), f"{major}.{minor}", jetson_release())
     except cuda.Error as error:
-        raise ModelError(f"CUDA: GPU {number} cannot be asked ({one_line(error)}); {_DRIVER_REMEDY}") from None
+        raise ModelError(f"CUDA: the GPU cannot be asked ({one_line(error)}); {_DRIVER_REMEDY}") from None
 
 
 def jetson_release(path: Path = Path("/etc/nv_tegra_release")) -> str:
