@@ -16,3 +16,6 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
 else:
     Image = Points = Array = Any
+
+FARTHEST_PX = 1e6
+"""No picture is that large, and float arithmetic is exact up to there."""

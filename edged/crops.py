@@ -7,12 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.arrays import FARTHEST_PX
 from edged.errors import ModelError
 from edged.ports import Engine
 from edged.types import Box, Image
-
-_FAR = 1e6
-"""Coordinates beyond this are pulled in: no picture is that large, and float arithmetic stays exact."""
 
 
 def square_crops(
@@ -40,9 +38,14 @@ def square_crops(
     return crops
 
 
+def tame(value: float) -> float:
+    """A coordinate, pulled in where it is beyond every picture; 0 where it is not finite."""
+    return max(-FARTHEST_PX, min(FARTHEST_PX, value)) if math.isfinite(value) else 0.0
+
+
 def _square(box: Box, margin: float, width: int, height: int) -> tuple[float, float, float]:
     """Left, top and side of the square, at least one pixel wide and touching the picture or its near surroundings."""
-    x1, y1, x2, y2 = (max(-_FAR, min(_FAR, value)) if math.isfinite(value) else 0.0 for value in box)
+    x1, y1, x2, y2 = map(tame, box)
     side = max(margin * max(x2 - x1, y2 - y1), 1.0)
     x = max(-side, min(float(width), (x1 + x2 - side) / 2))
     y = max(-side, min(float(height), (y1 + y2 - side) / 2))

@@ -30,10 +30,10 @@ from edged.publish.problems import WRONG_LOGIN
 from edged.selftest.machine import describe_gpu
 from edged.shared_remedies import CLOCK, DISK
 from edged.store import StoreReader
+from edged.store.disk_space import ADVISED_FREE_BYTES
 from edged.store.examine import Place
 
 CAMERAS_AT_ONCE = 4
-ADVISED_FREE_BYTES = 200_000_000
 EXAMINER = (sys.executable, "-m", "edged.store.examine")
 PLACE_S = 10.0
 SOUNDNESS_S = 120.0
@@ -232,8 +232,8 @@ def _sqlite() -> list[Finding]:
     if sqlite3.sqlite_version_info >= SAFE_SQLITE:
         return []
     line = (
-        f"{sqlite3.sqlite_version}: older than 3.51.3, in which two programs that write at once can damage a database;"
-        " let no other program write to it while the daemon runs"
+        f"{sqlite3.sqlite_version}: older than {'.'.join(map(str, SAFE_SQLITE))}, in which two programs that write at once can"
+        " damage a database; let no other program write to it while the daemon runs"
     )
     return [Finding("sqlite", "warning", line)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast, overload
 
-from edged.payloads.basics import EventDetails, EventKind, VoteCounts
+from edged.payloads.basics import EventDetails, VoteCounts
 from edged.payloads.mqtt import (
     AttentionPayload,
     Availability,
@@ -21,6 +21,7 @@ from edged.payloads.mqtt import (
 )
 from edged.payloads.report import ReportDocument
 from edged.records import EventRecord, Message
+from edged.types import EventKind
 
 COMMANDS = "cmd"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  in UTC, which the Z says

@@ -21,6 +21,7 @@ from edged.readers import SURE_SCORES
 from edged.signals.driver import DriverFinder
 from edged.signals.drowsiness import LOOKING_DOWN
 from edged.types import (
+    FIELD_OF_VIEW,
     Attention,
     Box,
     Detection,
@@ -48,9 +49,6 @@ mean over the recordings that the pose was trained on; where it is wrong, pitch 
 
 MOST_FPS = 120.0
 """Every frame of a recording is analysed, however fast they come."""
-
-FIELD_OF_VIEW = 60.0
-"""Degrees from left to right, where it is not given."""
 
 
 def analyse_picture(

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from edged.analyse import Analyser
 from edged.analyse.static import StaticFaces
@@ -51,6 +51,9 @@ class StageTimes:
     track: float = 0.0
     analyse: float = 0.0
     decide: float = 0.0
+
+
+STAGES = tuple(stage.name for stage in fields(StageTimes))
 
 
 @dataclass(slots=True)

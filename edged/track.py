@@ -19,15 +19,13 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.arrays import FARTHEST_PX
 from edged.config import EventsConfig
 from edged.types import Box, Detection, Expected, Track
 
 Boxes = NDArray[np.float64]
 Similarity = Callable[[list[int], Boxes], Boxes]
 """From rows of the predicted boxes and N boxes seen to rows x N likenesses, 1 the greatest."""
-
-FARTHEST_PX = 1e6
-"""No picture is that large; a box beyond it is a detector's slip."""
 
 LEAST_SURE = 0.02
 """No score is taken for a probability nearer to 0 or 1."""
@@ -372,5 +370,5 @@ def _widened(boxes: Boxes, widening: float) -> Boxes:
 
 def _is_usable(detection: Detection) -> bool:
     box = detection.box
-    within = all(-FARTHEST_PX <= value <= FARTHEST_PX for value in box)  # false for NaN
+    within = all(-FARTHEST_PX <= value <= FARTHEST_PX for value in box)  # else a detector's slip; false for NaN
     return within and math.isfinite(detection.score) and box.width >= 1 and box.height >= 1

@@ -40,6 +40,10 @@ class Box(NamedTuple):
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
 
+FIELD_OF_VIEW: float = 60
+"""Degrees from left to right, where it is not given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lens:
     """How a camera's pixels relate to angles: focal length and optical centre, in pixels of the picture."""
@@ -49,7 +53,7 @@ class Lens:
     centre_y: float
 
     @classmethod
-    def of(cls, width: int, height: int, field_of_view: float = 60.0) -> "Lens":
+    def of(cls, width: int, height: int, field_of_view: float = FIELD_OF_VIEW) -> "Lens":
         """For a picture of this size whose horizontal field of view is so many degrees, centred."""
         return cls(width / 2 / math.tan(math.radians(field_of_view) / 2), width / 2, height / 2)
 
@@ -316,6 +320,10 @@ class Signals:
     drowsiness: tuple[Drowsiness, ...] = ()
     static: tuple[StaticFace, ...] = ()
 
+
+CameraStatus = Literal["online", "stalled", "reconnecting", "offline", "paused"]
+"""`online` gives pictures; `stalled` fell silent, and is started again; `reconnecting` has failed, and is tried again;
+`offline` cannot be opened; `paused` is not opened, since nobody is to be watched now."""
 
 EventKind = Literal["mask", "inattention", "drowsiness", "camera", "system"]
 EventPhase = Literal["start", "update", "end"]

@@ -23,7 +23,8 @@ from edged.daemon.client import socket_path
 from edged.daemon.requests import BUSY
 from edged.errors import SourceLost
 from edged.live import glimpse
-from edged.live.glimpse import NOT_HIDDEN, glimpses
+from edged.live.glimpse import glimpses
+from edged.live.hide import NOT_HIDDEN
 from edged.sockets import LineServer
 from edged.types import Box, Detection
 

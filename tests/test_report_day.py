@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.errors import UsageError
+from edged.host.clock import HOUR_MS, MINUTE_MS
 from edged.report.day import (
-    HOUR_MS,
-    MINUTE_MS,
     Span,
     day_of,
     day_span,

@@ -13,10 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.crops import tame
 from edged.types import Box, Image, Points
-
-_FAR = 1e6
-"""Coordinates beyond this are pulled in: no picture is that large, and float arithmetic stays exact."""
 
 _SHRINK_FROM = 1.25
 """From so many picture pixels a crop pixel on, the picture is averaged down first: interpolation alone would alias."""
@@ -59,7 +57,7 @@ def square_around(box: Box, points: Points | None, margin: float) -> Square:
     `points` are a detector's five; without them, or where they are not finite, the square is upright. A box that is
     empty or not finite gives some small finite square: its owner decides what such a face is worth.
     """
-    x1, y1, x2, y2 = (_tame(value) for value in box)
+    x1, y1, x2, y2 = (tame(value) for value in box)
     side = max(margin * max(x2 - x1, y2 - y1), 1.0)
     return Square((x1 + x2) / 2, (y1 + y2) / 2, side, eye_line_angle(points))
 
@@ -81,7 +79,7 @@ def square_around_landmarks(points: Points, margin: float) -> Square:
     low, high = level.min(axis=0), level.max(axis=0)
     low[1] -= FOREHEAD * (high[1] - low[1])
     x, y = np.array([[cos, -sin], [sin, cos]]) @ ((low + high) / 2)
-    return Square(_tame(x), _tame(y), max(margin * float((high - low).max()), 1.0), angle)
+    return Square(tame(x), tame(y), max(margin * float((high - low).max()), 1.0), angle)
 
 
 def crop_to_picture(square: Square, size: int) -> Affine:
@@ -162,7 +160,3 @@ def _window(start: float, end: float, length: int) -> tuple[int, int]:
     """The part of one axis that a crop can touch, at least one pixel."""
     first = min(max(math.floor(start) - _SURROUND, 0), length - 1)
     return first, min(max(math.ceil(end) + _SURROUND, first + 1), length)
-
-
-def _tame(value: float) -> float:
-    return max(-_FAR, min(_FAR, value)) if math.isfinite(value) else 0.0

@@ -3,13 +3,11 @@
 import math
 from typing import NamedTuple
 
+from edged.arrays import FARTHEST_PX
 from edged.types import Points
 
 LEAST_WIDTH = 1.0
 """Pixels. Corners closer together than this give no ratio: rounding alone would decide it."""
-
-_FARTHEST = 1e6
-"""Points beyond this many pixels are no landmarks: no picture is that large."""
 
 _Outline = list[list[float]]
 
@@ -56,7 +54,7 @@ def _eye_ratio(eye: _Outline) -> float | None:
 
 def _width(outline: _Outline, end: int) -> float | None:
     """From the outline's first point to its point `end`. None when a point is not finite or not in any picture."""
-    if not all(abs(value) <= _FARTHEST for point in outline for value in point):
+    if not all(abs(value) <= FARTHEST_PX for point in outline for value in point):
         return None
     return math.dist(outline[0], outline[end])
 

@@ -13,11 +13,11 @@ from edged.capture.feeds import Absence, is_recording, open_feed
 from edged.capture.inbox import FrameInbox
 from edged.capture.recordings import PictureSource, open_source
 from edged.capture.recovery import STEADY_S, ReopenPolicy, try_reset
-from edged.capture.state import CameraState, CameraStatus, PictureMonitor, StateKeeper
+from edged.capture.state import CameraState, PictureMonitor, StateKeeper
 from edged.config import CameraConfig
 from edged.config.source import has_password, parse_source, redact
 from edged.errors import SourceLost
-from edged.types import Frame, Image
+from edged.types import CameraStatus, Frame, Image
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)

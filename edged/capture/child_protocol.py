@@ -28,6 +28,12 @@ USUAL_SIZE = (1280, 720)
 """What a CSI or Pi camera is asked for when its URI names no size."""
 USUAL_FPS = 30
 """What such a camera is asked for when its URI names no rate: the sensors' own."""
+MOST_LATE_S = 1.0
+
+
+def capture_s(stamp_s: float, now_s: float) -> float:
+    """When a picture was taken: by the driver's own stamp where that is monotonic time too, as most are; else now."""
+    return stamp_s if now_s - MOST_LATE_S <= stamp_s <= now_s else now_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from edged.capture.camera import FIRST_PICTURE_S
 from edged.capture.child_protocol import Feed
 from edged.capture.feeds import is_recording, open_feed
 from edged.capture.recordings import open_source
-from edged.capture.state import figures
+from edged.capture.state import FLAT_DEVIATION, figures
 from edged.config import CameraConfig
 from edged.errors import SourceLost
 from edged.processes.child import ask
@@ -32,7 +32,6 @@ DARK, BRIGHT = 25.0, 235.0
 """Mean brightness, 0 to 255, outside which faces are hard to see."""
 BLURRED = 20.0
 """Variance of the Laplacian at 320 pixels' width, under which a scene is out of focus; a wall without marks is, too."""
-FLAT_DEVIATION = 4.0
 SLOW = 0.8
 EXAMINE = (sys.executable, "-m", "edged.capture.examine")
 RECORDING_S = 10.0

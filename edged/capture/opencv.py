@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from edged.capture.child_protocol import CaptureSettings, Transport
+from edged.capture.child_protocol import CaptureSettings, Transport, capture_s
 from edged.errors import SourceLost
 from edged.rtsp_ports import USUAL_PORTS
 from edged.types import Image
@@ -26,7 +26,6 @@ TRANSPORTS: dict[Transport, str] = {
     "udp": "rtsp_transport;udp",
 }
 """FFmpeg's options. With both it asks for TCP first, and for UDP when the camera answers 461 to that."""
-MOST_LATE_S = 1.0
 MJPEG_FROM_PIXELS = 1280 * 720
 """From this size on a USB camera is asked for MJPEG: raw pictures would not fit through the cable at full rate."""
 
@@ -58,8 +57,7 @@ class CaptureDevice:
         now = time.monotonic()
         if not self._is_device:
             return now
-        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000  # the driver's own, for most cameras monotonic too
-        return stamp if now - MOST_LATE_S <= stamp <= now else now
+        return capture_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now)
 
     def picture(self, into: Image | None) -> Image | None:
         good, image = self._capture.retrieve(into)

@@ -11,11 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edged.capture.child_protocol import USUAL_FPS, CaptureSettings
+from edged.capture.child_protocol import USUAL_FPS, CaptureSettings, capture_s
 from edged.errors import SourceLost
 from edged.types import Image
 
-MOST_LATE_S = 1.0
 BUFFERS = 4
 MISSING = (
     "picamera2 is not installed for this Python; `apt install python3-picamera2`, and make the environment with "
@@ -55,8 +54,7 @@ class PiCamera:
         if self._request is None:
             raise SourceLost(f"{self._name}: gives no more pictures; check the ribbon")
         now = time.monotonic()
-        stamp = (self._request.get_metadata() or {}).get("SensorTimestamp", 0) / 1e9
-        return stamp if now - MOST_LATE_S <= stamp <= now else now
+        return capture_s((self._request.get_metadata() or {}).get("SensorTimestamp", 0) / 1e9, now)
 
     def picture(self, into: Image | None) -> Image | None:
         width, height = self._size

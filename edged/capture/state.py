@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from edged.types import Image
+from edged.types import CameraStatus, Image
 
 Trouble = Literal["frozen", "black", "covered"]
 
@@ -81,11 +81,6 @@ class PictureMonitor:
 
 
 log = logging.getLogger(__name__)
-
-CameraStatus = Literal["online", "stalled", "reconnecting", "offline", "paused"]
-"""`online` gives pictures; `stalled` fell silent, and is started again; `reconnecting` has failed, and is tried again;
-`offline` cannot be opened; `paused` is not opened, since nobody is to be watched now."""
-
 
 NOT_OPENED = "not opened yet"
 

@@ -18,7 +18,7 @@ from edged.analyse.analyser import Readers, is_masked
 from edged.assembly import EVERYTHING, Models, build_pipeline, load_models
 from edged.capture.recordings import read_picture
 from edged.capture.video import VideoFile
-from edged.cli.bench_clip import STAGES, over_all, play, print_clip, print_total, settings_for
+from edged.cli.bench_clip import over_all, play, print_clip, print_total, settings_for
 from edged.cli.bench_stack import compare, named_files, print_stacks
 from edged.cli.options import config_option, json_object_option, print_json, read_config_if_any
 from edged.config import Config
@@ -26,7 +26,7 @@ from edged.config.signals import PROFILES, Profile
 from edged.config.source import parse_source
 from edged.errors import Failed, UsageError
 from edged.host.device import resident_mb
-from edged.pipeline import Pipeline
+from edged.pipeline import STAGES, Pipeline
 from edged.types import Frame, Image, Lens
 
 NEAR = 120.0

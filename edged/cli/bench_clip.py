@@ -16,12 +16,11 @@ from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.signals import Profile
 from edged.config.source import parse_source
-from edged.pipeline import Outcome, Pipeline
+from edged.pipeline import STAGES, Outcome, Pipeline
 from edged.ports import Arrays, Engine
 from edged.readers import DETECTORS
 from edged.types import Encounter, Event, Frame
 
-STAGES = ("detect", "track", "analyse", "decide")
 FPS = 15.0
 """Pictures a second that are taken of a clip, as of a camera by default."""
 PERCENTILES = (50, 95, 99)

@@ -13,11 +13,12 @@ import numpy as np
 
 from edged.analyse.mask import MaskClassifier
 from edged.assembly import MASK_ONLY, Models, Wrap, build_pipeline, load_models
-from edged.cli.bench_clip import STAGES, play, settings_for
+from edged.cli.bench_clip import play, settings_for
 from edged.config import Config
 from edged.errors import EdgedError, Unavailable, UsageError
 from edged.inference import OnnxEngine, default_engines_dir, load_manifest
 from edged.inference.manifest import MAX_MODEL_BYTES
+from edged.pipeline import STAGES
 from edged.readers import MASK_CLASSIFIERS
 from edged.types import Frame, Image
 

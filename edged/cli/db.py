@@ -10,7 +10,7 @@ from edged.config import config_path
 from edged.daemon.client import ask, socket_path
 from edged.errors import Failed, Unavailable
 from edged.files import is_stdout, scratch
-from edged.host.clock import SystemClock, WatchedClock
+from edged.host.clock import DAY_MS, SystemClock, WatchedClock
 from edged.store import Store
 from edged.store.files import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound
@@ -63,7 +63,7 @@ def prune(config_file: Path | None, days: int | None, believe_clock: bool) -> No
     path = config.store.path
     require_database(path)
     _refuse_while_running(path)
-    keep_ms = (days or config.store.retention_days) * 86_400_000
+    keep_ms = (days or config.store.retention_days) * DAY_MS
     with Store(path) as store:
         clock = WatchedClock(SystemClock(config.device.trust_clock), known_reckoning(store))
         if not (clock.trusted() or believe_clock):

@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from edged.config.model import Config
+from edged.config.model import PLAIN_PORT, TLS_PORT, Config
 from edged.config.notify import MailConfig, WebhookConfig
 from edged.config.output import ButtonInput, DoorOutput
 from edged.config.source import parse_source, redact
 
-TLS_PORT, PLAIN_PORT = 8883, 1883
 FOLLOWED = {"mask": "mask", "inattention": "attention", "drowsiness": "drowsiness"}
 PLAYED = ("file", "images")
 """Sources that several cameras may read at once without harm."""

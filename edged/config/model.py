@@ -11,7 +11,7 @@ from edged.config.address import check_host, check_url
 from edged.config.console import ConsoleConfig
 from edged.config.export import ExportConfig
 from edged.config.notify import WAITING_FOR_MAIL, WAITING_FOR_WEBHOOK, MailConfig, WebhookConfig
-from edged.config.output import OutputConfig, check_outputs
+from edged.config.output import TIME_OF_DAY, OutputConfig, TimeOfDay, check_outputs
 from edged.config.privacy import PrivacyConfig
 from edged.config.section import Fraction, Identifier, Line, Seconds, Section
 from edged.config.signals import (
@@ -25,6 +25,7 @@ from edged.config.signals import (
     Tasks,
 )
 from edged.config.source import STREAMS, check_source, has_password
+from edged.types import FIELD_OF_VIEW
 
 
 class DeviceConfig(Section):
@@ -72,7 +73,7 @@ class CameraConfig(Section):
         "entrance", description='What is followed: "entrance" mask, "classroom" also attention, "driver" drowsiness'
     )
     field_of_view: Annotated[float, Field(ge=10, le=170)] = Field(
-        60, description="Degrees that the camera's whole picture spans from left to right"
+        FIELD_OF_VIEW, description="Degrees that the camera's whole picture spans from left to right"
     )
     mask: MaskConfig = Field(default_factory=MaskConfig, description="Overrides of [mask] for this camera")
     attention: AttentionConfig = Field(
@@ -242,6 +243,10 @@ class StoreConfig(Section):
         return value
 
 
+TLS_PORT, PLAIN_PORT = 8883, 1883
+TopicPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")]
+
+
 class MqttConfig(Section):
     """The broker; without `host` nothing is published."""
 
@@ -250,9 +255,7 @@ class MqttConfig(Section):
         None, description="1883, or 8883 with TLS, when left out"
     )
     version: Literal["3.1.1", "5"] = Field("3.1.1", description="MQTT version")
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
-        "edged", description="First part of every topic"
-    )
+    prefix: TopicPrefix = Field("edged", description="First part of every topic")
     username: str | None = Field(None, min_length=1, description="Name for the broker")
     password_file: Path | None = Field(
         None, description="File with the password; the systemd credential `mqtt_password` is used when left out"
@@ -265,9 +268,7 @@ class MqttConfig(Section):
         30, description="A silent device is offline after 1.5 times this"
     )
     discovery: bool = Field(True, description="Tell Home Assistant about this device")
-    discovery_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,62}$")] = Field(
-        "homeassistant", description="Home Assistant's discovery prefix"
-    )
+    discovery_prefix: TopicPrefix = Field("homeassistant", description="Home Assistant's discovery prefix")
 
     configuration_url: str | None = Field(
         None, max_length=500, description="Address of a page about this device, to which Home Assistant links"
@@ -297,7 +298,7 @@ class MqttConfig(Section):
 
     @property
     def effective_port(self) -> int:
-        return self.port or (8883 if self.tls else 1883)
+        return self.port or (TLS_PORT if self.tls else PLAIN_PORT)
 
 
 class ReportConfig(Section):
@@ -305,10 +306,8 @@ class ReportConfig(Section):
 
     site: Line = Field("", max_length=100, description="Heading of the report; device.name when left out")
     timezone: str = Field("UTC", description="IANA name of the zone whose days are reported, as in Europe/Madrid")
-    open_from: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
-        "00:00", description="Local time from which the site is watched"
-    )
-    open_until: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")] = Field(
+    open_from: TimeOfDay = Field("00:00", description="Local time from which the site is watched")
+    open_until: Annotated[str, Field(pattern=f"{TIME_OF_DAY}|^24:00$")] = Field(
         "24:00", description="Local time until which the site is watched"
     )
     target_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(

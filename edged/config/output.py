@@ -27,7 +27,8 @@ Rule = Literal[
 """What can be true now. A level of drowsiness includes the graver ones; `mask_correct`: everybody in view stands there."""
 RULES: tuple[Rule, ...] = get_args(Rule)
 Language = Literal["en", "de", "es", "fr", "it", "pt"]
-TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY)]
 PulseSeconds = Annotated[float, Field(ge=0.05, le=60)]
 HoldSeconds = Annotated[float, Field(ge=0, le=60)]
 Cameras = tuple[Identifier, ...]

@@ -27,6 +27,9 @@ def _one_line(value: str) -> str:
 Line = Annotated[str, AfterValidator(_one_line)]
 """A text for people, of one line."""
 
+LONGEST_PASSWORD = 512
+"""Characters of a password or secret that edged is given to keep in a file."""
+
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from edged.config.address import CONTROLS
+from edged.config.address import CONTROLS, PORTS
 from edged.rtsp_ports import USUAL_PORTS
 
 OPTIONS = {
@@ -34,7 +34,6 @@ LIMITS = {
     "mjpeg": (0, 1),
 }
 STREAMS = ("rtsp", "rtsps")
-MOST_PORT = 65_535
 BRACKETS = "an IPv6 address stands in brackets, as in rtsp://[fd00::1]:554/path"
 RESERVED = "/?#[]@%"
 """Characters that end or divide the part of an address that holds user and password."""
@@ -175,8 +174,8 @@ def _check_stream(uri: str, parts: SplitResult) -> None:
     if not parts.hostname:
         raise ValueError(f"the host is missing: {parts.scheme}://host/path")
     port = host.rpartition("]")[2].partition(":")[2]
-    if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= MOST_PORT):
-        raise ValueError(f"the port must be a whole number from 1 to {MOST_PORT}; usual is {USUAL_PORTS[parts.scheme]}")
+    if port and not (re.fullmatch(r"[0-9]{1,5}", port) and int(port) in PORTS):
+        raise ValueError(f"the port must be a whole number from 1 to {PORTS[-1]}; usual is {USUAL_PORTS[parts.scheme]}")
 
 
 def _other_kind(uri: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from edged import __version__
 from edged.console.site import Site
 from edged.errors import EdgedError
+from edged.host.clock import DAY_MS
 from edged.host.device import device_model, resident_mb, usable_processors
 
 DAYS = 7
@@ -85,7 +86,7 @@ def _status(site: Site) -> str:
 
 def _events(site: Site) -> str:
     """What happened to the device and its cameras; nothing about people."""
-    since = site.clock.utc_ms() - DAYS * 86_400_000
+    since = site.clock.utc_ms() - DAYS * DAY_MS
     rows = site.reader.latest_events(MOST_EVENTS, since=since, kinds=("camera", "system"))
     return "".join(redacted(json.dumps(row)) + "\n" for row in rows)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edged.console.site import Site
+from edged.events.lifecycle import STATIC
 from edged.report.words import DISTRACTION_WORDS, DROWSINESS_WORDS, STATE_WORDS, duration
 from edged.store import lasted_ms
 
@@ -15,7 +16,6 @@ KIND_WORDS = {
     "camera": "Camera",
     "system": "Device",
 }
-PEOPLE = ("mask", "inattention", "drowsiness")
 STATES: Mapping[str, Mapping[str, str]] = {
     "mask": STATE_WORDS,
     "inattention": DISTRACTION_WORDS,
@@ -23,9 +23,6 @@ STATES: Mapping[str, Mapping[str, str]] = {
     "camera": {"lost": "Camera lost", "stalled": "No new picture"},
     "system": {"started": "edged started", "recovered": "Database repaired", "retention": "Old records deleted"},
 }
-ICONS = {"correct": "✓", "incorrect": "!", "none": "✗", "uncertain": "?"}
-PICTURE = "static"
-"""End reason of an event that was found to be about the picture of a face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def _shown(site: Site, row: Mapping[str, Any]) -> ShownEvent:
 def _note(row: Mapping[str, Any]) -> str:
     details = row["details"] or {}
     notes = []
-    if row["end_reason"] == PICTURE:
+    if row["end_reason"] == STATIC:
         notes.append("a picture of a face, and no person")
     if held_back := details.get("held_back"):
         notes.append(f"made no alert: {held_back}")

@@ -1,7 +1,7 @@
 """The figures for Prometheus: what the daemon counts, under names and units by Prometheus's rules; nothing about people."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -14,8 +14,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from edged import __version__
+from edged.types import CameraStatus
 
-CAMERA_STATES = ("online", "stalled", "reconnecting", "offline", "paused")
+CAMERA_STATES = get_args(CameraStatus)
 
 
 def exposition(document: Mapping[str, Any] | None) -> bytes:

@@ -80,15 +80,8 @@ SIGNS: Final = {
 }
 """By language, then by the state of the person who stands there, or of the camera where nobody can be seen. `%` is a number."""
 
-ICONS: Final = {
-    "correct": "✓",
-    "incorrect": "!",
-    "none": "✗",
-    "uncertain": "?",
-    "nobody": "•",
-    "blind": "—",
-    "paused": "‖",
-}
+MASK_ICONS: Final = {"correct": "✓", "incorrect": "!", "none": "✗", "uncertain": "?"}
+ICONS: Final = {**MASK_ICONS, "nobody": "•", "blind": "—", "paused": "‖"}
 ORDER: Final = ("none", "incorrect", "uncertain", "correct")
 """Of several people, the first of these states that somebody has is what the sign says."""
 

@@ -15,13 +15,13 @@ from typing import Any
 from edged.config import Config, load_layered
 from edged.config.change import KEPT_IN, Plan, make_folder, plan_change, plan_undo, steps, write
 from edged.config.layers import CONSOLE, layers_folder
+from edged.config.section import LONGEST_PASSWORD
 from edged.errors import ConfigError, EdgedError
 from edged.files import replace
 
 log = logging.getLogger(__name__)
 
 NAME = "mqtt-password-"
-LONGEST_PASSWORD = 512
 LONGEST_WHO = 64
 
 Answer = dict[str, Any]

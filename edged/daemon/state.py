@@ -15,6 +15,7 @@ from edged.host.device import resident_mb
 from edged.host.thermal import ThermalState
 from edged.outputs.units import OutputState
 from edged.payloads.mqtt import Preparation, StatePayload
+from edged.pipeline import STAGES
 from edged.ports import Clock
 from edged.records import Message
 from edged.store.recorder import Recorder
@@ -262,6 +263,5 @@ class Health:
             "counts": mask_counts(config.tasks, activity),
             "attention": attention_counts(config.tasks, activity),
             "static_faces": activity.static,
-            "stages_ms": times
-            and {stage: round(getattr(times, stage) * 1000, 2) for stage in ("detect", "track", "analyse", "decide")},
+            "stages_ms": times and {stage: round(getattr(times, stage) * 1000, 2) for stage in STAGES},
         }

@@ -9,8 +9,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from edged.config import Config
+from edged.host.clock import HOUR_MS, MINUTE_MS
 from edged.report import build_report, canonical_json, day_span, report_sha256
-from edged.report.day import HOUR_MS, MINUTE_MS
 from edged.store import (
     Change,
     CoverageMinute,

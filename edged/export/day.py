@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config
 from edged.export.schema import PASSAGE, SCHEMA_V, UNASKED, Row
+from edged.host.clock import MINUTE_MS
 from edged.host.device import device_id
 from edged.records import ALERTING, PAUSED
 from edged.report.counts import BLOCK_MS, ReportedDay, reported_day, was_judged
 from edged.report.coverage import Minutes, read_coverage, unwatched_reason
-from edged.report.day import MINUTE_MS, Span
+from edged.report.day import Span
 from edged.report.tally import STATES
 from edged.store import StoreReader
 

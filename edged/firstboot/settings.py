@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from edged.config import Config
 from edged.config.load import parse_config
-from edged.config.section import Section
+from edged.config.section import LONGEST_PASSWORD, Section
 from edged.errors import ConfigError
 
 MOST_KEYS = 16
@@ -143,8 +143,8 @@ def _take(tables: dict[str, Any], secret: Secret, folder: Path, mistakes: list[s
     if not isinstance(table, dict) or secret.key not in table:
         return None
     value, where = table[secret.key], f"key {secret.table}.{secret.key}"
-    if not isinstance(value, str) or not 1 <= len(value) <= 512 or not value.isprintable():
-        mistakes.append(f"{where}: must be 1 to 512 characters in quotes that can be printed")
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_PASSWORD or not value.isprintable():
+        mistakes.append(f"{where}: must be 1 to {LONGEST_PASSWORD} characters in quotes that can be printed")
         return None
     if secret.file_key in table:
         mistakes.append(f"{where}: {secret.file_key} is given too; take one of them out")

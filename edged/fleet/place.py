@@ -15,6 +15,7 @@ from edged.export.manifest import (
     DAY_FOLDER,
     MANIFEST,
     MOST_BYTES,
+    ROOT,
     DataFile,
     Day,
     FileName,
@@ -178,16 +179,14 @@ class Place:
         """Raise Unavailable where nothing can be read, UsageError where it holds no exports."""
         self.root = root
         try:
-            days = [match[1] for path in (root / "record/v=1").iterdir() if (match := DAY_FOLDER.fullmatch(path.name))]
+            days = [match[1] for path in (root / ROOT).iterdir() if (match := DAY_FOLDER.fullmatch(path.name))]
         except OSError as error:
-            raise Unavailable(
-                f"{root}: cannot be read ({error.strerror}); name the folder that holds record/v=1"
-            ) from None
+            raise Unavailable(f"{root}: cannot be read ({error.strerror}); name the folder that holds {ROOT}") from None
         self._days = sorted(days)
-        later = sorted(path.name for path in (root / "record").iterdir() if path.name != "v=1")
+        later = sorted(path.name for path in (root / ROOT).parent.iterdir() if path != root / ROOT)
         self.later = [name for name in later if re.fullmatch(r"v=[0-9]+", name)]
         if not self._days and not self.later:
-            raise UsageError(f"{root}: holds no exported day; devices write record/v=1/dt=2026-11-19 and so on")
+            raise UsageError(f"{root}: holds no exported day; devices write {ROOT}/dt=2026-11-19 and so on")
 
     def read(self, first: date, last: date, now_ms: int, expected: Iterable[str] = ()) -> Intake:
         """What was exported of these days, checked; `expected` devices are missed from the first day on."""

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config
 from edged.export import Exporter
+from edged.host.clock import HOUR_MS, MINUTE_MS
 from edged.records import Change, CoverageMinute, EncounterRow, EventRecord, ReportRow
 from edged.report import canonical_json, day_span, report_sha256
-from edged.report.day import HOUR_MS, MINUTE_MS
 from edged.store import Store, StoreReader
 
 ZONES = ("Europe/Berlin", "Europe/Madrid", "Europe/London", "Asia/Tokyo", "America/New_York")

@@ -16,7 +16,7 @@ SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 EARLIEST_MS = 1_767_225_600_000
 """2026-01-01: no clock that was ever set says less. Saved times and systemd's own build date are later, and wrong too."""
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 SETTLED_S = 300.0
 """A clock that has been believed and has not jumped for this long is right enough for what cannot be undone."""
 

@@ -11,7 +11,7 @@ from edged.capture.attached import Attached
 from edged.capture.feeds import open_feed
 from edged.config import CameraConfig
 from edged.errors import EdgedError, SourceLost
-from edged.live.hide import hidden_jpeg, small_copy
+from edged.live.hide import NOT_HIDDEN, hidden_jpeg, small_copy
 from edged.ports import Detector
 from edged.types import Image
 
@@ -22,7 +22,6 @@ CHECK_EVERY_S = 0.25
 SETTLE_S = 1.0
 """A camera's first pictures are too dark or too bright."""
 FPS = 5.0
-NOT_HIDDEN = "a face in the picture could not be hidden"
 
 
 def glimpses(

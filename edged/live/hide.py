@@ -16,6 +16,7 @@ BLOCKS, LEAST_BLOCK = 6, 8
 """Squares across what is pixelated, and the least side of one in pixels."""
 ROUNDS = 2
 """How often what the verifier has found is hidden, each time as one plain square; then the picture is withheld."""
+NOT_HIDDEN = "a face in the picture could not be hidden"
 
 
 def small_copy(image: Image) -> Image:

@@ -20,7 +20,7 @@ from edged.host.memory import give_back
 from edged.live import live_path
 from edged.live.clear import ClearViews, Record
 from edged.live.faces import backlight, face_rows, hidden_boxes
-from edged.live.hide import hidden_jpeg, jpeg, small_copy
+from edged.live.hide import NOT_HIDDEN, hidden_jpeg, jpeg, small_copy
 from edged.live.picture import Picture, due_s, is_turn, spent_ms
 from edged.live.question import parsed_question
 from edged.pipeline import Outcome
@@ -321,7 +321,7 @@ class LiveView:
                 boxes = [_scaled(box, *scale) for box in hidden_boxes(outcome)]
                 detector, sure = self._verifier()
                 data = hidden_jpeg(image, boxes, detector, sure) or b""
-                withheld = None if data else "a face in the picture could not be hidden"
+                withheld = None if data else NOT_HIDDEN
         except EdgedError as error:
             withheld = f"the picture cannot be searched for faces: {error}"
         self.figures.encoded += bool(data)

@@ -19,7 +19,6 @@ Instant: TypeAlias = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
-EventKind: TypeAlias = Literal["mask", "inattention", "drowsiness", "camera", "system"]
 MaskStateName: TypeAlias = Literal["correct", "incorrect", "none", "uncertain"]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)]

@@ -8,6 +8,7 @@ from typing_extensions import NotRequired, TypedDict
 from edged.payloads.basics import Count, Instant, documented
 from edged.payloads.lines import EventLine
 from edged.payloads.mqtt import CheckedModel, Preparation
+from edged.types import CameraStatus
 
 closed = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 """A document that may hold nothing else."""
@@ -37,7 +38,7 @@ class CameraState(TypedDict):
     name: str | None
     """For people."""
     profile: str
-    status: Literal["online", "stalled", "reconnecting", "offline", "paused"]
+    status: CameraStatus
     reason: str | None
     since_s: float
     frames_seen: Count

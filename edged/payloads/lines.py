@@ -8,13 +8,13 @@ from typing_extensions import NotRequired, TypedDict
 from edged.payloads.basics import (
     Count,
     EventDetails,
-    EventKind,
     Instant,
     MaskStateName,
     Probability,
     VoteCounts,
     documented,
 )
+from edged.types import EventKind
 
 Point = Annotated[list[float], Field(min_length=2, max_length=2, description="x and y in pixels of the picture")]
 

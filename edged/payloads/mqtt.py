@@ -4,8 +4,9 @@ from typing import Literal, TypeAlias
 
 from typing_extensions import NotRequired, TypedDict
 
-from edged.payloads.basics import Count, EventDetails, EventKind, Instant, Probability, Version, VoteCounts, documented
+from edged.payloads.basics import Count, EventDetails, Instant, Probability, Version, VoteCounts, documented
 from edged.payloads.report import ReportDocument
+from edged.types import CameraStatus, EventKind
 
 
 @documented
@@ -105,7 +106,7 @@ class StatusPayload(TypedDict):
 
     v: Version
     ts: Instant
-    status: Literal["online", "stalled", "reconnecting", "offline", "paused"]
+    status: CameraStatus
     since: Instant
     reconnects: Count
     reason: str | None

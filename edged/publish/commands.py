@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from edged import messages
 from edged.records import Message
+from edged.sockets import MOST_LINE_BYTES
 
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "acknowledge": ("output", "who"),
@@ -29,8 +30,6 @@ LOCAL: Final[Mapping[str, tuple[str, ...]]] = {
 
 LONGEST_BYTES = 4096
 """A command is a verb, a request id and a few arguments; anything larger was not meant for us."""
-LONGEST_LINE = 65_536
-"""Of the request socket, in bytes."""
 
 DEEPEST = 8
 """Lists and objects within one another that an argument of a local command may hold."""
@@ -80,7 +79,7 @@ def parse_request(line: bytes, questions: Collection[str] = ()) -> Command | Ref
     """What a line on the request socket asks for: a command, or one of `questions`; an empty one asks for the status. Raises
     nothing, whatever the bytes.
     """
-    content = _content(line.strip() or b'{"verb": "status"}', LONGEST_LINE)
+    content = _content(line.strip() or b'{"verb": "status"}', MOST_LINE_BYTES)
     if isinstance(content, str):
         return Refusal("", content, {})
     verb = content.get("verb")

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from edged import __version__, messages
 from edged.config import CameraConfig, Config, MqttConfig, OutputConfig, Tasks
+from edged.types import DrowsinessReason
 
 Component = dict[str, Any]
 
@@ -13,7 +14,7 @@ Component = dict[str, Any]
 VIOLATIONS = {
     "mask": ("mask_none", "mask_incorrect"),
     "attention": ("inattention_long", "inattention_repeated"),
-    "drowsiness": tuple(f"drowsiness_{reason}" for reason in ("microsleep", "sleep", "perclos", "yawning", "nodding")),
+    "drowsiness": tuple(f"drowsiness_{reason}" for reason in get_args(DrowsinessReason)),
 }
 COUNTS = {
     "present": "people",

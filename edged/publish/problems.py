@@ -10,13 +10,14 @@ from edged.publish.packets import Case
 # The reason codes of MQTT 5; paho translates those of 3.1.1 into them.
 UNSUPPORTED_VERSION = 0x84
 BAD_CLIENT_ID = 0x85
-NOT_ALLOWED = (0x86, 0x87)
+NOT_AUTHORIZED = 0x87
+NOT_ALLOWED = (0x86, NOT_AUTHORIZED)
 UNAVAILABLE = (0x88, 0x89)
 UNSPECIFIED = 0x80
 TAKEN_OVER = 0x8E
 KEEPALIVE_TIMEOUT = 0x8D
-NO_RETAIN, NO_QOS = 0x9A, 0x9B
-WILL_MAY_BE_TO_BLAME = frozenset({None, UNSPECIFIED, 0x83, *NOT_ALLOWED, 0x90, 0x99, NO_RETAIN, NO_QOS})
+TOPIC_INVALID, NO_RETAIN, NO_QOS = 0x90, 0x9A, 0x9B
+WILL_MAY_BE_TO_BLAME = frozenset({None, UNSPECIFIED, 0x83, *NOT_ALLOWED, TOPIC_INVALID, 0x99, NO_RETAIN, NO_QOS})
 """Reason codes with which a CONNECT is refused that may be accepted with another will, or none."""
 
 WRONG_LOGIN = "user name or password wrong, or not allowed"

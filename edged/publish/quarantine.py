@@ -8,7 +8,7 @@ alone becomes a case: it and packets like it wait, until it is tried again when 
 from collections.abc import Sequence
 
 from edged.publish.packets import Case, Key, Packet, Purpose
-from edged.publish.problems import Disconnected
+from edged.publish.problems import NO_QOS, NO_RETAIN, NOT_AUTHORIZED, TOPIC_INVALID, UNSPECIFIED, Disconnected
 
 WINDOW = 20
 """How many may wait for the broker's answer at once, and so many are sent one by one after a connection broke."""
@@ -31,11 +31,11 @@ BREAKS_BY_CLOSING, BREAKS_BY_SILENCE = 2, 3
 a bad network does more often.
 """
 
-NOT_AUTHORIZED, TOPIC_INVALID, TOO_LARGE, NO_RETAIN, NO_QOS = 0x87, 0x90, 0x95, 0x9A, 0x9B
+TOO_LARGE = 0x95
 SPECIFIC = frozenset({0x82, NOT_AUTHORIZED, TOPIC_INVALID, 0x94, TOO_LARGE, 0x99, NO_RETAIN, NO_QOS, 0x9E, 0xA1, 0xA2})
 """Reason codes of MQTT 5 with which a broker speaks of what it has just been sent."""
 
-UNSPECIFIC = frozenset({None, 0x80, 0x81, 0x83})
+UNSPECIFIC = frozenset({None, UNSPECIFIED, 0x81, 0x83})
 """No reason, or one that may speak of anything."""
 
 

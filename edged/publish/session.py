@@ -13,7 +13,7 @@ from edged.publish.connection import OFFLINE, Connection
 from edged.publish.delivery import Delivery, Outgoing
 from edged.publish.discovery import discovery_topic
 from edged.publish.packets import Case, Device, Packet, Subscription, packet_of
-from edged.publish.problems import Disconnected
+from edged.publish.problems import TOPIC_INVALID, Disconnected
 from edged.publish.quarantine import WINDOW, Quarantine
 from edged.publish.timing import Timing
 from edged.records import Message
@@ -25,7 +25,6 @@ AT_ONCE_S = 0.05
 """An end so soon after an acknowledgement came together with it."""
 NO = 0x80
 """Reason codes from here on are refusals."""
-CANNOT_CARRY = 0x90
 
 
 _Outgoing: TypeAlias = Message | Subscription
@@ -247,7 +246,7 @@ class Session:
         try:
             mid = self._connection.publish(packet.topic, payload, qos, retain)
         except ValueError as error:  # a topic or payload that MQTT cannot carry
-            self._quarantine.refused(packet, CANNOT_CARRY, f"MQTT cannot carry it ({type(error).__name__})", now, case)
+            self._quarantine.refused(packet, TOPIC_INVALID, f"MQTT cannot carry it ({type(error).__name__})", now, case)
             return False
         sent = Packet(packet.key, packet.topic, packet.size, retain, packet.purpose)
         self._in_flight[mid] = _InFlight(sent, now, qos, case)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from edged import __version__
 from edged.config import Config
+from edged.host.clock import HOUR_MS, MINUTE_MS
 from edged.host.device import device_id
 from edged.messages import iso
 from edged.payloads.fleet import FleetHour
@@ -34,7 +35,7 @@ from edged.payloads.report import Gap as ListedGap
 from edged.records import PAUSED
 from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
 from edged.report.coverage import Gap, Minutes, gaps, paused_by, read_coverage, read_pauses, watched_ms
-from edged.report.day import MINUTE_MS, Span, day_of, wall_clock
+from edged.report.day import Span, day_of, wall_clock
 from edged.report.tally import Blocks, part_percent, percent, withhold_unwatched
 from edged.report.trend import build_trend
 from edged.report.vigilance import attention_section, drowsiness_section
@@ -128,7 +129,7 @@ def _walk_tests(reader: StoreReader, config: Config, reported: ReportedDay) -> l
 
 
 def _head(config: Config, reported: ReportedDay, walk_tests: list[WalkTest]) -> ReportHead:
-    hours = reported.whole.length / 3_600_000
+    hours = reported.whole.length / HOUR_MS
     names = {camera: _printable(settings.name) for camera, settings in config.camera.items() if settings.name}
     head: ReportHead = {
         "v": 1,

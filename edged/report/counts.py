@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config
 from edged.events.lifecycle import STATIC
+from edged.host.clock import MINUTE_MS
 from edged.messages import iso
 from edged.payloads.report import ListedEvent
-from edged.report.day import MINUTE_MS, Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
+from edged.report.day import Hour, Span, day_span, hours_of, is_finished, open_spans, wall_clock
 from edged.report.tally import Blocks, Tally
 from edged.report.vigilance import MOST_LISTED, IncidentCounts, Vigilance
 from edged.store import StoreReader, lasted_ms

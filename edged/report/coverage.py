@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from edged.host.clock import MINUTE_MS
 from edged.records import PAUSED
-from edged.report.day import MINUTE_MS, Span
+from edged.report.day import Span
 from edged.store import StoreReader
 
 HALF_A_MINUTE_MS = MINUTE_MS // 2

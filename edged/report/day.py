@@ -8,9 +8,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from edged.errors import UsageError
+from edged.host.clock import HOUR_MS, MINUTE_MS
 
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
 EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
 OFFSETS = 2020, 2045
 """The years whose changes of the clocks the database knows: from the first of these to the last."""

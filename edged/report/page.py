@@ -8,6 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edged.report import charts
 from edged.report.build import report_sha256
+from edged.report.statistics import ASSUMED_DESIGN_EFFECT
+from edged.report.tally import LEAST_JUDGED
+from edged.report.vigilance import LEAST_KNOWN_S
 from edged.report.words import WORDS, duration, long_date, number, signed, subject_of, with_names
 
 SIZE = {
@@ -108,7 +111,11 @@ def _charts(report: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _environment() -> Environment:
-    return environment_of("edged.report")
+    made = environment_of("edged.report")
+    made.globals.update(
+        least_judged=LEAST_JUDGED, least_known_s=LEAST_KNOWN_S, assumed_design_effect=ASSUMED_DESIGN_EFFECT
+    )
+    return made
 
 
 def environment_of(package: str) -> Environment:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from edged.messages import iso
 from edged.payloads.report import (
@@ -17,7 +17,7 @@ from edged.payloads.report import (
 from edged.report.day import Hour
 from edged.report.statistics import Range
 from edged.report.tally import percent, percents
-from edged.types import DROWSINESS_LEVELS
+from edged.types import DROWSINESS_LEVELS, Distraction, DrowsinessReason
 
 LEAST_KNOWN_S = 600.0
 """With less time than this in which attention was known no percentage is printed."""
@@ -26,8 +26,8 @@ LEAST_KNOWN_SHARE = 0.5
 """Nor where it was known for less than this share of the time people were there: the rest may differ."""
 
 STATES = {
-    "inattention": ("long", "repeated"),
-    "drowsiness": ("microsleep", "sleep", "perclos", "yawning", "nodding"),
+    "inattention": get_args(Distraction),
+    "drowsiness": get_args(DrowsinessReason),
 }
 """What each kind of event tells apart, in the order of the page."""
 

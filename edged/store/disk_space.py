@@ -10,6 +10,7 @@ RESERVE_BYTES = 16 * 1024 * 1024
 """More than the WAL may grow to, or SQLite cannot even delete."""
 LEAST_FREE_BYTES = 4 * RESERVE_BYTES
 """With less the disk is nearly full."""
+ADVISED_FREE_BYTES = 200_000_000
 LEAST_FREE_FILES = 64
 """A backup and a day's report need a few."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from ulid import ULID
 
 from edged import messages
+from edged.host.clock import MINUTE_MS
 from edged.ports import Clock
 from edged.records import (
     PAUSED,
@@ -23,7 +24,6 @@ from edged.records import (
 )
 from edged.types import AttentionSummary, DrowsinessSummary, Encounter, Event, EventPhase
 
-MINUTE_MS = 60_000
 CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 

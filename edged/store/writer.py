@@ -13,6 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from edged.errors import StoreError
+from edged.host.clock import MINUTE_MS
 from edged.records import Change, CoverageMinute, EventRecord
 from edged.shared_remedies import DISK
 from edged.store.apply import add_coverage, apply
@@ -22,8 +23,6 @@ from edged.store.recovery import Restored, StoreFull, back_up, is_sound, open_ch
 from edged.store.schema import MIGRATION_NAMES, MIGRATIONS
 
 log = logging.getLogger(__name__)
-
-MINUTE_MS = 60_000
 
 OPENED = "opened"
 """The fact under which each opening and each backup leaves a mark: who reads another has another file before them."""

@@ -24,9 +24,10 @@ from support.daemon import Daemon, needs_models, write_pictures
 from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, until
 
 from edged.capture import CameraWorker
+from edged.host.clock import MINUTE_MS
 from edged.host.device import resident_mb
 from edged.report.coverage import gaps, read_coverage
-from edged.report.day import MINUTE_MS, Span
+from edged.report.day import Span
 from edged.store import StoreReader
 
 SOURCE = "rtsp://127.0.0.1:9/door"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edged.analyse.pose.rotation import turn_of
 from edged.analyse.pose.shape import HEAD_SHAPE, SHAPE_DEVIATIONS
-from edged.types import Landmarks, Lens
+from edged.types import MOST_DEVIATION, Landmarks, Lens
 
 Array = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class LandmarkPoses:
 def solve(landmarks: Sequence[Landmarks], masked: Sequence[bool], lens: Lens) -> LandmarkPoses:
     """The poses of all faces; any landmarks, NaN and infinity among them, give a finite pose or none."""
     count = len(landmarks)
-    poses = LandmarkPoses(np.tile(np.eye(3), (count, 1, 1)), np.full(count, 90.0), np.zeros(count, np.bool_))
+    poses = LandmarkPoses(np.tile(np.eye(3), (count, 1, 1)), np.full(count, MOST_DEVIATION), np.zeros(count, np.bool_))
     starts = [_start(face, hidden, lens) for face, hidden in zip(landmarks, masked, strict=True)]
     rows = [row for row, start in enumerate(starts) if start is not None]
     if not rows:
@@ -65,7 +65,7 @@ def solve(landmarks: Sequence[Landmarks], masked: Sequence[bool], lens: Lens) ->
     heads = _refine(_Heads.stack([start for start in starts if start is not None]))
     poses.found[rows] = good = heads.plausible()
     poses.rotations[rows] = np.where(good[:, None, None], heads.rotations, np.eye(3))
-    poses.deviations[rows] = np.where(good, heads.deviations(), 90.0)
+    poses.deviations[rows] = np.where(good, heads.deviations(), MOST_DEVIATION)
     return poses
 
 
@@ -166,7 +166,7 @@ class _Heads:
         covariance = np.linalg.inv(self.information + _SMALL * np.eye(6))
         variance = np.trace(covariance[:, :3, :3], axis1=1, axis2=2) / 3
         computed = np.degrees(np.sqrt(np.maximum(variance, 0)))
-        return np.asarray(np.minimum(np.hypot(computed, LEAST_DEVIATION), 90.0), np.float64)
+        return np.asarray(np.minimum(np.hypot(computed, LEAST_DEVIATION), MOST_DEVIATION), np.float64)
 
 
 def _refine(heads: _Heads) -> _Heads:

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.access.passwords import LEAST_CHARACTERS, checked
+from edged.console.access.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, checked
 from edged.console.access.state import Role
 from edged.console.render import render
 from edged.console.route import Entry, access_of, form_of, page, see
@@ -57,6 +57,7 @@ def _shown(request: Request, new: str = "") -> Response:
         new=new,
         saved="saved" in request.query_params,
         least=LEAST_CHARACTERS,
+        most=MOST_CHARACTERS,
     )
 
 

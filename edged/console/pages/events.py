@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from edged.console.events import ICONS, KIND_WORDS, shown_events, words_of
+from edged.console.events import KIND_WORDS, shown_events, words_of
 from edged.console.render import render
 from edged.console.route import Entry, page, site_of
+from edged.console.signs import MASK_ICONS
 from edged.console.site import Site
 from edged.errors import UsageError
 from edged.messages import iso
@@ -74,7 +75,7 @@ def events(request: Request) -> Response:
         today=site.today(),
         kinds=KIND_WORDS,
         cameras={camera: site.camera_name(camera) for camera in site.config.camera},
-        icons=ICONS,
+        icons=MASK_ICONS,
         events=shown_events(site, rows[:A_PAGE]),
         newer=asked.query(skip=max(0, asked.skip - A_PAGE)) if asked.skip else None,
         older=asked.query(skip=asked.skip + A_PAGE) if len(rows) > A_PAGE else None,

@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.access.gate import LinkRefused
-from edged.console.access.passwords import LEAST_CHARACTERS, checked
-from edged.console.access.state import Role
+from edged.console.access.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, checked
+from edged.console.access.state import CODE_LENGTH, Role
 from edged.console.render import render
 from edged.console.route import CLAIM, LOGIN, access_of, form_of, local_path, page, see, site_of
 from edged.errors import UsageError
 
-WRONG_CODE = "This is not the code. `edged claim` on the device prints it; it has 8 letters and digits."
+WRONG_CODE = f"This is not the code. `edged claim` on the device prints it; it has {CODE_LENGTH} letters and digits."
 NO_LINK = (
     "this token may change settings, and an address stays in the browser's history and in logs, so that no such token opens"
     " the console from there: log in with the password, or make a viewer's token for a screen; and delete this one, since it"
@@ -93,6 +93,8 @@ def _claim_form(request: Request, problem: str = "", code: str = "") -> Response
         problem=problem,
         code=code,
         least=LEAST_CHARACTERS,
+        most=MOST_CHARACTERS,
+        code_length=CODE_LENGTH,
     )
 
 
@@ -107,6 +109,7 @@ def _login_form(request: Request, following: str, problem: str = "", role: Role 
         following=following,
         role=role,
         has_viewer=has_viewer,
+        most=MOST_CHARACTERS,
     )
 
 

@@ -24,6 +24,7 @@ from edged.report import (
     render_csv,
     render_period_csv,
 )
+from edged.report.build import GOOD_COVERAGE_PERCENT
 from edged.report.page import render_html, render_period_html
 from edged.report.words import MONTHS, WEEKDAYS
 
@@ -67,6 +68,7 @@ def reports(request: Request) -> Response:
         else None,
         later=f"{after:%Y-%m}" if after <= site.today() else None,
         target=site.config.report.target_percent,
+        good_coverage_percent=GOOD_COVERAGE_PERCENT,
     )
 
 

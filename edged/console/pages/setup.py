@@ -17,6 +17,7 @@ from starlette.responses import Response
 from edged.config import Config, MqttConfig
 from edged.config.change import KEPT_IN, is_elsewhere
 from edged.config.load import parse_config
+from edged.config.section import LONGEST_PASSWORD
 from edged.console.labels import LABELS, mistake
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
@@ -221,6 +222,7 @@ def broker(
         values={**dict.fromkeys(now, ""), **(values if values is not None else now)},
         answered=answered,
         has_password=mqtt.password_file is not None,
+        longest_password=LONGEST_PASSWORD,
     )
 
 

@@ -9,17 +9,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.events import ICONS, PEOPLE, shown_events
+from edged.console.events import shown_events
 from edged.console.parts import alarms, backend_words
 from edged.console.render import render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
+from edged.console.signs import MASK_ICONS
 from edged.console.site import Site
 from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, span, working
 from edged.errors import EdgedError, StoreError
 from edged.payloads.report import ReportDocument
+from edged.records import ALERTING
 from edged.report import day_of, day_span
 from edged.report.day import open_spans
 from edged.report.words import number
+from edged.store.disk_space import ADVISED_FREE_BYTES
 
 REFRESH_S = 30
 LEAST_OPEN_MS = 3_600_000
@@ -54,7 +57,7 @@ def today(request: Request) -> Response:
         problem=problem,
         watched=_watched(site, status, report) if report else None,
         cameras=_cameras(site, status, report),
-        icons=ICONS,
+        icons=MASK_ICONS,
         last=_last(site),
         yesterday=yesterday,
         yesterdays=_stored(site, yesterday.isoformat()),
@@ -170,7 +173,7 @@ def _cameras(site: Site, status: Mapping[str, Any] | None, report: ReportDocumen
 
 def _last(site: Site) -> list[Any]:
     start = day_span(day_of(site.clock.utc_ms(), site.zone), site.zone).start
-    rows = _quietly(lambda: site.reader.latest_events(LAST, since=start, kinds=PEOPLE))
+    rows = _quietly(lambda: site.reader.latest_events(LAST, since=start, kinds=tuple(ALERTING)))
     return shown_events(site, rows or [])
 
 
@@ -178,8 +181,8 @@ def device_facts(site: Site, status: Mapping[str, Any] | None) -> list[tuple[str
     """What is to be said of the board: label, value, and whether that is well."""
     facts: list[tuple[str, str, bool]] = []
     try:
-        free = shutil.disk_usage(site.config.store.path.parent).free / 1e9
-        facts.append(("Free disk", f"{free:.1f} GB", free > 0.2))
+        free = shutil.disk_usage(site.config.store.path.parent).free
+        facts.append(("Free disk", f"{free / 1e9:.1f} GB", free >= ADVISED_FREE_BYTES))
     except OSError:
         facts.append(("Free disk", "not known", False))
     if status is None:
