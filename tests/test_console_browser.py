@@ -106,11 +106,23 @@ def test_a_device_is_claimed_and_entered_again_by_keyboard_alone(browser: Any, t
 def test_the_first_page_shows_a_fresh_picture_with_its_age(browser: Any, watched: Console, cookie: str) -> None:
     with tab(browser, at(watched), cookie) as page:
         page.goto("/")
-        page.wait_for_function("() => document.querySelector('.picture img').src.startsWith('blob:')")
-        first = page.get_attribute(".picture img", "src")
-        page.wait_for_function("was => document.querySelector('.picture img').src !== was", arg=first)
+        page.wait_for_selector(".picture canvas[role=img][aria-label*='faces hidden']")
+        first = page.evaluate("document.querySelector('.picture canvas').toDataURL()")
+        page.wait_for_function("was => document.querySelector('.picture canvas').toDataURL() !== was", arg=first)
         assert page.inner_text(".picture .age").endswith(" s old")
         assert page.locator("#clocks").is_hidden()
+
+
+def test_the_picture_stays_when_the_figures_are_renewed(browser: Any, watched: Console, cookie: str) -> None:
+    with tab(browser, at(watched), cookie) as page:
+        page.clock.install()
+        page.goto("/")
+        page.wait_for_selector(".picture canvas")
+        page.evaluate("document.querySelector('.picture canvas').dataset.known = document.querySelector('h3').dataset.old = 1")
+        page.clock.fast_forward(31_000)
+        page.wait_for_function("() => !document.querySelector('h3').dataset.old")
+        assert page.locator(".picture canvas[data-known]").count() == 1
+        assert page.locator(".picture img").count() == 0
 
 
 def test_a_browser_whose_clock_is_wrong_is_told(browser: Any, watched: Console, cookie: str) -> None:

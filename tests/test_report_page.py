@@ -162,7 +162,8 @@ def test_states_are_told_by_word_and_fill_not_by_colour_alone(reports):
     for word in ("Worn correctly", "Worn incorrectly", "No mask", "Uncertain"):
         assert word in html
     fills = set(re.findall(r'<rect x="[^"]*" y="[^"]*" width="[^"]*" height="[^"]*" fill="([^"]*)"', html))
-    assert {"#4f9a76", "url(#fill-incorrect)", "url(#fill-none)", "url(#fill-uncertain)"} <= fills
+    assert {"var(--correct)", "url(#fill-incorrect)", "url(#fill-none)", "url(#fill-uncertain)"} <= fills
+    assert "--correct: #" in html
 
 
 EVIL = '<script>alert("x")</script> & </title><b>\'"{{ 7*7 }}'

@@ -23,8 +23,7 @@ async function follow(camera) {
       if (response.status === 401) return location.reload();
       known.after = response.headers.get("X-Frame-Id") || known.after;
       if (response.status === 200) {
-        if (known.url) URL.revokeObjectURL(known.url);
-        known.url = URL.createObjectURL(await response.blob());
+        draw(known.canvas, await createImageBitmap(await response.blob()));
         known.made = performance.now() - Number(response.headers.get("X-Frame-Age-Ms"));
         known.why = "";
       } else if (response.status >= 400) known.why = (await response.json()).error;
@@ -34,12 +33,28 @@ async function follow(camera) {
   }
 }
 
+// On a canvas: an img keeps every picture that it has shown until memory is short, 45 MB an hour.
+function draw(canvas, bitmap) {
+  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  bitmap.close();
+}
+
+// Until there is a picture, and without scripts, the page has an img.
+function place(tile) {
+  const known = pictures.get(tile.dataset.camera), img = tile.querySelector("img");
+  if (!img || !known || known.made === null) return;
+  known.canvas.setAttribute("role", "img");
+  known.canvas.setAttribute("aria-label", img.alt);
+  img.replaceWith(known.canvas);
+}
+
 function tell(camera) {
   const known = pictures.get(camera);
   for (const tile of document.querySelectorAll(`.picture[data-camera="${CSS.escape(camera)}"]`)) {
-    const img = tile.querySelector("img"), age = tile.querySelector(".age");
-    if (!img || !age) continue;
-    if (known.url && img.src !== known.url) img.src = known.url;
+    place(tile);
+    const age = tile.querySelector(".age");
+    if (!age) continue;
     const ms = known.made === null ? null : performance.now() - known.made;
     tile.classList.toggle("old", ms === null || ms > OLD_MS + PICTURE_MS);
     age.textContent = known.why || (ms === null ? "" : `${Math.max(0, Math.round(ms / 1000))} s old`);
@@ -53,11 +68,10 @@ async function renew() {
     try {
       const answer = await fetch("/", { cache: "no-store", redirect: "error" });
       const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("fresh");
-      for (const tile of part.querySelectorAll(".picture")) {
-        const known = pictures.get(tile.dataset.camera), img = tile.querySelector("img");
-        if (known?.url && img) img.src = known.url;
+      if (!fresh.contains(document.activeElement)) {
+        for (const tile of part.querySelectorAll(".picture")) place(tile);
+        fresh.replaceChildren(...part.childNodes);
       }
-      if (!fresh.contains(document.activeElement)) fresh.replaceChildren(...part.childNodes);
       watch();
     } catch { document.querySelector(".lead")?.classList.add("stale"); }
   }
@@ -66,7 +80,7 @@ async function renew() {
 function watch() {
   for (const { dataset: { camera } } of document.querySelectorAll(".picture")) {
     if (!pictures.has(camera)) {
-      pictures.set(camera, { after: "", url: "", made: null, why: "" });
+      pictures.set(camera, { after: "", canvas: document.createElement("canvas"), made: null, why: "" });
       follow(camera);
     }
   }
