@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import queue
 import socket
 import threading
 import time
@@ -26,7 +27,11 @@ LAST_ANSWERS_S = 0.5
 
 
 class LineServer(Worker):
-    """Answers each connection in a short-lived thread of its own and closes it; beyond `most_clients` at once says `busy`."""
+    """Answers each connection in a thread and closes it; beyond `most_clients` at once says `busy`.
+
+    A thread that has answered waits for the next connection: of each new one OpenCV keeps a kilobyte for ever, when the answer
+    is a picture.
+    """
 
     def __init__(
         self,
@@ -44,7 +49,9 @@ class LineServer(Worker):
         super().__init__(name)
         self._path, self._answer, self._use, self._busy = path, answer, use, busy
         self._places = threading.Semaphore(most_clients)
-        self._clients: set[threading.Thread] = set()
+        self._threads: list[threading.Thread] = []
+        self._connections: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
         self._socket: socket.socket | None = None
         self._identity: tuple[int, int] | None = None
         self._problem = ""
@@ -92,8 +99,10 @@ class LineServer(Worker):
             if self._is_there():
                 self._path.unlink(missing_ok=True)
         deadline = time.monotonic() + LAST_ANSWERS_S
-        for client in list(self._clients):
-            client.join(max(0.0, deadline - time.monotonic()))
+        for _ in self._threads:
+            self._connections.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _is_there(self) -> bool:
         """Whether the socket's name still leads to it."""
@@ -103,9 +112,18 @@ class LineServer(Worker):
         if not self._places.acquire(blocking=False):
             _send(connection, self._busy)
             return
-        client = threading.Thread(target=self._converse, args=(connection,), name=f"{self.name}-client", daemon=True)
-        self._clients.add(client)
-        client.start()
+        self._connections.put(connection)
+        if not self._idle.acquire(blocking=False):
+            thread = threading.Thread(target=self._attend, name=f"{self.name}-client", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _attend(self) -> None:
+        """A thread's life."""
+        while (connection := self._connections.get()) is not None:
+            self._converse(connection)
+            self._idle.release()
+            self._places.release()
 
     def _converse(self, connection: socket.socket) -> None:
         try:
@@ -117,8 +135,6 @@ class LineServer(Worker):
             log.exception("worker %s failed", self.name)
         finally:
             connection.close()
-            self._clients.discard(threading.current_thread())
-            self._places.release()
 
 
 def _line(connection: socket.socket) -> bytes | None:

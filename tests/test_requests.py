@@ -244,16 +244,32 @@ def test_the_client_needs_no_pictures_models_or_config() -> None:
     assert said.stdout.strip() == "[]"
 
 
-def test_a_client_that_takes_no_answer_is_cut_off(tmp_path: Path) -> None:
+def test_a_client_that_takes_no_answer_is_cut_off_and_its_place_is_free_again(tmp_path: Path) -> None:
     path = tmp_path / "edged.db.sock"
-    server = LineServer("status", path, lambda _: b"x" * 5_000_000, use="")
+    server = LineServer("status", path, lambda _: b"x" * 5_000_000, use="", busy=b"busy", most_clients=1)
     server.open()
     server.start()
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.connect(str(path))
         deaf.sendall(b"\n")
-        assert until(lambda: bool(server._clients))
-        began = time.monotonic()
-        assert until(lambda: not server._clients), "its thread has ended"
-        assert time.monotonic() - began < PATIENCE_S
+        assert until(lambda: say(path, b"\n") == b"busy")
+        assert until(lambda: len(say(path, b"\n")) == 5_000_000), "it was cut off"
     assert server.stop(PATIENCE_S)
+
+
+def test_clients_one_after_the_other_are_answered_by_the_same_thread(tmp_path: Path) -> None:
+    path, threads = tmp_path / "edged.db.sock", set[str]()
+
+    def answer(_: bytes) -> bytes:
+        threads.add(f"{threading.get_ident()} {threading.current_thread().native_id}")
+        return b"x"
+
+    server = LineServer("status", path, answer, use="")
+    server.open()
+    server.start()
+    for _ in range(50):
+        assert say(path, b"\n") == b"x"
+        time.sleep(0.002)
+    assert len(threads) <= 3, "one that has just answered may not be waiting yet"
+    assert server.stop(PATIENCE_S)
+    assert until(lambda: not [thread for thread in threading.enumerate() if thread.name == "status-client"])
