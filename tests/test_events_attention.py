@@ -54,6 +54,16 @@ def test_a_distraction_is_an_event_from_its_limit_to_the_return():
     assert told[1].details == {"away_s": 2.4, "away_recent_s": 2.4}
 
 
+def test_who_is_not_followed_any_more_though_here_has_no_open_event():
+    """In a cab another face is taken for the driver: nothing would end what the first one began."""
+    events, told = InattentionEvents("cab"), list[Event]()
+    for time_s, followed in ((0.0, 1), (0.1, 1), (0.2, 2), (0.3, 2)):
+        votes = [vote(number, time_s, MaskState.UNCERTAIN, since=0.0) for number in (1, 2)]
+        one = attention(followed, time_s, "long" if followed == 1 else None, away_s=time_s)
+        told += events.update(time_s, votes, [one])
+    assert steps(told) == [("start", "long", None), ("end", "long", "left")]
+
+
 def test_a_repeated_one_that_becomes_a_long_one_is_the_same_event():
     told = show(InattentionEvents("cab"), ["repeated"] * 5 + ["long"] * 5 + [None])
     assert steps(told) == [("start", "repeated", None), ("update", "long", None), ("end", "long", "recovered")]

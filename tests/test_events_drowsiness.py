@@ -50,6 +50,16 @@ def film(fps: float, *scripts: Script) -> list[Event]:
     return told
 
 
+def test_who_is_not_taken_for_the_driver_any_more_has_no_open_event():
+    """Nothing else would end the alarm: their own face is still there, and nobody judges it."""
+    events, told = DrowsinessEvents("cab"), list[Event]()
+    for time_s, followed in ((0.0, 1), (0.1, 1), (0.2, 2), (0.3, 2)):
+        votes = [vote(number, time_s, MaskState.UNCERTAIN, since=0.0) for number in (1, 2)]
+        level = ("alarm", "sleep") if followed == 1 else ("alert",)
+        told += events.update(time_s, votes, [drowsiness(time_s, *level, number=followed)])
+    assert steps(told) == [("start", "sleep", None), ("end", "sleep", "left")]
+
+
 def test_the_gravest_reason_is_the_state_and_the_end_tells_the_worst():
     told = show(
         DrowsinessEvents("cab"),

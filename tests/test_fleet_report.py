@@ -36,7 +36,7 @@ from edged.schemas import schema_of
 from edged.store import Store, StoreReader
 
 DAYS = [date(2026, 11, 17), date(2026, 11, 18), date(2026, 11, 19)]
-NOW = int(datetime(2026, 11, 22, tzinfo=timezone.utc).timestamp() * 1000)
+NOW = int(datetime(2026, 11, 22, 12, tzinfo=timezone.utc).timestamp() * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -330,6 +330,26 @@ def test_a_device_that_is_expected_and_never_came_is_missed(place):
     report = build(place, "day", expected=frozenset(["door-9", "sim-00001"]))
     assert troubles(report) == [("door-9", str(DAYS[2]), "silent")]
     assert report["devices"]["known"] == 6
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour", "silent"),
+    [
+        ("America/Los_Angeles", 9, False),  # the 21st ends there at 8 o'clock UTC, and exports may take two hours
+        ("America/Los_Angeles", 10, True),
+        ("Pacific/Auckland", 1, True),
+        ("No/Such_Place", 1, False),  # as UTC
+        ("No/Such_Place", 2, True),
+    ],
+)
+def test_a_day_is_missed_once_it_is_over_where_the_device_stands(place, zone, hour, silent):
+    for path in of_day(place, DAYS[2], "sim-00003", ""):
+        path.unlink()
+    for manifest in of_day(place, DAYS[1], "sim-00003", ".manifest.json"):
+        rewrite(manifest, tz=zone)
+    now = int(datetime(2026, 11, 22, hour, tzinfo=timezone.utc).timestamp() * 1000)
+    report = build_fleet_report(Place(place), ReportRequest("day", DAYS[2]), now)
+    assert (("sim-00003", str(DAYS[2]), "silent") in troubles(report)) == silent
 
 
 def test_a_new_device_is_not_missed_before_its_first_day(place):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 from support.doubles import vote
-from support.output_scenes import EMPTY, Stage, drowsy, event, outcome, told
+from support.output_scenes import EMPTY, NOTHING, Stage, drowsy, event, outcome, told
 
 from edged.config import Config, load_config
 from edged.config.load import parse_config
 from edged.outputs.activation import is_quiet
 from edged.outputs.rules import LINGER_S, CameraRules
-from edged.types import MaskState
+from edged.types import Frame, MaskState
 
 CORRECT, NONE, UNCERTAIN = MaskState.CORRECT, MaskState.NONE, MaskState.UNCERTAIN
 
@@ -178,6 +178,36 @@ def test_ten_alarms_at_once_are_one_signal_and_a_new_one_later_is_another(keys):
     assert told(stage.players["voice"].played) == "0 voice/mask_none 10 voice/mask_none"
 
 
+def test_a_new_alarm_shortly_before_the_longest_time_is_over_lasts_as_long_again():
+    stage = Stage(config(lamp=lamp(longest_seconds=10), voice={"kind": "sound", "when": ["mask_none"]}))
+    stage.see(outcome(event("a", "start", 0)))
+    stage.pass_s(9.9)
+    stage.see(outcome(event("b", "start", 9.9)))
+    stage.pass_s(15)
+    assert edges(stage, "LAMP") == "+0 -19.9"
+
+
+@pytest.mark.parametrize("when", ["drowsiness_notice", "drowsiness_warning"])
+def test_a_lamp_for_a_level_is_on_in_the_graver_ones_too(when):
+    stage = Stage(config(lamp=lamp(when=[when])))
+    start = event("d", "start", 0, kind="drowsiness", state="microsleep")
+    stage.see(outcome(start, drowsiness=[drowsy(1, 0, "alarm", 2.5)]))
+    stage.see(outcome(event("d", "end", 0, kind="drowsiness", state="microsleep", why="left")))
+    stage.pass_s(2, EMPTY)
+    assert edges(stage, "LAMP") == "+0", "who sinks out of sight leaves the alarm, and nothing else, behind"
+
+
+def test_a_lamp_that_was_silenced_at_the_warning_is_on_again_in_the_alarm():
+    stage = Stage(config(lamp=lamp(when=["drowsiness_warning"])))
+    start = event("d", "start", 0, kind="drowsiness", state="microsleep")
+    stage.see(outcome(start, drowsiness=[drowsy(1, 0, "warning", 1.2)]))
+    stage.worker.acknowledge("lamp", "driver")
+    stage.pass_s(1, outcome(drowsiness=[drowsy(1, 0, "warning", 1.3)]))
+    assert not stage.lines["LAMP"].level
+    stage.pass_s(1, outcome(drowsiness=[drowsy(1, 1, "alarm", 2.5)]))
+    assert stage.lines["LAMP"].level
+
+
 def test_a_lamp_listens_to_its_cameras_and_a_lost_one_is_told():
     stage = Stage(
         config(("door", "gate"), red=lamp(cameras=["gate"]), lost=lamp(when=["camera_lost"]), well=lamp(when=["alive"]))
@@ -198,6 +228,17 @@ def test_analysis_that_stands_still_is_not_alive():
     assert stage.lines["WELL"].level
     stage.pass_s(5.1)
     assert not stage.lines["WELL"].level
+
+
+def test_what_ends_without_a_picture_is_no_sign_of_life():
+    stage = Stage(config(well=lamp(when=["alive"]), door=door("active")))
+    stage.pass_s(4, standing(CORRECT))
+    stage.pass_s(6)
+    before = edges(stage, "WELL"), edges(stage, "DOOR")
+    assert (stage.lines["WELL"].level, stage.lines["DOOR"].level) == (False, True)
+    stage.worker.observe(Frame("door", -1, stage.clock.monotonic_s(), NOTHING), EMPTY)
+    stage.pass_s(4)
+    assert (edges(stage, "WELL"), edges(stage, "DOOR")) == before
 
 
 @pytest.mark.parametrize(
@@ -318,6 +359,20 @@ def test_a_sentence_is_heard_to_its_end_and_a_siren_is_cut_when_acknowledged():
     stage.pass_s(0.6)
     stage.see(outcome(event("a", "end", 0.6, why="left")))
     assert told(stage.players["voice"].played) == "0 voice/mask_none 0.6 -"
+
+
+def test_people_who_follow_one_another_hear_one_sentence_to_its_end():
+    stage = Stage(config(voice={"kind": "sound", "when": ["mask_none"], "shortest_seconds": 0.5}))
+    for number, (comes, goes) in enumerate(((0, 1), (1.6, 2.2), (2.8, 9))):
+        stage.pass_s(comes - stage.clock.monotonic_s())
+        stage.see(outcome(event(f"e{number}", "start", comes)))
+        stage.pass_s(goes - comes)
+        stage.see(outcome(event(f"e{number}", "end", goes, why="left")))
+    serials = {playback.serial for playback in stage.players["voice"].asked if playback}
+    assert len(serials) == 1, "none was begun anew"
+    stage.pass_s(1)
+    stage.see(outcome(event("later", "start", 10)))
+    assert told(stage.players["voice"].played).endswith("10 voice/mask_none")
 
 
 # --- hardware that fails

@@ -82,6 +82,15 @@ def test_a_week_that_still_runs_counts_the_days_there_were_and_today(tmp_path: P
     assert "Not whole" in render_period_html(report)
 
 
+def test_what_is_to_come_of_a_day_weighs_nothing_in_what_was_watched(tmp_path: Path) -> None:
+    """A Wednesday of which a fifth was watched, and the first two hours of a Thursday, watched whole."""
+    wednesday, thursday = span(WEEK[2])[0], span(WEEK[3])[0]
+    changes = [*watched(wednesday, wednesday + 24 * HOUR // 5), *watched(thursday, thursday + 2 * HOUR)]
+    report = period(tmp_path, changes, config(), stored=[WEEK[2]], now=thursday + 2 * HOUR)
+    assert report["coverage_percent"] == pytest.approx(100 * (24 / 5 + 2) / 26, abs=0.5)
+    assert report["coverage_percent"] < 50
+
+
 @pytest.mark.parametrize(
     ("name", "day", "first", "count"),
     [

@@ -55,7 +55,7 @@ class InattentionEvents(EventLifecycle):
         events = self._track(time_s, votes)
         for one in attention:
             events += self._follow(one, time_s)
-        return events
+        return events + self._drop(time_s, {one.track for one in attention})
 
     def _follow(self, attention: Attention, time_s: float) -> list[Event]:
         track, before = attention.track, self._standing(attention.track)
@@ -90,6 +90,7 @@ class DrowsinessEvents(EventLifecycle):
         events = self._track(time_s, votes)
         for one in drowsiness:
             events += self._follow(one, time_s)
+        events += self._drop(time_s, {one.track for one in drowsiness})
         self._worst = {track: worst for track, worst in self._worst.items() if track in self._open}
         return events
 

@@ -1,7 +1,7 @@
 """What events of every kind share: they start once, may be updated, end once, and alert people sparingly."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -88,6 +88,10 @@ class EventLifecycle:
             else:
                 seen.vote = vote
         return ended
+
+    def _drop(self, time_s: float, followed: Collection[int]) -> list[Event]:
+        """End the events of those who are here and not followed any more: in a cab, of who is not taken for the driver now."""
+        return [self._end(track, time_s, "left") for track in list(self._open) if track not in followed]
 
     def _now(
         self,

@@ -4,9 +4,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -30,7 +31,7 @@ from edged.files import read_regular
 from edged.fleet.digests import faults_of
 from edged.fleet.engines import BadFiles, Fault, Question
 from edged.fleet.values import malformed
-from edged.host.clock import DAY_MS
+from edged.host.clock import DAY_MS, HOUR_MS
 from edged.report.day import EPOCH
 
 COMPACTED = "compact.json"
@@ -40,6 +41,8 @@ OWNER = "fleet"
 MOST_COMPACTED_BYTES = 64 * 1024 * 1024
 KNOWN_FOR_DAYS = 14
 """A device that exported in so many days before is missed when it does not."""
+EXPORTED_WITHIN_MS = 2 * HOUR_MS
+"""After the end of its day a device's timer has exported, and tried to send, once at least."""
 MOST_ROUNDS = 50
 """So often a question is asked anew without files that cannot be counted."""
 
@@ -305,15 +308,17 @@ class Place:
     def _missing(
         self, intake: Intake, found: Sequence[Sent], first: date, last: date, now_ms: int, expected: set[str]
     ) -> None:
-        """Days of known devices of which nothing came; a day is over everywhere a day after it is over in UTC."""
+        """Days of known devices of which nothing came in time after they were over there."""
         today = (EPOCH + timedelta(milliseconds=now_ms)).date()
         seen: defaultdict[str, str] = defaultdict(lambda: str(last))
+        newest: dict[str, Path] = {}
         for day in self._days:
             if str(first - timedelta(days=KNOWN_FOR_DAYS)) <= day <= str(last):
-                for device in {name.device_id for text in self._names(day) if (name := _of_device(text))}:
-                    seen[device] = min(seen[device], day)
+                for name in filter(None, map(_of_device, self._names(day))):
+                    seen[name.device_id] = min(seen[name.device_id], day)
+                    newest[name.device_id] = self.root / folder_of(day) / str(name)
             elif day > str(today + timedelta(days=1)):
-                for device in {name.device_id for text in self._names(day) if (name := _of_device(text))}:
+                for device in {told.device_id for text in self._names(day) if (told := _of_device(text))}:
                     intake.trouble(device, day, "future", "exported a day that has not begun: its clock is wrong")
         intake.known |= {*seen, *expected}
         has = {(sent.name.device_id, sent.manifest.local_day) for sent in found}
@@ -322,8 +327,20 @@ class Place:
         for device in sorted(intake.known):
             begins = str(first) if device in expected else seen[device]
             for day in days:
-                if begins <= day < str(today) and (device, day) not in has | named:
+                missed = begins <= day <= str(today) and (device, day) not in has | named
+                if missed and self._is_due(day, newest.get(device), now_ms):
                     intake.trouble(device, day, "silent", "sent nothing of this day")
+
+    @staticmethod
+    def _is_due(day: str, manifest: Path | None, now_ms: int) -> bool:
+        """Whether what a device exports of `day` should be here by now, in the time zone of `manifest`, its newest."""
+        try:
+            told = Manifest.model_validate_json(read_regular(manifest, MOST_BYTES)) if manifest else None
+            zone: tzinfo = ZoneInfo(told.tz) if told else timezone.utc
+        except (OSError, ValueError, KeyError):  # the last: a zone that is not known here
+            zone = timezone.utc
+        over = datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), zone)
+        return now_ms >= over.timestamp() * 1000 + EXPORTED_WITHIN_MS
 
 
 class _Wrong(Exception):

@@ -12,7 +12,9 @@ NEVER = math.inf
 
 @dataclass(slots=True)
 class Activation:
-    """One output that notifies people: from causes to on and off. It is on in turns; a turn begins with a new cause."""
+    """One output that notifies people: from causes to on and off. It is on in turns; a new cause begins a turn, or makes the
+    present one last longer.
+    """
 
     settings: GpioOutput | SoundOutput
     causes: frozenset[Cause] = frozenset()
@@ -25,6 +27,14 @@ class Activation:
     quiet: bool = False
     _true_since_s: float | None = None
     _notified: frozenset[Cause] = frozenset()
+    _new_s: float = -math.inf
+    """When the latest new cause came."""
+
+    @property
+    def spent_s(self) -> float:
+        """When what is new has been told for as long as it may."""
+        longest = self.settings.longest_seconds
+        return NEVER if longest is None else self._new_s + longest
 
     @property
     def is_on(self) -> bool:
@@ -63,14 +73,11 @@ class Activation:
         if now_s - self._true_since_s < self.settings.hold_seconds - 1e-9:
             return
         self.new_causes = live - self._notified
-        if self.on_since_s is None or (self.new_causes and self._is_spent(now_s)):
+        if self.on_since_s is None or (self.new_causes and now_s >= self.spent_s):
             self.on_since_s = now_s
+        if self.new_causes:
+            self._new_s = now_s
         self._notified = live
-
-    def _is_spent(self, now_s: float) -> bool:
-        """Whether the present turn has lasted as long as it may."""
-        longest = self.settings.longest_seconds
-        return longest is not None and self.on_since_s is not None and now_s - self.on_since_s >= longest
 
     def next_s(self, now_s: float) -> float:
         """When time alone may change something."""
@@ -88,7 +95,7 @@ class Activation:
         elapsed, longest, repeat = now_s - self.on_since_s, self.settings.longest_seconds, self.settings.repeat_seconds
         if repeat is not None:
             elapsed %= repeat
-        return elapsed if longest is None or elapsed < longest - 1e-9 else None
+        return elapsed if longest is None or elapsed < longest - 1e-9 or now_s < self.spent_s - 1e-9 else None
 
 
 def level(settings: GpioOutput, elapsed_s: float | None) -> tuple[bool, float]:
@@ -113,7 +120,7 @@ def line_level(activation: Activation, settings: GpioOutput, now_s: float) -> tu
     if activation.is_on and activation.on_since_s is not None and settings.longest_seconds is not None:
         longest, repeat = settings.longest_seconds, settings.repeat_seconds
         began = activation.on_since_s + ((now_s - activation.on_since_s) // repeat * repeat if repeat else 0.0)
-        moments += [began + longest, began + (repeat or NEVER)]
+        moments += [began + longest, began + (repeat or NEVER), activation.spent_s]
     return active, min(moment for moment in moments if moment > now_s)
 
 

@@ -66,6 +66,8 @@ class SoundPlan:
     _serial: int = 0
     _clip: str | None = None
     _began_s: float = -NEVER
+    _last: str | None = None
+    """The clip that was begun last, over or not."""
     _repetition: tuple[float, float] | None = None
 
     def update(self, activation: Activation, now_s: float) -> Playback | None:
@@ -83,8 +85,10 @@ class SoundPlan:
         someone_new = (
             any(rank(cause.rule) >= grave for cause in activation.new_causes) and now_s - self._began_s >= AGAIN_S
         )
-        if grave > self._rank or repetition != self._repetition or (someone_new and clip != ALARM):
-            self._serial, self._clip, self._began_s = self._serial + 1, clip, now_s
+        if clip == self._last != ALARM and self._clip is None and now_s - self._began_s < AGAIN_S:
+            self._clip = clip  # people follow one another: it is still being heard
+        elif grave > self._rank or repetition != self._repetition or (someone_new and clip != ALARM):
+            self._serial, self._clip, self._last, self._began_s = self._serial + 1, clip, clip, now_s
         elif grave < self._rank and self._clip == ALARM:
             self._clip = None
         self._rank, self._repetition = grave, repetition
@@ -96,11 +100,11 @@ class SoundPlan:
         longest, every = self.settings.longest_seconds, self.settings.repeat_seconds
         if activation.on_since_s is not None:
             began = activation.on_since_s + ((now_s - activation.on_since_s) // every * every if every else 0.0)
-            moments += [began + (longest or NEVER), began + (every or NEVER)]
+            moments += [began + (longest or NEVER), began + (every or NEVER), activation.spent_s]
         return min([NEVER, *(moment for moment in moments if moment > now_s)])
 
 
 def heard_rules(when: Collection[Rule], causes: Collection[Cause]) -> frozenset[Cause]:
-    """Of what is true, that which an output listens to; a sound for a level follows the graver ones too."""
+    """Of what is true, that which an output listens to: with a level of drowsiness the graver ones too."""
     heard = set(_heard(when))
     return frozenset(cause for cause in causes if cause.rule in heard)

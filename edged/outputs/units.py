@@ -190,7 +190,7 @@ class Lamp(LineUnit):
         self._settings, self._activation, self._is_active = settings, Activation(settings), False
 
     def step(self, inputs: Inputs) -> float:
-        causes = frozenset(cause for cause in inputs.causes if cause.rule in self._settings.when)
+        causes = heard_rules(self._settings.when, inputs.causes)
         self._activation.update(inputs.now_s, causes, _quiet(self._settings, inputs))
         active, next_s = line_level(self._activation, self._settings, inputs.now_s)
         if (tested_s := self.tested_s(inputs.now_s)) is not None:

@@ -1,6 +1,7 @@
 """The thread that drives all local outputs: from what analysis sees to lines and sounds, without disk, network or broker."""
 
 import logging
+import math
 import select
 import threading
 from collections import deque
@@ -109,7 +110,9 @@ class OutputWorker(Worker):
         """Take in what a frame led to."""
         seen = self._rules[frame.camera].update(frame.time_s, outcome)
         with self._lock:
-            self._seen[frame.camera] = self._clock.monotonic_s(), seen
+            known_s = self._seen.get(frame.camera, (-math.inf,))[0]
+            # What ends when analysis falls silent comes without a picture: nothing was seen.
+            self._seen[frame.camera] = self._clock.monotonic_s() if frame.index >= 0 else known_s, seen
         self._bell.ring()
 
     def acknowledge(self, output: str | None, who: str) -> str | None:

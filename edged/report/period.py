@@ -148,7 +148,8 @@ def _watched_percent(reports: Sequence[ReportDocument]) -> float | None:
 
 
 def _open_hours(report: ReportDocument) -> int:
-    return sum(hour["open"] for hour in report["by_hour"])
+    """Those that have begun: what is to come of a day that still runs weighs nothing."""
+    return sum(hour["open"] and hour["watched_percent"] is not None for hour in report["by_hour"])
 
 
 def _weighted(shares: Iterable[tuple[float | None, int]]) -> float | None:

@@ -76,8 +76,10 @@ class FakePlayer:
     def __init__(self, clock: HandClock) -> None:
         self._clock, self.problem, self.last = clock, None, (None, False)
         self.played: list[tuple[float, str]] = []
+        self.asked: list[Playback | None] = []
 
     def play(self, playback: Playback | None, *, cut: bool = False) -> None:
+        self.asked.append(playback)
         if (playback, cut) != self.last and not (playback is None and self.last[0] is None):
             self.played.append((round(self._clock.monotonic_s(), 2), playback.clip if playback else "-!"[cut]))
         self.last = playback, cut

@@ -1,7 +1,7 @@
 # A card as the config names it; what is played on its device 0 can be recorded on its device 1.
 modprobe snd-aloop pcm_substreams=1
-wait_for 60 test -e /dev/snd/controlC0
-[ "$(stat -Lc %G /dev/snd/controlC0)" = audio ] || fail "the card's group is $(stat -Lc %G /dev/snd/controlC0)"
+in_audio() { [ "$(stat -Lc %G /dev/snd/controlC0 /dev/snd/pcmC0D0p /dev/snd/pcmC0D1c | sort -u)" = audio ]; }
+wait_for 60 in_audio
 cat >>/etc/edged/edged.toml <<TOML
 
 [output.siren]

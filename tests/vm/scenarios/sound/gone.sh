@@ -6,6 +6,7 @@ wait_for 180 told
 : >/run/heard
 wait_for 180 grep -q '/violation ' /run/heard
 echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind
-wait_for 60 test -e /dev/snd/controlC0
+in_audio() { [ "$(stat -Lc %G /dev/snd/controlC0 /dev/snd/pcmC0D0p /dev/snd/pcmC0D1c | sort -u)" = audio ]; }
+wait_for 60 in_audio
 [ "$(systemctl show edged -p MainPID --value)" = "$pid" ] || fail "the daemon was restarted"
 echo "the card was pulled out: $(told | head -n 1); alerts went on"
