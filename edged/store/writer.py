@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,6 +72,8 @@ class Store:
         try:
             self._lock.hold()
             self._migrate()
+            if self.restored is not None:
+                self.restored = replace(self.restored, gap_from=self.last_known() or None)
             self._mark()
             self.last_seq = self._outbox_sequence()
             self._files = WatchedFiles(path)
