@@ -69,6 +69,8 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
             return open_checked(path)
         if not _is_damage(error):
             raise _cannot_open(path, error) from None
+    except OSError as error:
+        raise _cannot_open(path, error) from None
     try:
         return _restore(path)
     except (sqlite3.Error, OSError) as error:
