@@ -20,7 +20,10 @@ class Site:
     def __init__(self):
         self.clock, self.steps, self.told = HandClock(), [], []
         self.frames = self.seen = 0
-        recorder = SimpleNamespace(camera_event=self._record, utc_ms=lambda s: 0, seen=self._count)
+        self.finished = []
+        recorder = SimpleNamespace(
+            camera_event=self._record, utc_ms=lambda s: 0, seen=self._count, finish=self.finished.append
+        )
         self.watch = CameraWatch(recorder, self.clock, lambda message: self.told.append(json.loads(message.payload)))
         self._state = None
         camera = SimpleNamespace(state=lambda: self._state, ended=False)
@@ -77,7 +80,7 @@ def test_at_the_end_the_event_ends_and_the_frames_since_the_last_look_are_counte
     site.look(trouble="frozen", reason="the same again and again")
     site.frames = 25
     assert site.finish()[1:] == [("end", "frozen", "stopped")]
-    assert site.seen == 25
+    assert (site.seen, site.finished) == (25, ["door"])
 
 
 def test_the_event_of_a_camera_that_a_reload_keeps_goes_on_and_no_frame_is_counted_twice():

@@ -257,6 +257,16 @@ def test_a_minute_is_stored_when_it_is_over_and_at_the_end(kept: Kept) -> None:
     assert len(kept.rows(CoverageMinute)) == 2
 
 
+def test_the_minute_of_a_camera_that_has_stopped_is_stored_then(kept: Kept) -> None:
+    for camera in ("door", "yard"):
+        kept.recorder.seen(camera, 15, 0, "online")
+    kept.recorder.finish("door")
+    kept.recorder.finish("never there")
+    assert [row.camera for row in kept.rows(CoverageMinute)] == ["door"]
+    kept.recorder.flush()
+    assert [row.camera for row in kept.rows(CoverageMinute)] == ["door", "yard"]
+
+
 def test_pictures_far_apart_leave_a_hole_in_what_was_watched(kept: Kept) -> None:
     for gap in (1.0, 10.0, 1.0):
         kept.recorder.analysed("door", kept.clock.monotonic_s(), 0)

@@ -1,5 +1,6 @@
 """A database that is lost or spoilt under its writer is noticed, opened again, and delivery goes on."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from edged.errors import StoreError
 from edged.files import is_first_byte_locked
 from edged.publish.delivery import Delivery
 from edged.publish.quarantine import Quarantine
-from edged.store import Store, StoreReader
+from edged.store import Store, StoreReader, recovery
 from edged.store import worker as store_worker
 from edged.store.files import lock_of
 from edged.store.recovery import is_sound
@@ -295,6 +296,46 @@ def test_the_lock_is_on_the_database_that_was_put_back(writer: Writer) -> None:
     assert writer.writes(500)
     lock_of(writer.path).unlink()
     assert "another edged is writing it" in a_second_one(writer.path)
+
+
+def test_a_disk_that_cannot_be_read_for_a_moment_ends_nothing(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, refused = os.pread, []
+
+    def pread(*values: int) -> bytes:
+        if len(refused) < 2:
+            refused.append(values)
+            raise OSError(errno.EIO, "Input/output error")
+        return read(*values)
+
+    monkeypatch.setattr(os, "pread", pread)
+    assert until(lambda: len(refused) == 2)
+    assert writer.writes(500)
+    assert writer.worker.is_alive()
+    assert (writer.losses, writer.restored) == ([], [])
+
+
+def test_a_disk_that_cannot_be_read_when_the_database_is_opened_is_an_error_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "_is_gone", refuse)
+        with pytest.raises(StoreError, match="cannot be opened"):
+            Store(tmp_path / "edged.db")
+    Store(tmp_path / "edged.db").close()  # nobody holds the lock
+
+
+def test_a_mark_that_could_not_be_written_makes_no_stranger_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "edged.db"
+    with Store(path) as store:
+        store._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreError):
+            store.back_up(1, "b")
+        store._connection.execute("PRAGMA query_only = OFF")
+        os.utime(path, (1, 1))
+        assert store.loss() is None
 
 
 def test_who_has_come_to_write_meanwhile_keeps_its_database(tmp_path: Path) -> None:

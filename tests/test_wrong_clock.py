@@ -417,6 +417,23 @@ def test_the_clock_is_remembered_and_a_device_that_comes_up_years_off_is_doubted
     assert "leapt" in str(site.watched.doubt())
 
 
+DAMAGED = ["day = '2026-11-q9'", "day = '9999-12-31'", "day = x'ff'", "revision = 'q'", "created = 'q'"]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_report_ends_nothing_and_its_day_is_reported_again(site: Site, damage: str) -> None:
+    fill(site, date(2026, 11, 18), 1)
+    site.start()
+    site.live(HOUR / 1000, 60)
+    days = site.days
+    assert days == ["2026-11-18"]
+    site.store.execute(f"UPDATE reports SET {damage} WHERE day = (SELECT max(day) FROM reports)")  # noqa: S608
+    assert site.days == []
+    site.start()
+    site.live(HOUR / 1000, 60)
+    assert site.days == days
+
+
 def test_the_newest_backup_is_kept_however_old_a_wrong_clock_makes_it(site: Site) -> None:
     site.store.write([started("A"), ended("A"), message()])
     for stamp in ("a", "b"):

@@ -57,8 +57,8 @@ class CameraWatch:
                 self.retain(messages.OUTPUT.message(payload, name))
 
     def finish(self, cameras: Cameras, reason: str, successor: Cameras | None = None) -> None:
-        """These cameras have stopped, but for those that `successor` keeps: count the frames since the last `supervise`, end the
-        events of those in trouble.
+        """These cameras have stopped, but for those that `successor` keeps: count the frames since the last `supervise`, store
+        their last minute, end the events of those in trouble.
         """
         self._count_frames(cameras)
         for camera, worker in cameras.workers.items():
@@ -68,6 +68,7 @@ class CameraWatch:
                 self._end_event(camera, reason)
             self._frames.pop(camera, None)
             self._published.pop(camera, None)
+            self.recorder.finish(camera)
 
     def publish_again(self) -> None:
         """Publish everything again at the next `supervise`: there is another connection to the broker."""

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,12 @@ class StoreReader:
         return rows[0] if rows else None
 
     def reports(self) -> list[Row]:
-        """What is known of each stored report but its text, oldest day first; `counted` is parsed."""
+        """What is known of each stored report but its text, oldest day first; `counted` is parsed.
+
+        A row that is damaged in its day or numbers is left out: the report of its day is missing, and is made again.
+        """
         rows = self._rows("SELECT day, created, revision, counted, sha256 FROM reports ORDER BY day")
-        return [{**row, "counted": parsed_json(row["counted"])} for row in rows]
+        return [{**row, "counted": parsed_json(row["counted"])} for row in rows if _is_whole(row)]
 
     def first_instant(self) -> int | None:
         """When the record begins: the earliest coverage minute or event whose clock could be believed."""
@@ -201,6 +205,16 @@ def _all(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> 
 def readable_text(raw: bytes) -> str:
     """Text as stored; a flipped bit in it must cost a letter, not the row."""
     return raw.decode(errors="replace")
+
+
+def _is_whole(report: Row) -> bool:
+    """Whether a stored report has a day, YYYY-MM-DD, which another follows, and numbers where they belong."""
+    try:
+        day = date.fromisoformat(str(report["day"]))
+    except ValueError:
+        return False
+    is_day = day.isoformat() == report["day"] and day < date.max
+    return is_day and all(isinstance(report[column], int) for column in ("created", "revision"))
 
 
 def lasted_ms(event: Mapping[str, Any]) -> int | None:

@@ -100,6 +100,13 @@ class Recorder:
         self._minutes.clear()
         self.submit(rows)
 
+    def finish(self, camera: str) -> None:
+        """Store the unfinished minute of a camera that has stopped, and forget the camera: it may not come back."""
+        minute = self._minutes.pop(camera, None)
+        self._analysed_s.pop(camera, None)
+        if minute is not None:
+            self.submit([self._coverage(camera, minute)])
+
     def system_event(self, state: str, details: Mapping[str, object], camera: str = "") -> None:
         """Store something that happened to the device, as an event that starts and ends at once."""
         now_s = self.clock.monotonic_s()

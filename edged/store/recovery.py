@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import os
 import shutil
 import sqlite3
 import time
@@ -51,8 +52,8 @@ class Restored:
 
     quarantined: Path
     backup: Path | None
-    gap_from: int | None
-    """UTC milliseconds of the backup's last change, None when there was no backup."""
+    gap_from: int | None = None
+    """UTC milliseconds of the last that the backup knows of, None when there was no backup, or nothing in it."""
 
 
 def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
@@ -68,6 +69,8 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
             return open_checked(path)
         if not _is_damage(error):
             raise _cannot_open(path, error) from None
+    except OSError as error:
+        raise _cannot_open(path, error) from None
     try:
         return _restore(path)
     except (sqlite3.Error, OSError) as error:
@@ -75,29 +78,45 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
 
 
 def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp: str) -> Path:
-    """Copy the open database to `backups/` beside it, atomically; keep the newest `keep`, or all when None."""
+    """Copy the open database to `backups/` beside it, atomically; keep the last `keep` that were made, or all when None.
+
+    For who holds the database's lock alone: what an earlier writer left half done is deleted. Raise StoreError on failure.
+    """
     folder = path.parent / "backups"
     target = folder / f"{path.stem}-{stamp}.db"
     partial = target.with_suffix(".partial")
     try:
         folder.mkdir(exist_ok=True)
-        partial.unlink(missing_ok=True)
+        for left in folder.glob(f"{glob.escape(path.stem)}-*.partial*"):
+            left.unlink(missing_ok=True)
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
             _stand_alone(copy)
+        _make_newest(partial, path)
         sync(partial)
         partial.replace(target)
         sync(folder)
+        if keep is not None:
+            older = [file for file in _by_age(path) if file != target]
+            for old in older[: len(older) - max(keep - 1, 0)]:
+                old.unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         refused = StoreFull if _is_full(error) else StoreError
         raise refused(f"{target}: the backup could not be written ({error}); free some space") from None
-    if keep is not None:
-        # Never the one just made, however old a wrong clock makes it look.
-        older = sorted((file for file in backups(path) if file != target), key=lambda file: file.stat().st_mtime)
-        for old in older[: len(older) - max(keep - 1, 0)]:
-            old.unlink(missing_ok=True)
     return target
+
+
+def _by_age(path: Path) -> list[Path]:
+    """The backups of the database at `path` in the order in which they were made, as `_make_newest` has marked it."""
+    return sorted(backups(path), key=lambda file: file.stat().st_mtime)
+
+
+def _make_newest(made: Path, path: Path) -> None:
+    """Date what was just made after all backups: one that was made while the clock was ahead must not stay the newest."""
+    last = max((file.stat().st_mtime for file in backups(path)), default=0.0)
+    if made.stat().st_mtime <= last:
+        os.utime(made, (last + 1, last + 1))
 
 
 def copy_while_open(path: Path, target: Path) -> None:
@@ -257,15 +276,14 @@ def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
     """Set the damaged files aside and go on from the newest sound backup, or from an empty database."""
     quarantined = _quarantine(path)
     partial = path.with_name(path.name + ".restoring")
-    for backup in sorted(backups(path), key=lambda file: file.stat().st_mtime, reverse=True):
+    for backup in reversed(_by_age(path)):
         if is_sound(backup):
-            gap_from = int(backup.stat().st_mtime * 1000)
             shutil.copyfile(backup, partial)
             sync(partial)
             partial.replace(path)
             sync(path.parent)
-            return _connect(path), Restored(quarantined, backup, gap_from)
-    return _connect(path), Restored(quarantined, None, None)
+            return _connect(path), Restored(quarantined, backup)
+    return _connect(path), Restored(quarantined, None)
 
 
 def _quarantine(path: Path) -> Path:

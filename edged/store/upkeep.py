@@ -5,16 +5,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 
 from edged.config import StoreConfig
 from edged.host.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
 from edged.messages import iso
 from edged.records import MetaRow
+from edged.store.files import backups
 from edged.store.writer import Store
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
+STAMP = "%Y%m%d-%H%M%S"
+"""In the name of a backup: when it was made, in UTC."""
 DAY_S = DAY_MS / 1000
 SMALLEST_SHIFT_MS = 1000
 MOST_PRUNED = 10_000
@@ -82,8 +86,10 @@ class Upkeep:
         if now_s >= self._next_pruning_s and self.clock.settled():
             self._prune(store, now_s)
         if now_s >= self._next_backup_s:
-            self._next_backup_s = now_s + DAY_S
-            self._back_up(store)
+            age_s = self._age_of_backup_s(store)
+            self._next_backup_s = now_s + DAY_S - (age_s or 0.0)
+            if age_s is None:
+                self._back_up(store)
 
     def _trim(self, store: Store) -> None:
         """Keep the outbox within its bounds, and without messages that nobody will send any more."""
@@ -98,11 +104,20 @@ class Upkeep:
                     "%d messages dropped: they waited for [%s], which is not configured any more", gone, channel
                 )
 
+    def _age_of_backup_s(self, store: Store) -> float | None:
+        """How old the youngest backup is, by its name, if it was made within the last day; None when one is due.
+
+        So a daemon that is started again and again copies the database once a day, not at each start. One that a clock
+        in the future named does not count.
+        """
+        now_s = self.clock.utc_ms() / 1000
+        ages = [now_s - made_s for file in backups(store.path) if (made_s := _made_s(file, store.path)) is not None]
+        return min((age_s for age_s in ages if 0 <= age_s < DAY_S), default=None)
+
     def _back_up(self, store: Store) -> None:
         if self.kept.backups:
-            store.back_up(
-                self.kept.backups, f"{datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc):%Y%m%d-%H%M%S}"
-            )
+            now = datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc)
+            store.back_up(self.kept.backups, f"{now:{STAMP}}")
             log.info("database backed up; the newest %d backups are kept", self.kept.backups)
 
     def _prune(self, store: Store, now_s: float) -> None:
@@ -161,3 +176,12 @@ class Upkeep:
 
     def _offset(self) -> int:
         return self.clock.utc_ms() - round(self.clock.monotonic_s() * 1000)
+
+
+def _made_s(backup: Path, path: Path) -> float | None:
+    """When a backup of the database at `path` was made, by its name; None when that does not say."""
+    try:
+        made = datetime.strptime(backup.stem.removeprefix(f"{path.stem}-"), STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return made.timestamp()

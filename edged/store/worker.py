@@ -4,7 +4,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from edged.backoff import backoff_s
 from edged.errors import StoreError
@@ -30,6 +31,8 @@ UPKEEP_RECOVERED_S = 180.0
 
 RESERVE_INTERVAL_S = 60.0
 FILES_INTERVAL_S = 5.0
+LONG_S = 600.0
+"""What copies, reads or opens the whole database may take so much longer: a large one on an SD card takes minutes."""
 
 Group = tuple[Change, ...]
 """What was submitted together, and is written together or not at all."""
@@ -114,18 +117,27 @@ class StoreWorker(Worker):
                 self._reserve.make()
             if now_s >= next_files_s:
                 next_files_s = now_s + FILES_INTERVAL_S
-                self._check_files()
+                with self._taking_long():
+                    self._check_files()
                 self._check_space()
             # Before the batch: what a clock that was set has stamped since must not be taken for what it stamped before.
             if now_s >= next_upkeep_s and not self.stopping.is_set():
                 next_upkeep_s = now_s + UPKEEP_INTERVAL_S
-                self._do_upkeep()
+                with self._taking_long():
+                    self._do_upkeep()
             if batch and not self._write(batch):
                 return
 
     def close(self) -> None:
         """Close the database. Call after `stop`."""
         self._store.close()
+
+    @contextmanager
+    def _taking_long(self) -> Iterator[None]:
+        """What is done within may touch every page of the database: the next beat may come that much later."""
+        self.beat(LONG_S)
+        yield
+        self.beat()
 
     def _gather(self) -> list[Group]:
         """What waits, gathered for a moment after the first; empty when nothing came for half a second."""
@@ -184,7 +196,8 @@ class StoreWorker(Worker):
         self.problem = str(error)
         if isinstance(error, StoreFull):
             return self._reserve.give_up()
-        self._open_again()
+        with self._taking_long():
+            self._open_again()
         return False
 
     def _open_again(self) -> None:

@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,6 +72,8 @@ class Store:
         try:
             self._lock.hold()
             self._migrate()
+            if self.restored is not None:
+                self.restored = replace(self.restored, gap_from=self.last_known() or None)
             self._mark()
             self.last_seq = self._outbox_sequence()
             self._files = WatchedFiles(path)
@@ -116,7 +119,10 @@ class Store:
         """What has become of the files since they were opened, None when they are what they were."""
         if self._files is None:
             return None
-        loss = self._files.loss()
+        try:
+            loss = self._files.loss()
+        except OSError:
+            return None  # a disk that cannot be read: the next write says so
         if loss is None and self._files.was_touched() and not self._is_ours():
             return Loss(self.path, "overwritten")
         return loss
@@ -163,8 +169,9 @@ class Store:
 
     def _mark(self) -> None:
         """Tell this file from all copies of it."""
-        self._token = secrets.token_hex(8)
-        self.set_meta({OPENED: self._token})
+        token = secrets.token_hex(8)
+        self.set_meta({OPENED: token})
+        self._token = token  # not before it is in the file: a full disk would make a stranger's file of this one
 
     def _outbox_sequence(self) -> int:
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()

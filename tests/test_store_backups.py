@@ -1,0 +1,190 @@
+"""Backups: how often they are made, what a kill or a wrong clock leaves of them, and that a slow one is no fault."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.mosquitto import until
+from support.storing import HandClock, started
+
+from edged.config import StoreConfig
+from edged.errors import StoreError
+from edged.host.clock import WatchedClock
+from edged.store import Store
+from edged.store import worker as store_worker
+from edged.store.files import backups
+from edged.store.recovery import is_sound
+from edged.store.upkeep import Upkeep
+from edged.store.worker import StoreWorker
+
+MINUTES_TO_THE_FIRST = 6
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "edged.db"
+
+
+class Slow:
+    """A store whose worker counts as stuck almost at once, and which takes its time where `way` says so."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.was_stuck: list[bool] = []
+        self.upkeep: Callable[[Store], None] = lambda _: None
+        self.worker = StoreWorker(
+            Store(path),
+            committed=lambda: None,
+            upkeep=lambda store: self.upkeep(store),
+            reopen=lambda: self.reopen(),
+        )
+        self.worker.stuck_after_s = 0.1
+
+    def take_time(self, *_: object) -> None:
+        time.sleep(0.3)
+        self.was_stuck.append(self.worker.is_stuck())
+
+    def reopen(self) -> Store:
+        self.take_time()
+        return Store(self.path)
+
+
+def in_upkeep(slow: Slow, patch: pytest.MonkeyPatch) -> None:
+    slow.upkeep = slow.take_time
+
+
+def in_the_files(slow: Slow, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "loss", slow.take_time)
+
+
+def in_opening_lost_files(slow: Slow, patch: pytest.MonkeyPatch) -> None:
+    slow.path.unlink()
+
+
+def in_opening_after_an_error(slow: Slow, patch: pytest.MonkeyPatch) -> None:
+    def write(*_: object) -> None:
+        patch.undo()
+        raise StoreError("disk I/O error")
+
+    patch.setattr(Store, "write", write)
+    slow.worker.submit([started("A")])
+
+
+@pytest.mark.parametrize("way", [in_upkeep, in_the_files, in_opening_lost_files, in_opening_after_an_error])
+def test_what_takes_long_with_the_whole_database_is_not_taken_for_wedged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[Slow, pytest.MonkeyPatch], None]
+) -> None:
+    slow = Slow(path)
+    way(slow, monkeypatch)
+    slow.worker.start()
+    assert until(lambda: slow.was_stuck)
+    assert slow.worker.stop(60)
+    slow.worker.close()
+    assert slow.worker.failure is None
+    assert not any(slow.was_stuck)
+
+
+def test_what_takes_long_is_given_no_time_for_ever(path: Path) -> None:
+    slow = Slow(path)
+    with slow.worker._taking_long():
+        assert slow.worker._beat_s - time.monotonic() <= store_worker.LONG_S
+    assert slow.worker._beat_s <= time.monotonic()
+    slow.worker.close()
+
+
+class Runs:
+    """One database through several runs of the daemon, by a clock set by hand."""
+
+    def __init__(self, path: Path, keep: int = 3) -> None:
+        self.path, self.keep = path, keep
+        self.clock = HandClock()
+
+    def run(self, minutes: float = MINUTES_TO_THE_FIRST) -> None:
+        """A run of so many minutes that begins now."""
+        upkeep = Upkeep(WatchedClock(self.clock), StoreConfig(backups=self.keep), record=lambda *_: None)
+        with Store(self.path) as store:
+            for _ in range(round(minutes)):
+                self.clock.pass_s(60)
+                upkeep(store)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(backup.name for backup in backups(self.path))
+
+
+def test_starts_in_a_row_make_one_backup_and_the_next_day_another(path: Path) -> None:
+    runs = Runs(path)
+    for _ in range(4):
+        runs.run()
+    assert len(runs.names) == 1
+    runs.clock.pass_s(DAY_S - 3600)
+    runs.run()
+    assert len(runs.names) == 1
+    runs.run(60)
+    assert len(runs.names) == 2
+
+
+def test_a_run_of_days_makes_a_backup_each_day(path: Path) -> None:
+    runs = Runs(path, keep=9)
+    runs.run(3 * 1440 + 10)
+    assert len(runs.names) == 4
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from edged.store import Store, recovery
+
+    recovery.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+    with Store(Path(sys.argv[1])) as store:
+        store.back_up(3, sys.argv[2])
+"""
+
+
+def test_a_kill_during_a_backup_leaves_nothing_after_the_next(path: Path) -> None:
+    Store(path).close()
+    folder = path.parent / "backups"
+    for stamp in ("one", "two"):
+        killed = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(path), stamp], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    (left,) = folder.glob("*.partial*")
+    left.with_name(f"{left.name}-journal").touch()
+    (folder / "a letter.partial").touch()
+    with Store(path) as store:
+        made = store.back_up(3, "three")
+    assert sorted(file.name for file in folder.iterdir()) == ["a letter.partial", made.name]
+
+
+def test_a_backup_made_while_the_clock_was_ahead_does_not_stay_the_newest(path: Path) -> None:
+    ahead_s = 2_100_000_000
+    with Store(path) as store:
+        store.write([started("kept")])
+        made = [store.back_up(3, "20360718-130640")]
+        os.utime(made[0], (ahead_s, ahead_s))
+        for day in range(1, 7):
+            store.write([started(f"E{day}", day * 1_000_000)])
+            made.append(store.back_up(3, f"2026110{day}-120000"))
+        assert sorted(backups(path)) == made[-3:]
+        store.write([started("lost", 7_000_000)])
+    path.write_bytes(b"damaged" * 1000)
+    with Store(path) as store:
+        assert store.restored is not None
+        assert store.restored.backup == made[-1]
+        assert store.restored.gap_from == 6_000_000
+    assert is_sound(path)
+
+
+def test_a_restored_backup_without_anything_in_it_knows_of_no_instant(path: Path) -> None:
+    with Store(path) as store:
+        store.back_up(3, "empty")
+    path.write_bytes(b"damaged" * 1000)
+    with Store(path) as store:
+        assert store.restored is not None
+        assert (store.restored.backup is not None, store.restored.gap_from) == (True, None)
