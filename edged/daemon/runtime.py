@@ -40,7 +40,7 @@ from edged.deliver import ChannelWorker, alert_channels, transports
 from edged.live.view import Source, State
 from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
-from edged.publish import Publisher, read_password
+from edged.publish import Publisher
 from edged.readers import SURE_SCORES
 from edged.records import PAUSED, Message
 from edged.store.recorder import Recorder
@@ -258,7 +258,6 @@ def _build_publisher(core: Core, config: Config) -> Publisher | None:
         core.reader,
         core.store.acknowledge,
         discovery=None,
-        password=read_password(config.mqtt),
     )
 
 
