@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ LONGEST_SECRET_BYTES = 65_535  # what MQTT can carry
 LONGEST_WORDS = 160
 CONNECT_S, ANSWER_S, WHOLE_S = 10.0, 20.0, 30.0
 """For the connection, for each answer, and for all of it together."""
+MOST_WAITS = 4
+"""A name may have any number of addresses: finding one that answers takes no longer than so many that do not."""
 SLOWEST_BYTES_S = 2048
 """What is sent may take longer than that by so much that at least so many bytes go in a second."""
 MOST_HEARD_BYTES = 262_144
@@ -175,6 +178,38 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
 
+def reach(host: str, port: int, each_s: float) -> socket.socket:
+    """A TCP connection to the first of the host's addresses that takes one, with `each_s` as its time-out.
+
+    Every address is tried, for `each_s` at most, and for less where there are many: all of them together have MOST_WAITS times
+    that. Only the lookup of the name comes on top. Raise OSError, of the address that was tried last.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    until = time.monotonic() + MOST_WAITS * each_s
+    last: OSError | None = None
+    for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
+        patience_s = min(each_s, (until - time.monotonic()) / left)
+        if patience_s <= 0:
+            break
+        try:
+            return _connected(socket.socket(family, kind, protocol), address, patience_s, each_s)
+        except OSError as error:
+            last = error
+    raise last or socket.gaierror(f"{host} has no address")
+
+
+def _connected(made: socket.socket, address: Any, patience_s: float, later_s: float) -> socket.socket:
+    """`made`, connected within `patience_s`; whatever is done with it later takes `later_s` at most. Raise OSError."""
+    try:
+        made.settimeout(patience_s)
+        made.connect(address)
+        made.settimeout(later_s)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 class Dial:
     """Connections that end in time, one after the other: whatever their peer does, and for good when `cut` is called."""
 
@@ -192,7 +227,7 @@ class Dial:
         Raise OSError; TimeoutError also where the whole takes too long, and from `cut` on.
         """
         longer_s = sends / SLOWEST_BYTES_S
-        with socket.create_connection((peer.host, peer.port), CONNECT_S) as connection:
+        with reach(peer.host, peer.port, CONNECT_S) as connection:
             connection.settimeout(ANSWER_S + longer_s)
             # Another name for the same connection: wrapping it in TLS takes the first one away.
             with connection.dup() as handle:

@@ -8,8 +8,11 @@ import pytest
 from support.storing import HandClock
 
 from edged.capture import CameraState
+from edged.capture.state import NOT_OPENED
 from edged.config import Config
+from edged.daemon.analysis import NO_PEOPLE, CameraActivity
 from edged.daemon.state import CameraWatch, Health
+from edged.outputs.units import OutputState
 
 CONFIG = Config.model_validate({"camera": {"door": {"source": "file:///a.mp4", "stall_seconds": 5}}})
 
@@ -27,7 +30,8 @@ class Site:
         self.watch = CameraWatch(recorder, self.clock, lambda message: self.told.append(json.loads(message.payload)))
         self._state = None
         camera = SimpleNamespace(state=lambda: self._state, ended=False)
-        analysis = SimpleNamespace(activity=dict, problem=None)
+        self.activity: dict[str, CameraActivity] = {}
+        analysis = SimpleNamespace(activity=lambda: self.activity, problem=None)
         self.cameras = SimpleNamespace(
             workers={"door": camera}, inbox=SimpleNamespace(take_dropped=lambda _: 0), analysis=analysis
         )
@@ -119,3 +123,48 @@ def test_a_lost_camera_was_in_trouble_before_its_event_was_told():
     site.clock.pass_s(6)
     site.watch.supervise(CONFIG, site.cameras)
     assert (site.steps, site.began_s) == ([("start", "lost", "no luck")], since_s)
+
+
+def test_a_camera_that_is_silent_is_one_error_whose_line_does_not_change_every_second():
+    site, said = Site(), set()
+    health = Health("dev1", 0.0, site.clock, SimpleNamespace(problem=None, shortage=None, dropped=0))
+    for seconds in (5, 6, 7):
+        site.look("stalled", reason=f"no picture for {seconds} s")
+        said.add(tuple(health.errors(site.cameras, None, None)))
+    assert said == {("camera door is stalled: no picture comes",)}
+
+
+def present(site):
+    return [payload["present"] for payload in site.told if "present" in payload]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "activity"),
+    [
+        ("reconnecting", "cannot be opened", CameraActivity()),
+        ("stalled", "no picture for 5 s", CameraActivity()),
+        ("online", None, CameraActivity(faulty=1)),
+    ],
+)
+def test_while_a_camera_has_given_nothing_nobody_is_present(status, reason, activity):
+    """The broker keeps the counts of before a power cut, or before a reload."""
+    site = Site()
+    site.activity = {"door": CameraActivity()}
+    site.look("reconnecting", reason=NOT_OPENED)
+    site.look("online")
+    assert present(site) == [], "it may give its first picture in a moment"
+    site.activity = {"door": activity}
+    site.look(status, reason=reason)
+    site.look(status, reason=reason)
+    assert present(site) == [0]
+    site.activity = {"door": replace(activity, counts={**NO_PEOPLE.counts, "correct": 2})}
+    site.look("online")
+    assert present(site) == [0, 2]
+
+
+def test_an_output_that_was_taken_away_and_is_back_is_published_again():
+    site = Site()
+    lamp = {"lamp": OutputState("gpio", True)}
+    for states in (lamp, lamp, {}, {}, lamp):
+        site.watch.publish_outputs(states)
+    assert [payload["on"] for payload in site.told] == [True, True]

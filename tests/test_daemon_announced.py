@@ -72,6 +72,29 @@ def test_the_broker_forgets_a_camera_that_a_reload_or_a_restart_takes_away(clip:
         assert daemon.stop() == 0
 
 
+def is_introduced(broker: Mosquitto) -> bool:
+    """Whether the broker keeps the device's description for Home Assistant."""
+    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "homeassistant/#", "--retained-only"]
+    heard = subprocess.run([*command, "-W", "1", "-F", "%t"], capture_output=True, text=True, timeout=120, check=False)
+    return heard.stdout.split() == ["homeassistant/device/edged_dev1/config"]
+
+
+def test_home_assistant_forgets_the_device_when_discovery_is_turned_off(clip: Path, tmp_path: Path) -> None:
+    cameras = {"door": looped(clip)}
+    daemon = Daemon(tmp_path, cameras)
+    with Mosquitto(tmp_path / "broker") as broker, daemon:
+        daemon.write_config(cameras, port=broker.port)
+        daemon.start()
+        assert until(lambda: is_introduced(broker), PATIENCE_S), daemon.log
+        daemon.config.write_text(daemon.config.read_text().replace("[mqtt]", "[mqtt]\ndiscovery = false"))
+        daemon.signal(signal.SIGHUP)
+        assert until(lambda: not is_introduced(broker), PATIENCE_S), daemon.log
+        daemon.write_config(cameras, port=broker.port)
+        daemon.signal(signal.SIGHUP)
+        assert until(lambda: is_introduced(broker), PATIENCE_S), daemon.log
+        assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize(
     "stored", ['{"a": 1}', "[1, null]", "no json", str([f"camera/{i}/status" for i in range(900)])]
 )

@@ -165,6 +165,8 @@ def test_each_days_report_waits_for_each_channel_and_once_through_a_full_disk(tm
         for _ in range(5):
             reporter.check()
             clock.pass_s(1000)
+            made = (config, StoreReader(store.path), kept, watched_clock, lambda text: None, {})
+            reporter = Reporter(*made, reporter.submitted)  # type: ignore[arg-type]  as a reload does
         assert len(kept.groups) == 1
         kept.problem = None
         store.write(kept.groups[0])  # type: ignore[arg-type]

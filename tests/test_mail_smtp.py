@@ -12,6 +12,7 @@ from support.mosquitto import Certificates, free_port, make_certificates
 from support.receivers import HandTime, MailServer, Writer, alert, report_message, settings
 from support.storing import HandClock
 
+from edged import connections
 from edged.config import Config
 from edged.connections import Dial
 from edged.deliver import ChannelWorker
@@ -190,14 +191,14 @@ def test_a_server_that_says_nothing_is_given_so_long_and_no_longer(tmp_path, cer
 
 
 def test_a_mail_that_is_cut_while_it_connects_is_not_sent(site, server, monkeypatch) -> None:
-    dial, connect = Dial(), socket.create_connection
+    dial, connect = Dial(), connections.reach
 
     def connect_late(*where: Any) -> socket.socket:
         connection = connect(*where)
         dial.cut()
         return connection
 
-    monkeypatch.setattr(socket, "create_connection", connect_late)
+    monkeypatch.setattr(connections, "reach", connect_late)
     with pytest.raises(Unavailable):
         site.send(alert("mail"), dial=dial)
     monkeypatch.undo()
@@ -264,6 +265,22 @@ def test_settings_that_cannot_work_are_refused(tmp_path, keys, said) -> None:
     good = {"host": "smtp.example.org", "to": ["a@b.example"], "sender": "c@d.example"}
     with pytest.raises(ConfigError, match=said):
         settings(tmp_path, mail=good | keys)
+
+
+def test_a_changed_password_is_taken_up_by_the_next_mail_and_while_it_is_away_mails_wait(
+    site, server, tmp_path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("the one before")
+    mail = site.mail()
+    with pytest.raises(Unavailable, match=r"check mail\.username and mail\.password_file"):
+        mail.send([alert("mail")])
+    password.unlink()
+    with pytest.raises(Unavailable, match=r"key mail\.password_file = .*cannot be read"):
+        mail.send([alert("mail")])
+    password.write_text(PASSWORD + "\n")
+    mail.send([alert("mail")])
+    assert len(server.mails) == 1
 
 
 def test_a_password_that_no_mail_server_takes_is_refused_and_not_repeated(tmp_path, certificates) -> None:

@@ -57,6 +57,33 @@ def test_an_alert_arrives_as_mqtt_carries_it_signed_and_with_its_key(tmp_path, r
     assert post.headers["content-type"] == "application/json"
 
 
+def test_a_changed_secret_signs_the_next_message_and_while_it_is_away_messages_wait(
+    tmp_path, receiver, certificates
+) -> None:
+    hook = webhook(tmp_path, receiver, certificates, secret="the one before")  # noqa: S106
+    secret = tmp_path / "secret"
+    secret.unlink()
+    with pytest.raises(Unavailable, match=r"key webhook\.secret_file = .*cannot be read"):
+        hook.send([alert("webhook")])
+    assert receiver.posts == []
+    secret.write_text("the one now\n")
+    hook.send([alert("webhook")])
+    (post,) = receiver.posts
+    signature = hmac.new(b"the one now", post.body, hashlib.sha256).hexdigest()
+    assert post.headers["edged-signature"] == f"sha256={signature}"
+
+
+def test_a_changed_certificate_file_is_taken_up(tmp_path, receiver, certificates) -> None:
+    others, file = make_certificates(tmp_path / "others"), tmp_path / "ca.pem"
+    file.write_bytes(others.ca.read_bytes())
+    hook = webhook(tmp_path, receiver, None, ca_file=str(file))
+    with pytest.raises(Unavailable, match="not accepted"):
+        hook.send([alert("webhook")])
+    file.write_bytes(certificates.ca.read_bytes())
+    hook.send([alert("webhook")])
+    assert len(receiver.posts) == 1
+
+
 def test_a_report_has_its_day_and_revision_for_a_key(tmp_path, receiver, certificates) -> None:
     webhook(tmp_path, receiver, certificates).send([report_message("webhook", {"date": "2026-11-19", "revision": 2})])
     assert receiver.posts[0].key == "hall/2026-11-19/2"

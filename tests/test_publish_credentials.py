@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mosquitto import Certificates, make_certificates
-from support.publishing import MemoryOutbox
+from support.mosquitto import Certificates, Mosquitto, make_certificates, needs_mosquitto, until
+from support.publishing import MemoryOutbox, publishing
 
 from edged.config import MqttConfig
 from edged.errors import ConfigError
@@ -144,6 +144,22 @@ def test_an_encrypted_key_is_refused_without_asking_for_its_password(
         input="word\n", capture_output=True, text=True, timeout=120, start_new_session=True,
     )  # fmt: skip
     assert "must not be encrypted" in asked.stderr
+
+
+@needs_mosquitto
+def test_a_password_that_was_changed_is_taken_up_by_the_next_connection(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("the one before\n")
+    with (
+        Mosquitto(tmp_path / "broker", users={"camera": "the one now"}) as broker,
+        publishing(broker.port, username="camera", password_file=secret) as publisher,
+    ):
+        assert until(lambda: "mqtt.password_file" in (publisher.problem or ""))
+        secret.unlink()
+        assert until(lambda: "cannot be read" in (publisher.problem or "")), "it is being replaced"
+        secret.write_text("the one now\n")
+        assert until(lambda: publisher.connected), publisher.problem
+        assert publisher.problem is None
 
 
 def test_a_publisher_without_a_broker_is_a_mistake() -> None:

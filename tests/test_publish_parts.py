@@ -196,6 +196,51 @@ def test_acknowledged_messages_are_forgotten_once_deleted() -> None:
     assert len(delivery._acknowledged) <= 1002
 
 
+def test_they_are_forgotten_behind_a_message_that_stays_too() -> None:
+    """The broker has refused the oldest one, and takes all others."""
+    outbox, quarantine = MemoryOutbox(1), Quarantine(10, 3600)
+    delivery = make_delivery(outbox, quarantine)
+    assert take_all(delivery) == [1]
+    quarantine.refused(parcel(outbox.rows[1]), 0x87, "no", 0)
+    delivery.refused(1)
+    for _ in range(5000):
+        seq = outbox.add()
+        delivery.wake()
+        assert take_all(delivery) == [seq]
+        delivery.acknowledged(seq)
+        outbox.acknowledge(seq)
+        assert len(delivery._acknowledged) <= 1002
+    assert take_all(delivery, now=61) == []
+    assert len(delivery._acknowledged) == 0
+
+
+def test_they_are_forgotten_while_many_more_wait() -> None:
+    outbox = MemoryOutbox(10_000)
+    delivery = make_delivery(outbox)
+    for number in range(1, 10_001):
+        message = delivery.take(0)
+        assert message is not None
+        assert message.seq == number
+        delivery.acknowledged(number)
+        outbox.acknowledge(number)
+        assert len(delivery._acknowledged) <= 1200
+
+
+def test_a_store_that_deletes_nothing_for_long_has_nothing_sent_twice() -> None:
+    outbox = MemoryOutbox(3000, delete=False)
+    delivery = make_delivery(outbox)
+    sent = []
+    for _ in range(3100):  # a turn may pass in which only known ones are read
+        if message := delivery.take(0):
+            sent.append(message.seq)
+            delivery.acknowledged(message.seq)
+    assert sent == list(range(1, 3001))
+    for seq in range(1, 2951):
+        del outbox.rows[seq]
+    assert take_all(delivery, now=61) == []
+    assert sorted(delivery._acknowledged) == list(range(2951, 3001))
+
+
 def test_a_database_that_was_replaced_is_noticed_within_a_minute_and_its_numbers_are_other_messages() -> None:
     outbox = MemoryOutbox(50)
     delivery = make_delivery(outbox)

@@ -49,6 +49,11 @@ class CameraActivity:
     """Frames analysed a second, over the last `RATE_S`."""
 
 
+_EMPTY = Outcome([], [], Signals(), [], [])
+NO_PEOPLE = CameraActivity(counts=_EMPTY.counts(), attention=_EMPTY.attention_counts())
+"""Of a camera that gives no pictures."""
+
+
 class AnalysisWorker(Worker):
     """One thread for all cameras: the models are shared, and the cores are few."""
 
@@ -97,9 +102,7 @@ class AnalysisWorker(Worker):
 
     def rest(self) -> None:
         """While watching is paused no face is present; instead of `start`."""
-        empty = Outcome([], [], Signals(), [], [])
-        at_rest = CameraActivity(counts=empty.counts(), attention=empty.attention_counts())
-        self._activity = dict.fromkeys(self._pipelines, at_rest)
+        self._activity = dict.fromkeys(self._pipelines, NO_PEOPLE)
 
     def work(self) -> None:
         """Analyse until stopped, then end what is open."""

@@ -40,6 +40,11 @@ class Announced:
         self._remember(COMPONENTS, stored, self._components)
         return discovery
 
+    def was_introduced(self) -> bool:
+        """Whether Home Assistant was ever sent a discovery payload; False while the database cannot be read."""
+        stored = self._stored(COMPONENTS)
+        return bool(self._components or (isinstance(stored, dict) and stored))
+
     def gone(self, config: Config) -> list[str]:
         """The relative topics that once held a value, and with this config never will."""
         stored = self._stored(TOPICS)

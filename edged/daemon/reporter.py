@@ -48,11 +48,13 @@ class Reporter(Worker):
         clock: WatchedClock,
         publish: Callable[[str], None],
         models: Mapping[str, str],
+        submitted: dict[tuple[str, int], float] | None = None,
     ) -> None:
         """`publish` gets the canonical JSON of the last finished day, at start and whenever there is another; "" when what
         was published is to be withdrawn.
 
-        `models` maps the name of each model in use to its SHA-256, for the report's footnotes.
+        `models` maps the name of each model in use to its SHA-256, for the report's footnotes. `submitted` is that of the
+        predecessor: what it has had stored is not made, and mailed, once more.
         """
         super().__init__("reporter")
         self._config = config
@@ -65,7 +67,7 @@ class Reporter(Worker):
         self._requests: queue.Queue[tuple[date, Answer]] = queue.Queue(maxsize=8)
         self._published: str | None = None
         """The SHA-256 of the report that was published last, "" when there was none."""
-        self._submitted: dict[tuple[str, int], float] = {}
+        self.submitted: dict[tuple[str, int], float] = {} if submitted is None else submitted
         """When each report, by day and revision, went to the store that is not seen there yet."""
         self._next_recount_s = 0.0
         self._waits_for: str | None = None
@@ -86,7 +88,7 @@ class Reporter(Worker):
             self.beat()
             if self._clock.monotonic_s() >= next_check_s:
                 self.check()
-                next_check_s = self._clock.monotonic_s() + (STORED_WITHIN_S if self._submitted else CHECK_INTERVAL_S)
+                next_check_s = self._clock.monotonic_s() + (STORED_WITHIN_S if self.submitted else CHECK_INTERVAL_S)
             try:
                 self._answer(*self._requests.get(timeout=0.5))
             except queue.Empty:
@@ -171,9 +173,9 @@ class Reporter(Worker):
     def _make(self, day: date, revision: int, why: str | None = None) -> None:
         """Have the report stored; it is published once it is."""
         key = (day.isoformat(), revision)
-        if key in self._submitted and self._store.problem is not None:
+        if key in self.submitted and self._store.problem is not None:
             return  # it waits there: a second time it would be mailed twice
-        if self._clock.monotonic_s() - self._submitted.get(key, float("-inf")) < RETRY_S:
+        if self._clock.monotonic_s() - self.submitted.get(key, float("-inf")) < RETRY_S:
             return
         counted = self._reader.counted(
             *day_span(day, self._zone)
@@ -188,7 +190,7 @@ class Reporter(Worker):
             revision=revision,
             counted=counted,
         )
-        self._submitted[key] = self._clock.monotonic_s()
+        self.submitted[key] = self._clock.monotonic_s()
         letters = [
             messages.REPORT_DAILY.text(row.report, channel=channel, created=row.created)
             for channel in report_channels(self._config)
@@ -199,9 +201,9 @@ class Reporter(Worker):
 
     def _confirm_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
         """Say which reports have reached the store."""
-        for day, revision in list(self._submitted):
+        for day, revision in list(self.submitted):
             if day in stored and stored[day]["revision"] >= revision:
-                del self._submitted[day, revision]
+                del self.submitted[day, revision]
                 log.info("daily report of %s stored, revision %d", day, revision)
 
     def _publish_newest(self) -> None:

@@ -40,7 +40,7 @@ from edged.deliver import ChannelWorker, alert_channels, transports
 from edged.live.view import Source, State
 from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
-from edged.publish import Publisher, read_password
+from edged.publish import Publisher, discovery_topic
 from edged.readers import SURE_SCORES
 from edged.records import PAUSED, Message
 from edged.store.recorder import Recorder
@@ -161,9 +161,12 @@ class Runtime:
         core.live.configure(source, self.config.privacy)
 
     def _announce(self, core: Core, publisher: Publisher) -> None:
-        """Introduce the device to Home Assistant, and take back what the broker keeps of cameras that are gone."""
+        """Introduce the device to Home Assistant, or take that back, and what the broker keeps of cameras that are gone."""
         if self.config.mqtt.discovery:
             publisher.introduce(core.announced.discovery(self.config, core.device))
+        elif core.announced.was_introduced():  # else a broker that allows nothing there would refuse it for ever
+            topic = discovery_topic(self.config.mqtt, core.device)
+            publisher.retain(Message(topic, "", retain=True, absolute=True))
         for topic in core.announced.gone(self.config):
             publisher.retain(Message(topic, "", retain=True))  # an empty retained value makes a broker forget a topic
 
@@ -186,7 +189,15 @@ def build_runtime(core: Core, config: Config, before: Runtime | None = None) -> 
     else:
         cameras, outputs = build_cameras(core, config, inference, before)
     publish_report = lambda report: core.outbound.retain(messages.REPORT_DAILY.text(report))  # noqa: E731
-    reporter = Reporter(config, core.reader, core.store, core.clock, publish_report, inference.models.hashes)
+    reporter = Reporter(
+        config,
+        core.reader,
+        core.store,
+        core.clock,
+        publish_report,
+        inference.models.hashes,
+        before.reporter.submitted if before else None,
+    )
     channels = _build_channels(core, config, before.channels if before and not changed & NOTIFYING else ())
     return Runtime(config, inference, publisher, channels, cameras, reporter, outputs)
 
@@ -258,7 +269,6 @@ def _build_publisher(core: Core, config: Config) -> Publisher | None:
         core.reader,
         core.store.acknowledge,
         discovery=None,
-        password=read_password(config.mqtt),
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from edged import __version__, messages
 from edged.backends import BuildProgress
-from edged.capture import CameraState
+from edged.capture import CameraState, CameraWorker
 from edged.config import CameraConfig, Config, Tasks
-from edged.daemon.analysis import CameraActivity
+from edged.daemon.analysis import NO_PEOPLE, CameraActivity
 from edged.daemon.cameras import Cameras
 from edged.host.device import resident_mb
 from edged.host.thermal import ThermalState
@@ -23,6 +23,9 @@ from edged.store.worker import StoreWorker
 
 Retain = Callable[[Message], None]
 
+OUTPUT_KEY = "output "
+"""What an output's name begins with among those of cameras, which have no spaces."""
+
 
 @dataclass(slots=True)
 class CameraWatch:
@@ -32,7 +35,7 @@ class CameraWatch:
     clock: Clock
     retain: Retain
     _published: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By camera and kind of document: what was published last."""
+    """By camera or output, and kind of document: what was published last."""
     _events: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By camera: key and state of its open event."""
     _frames: dict[str, int] = field(default_factory=dict)
@@ -46,13 +49,24 @@ class CameraWatch:
             if not worker.ended:
                 self._follow_event(camera, state, config.camera[camera].stall_seconds)
         self._count_frames(cameras)
+        silent = {camera for camera, worker in cameras.workers.items() if _gives_nothing(worker)}
         for camera, activity in cameras.analysis.activity().items():
-            self._publish_people(camera, config.camera[camera].tasks, activity)
+            # Else the broker would keep those of before, say of before a power cut, for as long as the camera does not work.
+            nothing_comes = activity.counts is None and (activity.faulty or camera in silent)
+            self._publish_people(camera, config.camera[camera].tasks, NO_PEOPLE if nothing_comes else activity)
 
     def publish_outputs(self, states: Mapping[str, OutputState]) -> None:
-        """Publish every output's state that has changed; call about once a second."""
+        """Publish every output's state that has changed; call about once a second.
+
+        One that is gone is forgotten: the broker has forgotten it too, and hears of it again if it comes back.
+        """
+        gone = [
+            key for key in self._published if key.startswith(OUTPUT_KEY) and key.removeprefix(OUTPUT_KEY) not in states
+        ]
+        for key in gone:
+            del self._published[key]
         for name, state in states.items():
-            if self._has_changed(f"output {name}", "state", repr(state)):
+            if self._has_changed(f"{OUTPUT_KEY}{name}", "state", repr(state)):
                 payload = messages.output_payload(asdict(state), self.clock.utc_ms())
                 self.retain(messages.OUTPUT.message(payload, name))
 
@@ -130,6 +144,12 @@ class CameraWatch:
         self.recorder.camera_event(camera, "end", was, {}, key, reason)
 
 
+def _gives_nothing(worker: CameraWorker) -> bool:
+    """Whether a camera that has given no picture yet was tried, and gives none."""
+    state = worker.state()
+    return worker.ended or (trouble_of(state) is not None and not state.is_opening)
+
+
 def trouble_of(state: CameraState) -> str | None:
     """What a camera event calls the camera's present trouble: "lost", "stalled", or what is wrong with its pictures."""
     if state.status in ("online", "paused"):
@@ -196,7 +216,9 @@ class Health:
         for camera, worker in cameras.workers.items():
             state = worker.state()
             if trouble_of(state) and not (worker.ended or state.is_opening):
-                problems.append(f"camera {camera} is {state.trouble or state.status}: {state.reason}")
+                # Not since how many seconds: the state is published anew whenever a line of this is another.
+                reason = "no picture comes" if state.status == "stalled" else state.reason
+                problems.append(f"camera {camera} is {state.trouble or state.status}: {reason}")
         return [problem for problem in problems if problem]
 
     def state(

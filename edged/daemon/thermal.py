@@ -46,8 +46,8 @@ class ThermalMonitor(Worker):
         found = []
         if self.share < 1 or self.state.throttled:
             found.append(
-                f"the board is hot ({self.state.temperature_c or '?'} degrees): cameras run at {self.share:.0%} of their rate; "
-                "give it air, a heat sink or a fan"
+                # Not how hot: the state is published anew whenever this line is another, and has `temperature_c`.
+                f"the board is hot: cameras run at {self.share:.0%} of their rate; give it air, a heat sink or a fan"
             )
         if self.state.under_voltage:
             found.append("the board gets too little power; use its own power supply and a short cable")

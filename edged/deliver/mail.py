@@ -3,6 +3,7 @@
 import hashlib
 import smtplib
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-from edged.config import Config
+from edged.config import Config, MailConfig
 from edged.connections import ANSWER_S, Dial, Peer, bounded, cannot_reach, one_line, read_secret, server_context
 from edged.deliver.key import content_of, is_report, key_of
 from edged.deliver.letters import alerts_letter, report_letter
@@ -40,23 +41,17 @@ class Mail:
         dial: Dial | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raise ConfigError when the password or the certificate file cannot be used."""
+        """Raise ConfigError when the password or the certificate file cannot be used.
+
+        Both are read anew for each mail: they are changed under a running daemon.
+        """
         mail = self._mail = config.mail
         self._config = config
         self._device = device
         self._reader = reader
         self._clock = clock
-        self._context = None if mail.security == "none" else server_context("mail.ca_file", mail.ca_file)
-        self._password = read_secret("mail", "password_file", mail.password_file) if mail.username else None
-        if mail.username and self._password is None:
-            raise ConfigError(
-                "mail.username is set, and there is no password: write it into a file and set mail.password_file, or give the"
-                " service the systemd credential mail_password (which no other program can read)"
-            )
-        if not f"{mail.username}{self._password}".isascii():
-            raise ConfigError(
-                "mail.username and its password: mail servers take letters from ASCII alone; choose others"
-            )
+        _context(mail)
+        _login(mail)
         self._dial = dial or Dial()
         self._monotonic_s = monotonic_s
         self._alerted_s: deque[float] = deque(maxlen=mail.alerts_per_hour)
@@ -112,16 +107,19 @@ class Mail:
     def _session(self) -> Iterator[smtplib.SMTP]:
         """A mail server that has let us in. Raise Unavailable, or Failed, for whatever goes wrong within."""
         try:
+            context, login = _context(self._mail), _login(self._mail)
             with self._dial.connection(self.peer) as plain:
-                implicit = self._context if self._mail.security == "tls" else None
+                implicit = context if self._mail.security == "tls" else None
                 secured = implicit.wrap_socket(plain, server_hostname=self.peer.host) if implicit else plain
                 session = _Session(secured, self.peer.host)
                 try:
-                    self._let_in(session)
+                    self._let_in(session, context, login)
                     yield session
                     session.quit()
                 finally:
                     session.close()
+        except ConfigError as error:  # a file is being replaced, or is no good any more
+            raise Unavailable(str(error)) from None
         except smtplib.SMTPAuthenticationError:
             raise Unavailable(f"{self.peer.where}: {WRONG_LOGIN}; check mail.username and mail.password_file") from None
         except smtplib.SMTPDataError as error:
@@ -146,15 +144,35 @@ class Mail:
         except (OSError, UnicodeError) as error:
             raise Unavailable(cannot_reach(error, self.peer)) from None
 
-    def _let_in(self, session: smtplib.SMTP) -> None:
+    def _let_in(self, session: smtplib.SMTP, context: ssl.SSLContext | None, login: tuple[str, str] | None) -> None:
         """Have the server's greeting, its encryption, and its leave to send."""
         code, said = session.getreply()
         if code != 220:
             raise smtplib.SMTPConnectError(code, said)
         if self._mail.security == "starttls":
-            session.starttls(context=self._context)
-        if self._mail.username and self._password is not None:
-            session.login(self._mail.username, self._password)
+            session.starttls(context=context)
+        if login is not None:
+            session.login(*login)
+
+
+def _context(mail: MailConfig) -> ssl.SSLContext | None:
+    """What checks the server's certificate, None where nothing is encrypted. Raise ConfigError."""
+    return None if mail.security == "none" else server_context("mail.ca_file", mail.ca_file)
+
+
+def _login(mail: MailConfig) -> tuple[str, str] | None:
+    """User name and password as they are now, None where the server asks for neither. Raise ConfigError."""
+    if not mail.username:
+        return None
+    password = read_secret("mail", "password_file", mail.password_file)
+    if password is None:
+        raise ConfigError(
+            "mail.username is set, and there is no password: write it into a file and set mail.password_file, or give the"
+            " service the systemd credential mail_password (which no other program can read)"
+        )
+    if not f"{mail.username}{password}".isascii():
+        raise ConfigError("mail.username and its password: mail servers take letters from ASCII alone; choose others")
+    return mail.username, password
 
 
 class _Session(smtplib.SMTP):

@@ -8,7 +8,7 @@ from edged import __version__
 from edged.config import WebhookConfig
 from edged.connections import Dial, Http, Peer, one_line, read_secret, server_context
 from edged.deliver.key import key_of
-from edged.errors import Failed, Unavailable
+from edged.errors import ConfigError, Failed, Unavailable
 from edged.records import Message
 
 RETRIED = frozenset({408, 425, 429})
@@ -28,19 +28,25 @@ class Webhook:
     retry_longest_s = 60.0
 
     def __init__(self, config: WebhookConfig, device: str, dial: Dial | None = None) -> None:
-        """Raise ConfigError when the secret or the certificate file cannot be used."""
+        """Raise ConfigError when the secret or the certificate file cannot be used.
+
+        Both are read anew for each message: they are changed under a running daemon.
+        """
+        self._config = config
         parts = config.parts
         port = parts.port or (443 if parts.scheme == "https" else 80)
         self._device = device
-        context = server_context("webhook.ca_file", config.ca_file) if parts.scheme == "https" else None
-        self._secret = read_secret("webhook", "secret_file", config.secret_file, "secret")
+        self._is_secure = parts.scheme == "https"
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self.peer = Peer("receiver", parts.hostname or "", port, "webhook.url", "webhook.url", "webhook.ca_file")
-        self._http = Http(self.peer, context, dial)
+        self._dial = dial or Dial()
+        self._http()
+        self._secret()
 
     @property
     def is_signed(self) -> bool:
-        return self._secret is not None
+        """Whether bodies are signed. Raise ConfigError when the secret cannot be used."""
+        return self._secret() is not None
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[Message]:
         return waiting[:1]
@@ -59,13 +65,16 @@ class Webhook:
 
     def probe(self) -> None:
         """Connect, and check the certificate; nothing is posted."""
-        self._http.probe()
+        self._http().probe()
 
     def cut(self) -> None:
-        self._http.cut()
+        self._dial.cut()
 
     def headers(self, message: Message, body: bytes) -> dict[str, str]:
-        """From these the receiver knows whose message it is, whether it had it before, and that the device has made it."""
+        """From these the receiver knows whose message it is, whether it had it before, and that the device has made it.
+
+        Raise ConfigError when the secret cannot be used.
+        """
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"edged/{__version__}",
@@ -73,12 +82,25 @@ class Webhook:
             "Edged-Topic": message.topic,
             "Idempotency-Key": key_of(self._device, message),
         }
-        if self._secret is not None:
-            headers["Edged-Signature"] = f"sha256={hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()}"
+        secret = self._secret()
+        if secret is not None:
+            headers["Edged-Signature"] = f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
         return headers
+
+    def _http(self) -> Http:
+        """Raise ConfigError when the certificate file cannot be used."""
+        context = server_context("webhook.ca_file", self._config.ca_file) if self._is_secure else None
+        return Http(self.peer, context, self._dial)
+
+    def _secret(self) -> str | None:
+        return read_secret("webhook", "secret_file", self._config.secret_file, "secret")
 
     def _post(self, message: Message) -> tuple[int, str]:
         """The answer's status and reason; its body is not read, however long it is, and no redirect followed."""
         body = message.payload.encode()
-        answer = self._http.ask("POST", self._target, body, self.headers(message, body))
+        try:
+            http, headers = self._http(), self.headers(message, body)
+        except ConfigError as error:  # a file is being replaced, or is no good any more
+            raise Unavailable(str(error)) from None
+        answer = http.ask("POST", self._target, body, headers)
         return answer.status, answer.reason

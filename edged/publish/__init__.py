@@ -3,7 +3,7 @@
 from edged.publish.commands import VERBS, Command, Refusal, result
 from edged.publish.connection import probe_broker
 from edged.publish.credentials import check_mqtt, read_password
-from edged.publish.discovery import device_discovery, platforms
+from edged.publish.discovery import device_discovery, discovery_topic, platforms
 from edged.publish.publisher import Publisher
 from edged.publish.timing import Timing
 
@@ -15,6 +15,7 @@ __all__ = [
     "Timing",
     "check_mqtt",
     "device_discovery",
+    "discovery_topic",
     "platforms",
     "probe_broker",
     "read_password",

@@ -1,6 +1,7 @@
 """One MQTT connection, from dialling to its end, driven by one thread and never used again; the only file that knows paho."""
 
 import select
+import socket
 import ssl
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edged.config import MqttConfig
+from edged.connections import reach
 from edged.errors import ConfigError
 from edged.publish import problems
 from edged.publish.commands import LONGEST_BYTES
@@ -59,9 +61,13 @@ class _TidySocket(ssl.SSLSocket):
 
 
 class _BoundedClient(Client):
-    """paho, which reads whatever length a broker announces, with a socket that does not."""
+    """paho, which reads whatever length a broker announces, with a socket that does not, and that comes about in time."""
 
     oversize: TooLong | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        """Give all addresses of the broker's name together a limited time: paho gives each its whole one."""
+        return reach(self.host, self.port, self.connect_timeout)
 
     def _create_socket(self) -> Any:
         return _Watched(super()._create_socket(), self)
@@ -93,14 +99,16 @@ class Connection:
         self,
         config: MqttConfig,
         client_id: str,
-        password: str | None,
+        password: str | None = None,
         *,
         will: Will | None,
         connect_s: float,
         waker: Waker,
     ) -> None:
+        """`password`: instead of the one in the config's file, which is read anew at each `dial`."""
         self._config = config
         self._client_id = client_id
+        self._password = password
         self._waker = waker
         self._ending: Disconnected | None = None
         self.accepted = False
@@ -110,7 +118,7 @@ class Connection:
         """Of what was sent: its number, the reason code, of which 0x80 and above say no, and the broker's words."""
         self.messages: deque[tuple[str, bytes, bool]] = deque(maxlen=MOST_MESSAGES)
         """Topic, payload, retained. Of a payload, one byte more than the longest command has at most."""
-        self._client = self._make_client(password, will, connect_s)
+        self._client = self._make_client(will, connect_s)
 
     def dial(self) -> None:
         """Connect, and ask to be accepted. Blocks for name lookup, TCP and TLS. Raise Disconnected when that fails."""
@@ -120,8 +128,10 @@ class Connection:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = LARGEST_PACKET_BYTES
         try:
-            # Read anew each time: certificates are renewed under a running daemon.
+            # Read anew each time: certificates and passwords are renewed under a running daemon.
             context = tls_context(config)
+            if config.username is not None:
+                self._client.username_pw_set(config.username, self._password or read_password(config))
             if context is not None:
                 context.sslsocket_class = _TidySocket
                 self._client.tls_set_context(context)
@@ -191,7 +201,7 @@ class Connection:
             return Disconnected(problems.oversize(self._config, str(self._client.oversize.strerror)), oversize=True)
         return self._ending or Disconnected(problems.closed_unanswered(self._config), refused=True)
 
-    def _make_client(self, password: str | None, will: Will | None, connect_s: float) -> _BoundedClient:
+    def _make_client(self, will: Will | None, connect_s: float) -> _BoundedClient:
         client = _BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -199,8 +209,6 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = connect_s
-        if self._config.username is not None:
-            client.username_pw_set(self._config.username, password)
         if will is not None:
             client.will_set(will.topic, OFFLINE, qos=will.qos, retain=will.retain)
         client.on_connect = self._on_connect
@@ -274,7 +282,7 @@ CONNECT_S = 5.0
 
 
 def probe_broker(config: MqttConfig, device_id: str, password: str | None = None) -> str | None:
-    """None when the broker accepts us, else one line that says why not. Raise ConfigError for unusable credentials.
+    """None when the broker accepts us, else one line that says why not, also of credentials that cannot be used.
 
     `password`: instead of the one in the config's file.
     """
@@ -283,7 +291,7 @@ def probe_broker(config: MqttConfig, device_id: str, password: str | None = None
     connection = Connection(
         config,
         f"{device_id}-doctor",
-        password or read_password(config),
+        password,
         will=None,  # a probe that is killed must leave nothing behind
         connect_s=CONNECT_S,
         waker=waker,

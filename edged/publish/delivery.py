@@ -16,6 +16,7 @@ MOST_READS = 20
 MOST_PASSED = 500
 """Messages among which the next one of a case is searched for."""
 MANY_ACKNOWLEDGED = 1000
+"""When more are remembered, the outbox is read from its beginning to find out which of them the store has deleted."""
 
 
 class Delivery:
@@ -43,6 +44,9 @@ class Delivery:
         self._pending: deque[Message] = deque()
         self._in_flight: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
+        self._most_acknowledged = MANY_ACKNOWLEDGED
+        self._rescans_to: int | None = None
+        """Where reading was when it began anew; None once it is there again."""
         self._version = quarantine.version
         self._cursor = 0
         self._last_held = 0
@@ -134,32 +138,37 @@ class Delivery:
         """Fetch the next messages; when that fails, say so and try again later."""
         self._more = False
         self._read_at = now + self._poll_s
-        if now >= self._rescan_at:
+        too_many = len(self._acknowledged) > self._most_acknowledged and self._rescans_to is None
+        if now >= self._rescan_at or too_many:
             self._rescan_at = now + self._rescan_s
-            self._cursor = 0
+            self._rescans_to, self._cursor = self._cursor, 0
         try:
-            if len(self._acknowledged) > MANY_ACKNOWLEDGED:
-                self._forget_deleted(self._outbox.outbox_after(0, 1))
             messages = self._outbox.outbox_after(self._cursor, BATCH)
         except StoreError as error:
             self._complain(error)
             return
         self.problem = None
-        if self._cursor == 0:
-            self._forget_deleted(messages)
+        self._forget_deleted(messages)
         if messages:
             self._cursor = messages[-1].seq
             self._more = len(messages) == BATCH or self._more
+        if self._rescans_to is not None and (len(messages) < BATCH or self._cursor >= self._rescans_to):
+            self._rescans_to = None
+            # More than are left: a store that deletes nothing now must not have the outbox read again and again.
+            self._most_acknowledged = max(MANY_ACKNOWLEDGED, 2 * len(self._acknowledged))
         self._pending.extend(message for message in messages if not self._is_known(message))
 
     def _is_known(self, message: Message) -> bool:
         """Whether it is on its way or has arrived. In a database that was replaced a number may be another message's."""
         return message.seq in self._in_flight or self._acknowledged.get(message.seq) == hash(message.payload)
 
-    def _forget_deleted(self, oldest: list[Message]) -> None:
-        """Forget the acknowledged messages that the store has deleted, given the first ones that it has not."""
-        known = self._acknowledged
-        self._acknowledged = {seq: known[seq] for seq in known if seq >= oldest[0].seq} if oldest else {}
+    def _forget_deleted(self, messages: list[Message]) -> None:
+        """Forget the acknowledged messages that the store has deleted: they are not among the `messages` after the cursor."""
+        there = {message.seq for message in messages}
+        last = messages[-1].seq if len(messages) == BATCH else float("inf")
+        gone = [seq for seq in self._acknowledged if self._cursor < seq <= last and seq not in there]
+        for seq in gone:
+            del self._acknowledged[seq]
 
     def _complain(self, error: StoreError) -> None:
         self.problem = f"messages cannot be read from the outbox: {error}"

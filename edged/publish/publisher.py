@@ -13,7 +13,7 @@ from edged.ports import Outbox
 from edged.publish import problems
 from edged.publish.commands import Command, Refusal, result
 from edged.publish.connection import Connection, Will
-from edged.publish.credentials import tls_context
+from edged.publish.credentials import check_mqtt
 from edged.publish.delivery import Delivery, Outgoing
 from edged.publish.packets import Device
 from edged.publish.problems import Disconnected
@@ -31,8 +31,9 @@ MOST_COMMANDS = 16
 MOST_REFUSALS, REFUSALS_S = 10, 60.0
 """So many commands that are none are answered, and logged, in so many seconds; the rest is counted."""
 
-# Name lookup, TCP and TLS block the thread, and only some of them keep to a time-out: the watchdog waits at least this long.
-DIALLING_S = 60.0
+# Name lookup, TCP and TLS block the thread: the watchdog waits at least this long. A name server may take half a minute, all
+# addresses of a broker MOST_WAITS times `connect_s`, and TLS as long again as one of them.
+DIALLING_S = 90.0
 # The share of the time to stop in which messages may still be sent; the rest is for the thread to end.
 GOODBYE_SHARE = 0.8
 
@@ -52,13 +53,16 @@ class Publisher(Worker):
         acknowledge: Callable[[int], None],
         *,
         discovery: Mapping[str, Any] | None,
-        password: str | None,
+        password: str | None = None,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        """Raise ConfigError when a certificate file cannot be used, ValueError when the config names no broker."""
+        """`password`: instead of the one in the config's file, which is read anew for each connection.
+
+        Raise ConfigError when the password or a certificate file cannot be used, ValueError when the config names no broker.
+        """
         if config.host is None:
             raise ValueError("mqtt.host is not set: there is nothing to publish to")
-        tls_context(config)
+        check_mqtt(config)
         super().__init__("publisher")
         self._device = Device(config, device_id, discovery)
         self._acknowledge = acknowledge
