@@ -106,12 +106,12 @@ class Runs:
         self.path, self.keep = path, keep
         self.clock = HandClock()
 
-    def run(self, minutes: float = MINUTES_TO_THE_FIRST) -> None:
-        """A run of so many minutes that begins now."""
+    def run(self, minutes: int = MINUTES_TO_THE_FIRST, step: int = 1) -> None:
+        """A run of so many minutes that begins now, with a look at what is due every `step` of them."""
         upkeep = Upkeep(WatchedClock(self.clock), StoreConfig(backups=self.keep), record=lambda *_: None)
         with Store(self.path) as store:
-            for _ in range(round(minutes)):
-                self.clock.pass_s(60)
+            for _ in range(0, minutes, step):
+                self.clock.pass_s(60 * step)
                 upkeep(store)
 
     @property
@@ -127,13 +127,13 @@ def test_starts_in_a_row_make_one_backup_and_the_next_day_another(path: Path) ->
     runs.clock.pass_s(DAY_S - 3600)
     runs.run()
     assert len(runs.names) == 1
-    runs.run(60)
+    runs.run(60, step=5)
     assert len(runs.names) == 2
 
 
 def test_a_run_of_days_makes_a_backup_each_day(path: Path) -> None:
     runs = Runs(path, keep=9)
-    runs.run(3 * 1440 + 10)
+    runs.run(3 * 1440 + 120, step=30)
     assert len(runs.names) == 4
 
 
