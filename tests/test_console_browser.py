@@ -118,7 +118,9 @@ def test_the_picture_stays_when_the_figures_are_renewed(browser: Any, watched: C
         page.clock.install()
         page.goto("/")
         page.wait_for_selector(".picture canvas")
-        page.evaluate("document.querySelector('.picture canvas').dataset.known = document.querySelector('h3').dataset.old = 1")
+        page.evaluate(
+            "document.querySelector('.picture canvas').dataset.known = document.querySelector('h3').dataset.old = 1"
+        )
         page.clock.fast_forward(31_000)
         page.wait_for_function("() => !document.querySelector('h3').dataset.old")
         assert page.locator(".picture canvas[data-known]").count() == 1
