@@ -153,7 +153,7 @@ def test_the_daemon_reaches_cameras_and_gpus_and_starts_without_a_credential():
     unit = keys(UNITS / "edged.service")
     assert {"char-video4linux rw", "char-drm rw", "char-nvidia rw"} <= set(unit["DeviceAllow"])
     assert set(unit["SupplementaryGroups"][0].split()) == {"video", "render", "audio", "gpio"}
-    assert {"char-gpiochip rw", "char-alsa rw"} <= set(unit["DeviceAllow"])
+    assert {"char-gpiochip rw", "char-alsa rw", "char-usb_device rw"} <= set(unit["DeviceAllow"])
     # Each of these would break cameras, CUDA or an offline site.
     for key in ("MemoryDenyWriteExecute", "PrivateUsers", "PrivateDevices", "DynamicUser", "LoadCredential"):
         assert key not in unit
