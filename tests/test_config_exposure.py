@@ -134,3 +134,17 @@ def test_config_check_names_credentials_that_cannot_be_read(files):
     done = CliRunner().invoke(cli, ["config", "check", "--config", str(files["edged.toml"])])
     assert done.exit_code == 0, "the other cameras will do"
     assert f"warning: camera door: {files['door']}: the camera's credentials cannot be read" in done.stderr
+
+
+def test_a_webhooks_address_is_a_secret_like_a_password(tmp_path) -> None:
+    """It may hold a token: it is not printed, and a file with it is not for everybody."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "edged.toml"
+        file.write_text('[camera.door]\nsource = "csi://0"\n[webhook]\nurl = "https://hooks.example/T0/token"\n')
+        file.chmod(0o644)
+        (line,) = exposures(file, load_config(file))
+        assert "which holds a secret" in line
+        shown = CliRunner().invoke(cli, ["config", "show", "--config", str(file)]).output
+        assert '"url": "***"' in shown
+        assert "token" not in shown.replace("token_file", "")

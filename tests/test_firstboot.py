@@ -13,6 +13,7 @@ from edged.firstboot.run import import_settings, introduce
 from edged.firstboot.write import CONFIG, CONNECTION, FOLDER, LOCALTIME, SSH_KEYS, WIRELESS
 from edged.toml import load_toml
 
+BEFORE = FOLDER / "edged.toml.before"
 PASSWORD = FOLDER / "mqtt-password"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHhK3vNuP0Wq0CkFq4yq8dVjz5Rk7Jb0wq2fX6mZ1abc me@laptop"
 GOOD = f"""
@@ -161,6 +162,28 @@ def test_two_mistakes_are_told_at_once(root, stick):
     told = (stick / ERROR).read_text()
     assert "sorce" in told
     assert "network.country" in told
+
+
+@pytest.mark.parametrize("data", [b"", b"# the settings follow\n", b"\xef\xbb\xbf\r\n"])
+def test_a_file_that_was_never_written_wipes_nothing(root, stick, data):
+    (root / CONFIG).write_text(GOOD)
+    before = files(root)
+    (stick / "edged.toml").write_bytes(data)
+    assert not import_settings([stick], root)
+    assert files(root) == before
+    assert sorted(path.name for path in stick.iterdir()) == [ERROR, "edged.toml"]
+    assert "holds no settings" in (stick / ERROR).read_text()
+
+
+def test_the_config_that_is_replaced_is_kept(root, stick):
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    assert (root / BEFORE).read_text() == SHIPPED
+    assert mode(root / BEFORE) == 0o640
+    first = (root / CONFIG).read_bytes()
+    (stick / "edged.toml").write_text(GOOD.partition("[mqtt]")[0])
+    assert import_settings([stick], root)
+    assert (root / BEFORE).read_bytes() == first
 
 
 def test_a_mended_file_is_taken(root, stick):

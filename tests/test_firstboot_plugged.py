@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from edged.errors import ConfigError
+from edged.firstboot import __main__ as imported
+from edged.firstboot.settings import settings_of
+
 SYSTEMD = Path(__file__).parents[1] / "systemd"
 
 
@@ -24,3 +30,32 @@ def test_a_boot_with_nothing_new_to_take_does_not_wait_for_the_configs_libraries
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_daemon_and_console_both_read_the_new_settings_also_where_the_old_ones_ended_them(monkeypatch, enabled):
+    asked = []
+    monkeypatch.setattr(imported, "_ask", lambda command: asked.append(command) or enabled)
+    imported.notify_the_daemon()
+    for unit in ("edged.service", "edged-console.service"):
+        assert f"systemctl try-restart --no-block {unit}" in asked
+        assert (f"systemctl start --no-block {unit}" in asked) == enabled
+
+
+def test_a_stick_that_never_answers_is_one_that_cannot_be_read(tmp_path, monkeypatch, caplog):
+    def hang(command, **more):
+        raise subprocess.TimeoutExpired(command, more["timeout"])
+
+    (tmp_path / "EDGED").touch()
+    monkeypatch.setattr(imported, "LABELS", tmp_path)
+    monkeypatch.setattr(imported.subprocess, "run", hang)
+    with imported.mounted("EDGED") as place:
+        assert place is None
+    assert "EDGED cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(("address", "gateway"), [("192.168.1.20/24", "fe80::1"), ("fd00::20/64", "192.168.1.1")])
+def test_a_router_of_the_other_kind_of_address_is_refused(tmp_path, address, gateway):
+    raw = {"camera": {"door": {"source": "csi://0"}}, "network": {"address": address, "gateway": gateway}}
+    with pytest.raises(ConfigError, match="two kinds"):
+        settings_of(raw, tmp_path / "edged.toml", tmp_path)

@@ -6,11 +6,13 @@ import shutil
 from datetime import date
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_fleet_report import NOW, build, of_day, rewrite, troubles
 
-from edged.errors import EdgedError
+from edged.cli import cli
+from edged.errors import EdgedError, UsageError
 from edged.export.files import duckdb_connection, literal, reading
 from edged.export.manifest import named, sha256
 from edged.export.schema import TABLES
@@ -198,3 +200,11 @@ def test_whatever_stands_in_a_manifest_is_taken_or_named_the_same_by_every_engin
     assert [one for one in found["by_device"] if one["device"] == "sim-00001"] == made[1][1:]
     if isinstance(value, bool):
         assert {device for device, _, _ in troubles(found)} == {"sim-00000"}
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_a_port_that_does_not_exist_is_refused(port) -> None:
+    asked = ["fleet", "simulate", "--devices", "1", "--mqtt", f"localhost:{port}"]
+    done = CliRunner().invoke(cli, asked)
+    assert isinstance(done.exception, UsageError), done.output
+    assert "from 1 to 65535" in str(done.exception)

@@ -182,6 +182,27 @@ def test_a_mail_that_was_taken_is_sent_whatever_becomes_of_the_goodbye(site, ser
     assert (len(server.mails), worker.sent, worker.problem) == (4, 4, None), "and it counts for the hour's limit"
 
 
+def test_a_recipient_that_is_refused_is_told_until_a_mail_reaches_everybody(
+    tmp_path, server, certificates, caplog
+) -> None:
+    site = Site(tmp_path, server.port, certificates, to=["manager@site.example", "gone@site.example"])
+    server.strangers = {"gone@site.example"}
+    worker = site.worker()
+    for number in range(3):
+        site.store.write([_free(f"E{number}")])
+        worker.step()
+    assert server.recipients == [["manager@site.example"]] * 3
+    assert (worker.sent, worker.given_up, site.reader.outbox_depth("mail")) == (3, 0, 0)
+    assert worker.problem is not None
+    assert all(word in worker.problem for word in ("gone@site.example", "550 no such mailbox", "mail.to"))
+    assert [line.levelname for line in caplog.records if "gone@site.example" in line.getMessage()] == ["WARNING"]
+    server.strangers = set()
+    site.store.write([_free("E4")])
+    worker.step()
+    site.store.close()
+    assert worker.problem is None
+
+
 def test_a_server_that_says_nothing_is_given_so_long_and_no_longer(tmp_path, certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         site = Site(tmp_path, silent.getsockname()[1], certificates)

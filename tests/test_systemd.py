@@ -2,10 +2,13 @@
 
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from edged.daemon.client import socket_path
+from edged.live import live_path
 from edged.toml import tomllib
 
 UNITS = Path(__file__).parent.parent / "systemd"
@@ -150,7 +153,7 @@ def test_the_daemon_reaches_cameras_and_gpus_and_starts_without_a_credential():
     unit = keys(UNITS / "edged.service")
     assert {"char-video4linux rw", "char-drm rw", "char-nvidia rw"} <= set(unit["DeviceAllow"])
     assert set(unit["SupplementaryGroups"][0].split()) == {"video", "render", "audio", "gpio"}
-    assert {"char-gpiochip rw", "char-alsa rw"} <= set(unit["DeviceAllow"])
+    assert {"char-gpiochip rw", "char-alsa rw", "char-usb_device rw"} <= set(unit["DeviceAllow"])
     # Each of these would break cameras, CUDA or an offline site.
     for key in ("MemoryDenyWriteExecute", "PrivateUsers", "PrivateDevices", "DynamicUser", "LoadCredential"):
         assert key not in unit
@@ -230,3 +233,14 @@ def test_folders_belong_to_the_daemon_and_the_config_to_root():
     owners = {path: (mode, user, group) for _, path, mode, user, group, _ in lines}
     assert owners["/etc/edged"] == ("0750", "root", "edged")
     assert owners["/var/lib/edged"] == owners["/var/lib/edged/reports"] == ("0750", "edged", "edged")
+
+
+def test_the_sockets_of_a_running_daemon_stay_open_to_its_group():
+    """tmpfiles run while it serves, in each update; who connects to a socket must be able to write to it."""
+    lines = [line.split() for line in (UNITS / "edged.tmpfiles.conf").read_text().splitlines() if line[:1] == "z"]
+    set_to = {path: mode for _, path, mode, *_ in lines}
+    database = Path("/var/lib/edged/edged.db")
+    for beside in ("", "-wal", "-shm"):
+        assert set_to[f"{database}{beside}"] == "0640"
+    for socket in (socket_path(database), live_path(database)):
+        assert not [path for path in set_to if fnmatch(str(socket), path)]

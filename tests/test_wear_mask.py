@@ -86,3 +86,10 @@ def test_wrong_use_gets_one_line(
 def test_a_crop_at_the_border_is_whole(box: Box) -> None:
     crop = face_crop(np.zeros((100, 100, 3), np.uint8), box)
     assert crop.shape[0] == crop.shape[1] >= 2
+
+
+def test_a_seed_below_zero_is_refused_in_one_line() -> None:
+    done = edged("wear-mask", "--mask", "list", "--seed", "-1")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "--seed" in done.stderr

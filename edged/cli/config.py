@@ -18,6 +18,7 @@ from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Un
 from edged.publish import check_mqtt
 from edged.store.files import require_ours
 
+HIDDEN = "***"
 POLL_S = 0.2
 RELOAD_S = 120.0
 """Models may have to be loaded, from a slow card."""
@@ -100,7 +101,7 @@ def apply(config_file: Path | None) -> None:
     after = _reloaded(daemon, before["reload"]["count"])
     if after["problem"]:
         raise Failed(after["problem"])
-    click.echo(f"{path}: in force")
+    click.echo(f"{path}: in force; what changed in [console] takes `systemctl restart edged-console`")
 
 
 def _reloaded(daemon: Path, count: int) -> dict[str, Any]:
@@ -131,6 +132,8 @@ def show(config_file: Path | None, origins: bool) -> None:
     loaded = layered.config.model_dump(mode="json")
     for camera in loaded["camera"].values():
         camera["source"] = redact(camera["source"])
+    if loaded["webhook"]["url"]:
+        loaded["webhook"]["url"] = HIDDEN  # many a receiver's address holds its token
     click.echo(json.dumps(loaded, indent=2))
 
 

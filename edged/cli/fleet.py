@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from edged.config.address import PORTS
 from edged.errors import Failed, UsageError
 from edged.export.files import FORMATS
 from edged.files import read_regular, write
@@ -138,6 +139,8 @@ def _address(broker: str) -> tuple[str, int]:
     host, colon, port = broker.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()):
         raise UsageError(f"--mqtt {broker!r}: write it like broker.example.org:1883")
+    if int(port) not in PORTS:
+        raise UsageError(f"--mqtt {broker!r}: a port is a number from 1 to {PORTS[-1]}")
     return host, int(port)
 
 

@@ -38,7 +38,11 @@ SMALLEST_FACE = 24.0
 )
 @click.option("--crop", is_flag=True, help="Keep the largest face only.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Where exactly the mask sits; the same seed draws the same picture."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Where exactly the mask sits; the same seed draws the same picture.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here; in the current folder when left out."

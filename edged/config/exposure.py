@@ -15,6 +15,7 @@ SECRETS = ("credentials_file", "key_file", "password_file", "secret_file", "toke
 def exposures(path: Path, config: Config) -> list[str]:
     """One line for each file that others may read or change and should not: `path`, which `config` was read from, first."""
     inline = any(has_password(camera.source) for camera in config.camera.values())
+    inline = inline or config.webhook.url is not None  # it may hold a token
     found = [*_exposed("the config", path, secret=inline)]
     for key, file in _secret_files(config):
         found += _exposed(f"key {key}", file, secret=True)

@@ -66,14 +66,14 @@ class Mail:
         full = len(self._alerted_s) == self._mail.alerts_per_hour
         return [] if full and self._monotonic_s() - self._alerted_s[0] < HOUR_S else waiting
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def send(self, messages: Sequence[Message]) -> Sequence[str]:
         keys = [key_of(self._device, message) for message in messages]
         contents = [content_of(message) for message in messages]
         if is_report(messages[0]):
-            self.deliver(report_letter(self._config, self._reader, contents[0]), keys)
-        else:
-            self.deliver(alerts_letter(self._config, contents), keys)
-            self._alerted_s.append(self._monotonic_s())
+            return self.deliver(report_letter(self._config, self._reader, contents[0]), keys)
+        refused = self.deliver(alerts_letter(self._config, contents), keys)
+        self._alerted_s.append(self._monotonic_s())
+        return refused
 
     def probe(self) -> None:
         with self._session():
@@ -101,7 +101,8 @@ class Mail:
         except Unavailable:
             if refused is None:
                 raise  # else the server has the mail, and only its goodbye went wrong
-        return [f"{self.peer.where} refused {address} ({_said(*answer)})" for address, answer in refused.items()]
+        where = self.peer.where
+        return [f"{where} refused {address} ({_said(*answer)}); check mail.to" for address, answer in refused.items()]
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:

@@ -51,7 +51,7 @@ class Webhook:
     def choose(self, waiting: Sequence[Message]) -> Sequence[Message]:
         return waiting[:1]
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def send(self, messages: Sequence[Message]) -> Sequence[str]:
         for message in messages:
             status, said = self._post(message)
             if 200 <= status < 300:
@@ -62,6 +62,7 @@ class Webhook:
             if status in RETRIED or status >= 500:
                 raise Unavailable(f"{line}; trying again, see its log if this goes on")
             raise Failed(f"{line}; {KEYS_THAT_HELP.get(status, 'see its log')}")
+        return ()
 
     def probe(self) -> None:
         """Connect, and check the certificate; nothing is posted."""

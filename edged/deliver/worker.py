@@ -33,8 +33,11 @@ class Transport(Protocol):
     def choose(self, waiting: Sequence[Message]) -> Sequence[Message]:
         """Which of the messages `waiting`, oldest first, are sent next, together; none when their time has not come."""
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Return when the receiver has taken them. Raise Unavailable when that may work later, Failed when it never will."""
+    def send(self, messages: Sequence[Message]) -> Sequence[str]:
+        """Return when the receiver has taken them, with a line for each person who will not get them all the same.
+
+        Raise Unavailable when it may work later, Failed when it never will.
+        """
 
     def probe(self) -> None:
         """Whether the receiver is there and lets us in, without sending anything. Raise EdgedError when not."""
@@ -81,7 +84,10 @@ class ChannelWorker(Worker):
         self.given_up = 0
         """Messages that the receiver has refused for good."""
         self.problem: str | None = None
-        """One line for people: why messages wait, or were given up, and the remedy; None since one was taken."""
+        """One line for people: why messages wait, were given up or reach not everybody, and the remedy.
+
+        None since one was taken for all.
+        """
         self._transport = transport
         self._outbox = outbox
         self._store = store
@@ -135,7 +141,7 @@ class ChannelWorker(Worker):
 
     def _send(self, chosen: Sequence[Message]) -> float:
         try:
-            self._transport.send(chosen)
+            left_out = self._transport.send(chosen)
         except Unavailable as error:
             if not self.stopping.is_set():
                 self._complain(str(error))
@@ -147,9 +153,11 @@ class ChannelWorker(Worker):
             pause_s = self._back_off()  # a receiver that is being set up must not refuse all that waits in one second
         else:
             self.sent += len(chosen)
-            if self.problem is not None:
-                log.info("%s: works again", self.channel)
-            self.problem, self._failures, pause_s = None, 0, 0.0
+            self._failures, pause_s = 0, 0.0
+            if left_out:
+                self._complain("; ".join(left_out))
+            else:
+                self._works()
         for message in chosen:
             self._done.add(message.seq)
             self._store.acknowledge(message.seq)
@@ -165,6 +173,11 @@ class ChannelWorker(Worker):
     def _back_off(self) -> float:
         self._failures += 1
         return backoff_s(self._failures, RETRY_FIRST_S, self._transport.retry_longest_s)
+
+    def _works(self) -> None:
+        if self.problem is not None:
+            log.info("%s: works again", self.channel)
+        self.problem = None
 
     def _complain(self, line: str) -> None:
         line = f"{self.channel}: {line}"

@@ -18,6 +18,8 @@ LABELS = Path("/dev/disk/by-label")
 STICK, SEED = "EDGED", "CIDATA"
 BOOT = (Path("/boot/firmware"), Path("/boot/efi"))
 SECONDS = 30
+UNITS = ("edged.service", "edged-console.service")
+"""Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
 
 @contextmanager
@@ -31,11 +33,11 @@ def mounted(label: str) -> Iterator[Path | None]:
         for way in ("rw", "ro"):
             options = f"{way},nosuid,nodev,noexec,umask=0077"
             command = ["mount", "-t", "vfat,exfat", "-o", options, "--", str(device), place]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-            if done.returncode == 0:
+            refusal = _refusal(command)
+            if refusal is None:
                 break
         else:
-            log.warning("the partition %s cannot be read: %s", label, done.stderr.strip())
+            log.warning("the partition %s cannot be read: %s", label, refusal)
             yield None
             return
         try:
@@ -43,6 +45,15 @@ def mounted(label: str) -> Iterator[Path | None]:
         finally:
             with suppress(subprocess.TimeoutExpired):
                 subprocess.run(["umount", "--", place], timeout=SECONDS, check=False)
+
+
+def _refusal(command: list[str]) -> str | None:
+    """Why the command did not do what it was asked, None when it did. A worn stick may never answer."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it has not answered within {SECONDS} s"
+    return None if done.returncode == 0 else done.stderr.strip() or "refused"
 
 
 def main() -> None:
@@ -72,10 +83,11 @@ def call_it(name: str) -> None:
 
 def notify_the_daemon() -> None:
     """At boot they come up afterwards by themselves; a stick that is plugged in later finds them up, or idle."""
-    for command in ("nmcli connection reload", "systemctl try-restart --no-block edged.service"):
-        _ask(command)
-    if _ask("systemctl --quiet is-enabled edged.service"):
-        _ask("systemctl start --no-block edged.service")
+    _ask("nmcli connection reload")
+    for unit in UNITS:
+        _ask(f"systemctl try-restart --no-block {unit}")
+        if _ask(f"systemctl --quiet is-enabled {unit}"):
+            _ask(f"systemctl start --no-block {unit}")
 
 
 def _ask(command: str) -> bool:

@@ -62,6 +62,8 @@ class NetworkConfig(Section):
             raise ValueError('wifi needs country = "ES", or the two letters of yours: without it nothing may be sent')
         if self.address is None and self.gateway:
             raise ValueError("gateway needs address")
+        if self.address and self.gateway and (":" in self.address) != (":" in self.gateway):
+            raise ValueError(f"gateway {self.gateway} and address {self.address} are of two kinds, IPv4 and IPv6")
         return self
 
 

@@ -28,6 +28,8 @@ def take(found: Found, root: Path) -> bool:
         if found.problem is not None:
             raise ConfigError(found.problem)
         raw = parse_toml(found.data)
+        if not raw:
+            raise ConfigError("holds no settings; was the stick pulled out before the file was written?")
         settings = settings_of(raw, path, Path("/") / FOLDER)
         check_mqtt_of(settings)
         apply(settings, root)

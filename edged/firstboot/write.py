@@ -14,6 +14,8 @@ from edged.toml import dump_toml
 
 FOLDER = Path("etc/edged")
 CONFIG = FOLDER / "edged.toml"
+BEFORE = FOLDER / "edged.toml.before"
+"""The config that the last import replaced: a file that was cut off between two tables is valid as well."""
 ZONES = Path("usr/share/zoneinfo")
 LOCALTIME = Path("etc/localtime")
 CONNECTION = Path("etc/NetworkManager/system-connections/edged.nmconnection")
@@ -33,9 +35,11 @@ class Entry:
 
 
 def entries(settings: Settings, root: Path) -> Iterator[Entry]:
-    """What `settings` come to. Keys for SSH are added to those that are there."""
+    """What `settings` come to, and a copy of the config that they replace. Keys for SSH are added to those that are there."""
     head = "# Written from the edged.toml of a stick or the boot partition; its keys: /opt/edged/share/edged/config/edged.toml\n"
     yield Entry(CONFIG, (head + dump_toml(settings.tables)).encode(), 0o640, edged_reads=True)
+    with suppress(FileNotFoundError):
+        yield Entry(BEFORE, (root / CONFIG).read_bytes(), 0o640, edged_reads=True)
     for name, secret in settings.secrets.items():
         yield Entry(FOLDER / name, secret.encode() + b"\n", 0o640, edged_reads=True)
     if settings.network is not None:

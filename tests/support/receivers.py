@@ -102,6 +102,8 @@ class MailServer:
         """The answer to DATA where it takes no mail."""
         self.hangs_up = False
         """Close the connection instead of answering QUIT."""
+        self.strangers: set[str] = set()
+        """Who has no mailbox here."""
         context = None
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -116,6 +118,12 @@ class MailServer:
         needs = {"authenticator": log_in, "auth_required": True} if user else {}
         tls_too = {"tls_context": context, "require_starttls": True} if context else {"auth_require_tls": False}
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **needs, **tls_too)
+
+    async def handle_RCPT(self, server: SMTP, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+        if address in self.strangers:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 known"
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
         if self.refusal is not None:
