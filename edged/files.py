@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from edged.errors import Failed, UsageError
 
 STDOUT = 1
+Stamp: TypeAlias = tuple[int, int, int]
 FIRST_BYTE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
 """A `struct flock`."""
 
@@ -34,6 +35,15 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise ValueError(f"larger than {most} bytes")
     return data
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Another one once the file was written, replaced, or given to other users; None where there is nothing to see."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_mtime_ns, there.st_ctime_ns, there.st_ino
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ from support.console import PASSWORD, VIEWER_PASSWORD, Browser, Console
 from support.mosquitto import until
 
 from edged.console.access import Access, passwords
+from edged.console.access.gate import SCREEN_S
 from edged.console.access.sessions import IDLE_S, LONGEST_S, MOST_EACH, Sessions
 from edged.console.access.state import ALPHABET, StateFile, new_code, read_code, sha256_of
 from edged.console.access.throttle import FREE, MOST_A_MINUTE, Throttle
@@ -348,6 +349,22 @@ def test_the_address_of_a_start_is_worth_nothing_later(tmp_path, monkeypatch):
     assert access.once_token is not None
 
 
+@pytest.mark.parametrize(
+    ("site", "use", "status"),
+    [
+        ("cross-site", "image", 403), ("same-site", "iframe", 403), ("cross-site", None, 403),
+        ("cross-site", "document", 303), ("none", "document", 303), ("same-origin", "empty", 303), (None, None, 303),
+    ],
+)  # fmt: skip
+def test_no_page_elsewhere_spends_its_readers_tries_with_a_picture(shared, site, use, status):
+    headers = {"Sec_Fetch_Site": site, "Sec_Fetch_Dest": use}
+    if status == 403:
+        statuses = {shared.browser().get("/enter?token=wrong", **headers).status for _ in range(FREE + 2)}
+        assert statuses == {403}
+    else:
+        assert shared.browser().get("/enter?token=wrong", **headers).status in (303, 429)
+
+
 def test_of_two_that_claim_at_the_same_moment_one_is_told_that_it_was_too_late(tmp_path):
     access = Access(tmp_path / "state")
     access.file.open()
@@ -376,6 +393,63 @@ def test_a_restart_keeps_passwords_and_asks_to_log_in(console):
     console.start()
     assert browser.get("/").location == "/login"
     browser.log_in()
+
+
+def test_a_screen_stays_in_until_its_token_is_deleted(console):
+    """Nobody stands at a door who could log in again."""
+    admin, screen = console.claimed(), console.browser()
+    admin.get("/access")
+    page = admin.post("/access/token", {"name": "screen", "role": "viewer"}).text
+    token = re.search(r"edged_[\w-]+", page)[0]
+    cookie = screen.get(f"/enter?token={token}&to=/kiosk/door").headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={SCREEN_S}"} <= set(cookie.split("; "))
+    assert screen.get("/live/door/people").status == 503  # no daemon runs here
+    console.stop()
+    console.start()
+    assert screen.get("/live/door/people").status == 503
+    edged(console, "passwd", "--viewer", typed=f"{VIEWER_PASSWORD}\n")
+    assert screen.get("/live/door/people").status == 503
+    assert f"Max-Age={SCREEN_S}" in screen.get("/kiosk/door").headers["set-cookie"]
+    assert "set-cookie" not in admin.log_in().get("/").headers
+    admin.get("/access")
+    admin.post("/access/token", {"delete": "screen"})
+    assert screen.get("/live/door/people").status == 401
+    assert screen.get("/kiosk/door").location.startswith("/login")
+
+
+def test_a_screen_that_was_logged_out_stays_out_and_an_admins_token_is_no_cookie(console):
+    admin, screen = console.claimed(), console.browser()
+    tokens = {}
+    for role in ("viewer", "admin"):
+        admin.get("/access")
+        page = admin.post("/access/token", {"name": role, "role": role}).text
+        tokens[role] = re.search(r"edged_[\w-]+", page)[0]
+    assert console.browser().get("/", Cookie=f"edged={tokens['admin']}").location == "/login"
+    screen.get(f"/enter?token={tokens['viewer']}")
+    other = console.browser()
+    other.get(f"/enter?token={tokens['viewer']}")
+    assert (screen.get("/").status, other.get("/").status) == (200, 200)
+    assert screen.post("/logout", {"csrf": "guessed"}).status == 403
+    assert screen.post("/logout").location == "/login"
+    assert (screen.cookie, screen.get("/").location) == ("", "/login")
+    assert other.get("/").status == 200
+    for _ in range(FREE + 2):  # a cookie is no try: a screen whose token is gone shuts nobody out
+        assert console.browser().get("/", Cookie="edged=edged_gone").location == "/login"
+
+
+def test_a_screens_session_ends_by_time_and_begins_anew(tmp_path, monkeypatch):
+    access = Access(tmp_path / "state")
+    access.file.open()
+    token, now = access.add_token("screen", "viewer"), access._clock.monotonic_s()
+    request = a_request()
+    request.scope["headers"] = [(b"cookie", f"edged={token}".encode())]
+    first = access.visitor(request).session
+    assert access.visitor(request).session is first
+    monkeypatch.setattr(access._clock, "monotonic_s", lambda: now + LONGEST_S + 1)
+    later = access.visitor(request)
+    assert (later.role, later.session is first) == ("viewer", False)
+    access.delete_token("screen")
+    assert access.visitor(request) is None
 
 
 def test_a_damaged_state_is_named_with_its_remedy(console):

@@ -127,6 +127,47 @@ def test_the_picture_stays_when_the_figures_are_renewed(browser: Any, watched: C
         assert page.locator(".picture img").count() == 0
 
 
+def test_an_open_page_goes_on_when_something_in_it_was_clicked(
+    browser: Any, watched: Console, visitor: Visitor, cookie: str
+) -> None:
+    """It shows new figures, and that somebody sees faces unhidden meanwhile; what was clicked keeps the focus."""
+    with tab(browser, at(watched), cookie) as page:
+        page.clock.install()
+        page.goto("/")
+        page.locator("#fresh a", has_text="All reports").focus()
+        page.evaluate("document.querySelector('.lead').dataset.old = 1")
+        with tab(browser, at(watched), cookie) as other:
+            assert visitor.get("/camera/door").status == 200
+            assert visitor.post("/camera/door/clear", {"reason": "the lens was changed"}).status == 303
+            other.goto("/camera/door")
+            other.wait_for_selector("#live[data-state=live]")
+            assert until(lambda: "faces are shown unhidden" in visitor.get("/health").text)
+            assert page.locator("text=faces are shown unhidden").count() == 0
+            page.clock.fast_forward(31_000)
+            page.wait_for_function("() => !document.querySelector('.lead').dataset.old")
+            page.wait_for_selector("#banners >> text=faces are shown unhidden")
+            assert page.evaluate("document.activeElement.textContent") == "All reports"
+            visitor.get("/camera/door")
+            assert visitor.post("/camera/door/clear", {"reason": ""}).status == 303
+
+
+def test_the_sign_at_the_door_outlives_a_restart_of_the_console(browser: Any, tmp_path: Path) -> None:
+    with Console(tmp_path) as console:
+        admin = console.start().claimed()
+        admin.get("/access")
+        token = re.search(r"edged_[\w-]+", admin.post("/access/token", {"name": "screen", "role": "viewer"}).text)
+        assert token is not None
+        with tab(browser, at(console)) as page:
+            page.goto(f"/enter?token={token[0]}&to=/kiosk/door")
+            page.wait_for_selector("#sign")
+            console.stop()
+            console.start()
+            with page.expect_response(re.compile("/live/door/people")) as answered:
+                pass
+            assert answered.value.status == 503  # no daemon runs here
+            assert page.url.endswith("/kiosk/door")
+
+
 def test_a_browser_whose_clock_is_wrong_is_told(browser: Any, watched: Console, cookie: str) -> None:
     with tab(browser, at(watched), cookie) as page:
         page.clock.install(time="2020-01-01T00:00:00Z")

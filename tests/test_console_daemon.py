@@ -111,6 +111,12 @@ def test_a_pause_is_asked_for_shown_everywhere_and_ended(daemon, admin):
     assert "paused" in states
 
 
+def test_a_pause_that_the_daemon_refuses_is_told_as_refused(admin):
+    admin.get("/")
+    answer = admin.post("/pause", {"for": "9999"})
+    assert (answer.status, "This was refused" in answer.text, "mistake" in answer.text) == (409, True, False)
+
+
 def test_programs_read_with_a_viewers_token_and_change_with_an_admins(program, reader):
     assert reader.get("/api/v1/status").json["cameras"]["door"]["status"] == "online"
     refused = reader.post("/api/v1/pause", Content_Type="application/json")

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,10 +18,14 @@ from report_days import MINUTE, encounter, store_reports, violation, watched
 from support.console import Browser, Console
 from support.payloads import check_lines
 
-from edged.config import load_config
+from edged.config import load_config, load_layered
 from edged.console.app import NOT_DONE
-from edged.console.pages.today import watched_words
+from edged.console.pages import events as event_pages
+from edged.console.pages.today import pauses, watched_words
+from edged.console.settings import after
+from edged.console.site import Site
 from edged.console.working import alive, dead, sentence, span
+from edged.errors import ConfigError
 from edged.host.clock import SystemClock, WatchedClock
 from edged.report import day_of, day_span
 from edged.store import EventRecord, Store
@@ -124,6 +128,79 @@ def test_events_as_a_table_are_all_of_them_and_no_formulas(shown):
     assert len(rows) == 14
     assert rows[0]["event_id"] == "'=cmd"
     assert {row["what"] for row in rows if row["kind"] == "mask"} == {"No mask"}
+
+
+def test_a_table_names_the_local_time_with_its_day_and_offset(shown):
+    for row in csv.DictReader(io.StringIO(shown.get("/events.csv").text)):
+        local = datetime.fromisoformat(row["local"])
+        assert local.utcoffset() == local.astimezone(ZoneInfo(ZONE)).utcoffset()
+        assert local == datetime.fromisoformat(row["confirmed_utc"]).replace(microsecond=0)
+
+
+def test_what_is_stored_while_a_table_is_made_brings_no_row_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(event_pages, "A_PART", 4)
+    console, now = Console(tmp_path, CAMERAS), SystemClock().utc_ms()
+    with Store(console.database) as store:
+        # Three at each instant: more than one part begins in the middle of one.
+        store.write([one for n in range(30) for one in violation(n, now - 60_000 + n // 3, lasted=1000)])
+        site = Site(console.config)
+        asked = event_pages.Asked(today_(), today_() + timedelta(days=1), "", "", 0)
+        lines = event_pages._lines(site, asked)
+        made = [next(lines), next(lines), next(lines)]
+        store.write([one for n in (100, 101) for one in violation(n, now, lasted=1000)])
+        rows = list(csv.DictReader(io.StringIO("".join([*made, *lines]))))
+    ids = [row["event_id"] for row in rows]
+    assert len(ids) == len(set(ids)) == 30
+
+
+def test_a_config_that_was_not_readable_is_taken_up_when_it_is(tmp_path, monkeypatch):
+    def read(path):
+        if not path.stat().st_mode & 0o444:
+            raise ConfigError(f"{path}: cannot be read")
+        return load_layered(path)
+
+    monkeypatch.setattr("edged.console.site.load_layered", read)
+    console = Console(tmp_path, CAMERAS)
+    site = Site(console.config)
+    console.config.write_text(console.config.read_text().replace("Clinic", "Ward"))
+    console.config.chmod(0)
+    assert (site.config.report.site, "cannot be read" in (site.problem or "")) == ("Clinic", True)
+    console.config.chmod(0o644)
+    assert (site.config.report.site, site.problem) == ("Ward", None)
+
+
+def test_a_layer_that_was_left_out_is_taken_up_when_it_is_mended_in_place(tmp_path):
+    console = Console(tmp_path, CAMERAS)
+    layer = console.database.parent / "config" / "10-ward.toml"
+    layer.parent.mkdir()
+    layer.write_text("[report")
+    site = Site(console.config)
+    assert (site.config.report.site, len(site.layered.left_out)) == ("Clinic", 1)
+    layer.write_text('[report]\nsite = "Ward"\n')
+    assert (site.config.report.site, site.layered.left_out) == ("Ward", ())
+
+
+@pytest.mark.parametrize(
+    ("longest", "to_midnight", "offered"),
+    [
+        (1440, 1500.0, ["10", "60", "tomorrow"]),
+        (1440, None, ["10", "60"]),
+        (30, 20.0, ["10", "tomorrow"]),
+        (30, 40.0, ["10"]),
+        (1, 40.0, ["1"]),
+    ],
+)
+def test_only_pauses_that_are_allowed_are_offered(longest, to_midnight, offered):
+    assert list(pauses(longest, to_midnight)) == offered
+
+
+@pytest.mark.parametrize(("restart", "said"), [(False, "?saved=1"), (True, "?restart=1")])
+def test_a_change_that_takes_a_restart_is_not_told_as_in_force(shown, restart, said):
+    where = after({"restart_needed": restart}, "/camera/door", "saved")
+    assert where == f"/camera/door{said}"
+    page = shown.get(where).text
+    assert ("Saved, and in force." in page, "until edged restarts" in page) == (not restart, restart)
+    assert ("until edged restarts" in shown.get(after({"restart_needed": restart}, "/setup")).text) == restart
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,27 @@ def test_a_renewed_certificate_serves_new_connections_and_half_a_pair_changes_no
         Served(cert, key)
 
 
+def test_a_renewed_key_that_may_be_read_later_is_taken_up_then(tmp_path: Path) -> None:
+    class Plain(Served):
+        """As a process that is not root."""
+
+        def _loaded(self) -> ssl.SSLContext:
+            if not self._key.stat().st_mode & 0o444:
+                raise Unavailable("permission denied")
+            return super()._loaded()
+
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issue(cert, key)
+    served, first = Plain(cert, key), cert.read_text()
+    issue(cert, key)
+    key.chmod(0)
+    served.renew()
+    assert given_by(served) == first
+    key.chmod(0o640)
+    served.renew()
+    assert given_by(served) == cert.read_text() != first
+
+
 def given_by(served: Served) -> str:
     """The certificate, as PEM, that a connection gets."""
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -89,7 +89,7 @@ def load_layered(path: Path) -> Layered:
     config = parse_config(tables, path, data.decode("utf-8-sig"))
     folder, kept, left_out = layers_folder(config), list[Layer](), list[str]()
     merged = tables
-    for file in _files(folder, left_out):
+    for file in layer_files(folder, left_out):
         try:
             layer, text = read_layer(file)
             laid = laid_over(merged, layer.tables)
@@ -129,8 +129,9 @@ def flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def _files(folder: Path, left_out: list[str]) -> list[Path]:
-    """The layers there are, in their order."""
+def layer_files(folder: Path, left_out: list[str] | None = None) -> list[Path]:
+    """The layers there are, in their order; a line for each that is not among them is added to `left_out`."""
+    left_out = [] if left_out is None else left_out
     try:
         files = sorted(file for file in folder.iterdir() if _NAME.fullmatch(file.name))
     except (FileNotFoundError, NotADirectoryError):

@@ -20,7 +20,7 @@ from edged.console.render import STATIC, render
 from edged.console.route import CLAIM, LOGIN, access_of, is_here, is_program, local_path, visitor_of
 from edged.console.site import Site
 from edged.console.working import sentence
-from edged.errors import EdgedError, Unavailable, UsageError
+from edged.errors import EdgedError, Failed, Unavailable, UsageError
 
 A_YEAR = "public, max-age=31536000, immutable"
 
@@ -112,8 +112,8 @@ async def _refused(request: Request, error: Exception) -> Response:
             else PLAIN.get(error.status_code, error.detail)
         )
         return _answer(request, error.status_code, text, dict(error.headers or {}))
-    status = 503 if isinstance(error, Unavailable) else 400 if isinstance(error, UsageError) else 500
-    return _answer(request, status, str(error))
+    kinds = {Unavailable: 503, UsageError: 400, Failed: 409}
+    return _answer(request, next((kinds[kind] for kind in kinds if isinstance(error, kind)), 500), str(error))
 
 
 async def _too_soon(request: Request, error: Exception) -> Response:
@@ -139,6 +139,7 @@ TITLES = {
     404: "There is no such page",
     405: "This page cannot be used in that way",
     408: "That took too long",
+    409: "This was refused",
     413: "That was too much at once",
     429: "Too many wrong tries",
     503: "This cannot be shown now",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from edged.config import ConsoleConfig
 from edged.errors import Unavailable
-from edged.files import replace
+from edged.files import Stamp, replace, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,9 @@ class Served:
             ) from None
         return context
 
-    def _stamp_now(self) -> list[tuple[int, int] | None]:
-        """What tells whether a file has changed."""
-        return [_written(file) for file in (self._cert, self._key)]
+    def _stamp_now(self) -> list[Stamp | None]:
+        """What tells whether a file has changed, or may be read now."""
+        return [stamp_of(file) for file in (self._cert, self._key)]
 
     def _log_end(self) -> None:
         if ends_soon(self._cert):
@@ -155,14 +155,6 @@ def ends_soon(cert: Path) -> bool:
         return subprocess.run(command, capture_output=True, timeout=OPENSSL_S, check=False).returncode == 1
     except (OSError, subprocess.SubprocessError):
         return False
-
-
-def _written(file: Path) -> tuple[int, int] | None:
-    try:
-        there = file.stat()
-    except OSError:
-        return None
-    return there.st_mtime_ns, there.st_ino
 
 
 def missing_names(cert: Path) -> list[str]:

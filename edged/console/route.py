@@ -58,7 +58,10 @@ def page(path: str, make: Maker, *, role: Role | None = "viewer", methods: tuple
             await _read_form(request)
             _require_token(request, visitor)
         made = make(request) if iscoroutinefunction(make) else run_in_threadpool(in_thread, request)
-        return await cast(Awaitable[Response], made)
+        response = await cast(Awaitable[Response], made)
+        if role is not None and visitor is not None and visitor.session is not None and not is_program(request):
+            access_of(request).keep(request, response, visitor.session)
+        return response
 
     return Route(path, guarded, methods=list(methods))
 

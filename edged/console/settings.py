@@ -10,6 +10,10 @@ from edged.daemon.client import request, socket_path
 from edged.errors import Unavailable, UsageError
 
 Answer = dict[str, Any]
+RESTART = (
+    "This is kept, but nothing of it is in force until edged restarts, since its files hold another change that takes"
+    " a restart: there is a button on Health."
+)
 
 
 def configure(site: Site, **asked: Any) -> Answer:
@@ -18,6 +22,12 @@ def configure(site: Site, **asked: Any) -> Answer:
     if not answer.get("ok"):
         raise UsageError(f"{mistake(str(answer.get('error')))}; nothing was changed")
     return answer
+
+
+def after(answer: Answer, path: str, done: str = "") -> str:
+    """The page to see after a change: `path`, which says `done`, or that it takes a restart until the change is in force."""
+    said = "restart" if answer["restart_needed"] else done
+    return f"{path}?{said}=1" if said else path
 
 
 def last_change(site: Site) -> tuple[Answer | None, str]:

@@ -8,9 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged.config import Config, config_sha256
-from edged.config.layers import Layered, layers_folder, load_layered
+from edged.config.layers import Layered, layer_files, layers_folder, load_layered
 from edged.daemon.client import request, socket_path
 from edged.errors import ConfigError, Failed, Unavailable
+from edged.files import Stamp, stamp_of
 from edged.host.clock import SystemClock
 from edged.payloads.report import ReportDocument
 from edged.report import build_report, day_of, stored_report
@@ -121,14 +122,7 @@ class Site:
         clock = wall_clock(utc_ms, self.zone, seconds)
         return clock if day == self.today() else f"{day.day} {MONTHS[day.month - 1][:3]} {clock}"
 
-    def _stamp_now(self) -> list[tuple[str, int, int]]:
-        """What differs once a file has changed."""
+    def _stamp_now(self) -> list[tuple[Path, Stamp | None]]:
+        """What differs once a file has changed, may be read, or is gone; also one that was left out as it was."""
         folder = layers_folder(self._layered.config)
-        found = []
-        for file in (self.path, folder, *(layer.path for layer in self._layered.layers)):
-            try:
-                there = file.stat()
-            except OSError:
-                continue
-            found.append((str(file), there.st_mtime_ns, there.st_ino))
-        return found
+        return [(file, stamp_of(file)) for file in (self.path, folder, *layer_files(folder))]

@@ -19,6 +19,8 @@ from edged.host.clock import SystemClock
 ROLES: tuple[Role, ...] = ("viewer", "admin")
 """The later may do what the earlier may."""
 ONCE_S = 900.0
+SCREEN_S = 400 * 24 * 3600
+"""A screen's cookie lives so long after its last page: browsers keep none for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class Access:
         if scheme.lower() == "bearer":
             return self._bearer(request, shown.strip())
         token = request.cookies.get(cookie_name(request))
-        session = self._sessions.find(token, self._clock.monotonic_s()) if token else None
-        return Visitor(session.role, session) if session is not None and self._stands(session) else None
+        session = self._session_of(token) if token else None
+        return Visitor(session.role, session) if session is not None else None
 
     async def log_in(self, request: Request, role: Role, password: str) -> bool:
         """Whether it is that role's password. Raise TooSoon after many wrong ones, Busy when too many try at once.
@@ -111,20 +113,18 @@ class Access:
         return True
 
     def begin(self, request: Request, response: Response, role: Role, by: str | None = None) -> None:
-        """Let the browser that `response` goes to be known as `role`; `by`: for as long as there is that token."""
-        by, now_s = by and sha256_of(by), self._clock.monotonic_s()
-        self._sessions.sweep(now_s, self._stands)
-        token = self._sessions.begin(role, self.state.passwords.get(role), now_s, by)
-        secure = request.url.scheme == "https"
-        response.set_cookie(
-            cookie_name(request),
-            token,
-            max_age=int(LONGEST_S),
-            path="/",
-            secure=secure,
-            httponly=True,
-            samesite="strict",
-        )
+        """Let the browser that `response` goes to be known as `role`; `by`: for as long as there is that viewer's token.
+
+        Nobody stands at a screen who could log in again. So its cookie is the viewer's token itself, which outlives a restart,
+        any time and any change of the password, and ends only when the token is deleted.
+        """
+        token = by or self._begin_session(role)
+        _set_cookie(request, response, token, int(LONGEST_S) if by is None else SCREEN_S)
+
+    def keep(self, request: Request, response: Response, session: Session) -> None:
+        """Have a screen keep its cookie for as long again: browsers drop every one that is never renewed."""
+        if session.token is not None:
+            _set_cookie(request, response, request.cookies[cookie_name(request)], SCREEN_S)
 
     def end(self, request: Request, response: Response) -> None:
         """Forget the browser's session."""
@@ -174,6 +174,23 @@ class Access:
         self._try(request, "token")
         return None
 
+    def _session_of(self, token: str) -> Session | None:
+        """The session that a browser's cookie stands for; a viewer's token begins one where there is none any more."""
+        now_s, hashed = self._clock.monotonic_s(), sha256_of(token)
+        session = self._sessions.find(token, now_s)
+        if session is not None and self._stands(session):
+            return session
+        known = (one for one in self.state.tokens if one.role == "viewer")
+        if not any(hmac.compare_digest(one.sha256, hashed) for one in known):
+            return None
+        return self._sessions.find(self._begin_session("viewer", token), now_s)
+
+    def _begin_session(self, role: Role, by: str | None = None) -> str:
+        """What its browser shows from now on. `by`: the viewer's token that it stands on, else it stands on the password."""
+        now_s = self._clock.monotonic_s()
+        self._sessions.sweep(now_s, self._stands)
+        return self._sessions.begin(role, None if by else self.state.passwords.get(role), now_s, by)
+
     def _is_once(self, shown: str) -> bool:
         """Whether it is the token of a start with `once`, in time."""
         if self.once_token is None or self._clock.monotonic_s() >= self._once_until_s:
@@ -183,8 +200,9 @@ class Access:
     def _stands(self, session: Session) -> bool:
         """Whether what let it in still would."""
         state = self.state
-        known = session.token is None or any(token.sha256 == session.token for token in state.tokens)
-        return known and state.passwords.get(session.role) == session.password
+        if session.token is None:
+            return state.passwords.get(session.role) == session.password
+        return any(token.sha256 == session.token and token.role == session.role for token in state.tokens)
 
     def _try(self, request: Request, account: str) -> None:
         """Count a try at `account` as wrong; `Throttle.right` takes that back. Raise TooSoon after many wrong ones."""
@@ -198,6 +216,13 @@ class Access:
 def address_of(request: Request) -> str:
     """Where the connection comes from; what a header says of it is not believed."""
     return request.client.host if request.client else ""
+
+
+def _set_cookie(request: Request, response: Response, token: str, seconds: int) -> None:
+    secure = request.url.scheme == "https"
+    response.set_cookie(
+        cookie_name(request), token, max_age=seconds, path="/", secure=secure, httponly=True, samesite="strict"
+    )
 
 
 def cookie_name(request: Request) -> str:

@@ -1,8 +1,8 @@
-"""Sessions in the console's own memory, on monotonic time: a wrong clock ends none, and a restart asks to log in again.
+"""Sessions in the console's own memory, on monotonic time: a wrong clock ends none, and a restart asks people to log in again.
 
-An account is a role's password, or one token. Each has room for MOST_EACH sessions: one more ends the session of the same
-account that has been idle the longest. So nobody is refused, and no account ends the sessions of another: not viewers the
-admin's, and not a screen that enters anew all day those of people.
+All screens with the same viewer's token share one session. An account is a role's password, with room for MOST_EACH
+sessions: one more ends the session of the same account that has been idle the longest. So nobody is refused, and no account
+ends the sessions of another: not viewers the admin's, and not a screen that enters anew all day those of people.
 """
 
 import secrets
@@ -23,7 +23,7 @@ class Session:
 
     role: Role
     password: str | None
-    """The hash of the password in force at the login: with another one the session is over."""
+    """The hash of the password in force at the login: with another one the session is over. None where a token let it in."""
     token: str | None
     """The hash of the token that let it in, if one did: the session is over when that is deleted."""
     csrf: str
@@ -47,9 +47,9 @@ class Sessions:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def begin(self, role: Role, password: str | None, now_s: float, by: str | None = None) -> str:
-        """The new session's token; `by`: the hash of the program's token that it began with."""
-        token = secrets.token_urlsafe(32)
-        new = Session(role, password, by, secrets.token_urlsafe(24), now_s, now_s)
+        """The new session's token: a secret of its own, or `by`, the viewer's token that let it in."""
+        token = by or secrets.token_urlsafe(32)
+        new = Session(role, password, by and sha256_of(by), secrets.token_urlsafe(24), now_s, now_s)
         same = [key for key, session in self._sessions.items() if session.account == new.account]
         for key in same[: max(0, len(same) + 1 - MOST_EACH)]:
             del self._sessions[key]

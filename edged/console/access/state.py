@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from edged.errors import Failed, Unavailable
-from edged.files import lock, read_regular
+from edged.files import Stamp, lock, read_regular, stamp_of
 from edged.files import replace as replace_file
 
 Role: TypeAlias = Literal["viewer", "admin"]
@@ -52,8 +52,8 @@ class StateFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "access.json"
-        self._known: tuple[tuple[int, int] | None, State] = (None, State())
-        """When the file was written, its inode, and what it held."""
+        self._known: tuple[Stamp | None, State] = (None, State())
+        """What the file was, and what it held."""
 
     def open(self) -> State:
         """Make the folder, and a code where nobody has claimed yet. Raise Unavailable when it cannot be written."""
@@ -65,7 +65,7 @@ class StateFile:
 
     def read(self) -> State:
         """Nothing where there is no file yet. Raise Unavailable when it cannot be read."""
-        there = self._stamp()
+        there = stamp_of(self.path)
         if there != self._known[0]:
             self._known = there, self._parsed()
         return self._known[1]
@@ -89,13 +89,6 @@ class StateFile:
             raise Unavailable(
                 f"{self.path}: cannot be changed ({error.strerror}); run this as root or edged-console"
             ) from None
-
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            there = self.path.stat()
-        except OSError:
-            return None
-        return there.st_mtime_ns, there.st_ino
 
     def _hand_over(self) -> None:
         """What root writes on the command line belongs to the console, as its folder does."""

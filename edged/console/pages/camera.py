@@ -13,7 +13,7 @@ from edged.console.labels import change as change_of
 from edged.console.pages.live import clear_reason, end_clear
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
-from edged.console.settings import configure, last_change, numbers
+from edged.console.settings import RESTART, after, configure, last_change, numbers
 from edged.console.site import Site
 from edged.console.whatif import Judged, judged_of, what_if
 from edged.console.working import camera_words
@@ -28,7 +28,7 @@ LAST = 50
 LONGEST_REASON = 200
 SIDES = {"left": "Left edge", "top": "Top edge", "right": "Right edge", "bottom": "Bottom edge"}
 LIMITS = {name: LABELS[f"mask.{name}"] for name in ("enter_score", "leave_score", "smallest_face")}
-DONE = {"saved": "Saved, and in force.", "undone": "The last change was taken back."}
+DONE = {"saved": "Saved, and in force.", "undone": "The last change was taken back.", "restart": RESTART}
 WORDS = {
     "states": {**MASK_WORDS, "static": "picture of a face"},
     "why": {
@@ -143,15 +143,18 @@ def change(request: Request) -> Response:
 def changed(request: Request) -> Response:
     site, camera, form = site_of(request), _camera(request), form_of(request)
     keys = _keys(site.config.camera[camera], camera, form)
-    if keys:
-        configure(site, set=keys, read=form.get("read"), who=_who(request))
-    return see(f"/camera/{camera}?saved=1")
+    if not keys:
+        return see(f"/camera/{camera}")
+    answer = configure(site, set=keys, read=form.get("read"), who=_who(request))
+    return see(after(answer, f"/camera/{camera}", "saved"))
 
 
 def undone(request: Request) -> Response:
     site, camera = site_of(request), _camera(request)
-    configure(site, undo=True, read=form_of(request).get("read"), who=_who(request))
-    return see(f"/camera/{camera}?undone=1" if camera in site.config.camera else "/setup")
+    answer = configure(site, undo=True, read=form_of(request).get("read"), who=_who(request))
+    return see(
+        after(answer, f"/camera/{camera}", "undone") if camera in site.config.camera else after(answer, "/setup")
+    )
 
 
 def unhidden(request: Request) -> Response:

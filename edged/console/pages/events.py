@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,7 +24,6 @@ from edged.store import lasted_ms
 
 A_PAGE = 100
 A_PART = 1000
-MOST_SKIPPED = 1_000_000
 WEEK_DAYS = 7
 COLUMNS = (
     "began_utc",
@@ -56,12 +55,12 @@ class Asked:
         known = {"from": self.first, "to": self.last, "kind": self.kind, "camera": self.camera, "skip": self.skip}
         return urlencode({key: value for key, value in {**known, **changed}.items() if value})
 
-    def rows(self, site: Site, limit: int, skip: int) -> list[dict[str, Any]]:
-        span = day_span(self.first, site.zone).start, day_span(self.last, site.zone).end
+    def rows(self, site: Site, limit: int, skip: int, until: int | None = None) -> list[dict[str, Any]]:
+        """Newest first; `until`: only those that began before it, else all of these days."""
+        begin, end = day_span(self.first, site.zone).start, day_span(self.last, site.zone).end
         kinds = (self.kind,) if self.kind else ()
-        return site.reader.latest_events(
-            limit, since=span[0], until=span[1], kinds=kinds, camera=self.camera, skip=skip
-        )
+        until = end if until is None else until
+        return site.reader.latest_events(limit, since=begin, until=until, kinds=kinds, camera=self.camera, skip=skip)
 
 
 def events(request: Request) -> Response:
@@ -93,14 +92,19 @@ def table(request: Request) -> Response:
 
 
 def _lines(site: Site, asked: Asked) -> Iterator[str]:
+    """Each part begins where the one before it ended, whatever is stored meanwhile: counted from the newest, a row came twice."""
     yield ",".join(COLUMNS) + "\r\n"
-    for skip in range(0, MOST_SKIPPED, A_PART):
-        rows = asked.rows(site, A_PART, skip)
+    until, skip = day_span(asked.last, site.zone).end, 0
+    while True:
+        rows = asked.rows(site, A_PART, skip, until)
         text = io.StringIO()
         csv.DictWriter(text, COLUMNS).writerows(guarded(_line(site, row)) for row in rows)
         yield text.getvalue()
         if len(rows) < A_PART:
             return
+        oldest = rows[-1]["started_at"]
+        given = sum(row["started_at"] == oldest for row in rows)
+        until, skip = oldest + 1, given + (skip if until == oldest + 1 else 0)
 
 
 def _line(site: Site, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def _line(site: Site, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "began_utc": iso(row["began_at"]) or "",
         "confirmed_utc": iso(row["started_at"]),
-        "local": site.wall_clock(row["started_at"], seconds=True),
+        "local": datetime.fromtimestamp(row["started_at"] / 1000, site.zone).isoformat(timespec="seconds"),
         "camera": row["camera"],
         "kind": row["kind"],
         "state": row["state"],

@@ -75,12 +75,23 @@ async def logout(request: Request) -> Response:
 
 async def enter(request: Request) -> Response:
     """Let in whoever has a token in the address: once after a start with one, always with a viewer's, for a screen."""
+    _require_visit(request)
     response = see(local_path(request.query_params.get("to", "/")))
     try:
         known = access_of(request).enter(request, response, request.query_params.get("token", ""))
     except LinkRefused:
         raise HTTPException(403, NO_LINK) from None
     return response if known else see(LOGIN)
+
+
+def _require_visit(request: Request) -> None:
+    """Raise 403 where a page of another site has this loaded as its picture, frame or the like, and nobody opens it.
+
+    Each wrong token counts as a try of the browser's address: any page could shut its readers' addresses out.
+    """
+    fetched_by, use = request.headers.get("sec-fetch-site"), request.headers.get("sec-fetch-dest")
+    if fetched_by in ("cross-site", "same-site") and use != "document":
+        raise HTTPException(403, "a page of another site has asked for this, which is refused; open the address itself")
 
 
 def _claim_form(request: Request, problem: str = "", code: str = "") -> Response:

@@ -21,7 +21,7 @@ from edged.config.section import LONGEST_PASSWORD
 from edged.console.labels import LABELS, mistake
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of
-from edged.console.settings import configure
+from edged.console.settings import RESTART, after, configure
 from edged.console.site import Site
 from edged.console.working import camera_words, sentence
 from edged.daemon.client import request as ask_daemon
@@ -51,6 +51,8 @@ def overview(request: Request) -> Response:
     connected = bool(status and status["broker"]["connected"])
     states: Mapping[str, Any] = (status or {}).get("cameras", {})
     banners = [Banner("problem", why_dead)] if why_dead else []
+    if "restart" in request.query_params:
+        banners.append(Banner("note", RESTART))
     return render(
         request,
         "setup.html",
@@ -86,10 +88,10 @@ def placed(request: Request) -> Response:
     form = form_of(request)
     keys = {f"report.{name}": form.get(name, "").strip() for name in PLACE}
     try:
-        configure(site_of(request), set=keys, who="setup")
+        answer = configure(site_of(request), set=keys, who="setup")
     except EdgedError as error:
         return place(request, form, error)
-    return see("/setup")
+    return see(after(answer, "/setup"))
 
 
 def camera_form(
@@ -157,10 +159,10 @@ def camera_added(request: Request) -> Response:
         if not source:
             raise UsageError("choose a camera, or write the address of one in the network")
         table = {"source": source, "name": name, "profile": form.get("profile", "entrance")}
-        configure(site, set={f"camera.{camera}.{key}": value for key, value in table.items()}, who="setup")
+        answer = configure(site, set={f"camera.{camera}.{key}": value for key, value in table.items()}, who="setup")
     except EdgedError as error:
         return camera_form(request, {key: form.get(key, "") for key in EMPTY}, error)
-    return see(f"/camera/{camera}?saved=1")
+    return see(after(answer, f"/camera/{camera}", "saved"))
 
 
 def walk(request: Request) -> Response:
@@ -249,10 +251,10 @@ def broker_set(request: Request) -> Response:
                 raise UsageError(refused)
         if form.get("action") == "test":
             return broker(request, form, answered=f"{form.get('host')} accepts the connection. Nothing was saved yet.")
-        configure(site, set=keys, who="setup", mqtt_password=password)
+        answer = configure(site, set=keys, who="setup", mqtt_password=password)
     except EdgedError as error:
         return broker(request, form, error)
-    return see("/setup")
+    return see(after(answer, "/setup"))
 
 
 def _form(request: Request, template: str, problem: EdgedError | None, **values: Any) -> Response:

@@ -28,7 +28,10 @@ REFRESH_S = 30
 LEAST_OPEN_MS = 3_600_000
 """Of open time that has passed: less makes a percentage of it that swings with every minute."""
 LAST = 10
-PAUSES = {"10": "10 minutes", "60": "1 hour", "tomorrow": "Until tomorrow"}
+WHOLE_DAY = 1440
+"""Who may pause for so long may do it until tomorrow, also on the day that has 25 hours."""
+PAUSES = {10: "10 minutes", 60: "1 hour"}
+TOMORROW = "tomorrow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def today(request: Request) -> Response:
         yesterdays=_stored(site, yesterday.isoformat()),
         device=device_facts(site, status),
         alarms=alarms(status),
-        pauses=PAUSES,
+        pauses=_pauses(site, status),
         now_ms=site.clock.utc_ms(),
     )
 
@@ -71,9 +74,8 @@ def today(request: Request) -> Response:
 def pause(request: Request) -> Response:
     """Watch nobody for a while; it is booked as unwatched, with who asked."""
     asked = form_of(request).get("for", "")
-    length: dict[str, Any] = (
-        {"until": "tomorrow"} if asked == "tomorrow" else {"minutes": int(asked) if asked in PAUSES else 10}
-    )
+    minutes = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 6 else min(PAUSES)
+    length: dict[str, Any] = {"until": TOMORROW} if asked == TOMORROW else {"minutes": minutes}
     site_of(request).order("pause", who=f"console ({_role(request)})", **length)
     return see("/")
 
@@ -88,6 +90,26 @@ def acknowledge(request: Request) -> Response:
 def resume(request: Request) -> Response:
     site_of(request).order("resume", who=f"console ({_role(request)})")
     return see("/")
+
+
+def _pauses(site: Site, status: Mapping[str, Any] | None) -> dict[str, str]:
+    """Those that the daemon would not refuse now."""
+    midnight = day_span(site.today(), site.zone).end
+    left = (midnight - site.clock.utc_ms()) / 60_000 if status and status["clock_synced"] else None
+    return pauses(site.config.privacy.pause_longest_minutes, left)
+
+
+def pauses(longest: int, to_midnight: float | None) -> dict[str, str]:
+    """What to offer where a pause may have `longest` minutes: what is asked, and how it is called.
+
+    `to_midnight`: the minutes until tomorrow, None where the device does not know.
+    """
+    offered = {str(minutes): label for minutes, label in PAUSES.items() if minutes <= longest}
+    if not offered:
+        offered = {str(longest): f"{longest} minute{'s' if longest > 1 else ''}"}
+    if to_midnight is not None and (to_midnight <= longest or longest >= WHOLE_DAY):
+        offered[TOMORROW] = "Until tomorrow"
+    return offered
 
 
 def _role(request: Request) -> str:

@@ -1,5 +1,5 @@
 // The sign at the door follows whoever stands there; without a look at the door that is new enough it says that it is blind.
-const sign = document.getElementById("sign"), RETRY_MS = 500, PACE_MS = 100, OLD_MS = 2000, EXPLAIN_MS = 2000;
+const sign = document.getElementById("sign"), RETRY_MS = 500, PACE_MS = 100, OLD_MS = 2000, EXPLAIN_MS = 2000, DAY_MS = 86400000;
 const { signs, icons, order } = JSON.parse(document.getElementById("words").textContent);
 const text = (id, value) => { const part = document.getElementById(id); if (part.textContent !== value) part.textContent = value; };
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -55,3 +55,5 @@ async function take() {
   }
 })();
 setInterval(show, 250);
+// Each page renews the screen's cookie, which browsers drop at some time, and the sign itself never loads one.
+setInterval(() => fetch(location.href, { cache: "no-store", redirect: "error" }).catch(() => {}), DAY_MS);

@@ -61,17 +61,25 @@ function tell(camera) {
   }
 }
 
+// The new figures, whatever has the focus, which goes to the same link, button or table as before: a click leaves it there.
+function replace(part) {
+  const name = (one) => ["tagName", "href", "value", "id"].map((key) => one[key]).concat(one.getAttribute("aria-labelledby")).join();
+  const focused = fresh.contains(document.activeElement) && name(document.activeElement);
+  document.getElementById("clocks").hidden || part.querySelector("#clocks").removeAttribute("hidden");
+  fresh.replaceChildren(...part.childNodes);
+  if (focused) [...fresh.querySelectorAll("a, button, [tabindex]")].find((one) => name(one) === focused)?.focus({ preventScroll: true });
+}
+
 async function renew() {
   for (;;) {
     await sleep(FRESH_MS);
     await shown();
     try {
       const answer = await fetch("/", { cache: "no-store", redirect: "error" });
-      const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("fresh");
-      if (!fresh.contains(document.activeElement)) {
-        for (const tile of part.querySelectorAll(".picture")) place(tile);
-        fresh.replaceChildren(...part.childNodes);
-      }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html"), part = page.getElementById("fresh");
+      for (const tile of part.querySelectorAll(".picture")) place(tile);
+      replace(part);
+      document.getElementById("banners").replaceChildren(...page.getElementById("banners").childNodes);
       watch();
     } catch { document.querySelector(".lead")?.classList.add("stale"); }
   }
