@@ -32,7 +32,7 @@ class Activation:
 
     @property
     def spent_s(self) -> float:
-        """When what is new has been told for as long as it may."""
+        """When what is new has been on for as long as it may."""
         longest = self.settings.longest_seconds
         return NEVER if longest is None else self._new_s + longest
 
