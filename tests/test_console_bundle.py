@@ -1,6 +1,7 @@
 """The support bundle names no other machine and no person, wherever in it one is told of."""
 
 from edged.console.bundle import hosts_of, redacted, unsigned, without_hosts
+from edged.host import device
 
 CONFIG = {
     "mqtt": {"host": "broker.hospital.example", "username": "edged-ward7"},
@@ -26,3 +27,11 @@ def test_what_a_person_wrote_into_an_event_stays_here() -> None:
     shown = unsigned([event, {"camera": "door", "details": {"reason": "no answer"}}])
     assert shown[1]["details"]["reason"] == "no answer"
     assert shown[0] == {"kind": "system", "state": "paused", "details": {"who": "***", "reason": "***"}}
+
+
+def test_the_board_is_named_where_the_unit_hides_its_first_place(tmp_path, monkeypatch) -> None:
+    there = tmp_path / "model"
+    there.write_text("Raspberry Pi 5 Model B\0")
+    assert "/sys/firmware/devicetree/base/model" in map(str, device.MODELS)
+    monkeypatch.setattr(device, "MODELS", (tmp_path / "hidden", there))
+    assert device.device_model() == "Raspberry Pi 5 Model B"

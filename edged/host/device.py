@@ -3,10 +3,12 @@
 import hashlib
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 MACHINE_ID = Path("/etc/machine-id")
-MODEL = Path("/proc/device-tree/model")
+MODELS = (Path("/proc/device-tree/model"), Path("/sys/firmware/devicetree/base/model"))
+"""The same text twice: the console's unit hides the first, as all of /proc but processes."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -21,12 +23,13 @@ def device_id(configured: str, machine_id: Path = MACHINE_ID) -> str:
     return hashlib.sha256(f"edged {seed or platform.node()}".encode()).hexdigest()[:8]
 
 
-def device_model(model: Path = MODEL) -> str:
+def device_model(*models: Path) -> str:
     """The board's name, as in "Raspberry Pi 5 Model B Rev 1.0", else the processor's."""
-    try:
-        return model.read_text().strip("\0 \n") or platform.machine()
-    except (OSError, UnicodeDecodeError):
-        return platform.machine()
+    for model in models or MODELS:
+        with suppress(OSError, UnicodeDecodeError):
+            if name := model.read_text().strip("\0 \n"):
+                return name
+    return platform.machine()
 
 
 def boot_id(path: Path = BOOT_ID) -> str:
