@@ -205,8 +205,9 @@ def test_wrong_passwords_are_slowed_down_and_the_right_one_waits_too(console):
     for _ in range(FREE):
         assert browser.post("/login", {"name": "admin", "password": "a wrong password"}).status == 403
     answer = browser.post("/login", {"name": "admin", "password": PASSWORD})
-    assert (answer.status, answer.headers["retry-after"]) == (429, "2")
-    assert "wait 2 s" in answer.text
+    assert answer.status == 429
+    assert answer.headers["retry-after"] in ("1", "2"), "some of the two seconds may be over"
+    assert f"wait {answer.headers['retry-after']} s" in answer.text
     assert until(lambda: browser.post("/login", {"name": "admin", "password": PASSWORD}).status == 303)
 
 
