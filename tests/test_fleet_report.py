@@ -335,7 +335,7 @@ def test_a_device_that_is_expected_and_never_came_is_missed(place):
 @pytest.mark.parametrize(
     ("zone", "hour", "silent"),
     [
-        ("America/Los_Angeles", 9, False),  # the 21st ends there at 8 o'clock UTC, and exports may take two hours
+        ("America/Los_Angeles", 9, False),  # the 19th ends there at 8 o'clock UTC, and exports may take two hours
         ("America/Los_Angeles", 10, True),
         ("Pacific/Auckland", 1, True),
         ("No/Such_Place", 1, False),  # as UTC
@@ -347,7 +347,7 @@ def test_a_day_is_missed_once_it_is_over_where_the_device_stands(place, zone, ho
         path.unlink()
     for manifest in of_day(place, DAYS[1], "sim-00003", ".manifest.json"):
         rewrite(manifest, tz=zone)
-    now = int(datetime(2026, 11, 22, hour, tzinfo=timezone.utc).timestamp() * 1000)
+    now = int(datetime(2026, 11, 20, hour, tzinfo=timezone.utc).timestamp() * 1000)
     report = build_fleet_report(Place(place), ReportRequest("day", DAYS[2]), now)
     assert (("sim-00003", str(DAYS[2]), "silent") in troubles(report)) == silent
 
