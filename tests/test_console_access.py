@@ -321,13 +321,19 @@ def test_the_address_of_a_start_with_once_lets_in_once(tmp_path):
         assert second.get("/").status == 303
 
 
-def test_an_address_lets_in_with_a_viewers_token_until_that_is_deleted_and_never_with_an_admins(console):
-    admin, screen = console.claimed(), console.browser()
+def tokens_of(admin):
+    """A new token for each role, made by this admin."""
     tokens = {}
     for role in ("viewer", "admin"):
         admin.get("/access")
         page = admin.post("/access/token", {"name": role, "role": role}).text
         tokens[role] = re.search(r"edged_[\w-]+", page)[0]
+    return tokens
+
+
+def test_an_address_lets_in_with_a_viewers_token_until_that_is_deleted_and_never_with_an_admins(console):
+    admin, screen = console.claimed(), console.browser()
+    tokens = tokens_of(admin)
     refused = screen.get(f"/enter?token={tokens['admin']}&to=/access")
     assert (refused.status, "history and in logs" in refused.text, screen.cookie) == (403, True, "")
     assert tokens["admin"] not in refused.text
@@ -420,11 +426,7 @@ def test_a_screen_stays_in_until_its_token_is_deleted(console):
 
 def test_a_screen_that_was_logged_out_stays_out_and_an_admins_token_is_no_cookie(console):
     admin, screen = console.claimed(), console.browser()
-    tokens = {}
-    for role in ("viewer", "admin"):
-        admin.get("/access")
-        page = admin.post("/access/token", {"name": role, "role": role}).text
-        tokens[role] = re.search(r"edged_[\w-]+", page)[0]
+    tokens = tokens_of(admin)
     assert console.browser().get("/", Cookie=f"edged={tokens['admin']}").location == "/login"
     screen.get(f"/enter?token={tokens['viewer']}")
     other = console.browser()
