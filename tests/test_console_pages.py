@@ -134,7 +134,7 @@ def test_a_table_names_the_local_time_with_its_day_and_offset(shown):
     for row in csv.DictReader(io.StringIO(shown.get("/events.csv").text)):
         local = datetime.fromisoformat(row["local"])
         assert local.utcoffset() == local.astimezone(ZoneInfo(ZONE)).utcoffset()
-        assert local == datetime.fromisoformat(row["confirmed_utc"]).replace(microsecond=0)
+        assert local == datetime.fromisoformat(row["confirmed_utc"].replace("Z", "+00:00")).replace(microsecond=0)
 
 
 def test_what_is_stored_while_a_table_is_made_brings_no_row_twice(tmp_path, monkeypatch):

@@ -44,7 +44,9 @@ class Doorkeeper(asyncio.Protocol):
         if transport.get_extra_info("sslcontext") is not None:
             return  # known already, of the encrypted one
         self._loop, self._transport = asyncio.get_running_loop(), transport
-        transport.pause_reading()  # until it is known who reads
+        # Until it is known who reads. Python 3.10 begins to read after this method whatever it has said, so what pauses
+        # comes after that, and still before anything is read.
+        self._loop.call_soon(transport.pause_reading)
         self._limit = self._loop.call_later(HANDSHAKE_S, self._abort)
         self._waiting[self] = None
         if len(self._waiting) > MOST_WAITING:

@@ -1,6 +1,7 @@
 """ONNX Runtime behind the `Engine` contract, on the CPU unless configured otherwise; the only module that imports onnxruntime."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from edged.ports import Arrays
 log = logging.getLogger(__name__)
 
 NO_FOLDER = "/nonexistent/edged"
+DATA_OUTSIDE = re.compile(rb"\n(\x08|\x88\x80*\x00)location")
+"""The key that names a tensor's file, with its tag and length, as protobuf writes it in a tensor's `external_data`."""
 CPU = "CPUExecutionProvider"
 
 ort.set_default_logger_severity(3)  # warnings about unused initialisers are not for our users
@@ -44,6 +47,8 @@ class OnnxEngine:
         this ONNX Runtime does not know.
         """
         _require_known(providers)
+        if DATA_OUTSIDE.search(model):
+            raise ModelError(f"model {name}: has a tensor that lies outside the file; save the model as a single file")
         self.name = name
         options = ort.SessionOptions()
         # Never 0: ONNX Runtime would then pin a thread to each core of the machine, and print an error in red for each core
@@ -60,7 +65,8 @@ class OnnxEngine:
         options.enable_mem_pattern = False
         # Spinning workers burn a core between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # A model is one file. One that names others would have them read from the working directory.
+        # A model is one file. One that names others would have them read from the working directory; ONNX Runtime 1.23, the
+        # last for Python 3.10, even from anywhere, so such a model has been refused above, too.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
         self._session = self._on_providers(model, options, providers) or self._on_cpu(model, options)
         self._outputs = [output.name for output in self._session.get_outputs()]

@@ -40,6 +40,8 @@ PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
 )
 MOST_QUARANTINED = 5
+WAL_INDEX_BYTES = 32_768
+"""The least that the WAL's index takes on the disk."""
 
 
 class StoreFull(StoreError):
@@ -65,7 +67,7 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
         if not _is_gone(path):
             return _connect(path), None
     except sqlite3.Error as error:
-        if _is_full(error) and ReserveFile(path.parent).give_up():
+        if _is_full(error, path) and ReserveFile(path.parent).give_up():
             return open_checked(path)
         if not _is_damage(error):
             raise _cannot_open(path, error) from None
@@ -102,7 +104,7 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
                 old.unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
-        refused = StoreFull if _is_full(error) else StoreError
+        refused = StoreFull if _is_full(error, path) else StoreError
         raise refused(f"{target}: the backup could not be written ({error}); free some space") from None
     return target
 
@@ -247,27 +249,26 @@ def _is_gone(path: Path) -> bool:
 
 
 def _cannot_open(path: Path, error: Exception) -> StoreError:
-    if _is_full(error):
+    if _is_full(error, path):
         return StoreFull(f"{path}: cannot be opened ({error}); the disk is full: free some space")
     return StoreError(f"{path}: cannot be opened ({error}); the folder must exist and belong to the user edged runs as")
 
 
-def _is_full(error: Exception) -> bool:
-    """Whether the disk is full; where it has no room for the WAL's index, SQLite calls that an I/O error."""
+def _is_full(error: Exception, path: Path) -> bool:
+    """Whether the disk of `path` is full; where it has no room for the WAL's index, SQLite calls that an I/O error."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     name = getattr(error, "sqlite_errorname", None)
     if name is None:  # Python 3.10 has no names
-        return "disk is full" in str(error)
+        no_room = shutil.disk_usage(path.parent).free < WAL_INDEX_BYTES
+        return "disk is full" in str(error) or ("disk I/O error" in str(error) and no_room)
     return str(name).startswith(("SQLITE_FULL", "SQLITE_IOERR_SHM"))
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
     """Damage to the file's content, as against a folder, lock or disk that does not allow opening it."""
     name = getattr(error, "sqlite_errorname", None)
-    if (
-        name is None
-    ):  # Python 3.10 has no names: a lock, a full disk and a forbidden file are OperationalErrors, damage is none
+    if name is None:  # Python 3.10 has none: a lock, a full disk and a forbidden file are OperationalErrors, damage is not
         return not isinstance(error, sqlite3.OperationalError)
     return str(name).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
