@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from edged import __version__
 from edged.cli.streams import printing
 from edged.errors import EdgedError
 
@@ -70,7 +69,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="edged")
+@click.version_option(package_name="edged", prog_name="edged")
 def cli() -> None:
     """A camera appliance that sees masks, alerts over MQTT, and reports each day."""
 

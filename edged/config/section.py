@@ -39,7 +39,7 @@ FaceSide = Annotated[float, Field(ge=8, le=2000)]
 class Section(BaseModel):
     """A table of the config file; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
