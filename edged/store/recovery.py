@@ -268,7 +268,8 @@ def _is_full(error: Exception, path: Path) -> bool:
 def _is_damage(error: sqlite3.Error) -> bool:
     """Damage to the file's content, as against a folder, lock or disk that does not allow opening it."""
     name = getattr(error, "sqlite_errorname", None)
-    if name is None:  # Python 3.10 has none: a lock, a full disk and a forbidden file are OperationalErrors, damage is not
+    if name is None:
+        # Python 3.10 has no names: a lock, a full disk and a forbidden file are OperationalErrors, damage is none.
         return not isinstance(error, sqlite3.OperationalError)
     return str(name).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
