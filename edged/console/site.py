@@ -80,6 +80,13 @@ class Site:
         """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is."""
         return request(socket_path(self.config.store.path), verb, **arguments)
 
+    def question(self, verb: str) -> dict[str, Any]:
+        """The answer to a question that is no command. Raise Unavailable, with the reason, also where the daemon gives none now."""
+        answer = self.ask(verb)
+        if answer.get("ok") is False:
+            raise Unavailable(str(answer.get("error") or f"the daemon does not answer {verb}"))
+        return answer
+
     def order(self, verb: str, **arguments: Any) -> dict[str, Any]:
         """Have the daemon do something. Raise Unavailable when none answers, Failed when it refuses, both with the reason."""
         answer = self.ask(verb, **arguments)

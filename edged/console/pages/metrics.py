@@ -17,7 +17,7 @@ def metrics(request: Request) -> Response:
     from edged.console.figures import exposition  # only now: where figures are off Prometheus's library takes no memory
 
     try:
-        document = site.ask("metrics")
+        document = site.question("metrics")
     except Unavailable:
         document = None
     return Response(exposition(document), media_type=FORM)

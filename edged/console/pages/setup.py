@@ -24,8 +24,6 @@ from edged.console.route import Entry, form_of, page, see, site_of
 from edged.console.settings import RESTART, after, configure
 from edged.console.site import Site
 from edged.console.working import camera_words, sentence
-from edged.daemon.client import request as ask_daemon
-from edged.daemon.client import socket_path
 from edged.errors import EdgedError, Unavailable, UsageError
 from edged.host.device import device_id
 from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test
@@ -100,7 +98,7 @@ def camera_form(
     site = site_of(request)
     attached, why_none = list[Mapping[str, Any]](), None
     try:
-        attached = ask_daemon(socket_path(site.config.store.path), "cameras").get("cameras", [])
+        attached = site.question("cameras")["cameras"]
     except EdgedError as error:
         why_none = error
     return _form(
@@ -139,10 +137,7 @@ class Glimpses:
         """By URI; as it was GLIMPSES_S ago at most. Raise Unavailable, with the reason, when the daemon gives none now."""
         with self._lock:
             if site.clock.monotonic_s() >= self._due_s:
-                answer = site.ask("glimpses")
-                if "glimpses" not in answer:
-                    raise Unavailable(str(answer.get("error") or "the daemon gives no pictures of attached cameras"))
-                self._known = answer["glimpses"]
+                self._known = site.question("glimpses")["glimpses"]
                 self._due_s = site.clock.monotonic_s() + GLIMPSES_S
             return self._known
 
@@ -192,7 +187,7 @@ def walked(request: Request) -> Response:
     site, form = site_of(request), form_of(request)
     since, skip = _begun(form)
     camera = str(request.path_params["camera"])
-    answer = ask_daemon(socket_path(site.config.store.path), "walktest", camera=camera, since=since, skip=skip)
+    answer = site.ask("walktest", camera=camera, since=since, skip=skip)
     if not answer.get("ok"):
         raise UsageError(str(answer.get("error")))
     for _ in range(STORED_TRIES):  # the record is written by a thread of its own; the next page is to show it
