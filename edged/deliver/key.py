@@ -7,7 +7,6 @@ from edged import messages
 from edged.errors import Failed
 from edged.records import Message
 
-
 DAMAGED = "a stored message cannot be read; `edged db check` examines the database"
 
 

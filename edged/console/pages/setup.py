@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -119,30 +118,10 @@ def glimpse(request: Request) -> Response:
     for camera, settings in site.config.camera.items():
         if settings.source == uri:
             return see(f"/live/{camera}/frame.jpg")
-    found = GLIMPSES.of(site).get(uri, {})
+    found = site.glimpses.get().get(uri, {})
     if not found.get("picture"):
         raise HTTPException(404, str(found.get("problem") or "there is no picture of this camera"))
     return Response(base64.b64decode(found["picture"]), media_type="image/jpeg")
-
-
-class Glimpses:
-    """The daemon's answer, asked for once for all pictures of a page."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, Any] = {}
-        self._due_s = 0.0
-
-    def of(self, site: Site) -> Mapping[str, Any]:
-        """By URI; as it was GLIMPSES_S ago at most. Raise Unavailable, with the reason, when the daemon gives none now."""
-        with self._lock:
-            if site.clock.monotonic_s() >= self._due_s:
-                self._known = site.question("glimpses")["glimpses"]
-                self._due_s = site.clock.monotonic_s() + GLIMPSES_S
-            return self._known
-
-
-GLIMPSES, GLIMPSES_S = Glimpses(), 10.0
 
 
 def camera_added(request: Request) -> Response:
