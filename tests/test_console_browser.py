@@ -130,7 +130,7 @@ def test_the_picture_stays_when_the_figures_are_renewed(browser: Any, watched: C
 def test_an_open_page_goes_on_when_something_in_it_was_clicked(
     browser: Any, watched: Console, visitor: Visitor, cookie: str
 ) -> None:
-    """It shows new figures, and what was clicked keeps the focus; every page tells that somebody sees faces unhidden meanwhile."""
+    """It shows new figures, and what was clicked keeps the focus; every page comes to tell that faces are shown unhidden."""
     with tab(browser, at(watched), cookie) as page:
         page.clock.install()
         page.goto("/")
