@@ -1,5 +1,9 @@
 """The support bundle names no other machine and no person, wherever in it one is told of."""
 
+import json
+
+import pytest
+
 from edged.console.bundle import hosts_of, redacted, unsigned, without_hosts
 from edged.host import device
 
@@ -20,6 +24,13 @@ def test_addresses_of_every_length_are_taken_out_and_times_stay() -> None:
     assert redacted("cannot reach [fd00::1]:1883") == "cannot reach [***]:1883"
     assert redacted("::1 and fe80::, 2001:db8::7: refused.") == "*** and ***, ***: refused."
     assert redacted("at 16:31:09 on 00:11:22:33:44:55") == "at 16:31:09 on ***"
+
+
+@pytest.mark.parametrize("sign", ["'", ",", ";", '"', "\\", "@"])
+def test_of_an_address_nothing_is_left_whatever_signs_its_password_has(sign: str) -> None:
+    source = f"rtsp://admin:it{sign}hush!word@cam.example/s"
+    kept = json.loads(redacted(json.dumps({"source": source, "fps": 5})))
+    assert kept == {"source": "rtsp://***", "fps": 5}
 
 
 def test_what_a_person_wrote_into_an_event_stays_here() -> None:

@@ -79,6 +79,17 @@ def test_a_body_that_never_comes_whole_is_given_up(console):
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
+def test_bodies_that_never_come_whole_do_not_pile_up(console):
+    browser = console.claimed()
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npassword="
+    with contextlib.ExitStack() as stack:
+        for _ in range(4 * MOST_IDLE):
+            stack.enter_context(connect(console)).sendall(head)
+        assert browser.get("/").status == 200
+        assert len(list(Path(f"/proc/{console.pid}/fd").iterdir())) < MOST_IDLE + 60
+    assert "Traceback" not in console.log
+
+
 def test_a_request_that_is_no_http_and_a_head_without_end_are_refused(console):
     with connect(console) as client:
         client.sendall(b"\x16\x03\x01 hello\r\n\r\n")

@@ -2,12 +2,16 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 from support.console import Console
 
 from edged.console.figures import exposition
+from edged.console.site import METRICS_S
+from edged.daemon.client import socket_path
+from edged.sockets import LineServer
 
 CONFIG = Path(__file__).parents[1] / "config" / "prometheus"
 CAMERA = {
@@ -62,6 +66,26 @@ def test_the_board_and_the_rules_ask_only_for_what_there_is():
     assert names <= known, names - known
     assert all(panel["description"] and panel["fieldConfig"]["defaults"]["unit"] for panel in board["panels"])
     assert (board["id"], "__inputs" in board) == (None, False)
+
+
+def test_however_many_read_the_figures_the_daemon_is_asked_once_a_second(tmp_path):
+    asked = []
+
+    def answer(line):
+        asked.append(line)
+        return json.dumps({"v": 1, "ok": False, "error": "the record cannot be read"}).encode()
+
+    with Console(tmp_path, {"console": {"metrics": True}}) as console:
+        server = LineServer("status", socket_path(console.database), answer, use="the test")
+        server.open()
+        server.start()
+        try:
+            browser, began = console.start().browser(), time.monotonic()
+            for _ in range(30):
+                assert browser.get("/metrics").status == 200
+            assert len(asked) <= 2 + (time.monotonic() - began) / METRICS_S
+        finally:
+            assert server.stop(60)
 
 
 def test_figures_are_off_until_the_config_says_so_and_need_no_login(tmp_path):

@@ -25,9 +25,11 @@ from edged.console.pages.today import pauses, watched_words
 from edged.console.settings import after
 from edged.console.site import Site
 from edged.console.working import alive, dead, sentence, span
+from edged.daemon.client import socket_path
 from edged.errors import ConfigError
 from edged.host.clock import SystemClock, WatchedClock
 from edged.report import day_of, day_span
+from edged.sockets import LineServer
 from edged.store import EventRecord, Store
 
 ZONE = "Europe/Madrid"
@@ -260,6 +262,20 @@ def test_a_report_that_cannot_be_is_not_found(shown, path):
 def test_a_pause_needs_the_daemon_and_says_so(shown):
     answer = shown.post("/pause", {"for": "10"})
     assert (answer.status, "no daemon answers" in answer.text) == (503, True)
+
+
+def test_a_daemon_that_is_busy_is_not_told_as_one_without_cameras_or_figures(tmp_path):
+    busy = json.dumps({"v": 1, "ok": False, "error": "busy with other clients; ask again in a moment"}).encode()
+    with Console(tmp_path, {"console": {"metrics": True}}) as console:
+        server = LineServer("status", socket_path(console.database), lambda _: busy, use="the test")
+        server.open()
+        server.start()
+        try:
+            browser = console.start().claimed()
+            assert "Busy with other clients; ask again in a moment." in browser.get("/setup/camera").text
+            assert browser.get("/metrics").status == 200
+        finally:
+            assert server.stop(60)
 
 
 def test_a_viewer_looks_and_changes_nothing(tmp_path):

@@ -1,6 +1,8 @@
 """The console for other machines: over TLS only, with its own certificate or the owner's, whatever a clock says."""
 
+import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import socket
@@ -16,7 +18,7 @@ from support.mosquitto import until
 
 from edged.config import ConsoleConfig
 from edged.console.certificate import Served, certificate, ends_soon, fingerprint
-from edged.console.doorkeeper import MOST_WAITING
+from edged.console.doorkeeper import MOST_WAITING, Doorkeeper
 from edged.errors import Unavailable
 
 LAN = {"listen": "0.0.0.0", "tls": True}  # noqa: S104
@@ -195,3 +197,33 @@ def test_another_name_or_address_of_the_device_makes_another_own_certificate(
     brought = owners.read_bytes()
     certificate(ConsoleConfig(tls=True, folder=tmp_path, cert_file=owners, key_file=key))
     assert owners.read_bytes() == brought, "the owner's is never made"
+
+
+class _NoDescriptor(asyncio.Transport):
+    """Of a connection that came when no further descriptor was to be had."""
+
+    ended = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self if name == "socket" else default
+
+    def dup(self) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+def test_a_client_for_whom_no_descriptor_is_left_is_turned_away_and_not_held() -> None:
+    async def come() -> tuple[bool, int]:
+        waiting: dict[Doorkeeper, None] = {}
+        transport = _NoDescriptor()
+        keeper = Doorkeeper(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), asyncio.Protocol, waiting)
+        keeper.connection_made(transport)
+        keeper.connection_lost(None)
+        return transport.ended, len(waiting)
+
+    assert asyncio.run(come()) == (True, 0)

@@ -68,14 +68,15 @@ class Desk:
     def __init__(self, tmp_path: Path) -> None:
         self.clock, self.reloads, self.problem = StillClock(), 0, None
         self.replaces = False
-        self.line, self.reports = Line(), Reports()
+        self.line, self.reports, self.acknowledged_by = Line(), Reports(), list[str]()
         file = tmp_path / "edged.toml"
         file.write_text("[store]\n")
         self.commands = Commands(self.clock, file)
 
     @property
     def runtime(self) -> Any:
-        return SimpleNamespace(config=Config(), publisher=self.line, reporter=self.reports)
+        outputs = SimpleNamespace(acknowledge=lambda _, who: self.acknowledged_by.append(who))
+        return SimpleNamespace(config=Config(), publisher=self.line, reporter=self.reports, outputs=outputs)
 
     def step(self) -> None:
         """What the main thread does each time."""
@@ -100,6 +101,14 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+def test_who_acknowledges_is_one_short_line_in_the_record_whatever_was_sent(desk: Desk) -> None:
+    for sent in ({"who": "Ada"}, {"who": 7}, {"request_id": "home"}, {}, {"who": "\x1b[2J\nroot"}, {"who": "x" * 256}):
+        desk.ask("acknowledge", **sent)
+    desk.obey_all()
+    assert desk.acknowledged_by == ["Ada", "7", "home", "MQTT", "MQTT", "x" * 100]
+    assert all(answer["ok"] for answer in desk.answers("acknowledge"))
 
 
 def test_sixteen_reloads_and_a_lost_broker_read_the_file_once_wait_for_nothing_and_are_all_answered(desk: Desk) -> None:

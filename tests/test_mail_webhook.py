@@ -280,9 +280,20 @@ def test_a_full_disk_repeats_nothing(site) -> None:
     assert (site.reader.outbox_depth(), len(site.receiver.posts)) == (0, 3)
 
 
-def test_a_damaged_message_is_given_up_and_the_others_go_on(site) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "payload = 'x'",
+        "payload = CAST(x'7bff7d' AS TEXT)",
+        "topic = 'camera/' || char(13) || 'door/violation'",
+        "topic = CAST(x'ff' AS TEXT)",
+        """payload = replace(payload, '"E0"', '"E\\n0"')""",
+        """payload = replace(payload, '"E0"', '"\\ud800"')""",
+    ],
+)
+def test_a_damaged_message_is_given_up_and_the_others_go_on(site, damage: str) -> None:
     site.store.write([_free(0), _free(1)])
-    site.store.execute("UPDATE outbox SET payload = 'x' WHERE seq = 1")
+    site.store.execute(f"UPDATE outbox SET {damage} WHERE seq = 1")  # noqa: S608
     site.deliver()
     assert (site.worker.given_up, [post.key for post in site.receiver.posts]) == (1, ["hall/E1/1"])
 

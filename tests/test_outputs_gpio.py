@@ -144,6 +144,14 @@ def test_every_way_in_which_a_line_cannot_be_had_names_the_remedy(chip, monkeypa
     assert problem() == "the GPIO chip is not there; this machine shows none: /dev/gpiochip* is empty"
 
 
+@pytest.mark.parametrize("question", ["get_info", "get_line_info"])
+def test_a_chip_that_is_pulled_out_while_it_is_asked_is_one_that_is_not_there(chip, monkeypatch, question):
+    gone = OSError(errno.ENODEV, "No such device")
+    monkeypatch.setattr(double().Chip, question, lambda *_: (_ for _ in ()).throw(gone))
+    with pytest.raises(Unavailable):
+        open_output(output(chip=LABEL, line="PURPLE" if question == "get_line_info" else "RED"))
+
+
 def test_without_the_package_the_remedy_is_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpiod", None)
     with pytest.raises(Unavailable, match="the library gpiod is not installed; run `pip install 'edged"):

@@ -137,6 +137,20 @@ def test_with_too_many_clients_at_once_the_next_hears_that_the_daemon_is_busy(de
     assert until(lambda: json.loads(say(desk.path, b"\n")) == STATUS)
 
 
+def test_who_finds_the_daemon_busy_for_a_moment_asks_again(tmp_path: Path) -> None:
+    path = socket_path(tmp_path / "edged.db")
+    busy = {"v": 1, "ok": False, "error": "busy with other clients; ask again in a moment"}
+    answers = iter([busy, busy, STATUS, busy, {"v": 1, "ok": True}])
+    server = LineServer("status", path, lambda _: json.dumps(next(answers)).encode(), use="the test")
+    server.open()
+    server.start()
+    try:
+        assert ask(path) == STATUS
+        assert request(path, "reload")["ok"] is True
+    finally:
+        assert server.stop(PATIENCE_S)
+
+
 def test_a_full_queue_answers_busy_at_once(desk: Desk) -> None:
     answers: list[dict[str, Any]] = []
     threads = [

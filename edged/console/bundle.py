@@ -32,7 +32,8 @@ BY_PEOPLE = {"reason", "who"}
 """What a person wrote, where one asked for a pause or a clear view; a camera's reason alone is the program's own."""
 EVERYWHERE = {"edged", "localhost"}
 """Names that say nothing of a site, and stand in paths and units too."""
-URL = re.compile(r"\b([a-z][a-z0-9+]*)://[^\s\"',;]+")
+URL = re.compile(r"\b([a-z][a-z0-9+]*)://(?:\\.|[^\s\"\\])+")
+"""To the next blank, or end of a text in JSON: all other signs may be a password's."""
 
 
 def bundle(site: Site) -> dict[str, str]:

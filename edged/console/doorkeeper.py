@@ -38,6 +38,8 @@ class Doorkeeper(asyncio.Protocol):
         self._context, self._make, self._waiting = context, make, waiting
         self._early, self._lost = bytearray(), False
         self._task: asyncio.Task[None] | None = None
+        self._peeked: socket.socket | None = None
+        """Another name for the connection, to look at its first byte."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
@@ -47,12 +49,17 @@ class Doorkeeper(asyncio.Protocol):
         # Until it is known who reads. Python 3.10 begins to read after this method whatever it has said, so what pauses
         # comes after that, and still before anything is read.
         self._loop.call_soon(transport.pause_reading)
+        try:
+            self._peeked = transport.get_extra_info("socket").dup()
+        except OSError as error:  # no descriptor is left: one client less, and none that is held for ever
+            log.debug("a client is turned away: %s", error)
+            transport.abort()
+            return
         self._limit = self._loop.call_later(HANDSHAKE_S, self._abort)
         self._waiting[self] = None
         if len(self._waiting) > MOST_WAITING:
             next(iter(self._waiting))._abort()
-        self._peeked: socket.socket = transport.get_extra_info("socket").dup()
-        self._loop.add_reader(self._peeked, self._first_byte)
+        self._loop.add_reader(self._peeked, self._first_byte, self._peeked)
 
     def data_received(self, data: bytes) -> None:
         """Decrypted, before `make()` has taken over; of who was turned away it is thrown away."""
@@ -63,10 +70,10 @@ class Doorkeeper(asyncio.Protocol):
         self._lost = True
         self._done_waiting()
 
-    def _first_byte(self) -> None:
+    def _first_byte(self, peeked: socket.socket) -> None:
         """Something has come, or the end."""
         try:
-            first = self._peeked.recv(1, socket.MSG_PEEK)
+            first = peeked.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return
         except OSError:
@@ -110,11 +117,12 @@ class Doorkeeper(asyncio.Protocol):
 
     def _done_waiting(self) -> None:
         self._waiting.pop(self, None)
-        self._limit.cancel()
-        self._stop_peeking()
+        if self._peeked is not None:
+            self._limit.cancel()
+            self._stop_peeking()
 
     def _stop_peeking(self) -> None:
-        if self._peeked.fileno() >= 0:
+        if self._peeked is not None and self._peeked.fileno() >= 0:
             with suppress(OSError, ValueError):
                 self._loop.remove_reader(self._peeked)
             self._peeked.close()

@@ -1,7 +1,7 @@
 """Makes pages from templates: the frame that all of them share, in which every text is escaped."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,7 +51,8 @@ def render(
             menu=[entry for entry in entries if visitor and visitor.may(entry.role)],
             visitor=visitor,
             csrf=session.csrf if session else "",
-            banners=(*_clear_views(request), *banners),
+            unhidden=unhidden(request),
+            banners=banners,
             refresh_s=refresh_s,
             words=WORDS,
             **values,
@@ -60,12 +61,13 @@ def render(
     return HTMLResponse(text, status, headers)
 
 
-def _clear_views(request: Request) -> Iterator[Banner]:
-    """Every open page shows that somebody sees faces unhidden."""
-    for view in getattr(request.state, "clear_views", ()):
-        camera, ends = site_of(request).camera_name(view["camera"]), duration(view["left_s"])
-        text = f"{camera}: faces are shown unhidden to {view['who']}: {view['reason']}. It ends by itself in {ends}."
-        yield Banner("problem", text)
+def unhidden(request: Request) -> list[str]:
+    """Who sees faces unhidden, and why, in words: every open page says so, and `unhidden.js` keeps it fresh."""
+    return [
+        f"{site_of(request).camera_name(view['camera'])}: faces are shown unhidden to {view['who']}: {view['reason']}."
+        f" It ends by itself in {duration(view['left_s'])}."
+        for view in getattr(request.state, "clear_views", ())
+    ]
 
 
 def static_url(name: str) -> str:

@@ -43,7 +43,7 @@ def page(path: str, make: Maker, *, role: Role | None = "viewer", methods: tuple
     """
 
     def in_thread(request: Request) -> Response:
-        request.state.clear_views = site_of(request).clear_views() if role is not None else []
+        request.state.clear_views = site_of(request).clear_views.get() if role is not None else []
         return cast(Response, make(request))
 
     async def guarded(request: Request) -> Response:

@@ -26,7 +26,7 @@ REQUEST_S = 10.0
 """The head of a first request must have come by then."""
 KEEP_ALIVE_S = 20
 MOST_IDLE = 100
-"""Connections on which nothing is being answered."""
+"""Connections whose client has sent nothing, or not the whole of what it asks."""
 MOST_HEAD_BYTES = 16_384
 RENEWED_TICKS, RENAMED_TICKS = 30, 600
 
@@ -44,7 +44,7 @@ class PatientProtocol(H11Protocol):
         idle = [
             other
             for other in self.server_state.connections
-            if isinstance(other, PatientProtocol) and other.is_idle and not other.transport.is_closing()
+            if isinstance(other, PatientProtocol) and other.waits and not other.transport.is_closing()
         ]
         if len(idle) > MOST_IDLE:
             min(idle, key=lambda other: other.idle_s).transport.abort()
@@ -63,6 +63,11 @@ class PatientProtocol(H11Protocol):
         """Whether no request of it is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is the client's turn: also one whose body has not come whole, which anybody may begin to send."""
+        return self.is_idle or self.cycle.more_body
 
     def _watch(self) -> None:
         """From its first byte on, a request must come whole within a time."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from edged.console.labels import mistake
 from edged.console.site import Site
-from edged.daemon.client import request, socket_path
 from edged.errors import Unavailable, UsageError
 
 Answer = dict[str, Any]
@@ -18,7 +17,7 @@ RESTART = (
 
 def configure(site: Site, **asked: Any) -> Answer:
     """What the daemon answers. Raise UsageError, for people, where it refuses, Unavailable where none answers."""
-    answer = request(socket_path(site.config.store.path), "configure", **asked)
+    answer = site.ask("configure", **asked)
     if not answer.get("ok"):
         raise UsageError(f"{mistake(str(answer.get('error')))}; nothing was changed")
     return answer

@@ -2,9 +2,11 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from edged.config import Config, config_sha256
@@ -21,8 +23,27 @@ from edged.store import StoreReader
 
 log = logging.getLogger(__name__)
 
-CLEAR_S = 2.0
+CLEAR_S, METRICS_S, GLIMPSES_S = 2.0, 1.0, 10.0
 REPORT_S = 15.0
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """What many ask for is made by one of them, and anew once it is `seconds` old. Thread-safe."""
+
+    def __init__(self, seconds: float, make: Callable[[], T]) -> None:
+        """What `make` raises is not kept."""
+        self._seconds, self._make = seconds, make
+        self._lock = threading.Lock()
+        self._made: tuple[T, float] | None = None
+        """And until when it serves."""
+
+    def get(self) -> T:
+        with self._lock:
+            if self._made is None or time.monotonic() >= self._made[1]:
+                self._made = self._make(), time.monotonic() + self._seconds
+            return self._made[0]
 
 
 class Site:
@@ -35,8 +56,12 @@ class Site:
         self.problem: str | None = None
         """Why the config's files as they are now cannot be taken up, one line; None when they are."""
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
-        self._clear, self._clear_due_s = list[dict[str, Any]](), 0.0
+        self.clear_views = Kept(CLEAR_S, self._clear_views)
+        """Who sees faces unhidden; empty without a daemon. It may wait for one."""
+        self.metrics = Kept(METRICS_S, self._metrics)
+        """The daemon's figures, None without one: whoever reads them needs no login, and must not keep it from its work."""
+        self.glimpses = Kept(GLIMPSES_S, lambda: self.question("glimpses")["glimpses"])
+        """Pictures of attached cameras by URI. Raises Unavailable, with the reason, when the daemon gives none now."""
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
         self._layered = load_layered(path)
@@ -80,6 +105,13 @@ class Site:
         """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is."""
         return request(socket_path(self.config.store.path), verb, **arguments)
 
+    def question(self, verb: str) -> dict[str, Any]:
+        """The answer to a question that is no command. Raise Unavailable, with the reason, also where it gives none now."""
+        answer = self.ask(verb)
+        if answer.get("ok") is False:
+            raise Unavailable(str(answer.get("error") or f"the daemon does not answer {verb}"))
+        return answer
+
     def order(self, verb: str, **arguments: Any) -> dict[str, Any]:
         """Have the daemon do something. Raise Unavailable when none answers, Failed when it refuses, both with the reason."""
         answer = self.ask(verb, **arguments)
@@ -94,15 +126,16 @@ class Site:
         except Unavailable as error:
             return None, str(error)
 
-    def clear_views(self) -> list[dict[str, Any]]:
-        """Who sees faces unhidden, as it was CLEAR_S ago at most; empty without a daemon. It may wait for one."""
-        with self._looking:
-            now_s = self.clock.monotonic_s()
-            if now_s >= self._clear_due_s:
-                status, _ = self.status_if_any()
-                self._clear = (status or {}).get("live", {}).get("clear", [])
-                self._clear_due_s = self.clock.monotonic_s() + CLEAR_S
-            return self._clear
+    def _clear_views(self) -> list[dict[str, Any]]:
+        status, _ = self.status_if_any()
+        clear: list[dict[str, Any]] = (status or {}).get("live", {}).get("clear", [])
+        return clear
+
+    def _metrics(self) -> dict[str, Any] | None:
+        try:
+            return self.question("metrics")
+        except Unavailable:
+            return None
 
     def report_of(self, day: date) -> ReportDocument:
         """The day's report: as it was stored, else as it stands now, which is counted anew every REPORT_S at most."""

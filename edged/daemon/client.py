@@ -8,6 +8,7 @@ answered is in `questions.py` and `commands.py`; pictures, which reveal more, ha
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ WAITS_S: Final[Mapping[str, float]] = {
 }
 """How long a verb's answer may take, where that is not USUAL_WAIT_S."""
 TRIES = 3
+BUSY, BUSY_S = "busy", 0.3
+"""With this begins what a daemon says that has no room for one more at this moment; after so long it is asked again."""
 
 
 def socket_path(database: Path) -> Path:
@@ -51,8 +54,11 @@ def request(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:
     Raise Unavailable, naming the remedy, when none runs, or when it cannot answer a question that is no command.
     """
     line = json.dumps({"verb": verb, **arguments}).encode() + b"\n"
-    for _ in range(TRIES):
+    for left in reversed(range(TRIES)):
         answer = _exchange(path, line, wait_s(verb) + 5.0)
+        if left and str(answer.get("error")).startswith(BUSY):
+            time.sleep(BUSY_S)
+            continue
         # A busy machine may have let the line arrive too late: the status is answered then, which alone has no version.
         if verb == "status" or "v" in answer:
             break

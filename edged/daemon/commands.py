@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edged.daemon.client import wait_s
+from edged.daemon.pause import named
 from edged.daemon.runtime import Runtime
 from edged.daemon.selftest import SelfTest
 from edged.errors import EdgedError
@@ -165,7 +166,7 @@ class Commands:
         """Silence one local output, or all, until something new is true."""
         asked, way = command.payload, "MQTT" if command.answer is None else "the request socket"
         output = None if asked.get("output") is None else str(asked["output"])
-        problem = runtime.outputs.acknowledge(output, str(asked.get("who") or asked.get("request_id") or way))
+        problem = runtime.outputs.acknowledge(output, named(asked.get("who") or asked.get("request_id"), way))
         self.reply(command, {"ok": problem is None, "error": problem})
 
     def _test_output(self, command: Command, runtime: Runtime) -> None:

@@ -16,13 +16,13 @@ from edged.config import Config, load_layered
 from edged.config.change import KEPT_IN, Plan, make_folder, plan_change, plan_undo, steps, write
 from edged.config.layers import CONSOLE, layers_folder
 from edged.config.section import LONGEST_PASSWORD
+from edged.daemon.pause import named
 from edged.errors import ConfigError, EdgedError
 from edged.files import replace
 
 log = logging.getLogger(__name__)
 
 NAME = "mqtt-password-"
-LONGEST_WHO = 64
 
 Answer = dict[str, Any]
 
@@ -102,10 +102,7 @@ class Configure:
             raise ConfigError(f"{folder}: cannot be written ({error.strerror}); nothing was changed") from None
         finally:
             _forget_passwords(plan.before.config)
-        who = str(asked.get("who") or "somebody")[:LONGEST_WHO]
-        log.info(
-            "%s changed the settings: %s", who if who.isprintable() else "somebody", "; ".join(plan.lines) or "nothing"
-        )
+        log.info("%s changed the settings: %s", named(asked.get("who")), "; ".join(plan.lines) or "nothing")
         return in_force
 
 

@@ -103,6 +103,12 @@ class Pauses:
         return now_s >= pause.ends_s
 
 
+def named(who: object, otherwise: str = SOMEBODY) -> str:
+    """Who has asked for something, as events and logs hold it: one line; `otherwise` where that is nobody's name."""
+    name = str(who or "").strip()[:LONGEST_WHO]
+    return name if name and name.isprintable() else otherwise
+
+
 def _minutes(asked: Mapping[str, Any], config: Config, clock: Clock) -> float:
     longest, minutes = config.privacy.pause_longest_minutes, asked.get("minutes")
     if "until" in asked:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edged.config import Config
 from edged.daemon.core import Core
-from edged.daemon.pause import LONGEST_WHO, SOMEBODY
+from edged.daemon.pause import named
 from edged.errors import UsageError
 from edged.records import PAUSED
 
@@ -43,8 +43,7 @@ class Pausing:
     def resume(self, asked: Mapping[str, Any]) -> Answer:
         """The cameras are opened again; where nothing is paused nothing happens."""
         if self.core.pauses.stands is not None:
-            who = str(asked.get("who") or SOMEBODY)[:LONGEST_WHO]
-            self._watch_again({"who": who if who.isprintable() else SOMEBODY})
+            self._watch_again({"who": named(asked.get("who"))})
         return {"ok": True, "error": None}
 
     def check(self) -> None:

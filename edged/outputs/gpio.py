@@ -158,21 +158,19 @@ def find(settings: LineSettings) -> ChipLine:
     labels: list[str] = []
     for path in chip_paths():
         try:
-            chip = library.Chip(path)
+            with library.Chip(path) as chip:
+                about = chip.get_info()
+                labels.append(f"{about.label} ({about.name})")
+                if settings.chip not in (None, about.label, about.name, path):
+                    continue
+                if (found := _line_of(chip, about, settings.line, path)) is not None:
+                    return found
+                if settings.chip is not None:
+                    raise Unavailable(f"chip {about.label} has no line {settings.line}; {_lines_of(chip, about)}")
         except PermissionError:
             refused.append(path)
-            continue
         except OSError:
-            continue
-        with chip:
-            about = chip.get_info()
-            labels.append(f"{about.label} ({about.name})")
-            if settings.chip not in (None, about.label, about.name, path):
-                continue
-            if (found := _line_of(chip, about, settings.line, path)) is not None:
-                return found
-            if settings.chip is not None:
-                raise Unavailable(f"chip {about.label} has no line {settings.line}; {_lines_of(chip, about)}")
+            continue  # it was pulled out at this moment
     if refused:
         raise Unavailable(no_permission(refused[0]))
     there = f"there are: {', '.join(labels)}" if labels else "this machine shows none: /dev/gpiochip* is empty"

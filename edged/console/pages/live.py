@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edged.console.live import Live, ask_live
+from edged.console.render import unhidden
 from edged.console.route import page, require_own_site, site_of, visitor_of
 from edged.errors import Unavailable
 from edged.live import live_path
@@ -47,6 +48,11 @@ async def people(request: Request) -> Response:
     keys = ("frame_id", "age_ms", "camera_state", "reason")
     about: dict[str, Any] = {key: live.about.get(key) for key in keys}
     return JSONResponse({**about, "faces": [{"state": face.get("state")} for face in _faces(live.about)]})
+
+
+def told(request: Request) -> Response:
+    """What open pages are to say of faces that are shown unhidden, for `unhidden.js`."""
+    return JSONResponse(unhidden(request))
 
 
 def _faces(about: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -98,5 +104,9 @@ def _clear(request: Request) -> dict[str, Any]:
     return {"clear": True, "who": "the console's admin", "reason": reason}
 
 
-ROUTES = [page("/live/{camera}/frame.jpg", frame), page("/live/{camera}/people", people)]
+ROUTES = [
+    page("/live/{camera}/frame.jpg", frame),
+    page("/live/{camera}/people", people),
+    page("/unhidden", told),
+]
 ENTRY = None

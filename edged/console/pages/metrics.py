@@ -5,7 +5,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.route import page, site_of
-from edged.errors import Unavailable
 
 FORM = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -16,11 +15,7 @@ def metrics(request: Request) -> Response:
         raise HTTPException(404, "figures are off; metrics = true in [console] gives them")
     from edged.console.figures import exposition  # only now: where figures are off Prometheus's library takes no memory
 
-    try:
-        document = site.ask("metrics")
-    except Unavailable:
-        document = None
-    return Response(exposition(document), media_type=FORM)
+    return Response(exposition(site.metrics.get()), media_type=FORM)
 
 
 ROUTES = [page("/metrics", metrics, role=None)]

@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,8 +23,6 @@ from edged.console.route import Entry, form_of, page, see, site_of
 from edged.console.settings import RESTART, after, configure
 from edged.console.site import Site
 from edged.console.working import camera_words, sentence
-from edged.daemon.client import request as ask_daemon
-from edged.daemon.client import socket_path
 from edged.errors import EdgedError, Unavailable, UsageError
 from edged.host.device import device_id
 from edged.report.walk import PASSAGES, WITH, Step, walk_steps, walk_test
@@ -100,7 +97,7 @@ def camera_form(
     site = site_of(request)
     attached, why_none = list[Mapping[str, Any]](), None
     try:
-        attached = ask_daemon(socket_path(site.config.store.path), "cameras").get("cameras", [])
+        attached = site.question("cameras")["cameras"]
     except EdgedError as error:
         why_none = error
     return _form(
@@ -121,33 +118,10 @@ def glimpse(request: Request) -> Response:
     for camera, settings in site.config.camera.items():
         if settings.source == uri:
             return see(f"/live/{camera}/frame.jpg")
-    found = GLIMPSES.of(site).get(uri, {})
+    found = site.glimpses.get().get(uri, {})
     if not found.get("picture"):
         raise HTTPException(404, str(found.get("problem") or "there is no picture of this camera"))
     return Response(base64.b64decode(found["picture"]), media_type="image/jpeg")
-
-
-class Glimpses:
-    """The daemon's answer, asked for once for all pictures of a page."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, Any] = {}
-        self._due_s = 0.0
-
-    def of(self, site: Site) -> Mapping[str, Any]:
-        """By URI; as it was GLIMPSES_S ago at most. Raise Unavailable, with the reason, when the daemon gives none now."""
-        with self._lock:
-            if site.clock.monotonic_s() >= self._due_s:
-                answer = site.ask("glimpses")
-                if "glimpses" not in answer:
-                    raise Unavailable(str(answer.get("error") or "the daemon gives no pictures of attached cameras"))
-                self._known = answer["glimpses"]
-                self._due_s = site.clock.monotonic_s() + GLIMPSES_S
-            return self._known
-
-
-GLIMPSES, GLIMPSES_S = Glimpses(), 10.0
 
 
 def camera_added(request: Request) -> Response:
@@ -192,7 +166,7 @@ def walked(request: Request) -> Response:
     site, form = site_of(request), form_of(request)
     since, skip = _begun(form)
     camera = str(request.path_params["camera"])
-    answer = ask_daemon(socket_path(site.config.store.path), "walktest", camera=camera, since=since, skip=skip)
+    answer = site.ask("walktest", camera=camera, since=since, skip=skip)
     if not answer.get("ok"):
         raise UsageError(str(answer.get("error")))
     for _ in range(STORED_TRIES):  # the record is written by a thread of its own; the next page is to show it

@@ -79,7 +79,6 @@ async function renew() {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html"), part = page.getElementById("fresh");
       for (const tile of part.querySelectorAll(".picture")) place(tile);
       replace(part);
-      document.getElementById("banners").replaceChildren(...page.getElementById("banners").childNodes);
       watch();
     } catch { document.querySelector(".lead")?.classList.add("stale"); }
   }
