@@ -123,8 +123,8 @@ def test_every_passage_told_is_closed_once_and_last(frames):
 
 
 def awake(time_s: float, **known: object) -> Drowsiness:
-    values = {"openness": 0.9, "closed": False, "closure_s": 0.0, "perclos": None, "blinks_per_minute": None}
-    values |= {"blink_s": None, "yawns": None, "nods": None, "score": None, "level": "unknown", "reasons": ()}
+    values = {"openness": 0.9, "closed": False, "closure_s": 0.0, "perclos": None}
+    values |= {"yawns": None, "nods": None, "score": None, "level": "unknown", "reasons": ()}
     return Drowsiness(track=1, time_s=time_s, unavailable=(), **{**values, **known})
 
 
