@@ -248,6 +248,16 @@ def test_masks_of_heads_bowed_far_are_not_judged(pitch, judged):
     assert face.unjudged == (None if judged else "bowed")
 
 
+def test_a_head_that_was_bowed_is_judged_in_every_frame_once_it_is_up():
+    analyser, readers = reading()
+    poses = {pitch: ConstantPose(HeadPose(0, pitch, 0, 0, pitch, 5.0)) for pitch in (-45.0, 0.0)}
+    analyser.readers = replace(readers, pose=poses[-45.0])
+    assert not any(face.mask for (face,) in watch(analyser, [k / 10 for k in range(30)], track(1)))
+    analyser.readers = replace(readers, pose=poses[0.0])
+    later = watch(analyser, [3 + k / 10 for k in range(12)], track(1))
+    assert sum(face.mask is not None for (face,) in later) >= 8
+
+
 def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():
     judge = ConstantJudge(WORN)
     analyser = Analyser(judge, analyser_settings(judgements_until_settled=3, settled_interval_s=0.5))

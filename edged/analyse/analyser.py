@@ -113,6 +113,13 @@ class _Known:
     judged_s: float = float("-inf")
     read_s: float = float("-inf")
     scores: MaskScores | None = None
+    bowed: bool = False
+
+    def bow(self, bowed: bool) -> None:
+        """Whether the head is bowed in this frame. What was judged of it meanwhile was no vote: once it is up it is new."""
+        if self.bowed and not bowed:
+            self.judgements = 0
+        self.bowed = bowed
 
 
 @dataclass(slots=True)
@@ -135,7 +142,9 @@ class Analyser:
         faces = []
         for track, not_judged, not_read in zip(tracks, unjudged, unread, strict=True):
             scores, reading = judged.get(track.id), read.get(track.id)
-            if scores and reading and _is_bowed(reading.pose):
+            if reading:
+                self._known[track.id].bow(_is_bowed(reading.pose))
+            if scores and reading and self._known[track.id].bowed:
                 scores, not_judged = None, "bowed"
             not_judged = None if scores else not_judged or "not due"
             if reading is None:
