@@ -176,6 +176,17 @@ def test_a_face_close_to_a_larger_one_may_be_behind_it(x, side, covered):
     assert (faces[0].unread == "covered") is (side > 61)
 
 
+def test_who_is_not_read_may_hide_the_one_who_is():
+    analyser, readers = reading()
+    analyser.only = lambda: 1
+    boxes = square(320, 240, 90), square(360, 240, 60)
+    faces = analyser.analyse(
+        0.0, BLACK, [Track(k, box, 0.0, 0.0, 2, Detection(box, 0.9)) for k, box in enumerate(boxes)]
+    )
+    assert [face.unread for face in faces] == ["not wanted", "covered"]
+    assert [len(batch) for batch in readers.landmarks.batches] == [1]
+
+
 def test_a_profile_that_wants_no_eyes_gets_none():
     analyser = Analyser(ConstantJudge(), analyser_settings(), Readers(BoxLandmarks(), ConstantPose()))
     (face,) = analyser.analyse(0.0, BLACK, [track(1)])
