@@ -145,8 +145,11 @@ def build_pipeline(
     """One camera's stages. `every_frame`: look for faces in every picture, and judge and read every sighting, also of small
     faces, settled verdicts, pictures of faces.
     """
-    events = config.events
+    events, tasks = config.events, settings.tasks
     detector = _detector(settings, config.models, models)
+    driver = DriverFinder() if tasks.one_person else None
+    # A bowed head's mask is not judged: where masks count, everybody is read.
+    alone = None if every_frame or tasks.mask else driver
     return Pipeline(
         camera=camera,
         detector=detector,
@@ -154,16 +157,17 @@ def build_pipeline(
         analyser=Analyser(
             models.judge,
             _analyser_settings(settings, every_frame),
-            models.readers(settings.tasks),
+            models.readers(tasks),
             lens_maker(settings),
+            only=lambda: alone.track if alone else None,
         ),
-        smoother=_smoother(settings),
+        smoother=_smoother(settings, driver),
         events=_events(camera, settings, events),
         encounters=Encounters(camera, events),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
         schedule=None if every_frame else DetectionSchedule(detector),
         # In a cab headlights and tunnels change the whole picture, and a driver who sleeps must not become somebody new.
-        cuts=None if settings.tasks.drowsiness else SceneCuts(),
+        cuts=None if tasks.drowsiness else SceneCuts(),
     )
 
 
@@ -182,14 +186,14 @@ def _detector(settings: CameraConfig, config: ModelsConfig, models: Models) -> D
     )
 
 
-def _smoother(settings: CameraConfig) -> Smoother:
+def _smoother(settings: CameraConfig, driver: DriverFinder | None) -> Smoother:
     """The signals that the camera wants; where it does not look for masks, every mask is uncertain."""
     tasks = settings.tasks
     return Smoother(
         MaskVoter(settings.mask, enabled=tasks.mask),
         AttentionMonitor(settings.attention) if tasks.attention else None,
         DrowsinessMonitor(settings.drowsiness) if tasks.drowsiness else None,
-        DriverFinder() if tasks.one_person else None,
+        driver,
     )
 
 

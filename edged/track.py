@@ -74,7 +74,11 @@ class TrackerSettings:
     confirm_seconds: float = 0.5
     """A track that has not passed the birth gate is given up after this time out of sight."""
     coast_seconds: float = 0.5
-    """A lost face is assumed to keep its velocity for this long, then to stand still."""
+    """A lost face is assumed to keep its velocity for this long, then to stand still…"""
+    coast_frames: float = 1.5
+    """…or, where pictures come more rarely, for as long as so many of them take."""
+    apart_growth: float = 1.2
+    """The time between pictures is believed to grow by this factor at most, from one to the next: a gap is no rate."""
     blind_seconds: float = 5.0
     """After this long without any frame all tracks end."""
     most_tracks: int = 256
@@ -159,6 +163,9 @@ class Tracker:
         self._candidates: list[_Candidate] = []
         self._next_id = 1
         self._time_s: float | None = None
+        self._apart_s = math.inf
+        """Between two frames, as a rule."""
+        self._coast_s = self._settings.coast_seconds
 
     def update(self, time_s: float, detections: Sequence[Detection]) -> list[Track]:
         """All confirmed tracks at `time_s`: seen in this frame, or out of sight for less than `lost_seconds`.
@@ -166,8 +173,13 @@ class Tracker:
         A frame that is older than the last one tells nothing new about motion; its sightings still count.
         """
         settings = self._settings
-        if self._time_s is not None and abs(time_s - self._time_s) > settings.blind_seconds:
-            self.forget()
+        if self._time_s is not None:
+            apart_s = time_s - self._time_s
+            if abs(apart_s) > settings.blind_seconds:
+                self.forget()
+            if apart_s > 0:  # one gap says little of how often pictures come
+                self._apart_s = min(apart_s, self._apart_s * settings.apart_growth)
+                self._coast_s = max(settings.coast_seconds, settings.coast_frames * self._apart_s)
         self._time_s = time_s
         usable = [d for d in detections if d.score >= self._settings.low_score and _is_usable(d)]
         high = [d for d in usable if d.score >= settings.high_score]
@@ -189,7 +201,7 @@ class Tracker:
         """Where each followed face should be at `time_s`."""
         return [
             Expected(
-                c.motion.predict(time_s, self._settings.coast_seconds),
+                c.motion.predict(time_s, self._coast_s),
                 clear=c.in_sight and self._is_clear(c.track),
                 born=c.track.id > 0,
             )
@@ -206,7 +218,7 @@ class Tracker:
     def _similarities(self, time_s: float) -> tuple[Similarity, Similarity]:
         """How well detections fit this frame's predictions: by widened overlap, and by distance."""
         settings, motions = self._settings, [c.motion for c in self._candidates]
-        predicted = np.array([m.predict(time_s, settings.coast_seconds) for m in motions], np.float64).reshape(-1, 4)
+        predicted = np.array([m.predict(time_s, self._coast_s) for m in motions], np.float64).reshape(-1, 4)
         distances = np.array([self._match_distance(c, time_s) for c in self._candidates], np.float64)
         return (
             lambda rows, seen: np.where(
@@ -240,7 +252,7 @@ class Tracker:
 
     def _see(self, candidate: _Candidate, detection: Detection, time_s: float) -> None:
         track = candidate.track
-        candidate.motion.correct(detection.box, time_s, self._settings.coast_seconds, first=track.hits == 1)
+        candidate.motion.correct(detection.box, time_s, self._coast_s, first=track.hits == 1)
         candidate.in_sight = True
         candidate.track = replace(
             track,
@@ -327,7 +339,7 @@ class Tracker:
         """The track as this frame leaves it; out of sight, its box is the predicted one and it has no detection."""
         if candidate.in_sight:
             return candidate.track
-        box = candidate.motion.predict(time_s, self._settings.coast_seconds)
+        box = candidate.motion.predict(time_s, self._coast_s)
         return replace(candidate.track, box=box, detection=None)
 
 

@@ -272,8 +272,8 @@ class Drowsiness:
 
     `openness` is the eyes' opening in the person's own range, 0 shut and 1 as open as usual; `closed` follows it with
     hysteresis, and `closure_s` is how long the present closure has lasted. `perclos` is the share of valid time of the
-    last minute in which the eyes were at least 80 % closed (PERCLOS P80, Wierwille 1994). `blinks_per_minute` and
-    `blink_s` (mean duration) need 15 frames a second. `yawns` and `nods` count the recent window. `score` is 0 to 1.
+    last minute in which the eyes were at least 80 % closed (PERCLOS P80, Wierwille 1994). `yawns` and `nods` count the
+    recent window. `score` is 0 to 1.
     `reasons` say what the level rests on, and `reasons_s` how long ago each of them began: the closure, or the first of the
     closures, yawns or nods that add up. `unavailable` names the cues that could not be read ("eyes: small", "mouth: mask").
     """
@@ -284,8 +284,6 @@ class Drowsiness:
     closed: bool | None
     closure_s: float
     perclos: float | None
-    blinks_per_minute: float | None
-    blink_s: float | None
     yawns: int | None
     nods: int | None
     score: float | None

@@ -176,6 +176,17 @@ def test_a_face_close_to_a_larger_one_may_be_behind_it(x, side, covered):
     assert (faces[0].unread == "covered") is (side > 61)
 
 
+def test_who_is_not_read_may_hide_the_one_who_is():
+    analyser, readers = reading()
+    analyser.only = lambda: 1
+    boxes = square(320, 240, 90), square(360, 240, 60)
+    faces = analyser.analyse(
+        0.0, BLACK, [Track(k, box, 0.0, 0.0, 2, Detection(box, 0.9)) for k, box in enumerate(boxes)]
+    )
+    assert [face.unread for face in faces] == ["not wanted", "covered"]
+    assert [len(batch) for batch in readers.landmarks.batches] == [1]
+
+
 def test_a_profile_that_wants_no_eyes_gets_none():
     analyser = Analyser(ConstantJudge(), analyser_settings(), Readers(BoxLandmarks(), ConstantPose()))
     (face,) = analyser.analyse(0.0, BLACK, [track(1)])
@@ -246,6 +257,16 @@ def test_masks_of_heads_bowed_far_are_not_judged(pitch, judged):
     ((face,),) = watch(analyser, [0.0], track(1))
     assert (face.mask is not None) is judged
     assert face.unjudged == (None if judged else "bowed")
+
+
+def test_a_head_that_was_bowed_is_judged_in_every_frame_once_it_is_up():
+    analyser, readers = reading()
+    poses = {pitch: ConstantPose(HeadPose(0, pitch, 0, 0, pitch, 5.0)) for pitch in (-45.0, 0.0)}
+    analyser.readers = replace(readers, pose=poses[-45.0])
+    assert not any(face.mask for (face,) in watch(analyser, [k / 10 for k in range(30)], track(1)))
+    analyser.readers = replace(readers, pose=poses[0.0])
+    later = watch(analyser, [3 + k / 10 for k in range(12)], track(1))
+    assert sum(face.mask is not None for (face,) in later) >= 8
 
 
 def test_a_mask_that_looks_another_way_is_looked_at_in_every_frame_again():

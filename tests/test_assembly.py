@@ -1,15 +1,17 @@
 """What the config becomes: the lens behind turned and cut pictures, and which models are loaded for which profiles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from support.doubles import BARE, BoxLandmarks, ConstantEyes, ConstantJudge, ConstantPose, ScriptedDetector
+from support.doubles import BARE, BoxLandmarks, ConstantEyes, ConstantJudge, ConstantPose, ScriptedDetector, sighting
 
 from edged.assembly import EVERYTHING, MASK_ONLY, Models, build_pipeline, lens_maker, model_names, tasks_of
 from edged.config import CameraConfig, Config, ModelsConfig, Tasks
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.errors import ModelError
-from edged.types import Lens
+from edged.types import Frame, Lens
 
 SOURCE = "file:///x.mp4"
 
@@ -95,6 +97,25 @@ def test_faces_are_read_from_the_smallest_size_that_anything_asks_for(keys, smal
     assert pipeline.analyser.settings.smallest_landmarks == smallest
     offline = build_pipeline("door", camera(**keys), Config(), everything(), every_frame=True)
     assert offline.analyser.settings.smallest_landmarks == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "offline", "read"),
+    [
+        ({}, False, {1}),
+        ({"mask": {"enabled": True}}, False, {1, 2}),
+        ({"profile": "classroom"}, False, {1, 2}),
+        ({}, True, {1, 2}),
+    ],
+)
+def test_in_a_cab_the_driver_alone_is_read_once_they_are_known(keys, offline, read):
+    seen = [sighting(100, side=150), sighting(300, side=90)]
+    models = replace(everything(), detector=ScriptedDetector(iter(lambda: seen, None)))
+    pipeline = build_pipeline("cab", camera(**{"profile": "driver", **keys}), Config(), models, every_frame=offline)
+    picture = np.zeros((480, 640, 3), np.uint8)
+    *_, last = (pipeline.step(Frame("cab", k, k / 10, picture)) for k in range(20))
+    assert {face.track.id for face in last.faces} == {1, 2}
+    assert {face.track.id for face in last.faces if face.landmarks} == read
 
 
 def test_only_in_a_stream_faces_are_not_looked_for_everywhere_in_every_picture():

@@ -16,6 +16,7 @@ from edged.types import (
     MaskState,
     MaskVote,
     Signals,
+    StaticFace,
 )
 
 CORRECT, INCORRECT, NONE, UNCERTAIN = MaskState
@@ -46,6 +47,24 @@ def test_a_face_that_lasts_is_told_once_it_has_lasted_and_again_when_it_is_gone(
     assert (closed.closed, closed.first_seen_s, closed.last_seen_s) == (True, 0.0, 0.9)
     assert update(encounters, 1.1, []) == []
     assert encounters.finish() == []
+
+
+def test_who_moves_again_after_having_been_as_still_as_a_picture_begins_a_passage_of_their_own():
+    encounters = Encounters("door")
+    pass_by(encounters, [NONE] * 50)
+    still = Signals(static=(StaticFace(1, square(100, 100), always=False),))
+    (before,) = encounters.update(5.0, still)
+    encounters.update(65.0, still)
+    (after,) = [one for k in range(10) for one in update(encounters, 65.1 + k / 10, [vote(1, 65.1 + k / 10, NONE)])]
+    assert (before.first_seen_s, before.last_seen_s, before.closed) == (0.0, pytest.approx(4.9), True)
+    assert after.first_seen_s == 65.1
+
+
+def test_who_was_never_a_picture_was_there_all_the_time():
+    encounters = Encounters("door")
+    pass_by(encounters, [NONE] * 50)
+    assert encounters.update(5.0, Signals(static=(StaticFace(1, square(100, 100), always=True),)))[0].static
+    assert update(encounters, 65.1, [vote(1, 65.1, NONE)])[0].first_seen_s == 0.0
 
 
 def test_the_state_is_the_one_worn_longest():
@@ -123,8 +142,8 @@ def test_every_passage_told_is_closed_once_and_last(frames):
 
 
 def awake(time_s: float, **known: object) -> Drowsiness:
-    values = {"openness": 0.9, "closed": False, "closure_s": 0.0, "perclos": None, "blinks_per_minute": None}
-    values |= {"blink_s": None, "yawns": None, "nods": None, "score": None, "level": "unknown", "reasons": ()}
+    values = {"openness": 0.9, "closed": False, "closure_s": 0.0, "perclos": None}
+    values |= {"yawns": None, "nods": None, "score": None, "level": "unknown", "reasons": ()}
     return Drowsiness(track=1, time_s=time_s, unavailable=(), **{**values, **known})
 
 

@@ -148,6 +148,14 @@ def test_one_cameras_alerts_a_minute_are_capped_and_the_rest_held_back():
     assert alerts(events.update(60.0, [vote(11, 60.0, NONE, since=59.5)]))
 
 
+def test_who_was_taken_for_a_static_face_meanwhile_keeps_the_cooldown():
+    events = MaskEvents("door")
+    told = show(events, [NONE] * 11)
+    told += events.end_static([1], 1.1)
+    told += show(events, [NONE], start=20.0, since=0.0)
+    assert [event.end_reason or event.details.get("held_back") for event in told] == [None, "static", "cooldown"]
+
+
 # --- the same person under another number
 
 

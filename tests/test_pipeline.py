@@ -129,7 +129,7 @@ def attention(number: int, attentive: bool | None) -> Attention:
 
 
 def drowsiness(number: int, level: DrowsinessLevel) -> Drowsiness:
-    return Drowsiness(number, 0.0, 0.9, False, 0.0, 0.02, None, None, 0, 0, 0.1, level, (), ())
+    return Drowsiness(number, 0.0, 0.9, False, 0.0, 0.02, 0, 0, 0.1, level, (), ())
 
 
 def test_people_present_are_counted_by_attention():

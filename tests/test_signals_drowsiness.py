@@ -84,9 +84,9 @@ def test_nor_does_one_make_a_blink():
     shut, open_ = EyeReading(0.02, 0.09), EyeReading(0.98, 0.3)
     monitor = DrowsinessMonitor()
     for k in range(30 * 60):
-        (told,) = monitor.update(k / 30, [Face(track(1, 100), eyes=shut if k % 100 == 99 else open_)])
-    assert told.blinks_per_minute == 0
-    assert told.blink_s is None
+        monitor.update(k / 30, [Face(track(1, 100), eyes=shut if k % 100 == 99 else open_)])
+    (person,) = monitor._people._states.values()
+    assert person.blinks.count.total(60.0) == 0
 
 
 # --- the whole of what a person may do, at every frame rate
@@ -123,12 +123,50 @@ def test_perclos_is_the_share_of_the_last_minute_in_slow_closures(fps):
 
 @RATES
 def test_blinks_are_counted_where_frames_are_fast_enough_and_unknown_elsewhere(fps):
-    told = watch(Script(120, shut=every(4, 0.17, 1.5, 120)), fps)[-1]
-    if fps < 15:
-        assert (told.blinks_per_minute, told.blink_s) == (None, None)
-    else:
-        assert told.blinks_per_minute == pytest.approx(15, abs=1.1)
-        assert told.blink_s == pytest.approx(0.17, abs=0.03)
+    monitor = DrowsinessMonitor()
+    for time_s, faces in Camera(fps).film(Script(120, shut=every(4, 0.17, 1.5, 120))):
+        monitor.update(time_s, faces)
+    (person,) = monitor._people._states.values()
+    assert person._sees_blinks() == (fps >= 15)
+    if fps >= 15:
+        assert person.blinks.count.total(119.9) == pytest.approx(15, abs=1.1)
+        assert person.blinks.mean_s(119.9) == pytest.approx(0.17, abs=0.03)
+
+
+@pytest.mark.parametrize("fps", [10, 15, 30])
+@pytest.mark.parametrize("unread", [4, 5])
+def test_perclos_counts_no_time_in_which_the_eyes_were_not_seen(fps, unread):
+    """Every fourth or fifth frame says nothing: that makes nobody look more drowsy, nor less."""
+    monitor = DrowsinessMonitor()
+    for k in range(90 * fps):
+        shut = k > 10 * fps and k % (10 * fps) < fps
+        look = EyeReading(0.02, 0.09) if shut else EyeReading(0.98, 0.3)
+        look = EyeReading(None, None, "hidden") if k % unread == 0 else look
+        (told,) = monitor.update(k / fps, [Face(track(1, 100), eyes=look)])
+    assert told.perclos == pytest.approx(0.1, abs=0.008)
+
+
+@pytest.mark.parametrize("asked", ["microsleep", "sleep", "perclos", "yawning", "nodding"])
+def test_a_reason_that_is_left_out_raises_no_level_and_no_score(asked):
+    sleepy = Script(
+        300,
+        shut=[*BLINKS[:12], *every(10, 0.8, 60, 200), (210, 214)],
+        yawns=[(225, 229), (240, 244), (255, 259)],
+        moves=[Move(start, start + 1.0, pitch=-20) for start in (270, 280)],
+    )
+    told = watch(sleepy, 15, DrowsinessConfig(reasons=frozenset({asked})))
+    assert reasons(told) <= {asked}
+    assert all((one.level in ("unknown", "alert")) == (not one.reasons) for one in told)
+    assert all(one.score is None or one.score < 0.27 for one in told if not one.reasons and asked != "perclos")
+    if asked != "nodding":
+        assert reasons(told) == {asked}
+
+
+def test_who_sleeps_on_has_a_microsleep_where_sleep_is_left_out():
+    settings_ = DrowsinessConfig(reasons=frozenset({"microsleep"}))
+    told = watch(Script(60, shut=[*BLINKS[:4], (20, 40)]), 10, settings_)
+    assert {one.reasons for one in told if 21.5 < one.time_s < 40} == {("microsleep",)}
+    assert {one.level for one in told if 23 < one.time_s < 40} == {"alarm"}
 
 
 @RATES
@@ -434,8 +472,8 @@ def test_any_readings_at_any_times_give_numbers_that_make_sense(frames):
         (told,) = monitor.update(time_s, [Face(track(1, 100, seen=seen), eyes=look, pose=pose, mouth_ratio=mouth)])
         shares = (told.openness, told.perclos, told.score)
         assert all(value is None or 0 <= value <= 1 for value in shares)
-        others = (told.time_s, told.closure_s, told.blinks_per_minute, told.blink_s)
-        assert all(value is None or math.isfinite(value) for value in others)
+        assert math.isfinite(told.time_s)
+        assert math.isfinite(told.closure_s)
         assert told.closure_s >= 0
         assert (told.level == "unknown") == (told.score is None)
         assert bool(told.reasons) == (told.level in ("notice", "warning", "alarm"))

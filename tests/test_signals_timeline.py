@@ -61,6 +61,12 @@ def test_a_clock_that_is_really_set_back_goes_on_at_once(seconds):
     assert sum(step is None or step.broken for step in told) == 2
 
 
+@pytest.mark.parametrize("apart_s", [0.7, 1.0, 1.9])
+def test_however_far_apart_frames_are_the_doubt_of_a_clock_passes(apart_s):
+    told, _ = steps([5000.0] + [10 + k * apart_s for k in range(30)])
+    assert not any(step.broken for step in told[20:])
+
+
 def test_a_clock_that_leaps_ahead_leaps_an_hour_at_most():
     assert steps([0.0, 1e300])[1] == 3600.0
 

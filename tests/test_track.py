@@ -136,8 +136,18 @@ def test_after_a_blind_while_nobody_is_taken_for_who_was_there():
     assert ids(follow(tracker, [3600.0, 3600.1], lambda _: (100, 100))) == {2}
 
 
-def test_at_one_frame_a_second_people_are_still_followed():
-    assert ids(follow(Tracker(), every(1.0, 8), lambda t: (100 + t, 100))) == {1}
+@pytest.mark.parametrize("fps", [0.5, 1, 1.5, 2])
+@pytest.mark.parametrize("sizes_a_frame", [0.05, 1.2, 1.8])
+def test_at_one_frame_a_second_people_are_still_followed(fps, sizes_a_frame):
+    frames = follow(Tracker(), every(1 / fps, 8 / fps), lambda t: (100 + 24 * sizes_a_frame * fps * t, 100))
+    assert ids(frames) == {1}
+
+
+def test_a_single_gap_does_not_send_anybody_on():
+    tracker = Tracker(AT_ONCE, EventsConfig(lost_seconds=10))
+    follow(tracker, every(0.1, 1), lambda t: (100 + 50 * t, 100))
+    (away,) = tracker.update(4.0, [])
+    assert away.box.centre[0] == pytest.approx(145 + 50 * 0.5, abs=3)
 
 
 def test_forget_follows_nobody_and_uses_no_id_twice():

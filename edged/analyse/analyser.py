@@ -113,6 +113,13 @@ class _Known:
     judged_s: float = float("-inf")
     read_s: float = float("-inf")
     scores: MaskScores | None = None
+    bowed: bool = False
+
+    def bow(self, bowed: bool) -> None:
+        """Whether the head is bowed in this frame. What was judged of it meanwhile was no vote: once it is up it is new."""
+        if self.bowed and not bowed:
+            self.judgements = 0
+        self.bowed = bowed
 
 
 @dataclass(slots=True)
@@ -123,6 +130,8 @@ class Analyser:
     settings: AnalyserSettings
     readers: Readers | None = None
     lens: LensMaker = Lens.of
+    only: Callable[[], int | None] = lambda: None
+    """The one track whose face is to be read; None: all of them."""
     _known: dict[int, _Known] = field(default_factory=dict)
 
     def analyse(self, time_s: float, image: Image, tracks: Sequence[Track]) -> list[Face]:
@@ -130,12 +139,16 @@ class Analyser:
         self._known = {track.id: self._known.get(track.id) or _Known() for track in tracks}
         unjudged = [self._reason_not_to_judge(time_s, track, image.shape[0]) for track in tracks]
         judged = self._judge(time_s, image, _without_reason(tracks, unjudged))
-        unread = [self._reason_not_to_read(track) for track in tracks]
-        read = self._read(time_s, image, _without_reason(tracks, unread))
+        only = self.only()
+        unread = [self._reason_not_to_read(track, only) for track in tracks]
+        in_sight = [track.box for track in tracks if track.detection is not None]
+        read = self._read(time_s, image, _without_reason(tracks, unread), in_sight)
         faces = []
         for track, not_judged, not_read in zip(tracks, unjudged, unread, strict=True):
             scores, reading = judged.get(track.id), read.get(track.id)
-            if scores and reading and _is_bowed(reading.pose):
+            if reading:
+                self._known[track.id].bow(_is_bowed(reading.pose))
+            if scores and reading and self._known[track.id].bowed:
                 scores, not_judged = None, "bowed"
             not_judged = None if scores else not_judged or "not due"
             if reading is None:
@@ -160,8 +173,10 @@ class Analyser:
             judged[track.id] = scores
         return judged
 
-    def _read(self, time_s: float, image: Image, tracks: Sequence[Track]) -> Mapping[int, Reading]:
-        """Readings of those whose turn it is, by track."""
+    def _read(
+        self, time_s: float, image: Image, tracks: Sequence[Track], in_sight: Sequence[Box]
+    ) -> Mapping[int, Reading]:
+        """Readings of those whose turn it is, by track; `in_sight` are the boxes of everybody, read or not."""
         if len(tracks) > self.settings.most_read:
             tracks = sorted(tracks, key=lambda t: (self._known[t.id].read_s, -t.box.side))[: self.settings.most_read]
         if not tracks or self.readers is None:
@@ -172,8 +187,7 @@ class Analyser:
         readings = read_faces(self.readers, image, detections, masked, self.lens(width, height))
         for track in tracks:
             self._known[track.id].read_s = time_s
-        boxes = [track.box for track in tracks]
-        reasons = [_reason_to_doubt(box, boxes, width, height) for box in boxes]
+        reasons = [_reason_to_doubt(track.box, in_sight, width, height) for track in tracks]
         return {
             track.id: _doubted(reading, reason) if reason else reading
             for track, reading, reason in zip(tracks, readings, reasons, strict=True)
@@ -199,8 +213,8 @@ class Analyser:
         # A judgement that lies ahead is one before the clock was set back.
         return "not due" if 0 <= time_s - known.judged_s < self.settings.settled_interval_s else None
 
-    def _reason_not_to_read(self, track: Track) -> str | None:
-        if self.readers is None:
+    def _reason_not_to_read(self, track: Track, only: int | None) -> str | None:
+        if self.readers is None or only not in (None, track.id):
             return "not wanted"
         if track.detection is None:
             return "out of sight"

@@ -170,7 +170,8 @@ class DrowsinessConfig(Section):
     nod_degrees: Annotated[float, Field(ge=5, le=45)] = Field(10, description="How far a head drops to nod off")
     nods: Annotated[int, Field(ge=1, le=20)] = Field(2, description="So many nods within a minute are a reason")
     reasons: frozenset[DrowsinessReason] = Field(
-        frozenset(get_args(DrowsinessReason)), description="The reasons that make an event"
+        frozenset(get_args(DrowsinessReason)),
+        description="The reasons that count: no other makes an event, or raises a level",
     )
     alert_level: Literal["notice", "warning", "alarm"] = Field(
         "warning", description="The level from which an event alerts people; below it is only recorded"

@@ -1,5 +1,6 @@
 """Turns tracks that last into encounters: one person's passage, the mask worn for most of it, attention and drowsiness."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -101,6 +102,8 @@ class _Passage:
     smallest_face: float
     largest_face: float
     vote: MaskVote
+    after_s: float = -math.inf
+    """It began no earlier, whenever its track did."""
     state_seconds: dict[MaskState, float] = field(default_factory=dict)
     state_scores: dict[MaskState, float] = field(default_factory=dict)
     attention: _AttentionSum | None = None
@@ -127,8 +130,12 @@ class _Passage:
             self.drowsiness.add(drowsiness)
 
     @property
+    def first_seen_s(self) -> float:
+        return max(self.vote.first_seen_s, self.after_s)
+
+    @property
     def seconds(self) -> float:
-        return self.vote.last_seen_s - self.vote.first_seen_s
+        return self.vote.last_seen_s - self.first_seen_s
 
     @property
     def state(self) -> MaskState:
@@ -144,6 +151,8 @@ class Encounters:
     camera: str
     settings: EventsConfig = field(default_factory=EventsConfig)
     _passages: dict[int, _Passage] = field(default_factory=dict)
+    _still: frozenset[int] = frozenset()
+    """Tracks of people who are taken for static faces now, and whose passage was closed with that."""
     _count: int = 0
 
     def update(self, time_s: float, signals: Signals) -> list[Encounter]:
@@ -159,10 +168,13 @@ class Encounters:
                 self._count += 1
                 key = f"{self.camera}-encounter-{self._count}"
                 passage = self._passages[vote.track] = _Passage(key, vote.box.side, vote.box.side, vote)
+                if vote.track in self._still:
+                    passage.after_s = vote.last_seen_s
             passage.add(vote, attention.get(vote.track), drowsiness.get(vote.track))
             if self._is_due(passage, time_s):
                 passage.sent_s, passage.sent_state = time_s, passage.state
                 changed.append(self._encounter(passage, closed=False))
+        self._still = frozenset(face.track for face in signals.static if not face.always)
         return changed
 
     def finish(self) -> list[Encounter]:
@@ -195,7 +207,7 @@ class Encounters:
             key=passage.key,
             camera=self.camera,
             track=vote.track,
-            first_seen_s=vote.first_seen_s,
+            first_seen_s=passage.first_seen_s,
             last_seen_s=vote.last_seen_s,
             state=passage.state,
             score=passage.state_scores.get(passage.state, vote.score),

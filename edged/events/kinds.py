@@ -96,11 +96,10 @@ class DrowsinessEvents(EventLifecycle):
 
     def _follow(self, now: Drowsiness, time_s: float) -> list[Event]:
         track, is_open = now.track, now.track in self._open
-        reasons = tuple(r for r in GRAVEST_FIRST if r in now.reasons and r in self.settings.reasons)
-        if not reasons:
+        if not now.reasons:
             return [self._end(track, time_s, "recovered")] if is_open else []
         known = self._worst[track] if is_open else None
-        worst = self._worst[track] = _worse(known, replace(now, reasons=reasons))
+        worst = self._worst[track] = _worse(known, now)
         details = {"level": worst.level, "perclos": worst.perclos, "closure_s": worst.closure_s}
         event = self._now(
             track, time_s, worst.reasons[0], worst.score, details={**details, "reasons": list(worst.reasons)}

@@ -172,10 +172,13 @@ class EventLifecycle:
         return "too many" if len(self._recent_alerts_s) >= self.settings.most_alerts_per_minute else None
 
     def _alert_of_predecessor(self, vote: MaskVote) -> _Alert | None:
-        """The last alert of a face that stood where this one begins, until a moment before it began."""
+        """The last alert of a face that stood where this one begins, until a moment before it began; or of this one itself, which
+        was taken for a static face meanwhile.
+        """
         for seen in (*reversed(self._seen.values()), *reversed(self._gone)):
             gap = vote.first_seen_s - seen.vote.last_seen_s
-            if seen.alert and 0 < gap <= SAME_PERSON_SECONDS and _near(vote.box, seen.vote.box):
+            follows = 0 < gap <= SAME_PERSON_SECONDS and _near(vote.box, seen.vote.box)
+            if seen.alert and (follows or seen.vote.track == vote.track):
                 return seen.alert
         return None
 

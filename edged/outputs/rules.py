@@ -103,8 +103,7 @@ class CameraRules:
         """Somebody who is not followed any more stays as they were last seen."""
         if now is None:
             return
-        opened.level = now.level
-        opened.reasons = [reason for reason in now.reasons if reason in self.settings.reasons]
+        opened.level, opened.reasons = now.level, now.reasons
         asleep = now.closure_s >= self.settings.microsleep_seconds
         opened.closures += asleep and not opened.asleep
         opened.asleep = asleep

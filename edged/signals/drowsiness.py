@@ -59,7 +59,7 @@ KNOWN_SECONDS, STRANGER_SECONDS = 0.5, 10.0
 
 @dataclass(slots=True)
 class _Blinks:
-    """Rate and duration of the last minute's blinks, and how long blinks were at first."""
+    """Number and duration of the last minute's blinks, and how long blinks were at first."""
 
     count: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
     seconds: SlidingSum = field(default_factory=lambda: SlidingSum(60.0))
@@ -125,7 +125,9 @@ class _Person:
     nods: SlidingSum = field(default_factory=lambda: SlidingSum(NOD_WINDOW_S))
     blinks: _Blinks = field(default_factory=_Blinks)
     booked_s: float = 0.0
-    """How much of the present closure PERCLOS has counted."""
+    """How much of the present closure PERCLOS has counted, or leaves out since it was not seen."""
+    unread_s: float = 0.0
+    """For how long the eyes could not be read before this frame."""
     perclos_known: bool = False
     yawned_s: float = -math.inf
     masked: bool = False
@@ -163,7 +165,7 @@ class _Person:
         self.closures.forget()
         self.yawn.forget()
         self.nod.forget()
-        self.last, self.booked_s = None, 0.0
+        self.last, self.booked_s, self.unread_s = None, 0.0, 0.0
 
     def _accused_s(self) -> float:
         """How long the present closure has lasted, as far as the person is known well enough to call it one."""
@@ -223,6 +225,8 @@ class _Person:
             self.readings.add(now_s, 1.0)
             if isinstance(self.last.direction, Direction):
                 self.head_read.add(now_s, elapsed_s)
+        else:
+            self.unread_s += elapsed_s
         if self.last.mouth is not None:
             self.mouth_read.add(now_s, elapsed_s)
 
@@ -231,6 +235,10 @@ class _Person:
         over = self.closures.follow(now_s, reading.openness)
         if over is not None:
             self._close(now_s, over, over.seconds >= long_s)
+        if reading.openness is not None:
+            # A closure goes on while the eyes cannot be read for a moment; PERCLOS is of the time in which they were seen.
+            self.booked_s = self.booked_s + self.unread_s if self.closures.began_before(now_s) else 0.0
+            self.unread_s = 0.0
         lasted_s = self.closures.seconds(now_s)
         if lasted_s >= long_s:
             self.shut.add(now_s, max(0.0, lasted_s - self.booked_s))
@@ -269,17 +277,13 @@ class _Person:
         now_s = self.timeline.now_s
         return round(count.total(now_s)) if read.total(now_s) >= LEAST_READ_S else None
 
-    def _blink_rate(self, perclos: float | None) -> float | None:
-        """Blinks a minute; None without enough frames a second to see each."""
+    def _sees_blinks(self) -> bool:
+        """Whether there were enough frames a second to see each blink."""
         now_s = self.timeline.now_s
-        valid_s = self.valid.total(now_s)
-        if perclos is None or self.readings.total(now_s) < BLINK_FPS * FPS_TOLERANCE * valid_s:
-            return None
-        return self.blinks.count.total(now_s) * 60 / min(valid_s, 60.0)
+        return self.readings.total(now_s) >= BLINK_FPS * FPS_TOLERANCE * self.valid.total(now_s)
 
     def _drowsiness(self, track: int, time_s: float, reading: _Reading, face: Face) -> Drowsiness:
         now_s, perclos = self.timeline.now_s, self._perclos()
-        rate, blink_s = self._blink_rate(perclos), self.blinks.mean_s(now_s)
         yawns, nods = self._counted(self.yawns, self.mouth_read), self._counted(self.nods, self.head_read)
         judgement = self.judge.judge(
             now_s,
@@ -287,7 +291,7 @@ class _Person:
                 perclos=perclos,
                 eyes_seen=self.valid.total(now_s) > 0,
                 long_closures=self.long_closures.total(now_s),
-                slow_blinks=0.0 if rate is None else self.blinks.slowness(now_s),
+                slow_blinks=0.0 if perclos is None or not self._sees_blinks() else self.blinks.slowness(now_s),
                 yawns=yawns,
                 yawned_lately=now_s - self.yawned_s <= YAWNED_LATELY_S,
                 nods=nods,
@@ -300,8 +304,6 @@ class _Person:
             closed=self.closures.closed,
             closure_s=round(self.closures.seconds(now_s), 3),
             perclos=_rounded(perclos),
-            blinks_per_minute=_rounded(rate, 1),
-            blink_s=_rounded(blink_s if rate is not None else None),
             yawns=yawns,
             nods=nods,
             score=judgement.score,
@@ -352,5 +354,5 @@ def _mouth(face: Face, direction: Direction | str) -> float | None:
     return ratio * math.cos(math.radians(direction.yaw))
 
 
-def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else round(value, digits)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -178,6 +178,10 @@ class ClosureFollower:
             return 0.0
         return (now_s if self.closed else self._last_closed_s) - self._started_s
 
+    def began_before(self, now_s: float) -> bool:
+        """Whether there is a closure, or one that may just be over, that began before this moment."""
+        return self._started_s is not None and self._started_s < now_s
+
     def forget(self) -> None:
         """Drop the present closure: what came after it is not known, or it was none."""
         self.closed = self._started_s = self._opened_s = None

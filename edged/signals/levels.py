@@ -40,7 +40,9 @@ class _Latch:
 
 @dataclass(slots=True)
 class ClosureAlarm:
-    """Remembers a microsleep or sleep until the eyes have been open for a while: one reopening does not end it."""
+    """Remembers a microsleep or sleep until the eyes have been open for a while: one reopening does not end it. Where sleep is no
+    reason that counts, who sleeps has a microsleep that lasts.
+    """
 
     settings: DrowsinessConfig
     weight: int = 0
@@ -53,10 +55,10 @@ class ClosureAlarm:
         limits = self.settings
         # Floating point must not make a closure of exactly a limit the shorter one.
         lasted_s = closure_s + 1e-9
-        if lasted_s >= limits.microsleep_seconds:
+        sleeps = "sleep" in limits.reasons and lasted_s >= limits.sleep_seconds
+        if sleeps or ("microsleep" in limits.reasons and lasted_s >= limits.microsleep_seconds):
             self.weight = max(self.weight, 3 if lasted_s >= limits.alarm_seconds else 2)
-            sleeps = lasted_s >= limits.sleep_seconds or self.reason == "sleep"
-            self.reason, self._open_s = ("sleep" if sleeps else "microsleep"), 0.0
+            self.reason, self._open_s = ("sleep" if sleeps or self.reason == "sleep" else "microsleep"), 0.0
         self._unseen_s = self._unseen_s + elapsed_s if closed is None else 0.0
         if closed is False:
             self._open_s += elapsed_s
@@ -92,8 +94,8 @@ class Judgement:
 @dataclass(slots=True)
 class Judge:
     """One person's level. Closures, and nods and yawns once there are enough, act at once; what creeps must stand for a
-    while. A cue that cannot be read adds nothing and takes nothing away. The score is the logistic function of the same
-    evidence: 0.27 is worth a notice, 0.5 a warning, 0.73 an alarm.
+    while. A cue that cannot be read, or is no reason that counts, adds nothing and takes nothing away. The score is the logistic
+    function of the same evidence: 0.27 is worth a notice, 0.5 a warning, 0.73 an alarm.
     """
 
     settings: DrowsinessConfig
@@ -107,11 +109,13 @@ class Judge:
         """Weigh one frame's evidence; `closures` has taken in the frame before."""
         limits = self.settings
         steps = (limits.perclos_notice, limits.perclos_warning, limits.perclos_alarm)
-        eyes = perclos_weight(evidence.perclos, steps) + self._supporting(evidence)
+        eyes = (
+            perclos_weight(evidence.perclos, steps) + self._supporting(evidence) if "perclos" in limits.reasons else 0.0
+        )
         self._follow(now_s, evidence, eyes)
         standing = sum(latch.on for latch in self._latches)
-        nodding = (evidence.nods or 0) >= limits.nods
-        yawning = evidence.yawned_lately and (evidence.yawns or 0) >= limits.yawns
+        nodding = "nodding" in limits.reasons and (evidence.nods or 0) >= limits.nods
+        yawning = "yawning" in limits.reasons and evidence.yawned_lately and (evidence.yawns or 0) >= limits.yawns
         level = min(max(standing + yawning, self.closures.weight, 2 * nodding), 3)
         if evidence.perclos is None and not level:
             return Judgement(None, "unknown", ())

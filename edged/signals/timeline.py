@@ -18,7 +18,7 @@ LONGEST_LEAP_S = 3600.0
 
 WARY_STEP_S, DOUBTED_FOR_S = 0.6, 10.0
 """The same for some time after the clock went back: it may have been single frames that had wrong times, and what passes on
-the way from there to the right ones has not passed. The slowest cameras' frames are no further apart."""
+the way from there to the right ones has not passed. Where frames are further apart, only the doubt passes."""
 
 
 class PerTrack(Generic[State]):
@@ -71,7 +71,9 @@ class Timeline:
         if 0 < elapsed <= (WARY_STEP_S if doubted else LONGEST_STEP_S):
             self.now_s += elapsed
             return Step(elapsed, broken=False)
-        if not doubted:
+        if doubted:
+            self._doubted_until_s -= min(max(elapsed, 0.0), LONGEST_STEP_S)
+        else:
             self.now_s += min(elapsed, LONGEST_LEAP_S)
         return Step(0.0, broken=True)
 

@@ -31,7 +31,7 @@ def drowsy(
 ) -> Drowsiness:
     reasons: Any = ("microsleep",) if level in ("warning", "alarm") else ("perclos",) if level == "notice" else ()
     shut = closure_s > 0 if closed is None else closed
-    return Drowsiness(track, time_s, 0.1, shut, closure_s, 0.1, None, None, None, None, 0.9, level, reasons, ())
+    return Drowsiness(track, time_s, 0.1, shut, closure_s, 0.1, None, None, 0.9, level, reasons, ())
 
 
 def event(
