@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from edged.files import replace
 from edged.firstboot.place import Found, find, leave
 from edged.host.device import device_id
 
@@ -41,14 +42,17 @@ def _hash(found: Found) -> str:
 
 def _seen(root: Path) -> list[str]:
     try:
-        return (root / SEEN).read_text().split()
+        return (root / SEEN).read_text(errors="replace").split()
     except OSError:
         return []
 
 
 def _remember(root: Path, found: Sequence[Found]) -> None:
     kept = [*_seen(root), *map(_hash, found)][-MOST_SEEN:]
-    (root / SEEN).write_text("\n".join(kept) + "\n")
+    try:
+        replace(root / SEEN, ("\n".join(kept) + "\n").encode(), 0o644)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); what was applied may be taken again", root / SEEN, error.strerror)
 
 
 def introduce(folders: Sequence[Path], root: Path) -> str:
