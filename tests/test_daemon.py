@@ -382,9 +382,6 @@ def test_apply_waits_until_the_daemon_has_taken_up_the_file_and_fails_when_it_re
         daemon.config.write_text(good.replace("fps = 10", "fps = 9"))
         done = applied()
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == (
-            f"{daemon.config}: in force; what changed in [console] takes `systemctl restart edged-console`\n"
-        )
         assert daemon.status()["config_sha256"] == config_sha256(load_config(daemon.config))
         assert daemon.status()["reload"] == {"count": 2, "problem": None}
         assert daemon.stop() == 0

@@ -350,3 +350,21 @@ def test_settings_that_were_applied_count_also_where_that_cannot_be_noted(root, 
     (stick / "edged.toml").write_text(GOOD)
     assert import_settings([stick], root)
     assert "cannot be written (No space left on device)" in caplog.text
+
+
+def test_an_empty_file_that_was_passed_over_keeps_no_later_one_from_being_told(root, stick, tmp_path):
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    (boot / "edged.toml").touch()
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick, boot], root)
+    (stick / "edged.toml").touch()
+    assert not import_settings([stick], root)
+    assert "holds no settings" in (stick / ERROR).read_text()
+
+
+def test_a_box_whose_name_cannot_be_written_takes_its_settings_all_the_same(root, caplog):
+    (root / "etc/hostname").unlink()
+    (root / "etc/hostname").symlink_to(root / "gone/hostname")
+    assert introduce([], root).startswith("edged-")
+    assert "etc/hostname cannot be written" in caplog.text

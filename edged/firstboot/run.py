@@ -48,7 +48,8 @@ def _seen(root: Path) -> list[str]:
 
 
 def _remember(root: Path, found: Sequence[Found]) -> None:
-    kept = [*_seen(root), *map(_hash, found)][-MOST_SEEN:]
+    # One that is empty, or cannot be read, is none that could come back: the next one like it must be told too.
+    kept = [*_seen(root), *(_hash(one) for one in found if one.data)][-MOST_SEEN:]
     try:
         replace(root / SEEN, ("\n".join(kept) + "\n").encode(), 0o644)
     except OSError as error:
@@ -59,10 +60,13 @@ def introduce(folders: Sequence[Path], root: Path) -> str:
     """Leave `EDGED-<id>.txt` on the boot partition, and name a box of an image edged-<4 characters>. Gives its name."""
     identity = device_id("auto", root / "etc/machine-id")
     host_file = root / "etc/hostname"
-    name = host_file.read_text().strip() if host_file.exists() else "edged"
+    name = host_file.read_text(errors="replace").strip() if host_file.exists() else "edged"
     if name in ("", "edged", "localhost"):
         name = f"edged-{identity[:4]}"
-        host_file.write_text(name + "\n")
+        try:
+            host_file.write_text(name + "\n")
+        except OSError as error:
+            log.warning("%s cannot be written (%s)", host_file, error.strerror)
     card = f"This box is {identity}.\nIts name in the network: {name}.local\n"
     for folder in folders:
         try:
