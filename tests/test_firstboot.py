@@ -9,7 +9,7 @@ import pytest
 
 from edged.config import load_config
 from edged.firstboot.place import APPLIED, ERROR
-from edged.firstboot.run import import_settings, introduce
+from edged.firstboot.run import SEEN, import_settings, introduce
 from edged.firstboot.write import CONFIG, CONNECTION, FOLDER, LOCALTIME, SSH_KEYS, WIRELESS
 from edged.toml import load_toml
 
@@ -334,3 +334,37 @@ secret = "h00k-s3cret"
         assert mode(root / FOLDER / name) == 0o640
     assert "m4il" not in (root / CONFIG).read_text()
     assert "s3cret" not in (stick / APPLIED).read_text()
+
+
+def test_a_damaged_list_of_what_was_taken_keeps_no_file_from_being_taken(root, stick):
+    (root / SEEN).write_bytes(b"\xff\xfe\n")
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+
+
+def test_settings_that_were_applied_count_also_where_that_cannot_be_noted(root, stick, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edged.firstboot.run.replace", refuse)
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    assert "cannot be written (No space left on device)" in caplog.text
+
+
+def test_an_empty_file_that_was_passed_over_keeps_no_later_one_from_being_told(root, stick, tmp_path):
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    (boot / "edged.toml").touch()
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick, boot], root)
+    (stick / "edged.toml").touch()
+    assert not import_settings([stick], root)
+    assert "holds no settings" in (stick / ERROR).read_text()
+
+
+def test_a_box_whose_name_cannot_be_written_takes_its_settings_all_the_same(root, caplog):
+    (root / "etc/hostname").unlink()
+    (root / "etc/hostname").symlink_to(root / "gone/hostname")
+    assert introduce([], root).startswith("edged-")
+    assert "etc/hostname cannot be written" in caplog.text

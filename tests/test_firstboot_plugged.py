@@ -54,6 +54,56 @@ def test_a_stick_that_never_answers_is_one_that_cannot_be_read(tmp_path, monkeyp
     assert "EDGED cannot be read" in caplog.text
 
 
+def test_a_stick_that_cannot_be_unmounted_keeps_what_lies_on_it(tmp_path, monkeypatch):
+    asked = []
+
+    def refuse_to_let_go(command, **_):
+        asked.append(command)
+        if command[0] == "mount":
+            (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
+        return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, "", "target is busy")
+
+    (tmp_path / "EDGED").touch()
+    monkeypatch.setattr(imported, "LABELS", tmp_path)
+    monkeypatch.setattr(imported.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(imported.subprocess, "run", refuse_to_let_go)
+    with imported.mounted("EDGED") as place:
+        assert place is not None
+    assert (place / "holiday.jpg").read_bytes() == b"a picture"
+    assert ["umount", "--lazy", "--", str(place)] in asked
+
+
+def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_lies_on_it(tmp_path, monkeypatch):
+    asked = []
+
+    def answer_late(command, **more):
+        asked.append(command)
+        if command[0] == "mount":
+            (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
+            raise subprocess.TimeoutExpired(command, more["timeout"])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    (tmp_path / "EDGED").touch()
+    monkeypatch.setattr(imported, "LABELS", tmp_path)
+    monkeypatch.setattr(imported.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(imported.subprocess, "run", answer_late)
+    with imported.mounted("EDGED") as place:
+        assert place is None
+    assert [command[0] for command in asked] == ["mount", "umount"], "it is not waited for twice"
+    assert Path(asked[0][-1], "holiday.jpg").read_bytes() == b"a picture"
+
+
+def test_the_folder_of_a_stick_goes_with_it(tmp_path, monkeypatch):
+    (tmp_path / "EDGED").touch()
+    monkeypatch.setattr(imported, "LABELS", tmp_path)
+    monkeypatch.setattr(
+        imported.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", "")
+    )
+    with imported.mounted("EDGED") as place:
+        assert place.is_dir()
+    assert not place.exists()
+
+
 @pytest.mark.parametrize(("address", "gateway"), [("192.168.1.20/24", "fe80::1"), ("fd00::20/64", "192.168.1.1")])
 def test_a_router_of_the_other_kind_of_address_is_refused(tmp_path, address, gateway):
     raw = {"camera": {"door": {"source": "csi://0"}}, "network": {"address": address, "gateway": gateway}}

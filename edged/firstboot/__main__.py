@@ -18,6 +18,7 @@ LABELS = Path("/dev/disk/by-label")
 STICK, SEED = "EDGED", "CIDATA"
 BOOT = (Path("/boot/firmware"), Path("/boot/efi"))
 SECONDS = 30
+NO_ANSWER = f"it has not answered within {SECONDS} s"
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
@@ -29,22 +30,30 @@ def mounted(label: str) -> Iterator[Path | None]:
     if not device.exists():
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="edged-") as place:
-        for way in ("rw", "ro"):
-            options = f"{way},nosuid,nodev,noexec,umask=0077"
-            command = ["mount", "-t", "vfat,exfat", "-o", options, "--", str(device), place]
-            refusal = _refusal(command)
-            if refusal is None:
-                break
-        else:
+    place = Path(tempfile.mkdtemp(prefix="edged-"))
+    try:
+        refusal = _mount(device, place)
+        if refusal is not None:
             log.warning("the partition %s cannot be read: %s", label, refusal)
-            yield None
-            return
-        try:
-            yield Path(place)
-        finally:
-            with suppress(subprocess.TimeoutExpired):
-                subprocess.run(["umount", "--", place], timeout=SECONDS, check=False)
+        yield place if refusal is None else None
+    finally:
+        if _refusal(["umount", "--", str(place)]) is not None:
+            _refusal(["umount", "--lazy", "--", str(place)])
+        with suppress(OSError):
+            place.rmdir()  # never with what is in it: a partition that is still mounted there is somebody's stick
+
+
+def _mount(device: Path, place: Path) -> str | None:
+    """Why the device cannot be mounted, None when it is.
+
+    One that does not answer is asked once: the unit's time must do for the other partitions too.
+    """
+    for way in ("rw", "ro"):
+        options = f"{way},nosuid,nodev,noexec,umask=0077"
+        refusal = _refusal(["mount", "-t", "vfat,exfat", "-o", options, "--", str(device), str(place)])
+        if refusal in (None, NO_ANSWER):
+            break
+    return refusal
 
 
 def _refusal(command: list[str]) -> str | None:
@@ -52,7 +61,7 @@ def _refusal(command: list[str]) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"it has not answered within {SECONDS} s"
+        return NO_ANSWER
     return None if done.returncode == 0 else done.stderr.strip() or "refused"
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from edged.files import replace
 from edged.firstboot.place import Found, find, leave
 from edged.host.device import device_id
 
@@ -41,24 +42,31 @@ def _hash(found: Found) -> str:
 
 def _seen(root: Path) -> list[str]:
     try:
-        return (root / SEEN).read_text().split()
+        return (root / SEEN).read_text(errors="replace").split()
     except OSError:
         return []
 
 
 def _remember(root: Path, found: Sequence[Found]) -> None:
-    kept = [*_seen(root), *map(_hash, found)][-MOST_SEEN:]
-    (root / SEEN).write_text("\n".join(kept) + "\n")
+    # One that is empty, or cannot be read, is none that could come back: the next one like it must be told too.
+    kept = [*_seen(root), *(_hash(one) for one in found if one.data)][-MOST_SEEN:]
+    try:
+        replace(root / SEEN, ("\n".join(kept) + "\n").encode(), 0o644)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); what was applied may be taken again", root / SEEN, error.strerror)
 
 
 def introduce(folders: Sequence[Path], root: Path) -> str:
     """Leave `EDGED-<id>.txt` on the boot partition, and name a box of an image edged-<4 characters>. Gives its name."""
     identity = device_id("auto", root / "etc/machine-id")
     host_file = root / "etc/hostname"
-    name = host_file.read_text().strip() if host_file.exists() else "edged"
+    name = host_file.read_text(errors="replace").strip() if host_file.exists() else "edged"
     if name in ("", "edged", "localhost"):
         name = f"edged-{identity[:4]}"
-        host_file.write_text(name + "\n")
+        try:
+            host_file.write_text(name + "\n")
+        except OSError as error:
+            log.warning("%s cannot be written (%s)", host_file, error.strerror)
     card = f"This box is {identity}.\nIts name in the network: {name}.local\n"
     for folder in folders:
         try:

@@ -31,4 +31,5 @@ def passing_home() -> Iterator[None]:
         try:
             yield
         finally:
+            os.environ.pop("HOME", None)
             os.environ.update(before)
