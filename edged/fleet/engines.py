@@ -224,9 +224,8 @@ def _duckdb(question: Question) -> Iterator[Run]:
             raise Failed(f"DuckDB lacks room: {str(error).splitlines()[0]}; edged fleet compact helps") from None
         except duckdb.Error as error:
             _blame(question)
-            raise Failed(
-                f"DuckDB cannot answer: {str(error).splitlines()[0]}; it needs Java 17 or later, and a --master that answers"
-            ) from None
+            reason = str(error).splitlines()[0]
+            raise Failed(f"DuckDB cannot answer: {reason}; see that the disk has room, or try --engine sqlite") from None
 
 
 KEPT = "WHERE NOT EXISTS (SELECT 1 FROM refused n WHERE n.device_id = r.device_id AND n.local_day = r.local_day)"
