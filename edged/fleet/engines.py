@@ -225,7 +225,9 @@ def _duckdb(question: Question) -> Iterator[Run]:
         except duckdb.Error as error:
             _blame(question)
             reason = str(error).splitlines()[0]
-            raise Failed(f"DuckDB cannot answer: {reason}; see that the disk has room, or try --engine sqlite") from None
+            raise Failed(
+                f"DuckDB cannot answer: {reason}; see that the disk has room, or try --engine sqlite"
+            ) from None
 
 
 KEPT = "WHERE NOT EXISTS (SELECT 1 FROM refused n WHERE n.device_id = r.device_id AND n.local_day = r.local_day)"
