@@ -24,6 +24,7 @@ from edged.config import ModelsConfig
 from edged.messages import TOPICS
 from edged.readers import DetectionLimits
 from edged.schemas import LINES, NAMES
+from edged.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,6 +141,13 @@ def test_without_a_database_is_exit_code_69(config: Path, verb: tuple[str, ...])
     done = edged(*verb, "--config", config)
     assert done.returncode == 69
     assert "edged.db" in one_line(done)
+
+
+def test_pruning_takes_no_more_days_than_an_instant_can_lie_back(config: Path) -> None:
+    Store(config.parent / "edged.db").close()
+    done = edged("db", "prune", "--config", config, "--believe-clock", "--days", "200000000000")
+    assert done.returncode == 2
+    assert "36500" in done.stderr
 
 
 def test_every_verb_is_told_in_a_whole_sentence_and_a_mistyped_one_is_guessed() -> None:

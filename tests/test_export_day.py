@@ -244,6 +244,30 @@ def test_files_are_deleted_by_their_age_also_while_the_place_is_away(tmp_path):
     assert [path.name for path in (tmp_path / "export/record/v=1").iterdir()] == [f"dt={later}"]
 
 
+def test_a_clock_that_leapt_ahead_deletes_no_file_that_waits(tmp_path):
+    site = Site(tmp_path, keep_days=7)
+    site.place.rmdir()
+    site.busy().close()
+    site.busy(DAY + timedelta(days=1), seed=50).close(DAY + timedelta(days=1))
+    for days in (2, 3650):
+        site.now = span(DAY)[0] + days * 24 * HOUR + HOUR
+        with pytest.raises(Unavailable, match="2 exports wait"):
+            site.export()
+    assert len(list((tmp_path / "export/record/v=1").iterdir())) == 2
+
+
+def test_what_a_power_cut_left_of_a_late_change_is_deleted_with_its_day(tmp_path):
+    site = Site(tmp_path, keep_days=7)
+    site.busy().close().export()
+    scratch = tmp_path / f"export/record/v=1/dt={DAY}/.edged-scratch"
+    scratch.mkdir()
+    (scratch / "rows.jsonl.gz").touch()
+    site.now += 30 * 24 * HOUR
+    later = DAY + timedelta(days=30)
+    site.busy(later, seed=50).close(later).export()
+    assert [path.name for path in (tmp_path / "export/record/v=1").iterdir()] == [f"dt={later}"]
+
+
 def test_a_manifest_can_be_signed_and_the_signature_checked(tmp_path):
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fleet_rows import counted, made_up_rows, question, versions
 
+from edged.errors import Failed
+from edged.fleet import engines
 from edged.fleet.engines import FOLDED, SINGLE, ask, fold_sql, report_sql
 
 SPARK = pytest.mark.skipif(
@@ -69,3 +71,11 @@ def test_the_text_holds_whole_numbers_only():
     words = " ".join(line for line in lines if not line.startswith("--"))
     traps = ("/", "avg(", "left join", "round(", " filter", "now(", "like", "qualify", "rollup", "limit")
     assert [trap for trap in traps if trap in words] == []
+
+
+def test_what_duckdb_cannot_answer_is_no_question_of_java(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "report_sql", lambda: "SELECT 1 FROM nowhere")
+    with pytest.raises(Failed, match="DuckDB cannot answer") as raised:
+        ask("duckdb", question(tmp_path, [], 0))
+    assert "Java" not in str(raised.value)
+    assert "--engine sqlite" in str(raised.value)

@@ -271,3 +271,10 @@ def test_the_number_line_orders_its_marks(reports):
     assert 0 <= scale.lower < scale.point < scale.upper <= 300
     assert 0 <= scale.worst < scale.point < scale.best <= 300
     assert scale.ticks[0] == (300.0, "100")
+
+
+def test_the_icons_take_their_colours_from_the_page_dark_or_light(tmp_path):
+    page = render_html(report_of(tmp_path, full()))
+    for state in ("incorrect", "none", "uncertain"):
+        (icon,) = re.findall(rf'<symbol id="icon-{state}".*?</symbol>', page, re.DOTALL)
+        assert "#" not in icon.split(">", 1)[1]

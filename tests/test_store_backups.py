@@ -188,3 +188,45 @@ def test_a_restored_backup_without_anything_in_it_knows_of_no_instant(path: Path
     with Store(path) as store:
         assert store.restored is not None
         assert (store.restored.backup is not None, store.restored.gap_from) == (True, None)
+
+
+def test_two_databases_in_one_folder_keep_their_backups_apart(path: Path) -> None:
+    other = path.with_name("edged-front.db")
+    for database in (path, other):
+        with Store(database) as store:
+            store.write([started(database.stem)])
+            store.back_up(1, "20261101-120000")
+    half = path.parent / "backups" / "edged-front-20261102-120000.partial"
+    migrated = half.with_name("edged-front-before-0006_channels.db")
+    half.touch()
+    migrated.touch()
+    with Store(path) as store:
+        made = store.back_up(1, "20261103-120000")
+    assert backups(path) == [made]
+    assert half.exists()
+    assert sorted(file.name for file in backups(other)) == ["edged-front-20261101-120000.db", migrated.name]
+    made.unlink()
+    path.write_bytes(b"damaged" * 1000)
+    with Store(path) as store:
+        assert store.restored is not None
+        assert store.restored.backup is None
+
+
+def test_a_backup_that_failed_is_tried_again_within_two_hours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HandClock()
+    upkeep = Upkeep(WatchedClock(clock), StoreConfig(), record=lambda *_: None)
+    clock.pass_s(60 * MINUTES_TO_THE_FIRST)
+    with Store(path) as store:
+        with monkeypatch.context() as full:
+            full.setattr(Store, "back_up", failing)
+            with pytest.raises(StoreError, match="no room"):
+                upkeep(store)
+            clock.pass_s(60)
+            upkeep(store)  # not at once: each try copies the whole database
+        clock.pass_s(2 * 3600)
+        upkeep(store)
+    assert len(backups(path)) == 1
+
+
+def failing(*_: object) -> None:
+    raise StoreError("no room")

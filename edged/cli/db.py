@@ -16,6 +16,8 @@ from edged.store.files import backups, lock_of, require_database, require_ours
 from edged.store.recovery import copy_while_open, is_sound
 from edged.store.upkeep import known_reckoning
 
+MOST_DAYS = 36_500
+
 
 @click.group()
 def db() -> None:
@@ -55,7 +57,9 @@ def check(config_file: Path | None) -> None:
 
 @db.command()
 @config_option
-@click.option("--days", type=click.IntRange(min=1), help="Keep this many days; store.retention_days when left out.")
+@click.option(
+    "--days", type=click.IntRange(1, MOST_DAYS), help="Keep this many days; store.retention_days when left out."
+)
 @click.option("--believe-clock", is_flag=True, help="Delete even if this machine's clock is not synchronised.")
 def prune(config_file: Path | None, days: int | None, believe_clock: bool) -> None:
     """Delete events and encounters older than the retention. The daemon does this daily by itself."""

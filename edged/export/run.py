@@ -39,7 +39,9 @@ def spool_of(config: Config) -> Spool:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """`now_ms` says what is long ago; which days are closed says the daemon, by the reports that it stored."""
+    """`now_ms` says what is long ago, but for what a wrong clock says: which days are closed, and so over, says the daemon,
+    by the reports that it stored.
+    """
 
     config: Config
     reader: StoreReader
@@ -71,7 +73,9 @@ class Exporter:
                     self.say(f"{gone}: its exported files were older than export.keep_days, and are deleted")
 
     def _today(self) -> date:
-        return day_of(self.now_ms, self._zone)
+        """By this machine's clock, but no later than after the newest closed day: a clock that leapt ages no file."""
+        closed = [date.fromisoformat(row["day"]) + timedelta(days=1) for row in self.reader.reports()[-1:]]
+        return min([day_of(self.now_ms, self._zone), *closed])
 
     @property
     def _zone(self) -> ZoneInfo:

@@ -161,7 +161,7 @@ class Spool:
             folder = self.folder / folder_of(day)
             if everything[-1].path.parent != folder:
                 for path in folder.iterdir():
-                    path.unlink()
+                    _remove(path)
                 folder.rmdir()
         return gone
 

@@ -224,8 +224,9 @@ def _duckdb(question: Question) -> Iterator[Run]:
             raise Failed(f"DuckDB lacks room: {str(error).splitlines()[0]}; edged fleet compact helps") from None
         except duckdb.Error as error:
             _blame(question)
+            reason = str(error).splitlines()[0]
             raise Failed(
-                f"DuckDB cannot answer: {str(error).splitlines()[0]}; it needs Java 17 or later, and a --master that answers"
+                f"DuckDB cannot answer: {reason}; see that the disk has room, or try --engine sqlite"
             ) from None
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sqlite3
 import stat
 from pathlib import Path
@@ -21,9 +22,24 @@ SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What asking a database may raise; the second when a name that is damaged stands in SQLite's own message."""
 
 
+_STAMPED = re.compile(r"(.+)-(?:[0-9]{8}-[0-9]{6}|before-[0-9]{4}_\w+)\.(?:db|partial.*)")
+"""The name of a backup as edged makes it; before the stamp stands whose it is."""
+
+
 def backups(path: Path) -> list[Path]:
     """The finished backups of the database at `path`."""
-    return list((path.parent / "backups").glob(f"{glob.escape(path.stem)}-*.db"))
+    return _of_backups(path, "db")
+
+
+def unfinished_backups(path: Path) -> list[Path]:
+    """What is there of backups of the database at `path` that were not finished."""
+    return _of_backups(path, "partial*")
+
+
+def _of_backups(path: Path, ending: str) -> list[Path]:
+    """Without those of a database beside it whose name begins with this one's: edged.db, edged-2.db."""
+    found = (path.parent / "backups").glob(f"{glob.escape(path.stem)}-*.{ending}")
+    return [file for file in found if not (stamped := _STAMPED.fullmatch(file.name)) or stamped[1] == path.stem]
 
 
 def lock_of(path: Path) -> Path:

@@ -22,6 +22,7 @@ from edged.store.files import (
     refuse_foreign,
     require_database,
     require_ours,
+    unfinished_backups,
 )
 from edged.store.reader import readable_text
 from edged.store.schema import MIGRATION_NAMES
@@ -89,7 +90,7 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
     partial = target.with_suffix(".partial")
     try:
         folder.mkdir(exist_ok=True)
-        for left in folder.glob(f"{glob.escape(path.stem)}-*.partial*"):
+        for left in unfinished_backups(path):
             left.unlink(missing_ok=True)
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)

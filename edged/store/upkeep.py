@@ -20,6 +20,8 @@ EVERY_S = 60.0
 STAMP = "%Y%m%d-%H%M%S"
 """In the name of a backup: when it was made, in UTC."""
 DAY_S = DAY_MS / 1000
+BACKUP_RETRY_S = HOUR_MS / 1000
+"""After a backup that failed: each try copies the whole database."""
 SMALLEST_SHIFT_MS = 1000
 MOST_PRUNED = 10_000
 """Rows deleted at once; the rest goes a minute later, so that events do not wait."""
@@ -86,10 +88,11 @@ class Upkeep:
         if now_s >= self._next_pruning_s and self.clock.settled():
             self._prune(store, now_s)
         if now_s >= self._next_backup_s:
+            self._next_backup_s = now_s + BACKUP_RETRY_S
             age_s = self._age_of_backup_s(store)
-            self._next_backup_s = now_s + DAY_S - (age_s or 0.0)
             if age_s is None:
                 self._back_up(store)
+            self._next_backup_s = now_s + DAY_S - (age_s or 0.0)
 
     def _trim(self, store: Store) -> None:
         """Keep the outbox within its bounds, and without messages that nobody will send any more."""
