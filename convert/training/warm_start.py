@@ -21,8 +21,6 @@ START_RATE = 1 / 2
 MEASURED_STEPS = 12
 """Batches by which such a training's batch norms are measured."""
 
-Learned = nn.Conv2d | nn.Linear
-
 
 def gentler(recipe: Recipe, start: Path | None) -> Recipe:
     """The recipe of a training that goes on from the exported model `start`; the usual one without it."""
@@ -59,7 +57,7 @@ def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, fo
 
 
 @torch.no_grad()
-def _layers(network: nn.Module, batch: Tensor) -> list[tuple[Learned, nn.BatchNorm2d | None]]:
+def _layers(network: nn.Module, batch: Tensor) -> list[tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]]:
     """Every convolution and fully connected layer in the order in which they run, with the norm right behind it."""
     ran: list[nn.Module] = []
     leaves = [module for module in network.modules() if not any(module.children())]
@@ -70,7 +68,7 @@ def _layers(network: nn.Module, batch: Tensor) -> list[tuple[Learned, nn.BatchNo
     return [
         (layer, following if isinstance(following, nn.BatchNorm2d) else None)
         for layer, following in pairwise([*ran, nn.Identity()])
-        if isinstance(layer, Learned)
+        if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
 
 
