@@ -7,8 +7,13 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from convert.detector.network import DetectorModel, DetectorNetwork  # noqa: E402
+from convert.layers import BothViews, normalise  # noqa: E402
+from convert.mask.network import MaskModel, MaskNetwork  # noqa: E402
 from convert.onnx_file import Signature, write_onnx  # noqa: E402
-from convert.training.warm_start import warm_start  # noqa: E402
+from convert.rescorer.network import RescorerModel, RescorerNetwork  # noqa: E402
+from convert.training.loop import Recipe  # noqa: E402
+from convert.training.warm_start import START_RATE, gentler, warm_start  # noqa: E402
 from edged.errors import UsageError  # noqa: E402
 from edged.inference import OnnxEngine  # noqa: E402
 
@@ -25,19 +30,25 @@ def pictures():
     return torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 3 - 1
 
 
+def experienced(trained, pictures):
+    """The network, in use, after its norms have seen something."""
+    for module in trained.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    with torch.no_grad():
+        for _ in range(20):
+            trained.train()(pictures)
+    return trained.eval()
+
+
 @pytest.fixture
 def exported(tmp_path, pictures):
     """A model whose norms have seen something, and its file."""
     torch.manual_seed(0)
-    trained = network()
-    for module in trained.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 2)
-            nn.init.uniform_(module.bias, -1, 1)
-    for _ in range(20):
-        trained(pictures)
+    trained = experienced(network(), pictures)
     path = tmp_path / "model.onnx"
-    write_onnx(trained.eval(), pictures[:2], Signature({"x": {0: "batch"}}, {"y": {0: "batch"}}), path)
+    write_onnx(trained, pictures[:2], Signature({"x": {0: "batch"}}, {"y": {0: "batch"}}), path)
     return path
 
 
@@ -60,3 +71,33 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path, pictures):
     path.write_bytes(b"no model")
     with pytest.raises(UsageError, match="cannot be read"):
         warm_start(network(), path, [pictures])
+
+
+KINDS = {
+    "mask": (MaskNetwork, lambda network: MaskModel(BothViews(network, 112), (0.3, -0.2, 0.1), 0.7), 112, False),
+    "rescorer": (RescorerNetwork, lambda network: RescorerModel(network, 0.3, -0.6), 80, False),
+    "detector": (DetectorNetwork, DetectorModel, 96, True),
+}
+"""How each network is built and exported, the side of its input, and whether it takes pixels as they are."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_of_our_networks_goes_on_from_its_own_export(tmp_path, kind):
+    build, model_of, side, folded_pixels = KINDS[kind]
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, side, side, 3), dtype=torch.uint8)
+    model = model_of(experienced(build(), normalise(images))).eval()
+    path = tmp_path / "model.onnx"
+    write_onnx(model, images[:2], Signature({"images": {0: "batch"}}, {}), path)
+    fresh = build()
+    warm_start(fresh, path, normalise(images).split(4), folded_pixels=folded_pixels)
+    with torch.no_grad():
+        expected, answer = model(images), model_of(fresh.eval()).eval()(images)
+    for want, got in zip(expected, answer, strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=2e-3, atol=2e-3)
+
+
+def test_a_training_that_goes_on_learns_more_gently(tmp_path):
+    recipe = Recipe(batch=8, peak_rate=0.01, warm_up=3, weight_decay=0.1)
+    assert gentler(recipe, None) == recipe
+    assert gentler(recipe, tmp_path / "model.onnx").peak_rate == 0.01 * START_RATE

@@ -5,13 +5,22 @@ from typing import Any
 
 import click
 
-from convert.commands.options import ExistingFolder, File, Folder, data_option, export_options, training_options
+from convert.commands.options import (
+    ExistingFolder,
+    File,
+    Folder,
+    data_option,
+    export_options,
+    start_option,
+    training_options,
+)
 from convert.record import record_export
 
 
 @click.command("train-detector")
 @training_options
 @click.option("--steps", default=22000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
+@start_option
 @click.option("--objects", type=ExistingFolder, help="Pictures of things, fetched by `gather-objects`.")
 def train_detector(**choice: Any) -> None:
     """Train the face detector with its points and mask branch."""

@@ -11,6 +11,7 @@ from convert.commands.options import (
     data_option,
     engines_option,
     export_options,
+    start_option,
     training_options,
 )
 from convert.record import deliver_locally, record_export
@@ -25,7 +26,7 @@ architecture_option = click.option(
 @training_options
 @click.option("--steps", default=25000, show_default=True, help="Batches of 32 faces of 112 x 112 pixels.")
 @architecture_option
-@click.option("--start", type=File, help="An exported model to go on from, at half the learning rate.")
+@start_option
 @click.option("--prepared", type=ExistingFolder, help="Another training's --out folder, to share its prepared faces.")
 def train_landmarks(**choice: Any) -> None:
     """Train a regressor of 68 landmarks: ours, or EfficientNet-B0 to compare with."""

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from convert.commands.options import ExistingFile, Folder, data_option, export_options, training_options
+from convert.commands.options import ExistingFile, Folder, data_option, export_options, start_option, training_options
 from convert.record import record_export
 
 
 @click.command("train-mask")
 @training_options
+@start_option
 @click.option("--epochs", default=8, show_default=True, help="Rounds of 200 batches of 128 faces.")
 def train_mask(epochs: int, **choice: Any) -> None:
     """Train the mask classifier."""

@@ -36,6 +36,12 @@ def training_options(command: "FC") -> "FC":
     return data_option(click.option("--out", type=Folder, required=True, help=text)(command))
 
 
+def start_option(command: "FC") -> "FC":
+    """Where a training may begin."""
+    text = "An exported model to go on from, at half the learning rate."
+    return click.option("--start", type=File, help=text)(command)
+
+
 def export_options(command: "FC") -> "FC":
     """What every export asks."""
     command = engines_option("Where the model, its card and the manifest are.")(command)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from convert.commands.options import ExistingFile, Folder, export_options, training_options
+from convert.commands.options import ExistingFile, Folder, export_options, start_option, training_options
 from convert.record import record_export
 
 
@@ -19,6 +19,7 @@ from convert.record import record_export
     show_default=True,
     help="The detector whose detections are to be scored.",
 )
+@start_option
 @click.option("--steps", default=8000, show_default=True, help="Batches of 96 detections.")
 def train_rescorer(**choice: Any) -> None:
     """Train the network that scores the detector's detections anew."""

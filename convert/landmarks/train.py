@@ -14,7 +14,7 @@ from convert.landmarks.store import FaceStore, face_pictures, open_store, split_
 from convert.layers import normalise
 from convert.training.batches import Course
 from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
-from convert.training.warm_start import warm_start
+from convert.training.warm_start import MEASURED_STEPS, gentler, warm_start
 
 RECIPE = Recipe(
     batch=32,
@@ -28,10 +28,6 @@ RECIPE = Recipe(
 LIKELIHOOD_FROM = 2 / 3
 """The share of the steps after which the likelihood teaches the points too."""
 LIKELIHOOD_SHARE = 0.3
-START_RATE = 1 / 2
-"""The peak rate of a training that goes on from an exported model, as a part of the usual one."""
-MEASURED_STEPS = 12
-"""Batches by which such a training's batch norms are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +46,6 @@ class LandmarkTraining(TrainingChoice):
     def kind(self) -> Architecture:
         return ARCHITECTURES[self.architecture]
 
-    @property
-    def peak_rate(self) -> float:
-        return self.kind.peak_rate * (1.0 if self.start is None else START_RATE)
-
 
 def train(choice: LandmarkTraining) -> None:
     """Train to the end; see `fit`."""
@@ -64,7 +56,8 @@ def train(choice: LandmarkTraining) -> None:
     if choice.start is not None:
         seen = task.batches(Course(RECIPE.batch, choice.seed + 1, 0, MEASURED_STEPS))
         warm_start(network, choice.start, (normalise(faces) for faces, _ in seen))
-    fit(network, task, replace(RECIPE, peak_rate=choice.peak_rate), choice)
+    recipe = replace(RECIPE, peak_rate=choice.kind.peak_rate)
+    fit(network, task, gentler(recipe, choice.start), choice)
 
 
 def _store(choice: LandmarkTraining) -> FaceStore:

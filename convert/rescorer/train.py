@@ -17,6 +17,7 @@ from convert.rescorer.network import RescorerNetwork
 from convert.rescorer.samples import VALIDATION, Batch, Samples
 from convert.training.batches import Course
 from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
+from convert.training.warm_start import MEASURED_STEPS, gentler, warm_start
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.detect.rescorer import CROP_SIZE
@@ -37,6 +38,8 @@ class RescorerTraining(TrainingChoice):
     data: Path
     pictures: Path
     detector: Path
+    start: Path | None = None
+    """An exported model to go on from; None starts at random. Its weight and offset, outside the network, are not taken."""
 
 
 def train(choice: RescorerTraining) -> None:
@@ -52,7 +55,11 @@ def train(choice: RescorerTraining) -> None:
         write_store(folder, cut(pictures, (coarse, fine), choice.seed))
 
     store = prepared(choice.out / f"crops-{choice.seed}", open_store, write)
-    fit(RescorerNetwork(), _Task(store), RECIPE, choice)
+    task, network = _Task(store), RescorerNetwork()
+    if choice.start is not None:
+        seen = task.batches(Course(RECIPE.batch, choice.seed + 1, 0, MEASURED_STEPS))
+        warm_start(network, choice.start, (normalise(crops) for crops, _ in seen))
+    fit(network, task, gentler(RECIPE, choice.start), choice)
 
 
 @dataclass(frozen=True, eq=False)

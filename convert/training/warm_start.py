@@ -1,7 +1,8 @@
 """Gives a network that can be trained the weights of an exported ONNX model, in which batch norms are folded away."""
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from dataclasses import replace
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,53 +12,88 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from convert.layers import MEAN, SCALE
+from convert.training.loop import Recipe
 from edged.errors import UsageError
 
+START_RATE = 1 / 2
+"""The peak rate of a training that goes on from an exported model, as a part of the usual one."""
+MEASURED_STEPS = 12
+"""Batches by which such a training's batch norms are measured."""
 
-def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor]) -> None:
+
+def gentler(recipe: Recipe, start: Path | None) -> Recipe:
+    """The recipe of a training that goes on from the exported model `start`; the usual one without it."""
+    return recipe if start is None else replace(recipe, peak_rate=recipe.peak_rate * START_RATE)
+
+
+def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, folded_pixels: bool = False) -> None:
     """Make `network` answer as `model` does, in training as in use. Raise UsageError when the two do not fit.
 
     Folding a batch norm into its convolution loses what the norm had measured, and a training network normalises by
     what it sees. So it is measured anew: `batches`, of the training's own kind and as the network wants them, go through
     once, and each norm gets their mean and variance, and the scale and shift that undo them.
 
-    The network's convolutions must be defined in the order in which they run; a norm follows right on its convolution.
+    A norm must follow right on its convolution. `folded_pixels` tells that the model's first convolution takes pixels
+    as they are, with `normalise` folded into it.
     """
-    layers, folded = list(_layers(network)), list(_folded(model))
-    if len(layers) != len(folded) or any(
-        layer.weight.shape != weight.shape for (layer, _), (weight, _) in zip(layers, folded, strict=True)
+    coming = iter(batches)
+    first = next(coming)
+    layers, given = _layers(network.eval(), first), list(_given(model))
+    if len(layers) != len(given) or any(
+        layer.weight.shape != weight.shape for (layer, _), (weight, _) in zip(layers, given, strict=True)
     ):
         raise UsageError(f"{model}: is not an export of this network; train without --start")
+    if folded_pixels:
+        given[0] = _unfolded(*given[0])
     with torch.no_grad():
-        for (layer, norm), (weight, bias) in zip(layers, folded, strict=True):
+        for (layer, norm), (weight, bias) in zip(layers, given, strict=True):
             layer.weight.copy_(torch.from_numpy(weight.copy()))
-            if norm is None:
-                assert layer.bias is not None  # noqa: S101 - as built by us: without a norm there is a bias
-                layer.bias.copy_(torch.from_numpy(bias.copy()))
-            else:
+            if norm is not None:
                 _pass_on(norm, torch.from_numpy(bias.copy()))
-        _measure(network.eval(), [norm for _, norm in layers if norm is not None], batches)
+            elif layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(bias.copy()))
+        _measure(network, [norm for _, norm in layers if norm is not None], chain([first], coming))
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """Every convolution, with the batch norm that follows it."""
+@torch.no_grad()
+def _layers(network: nn.Module, batch: Tensor) -> list[tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]]:
+    """Every convolution and fully connected layer in the order in which they run, with the norm right behind it."""
+    ran: list[nn.Module] = []
     leaves = [module for module in network.modules() if not any(module.children())]
-    for layer, following in pairwise([*leaves, nn.Identity()]):
-        if isinstance(layer, nn.Conv2d):
-            yield layer, following if isinstance(following, nn.BatchNorm2d) else None
+    hooks = [leaf.register_forward_pre_hook(lambda leaf, _: ran.append(leaf)) for leaf in leaves]
+    network(batch)
+    for hook in hooks:
+        hook.remove()
+    return [
+        (layer, following if isinstance(following, nn.BatchNorm2d) else None)
+        for layer, following in pairwise([*ran, nn.Identity()])
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
 
 
-def _folded(model: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Weight and bias of every convolution, in the order in which they run."""
+def _given(model: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Weight and bias (zeros where there is none) of every such layer, in the order in which they run."""
     try:
         graph = onnx.load(model).graph
     except Exception as error:  # noqa: BLE001  protobuf raises its own
         raise UsageError(f"{model}: cannot be read ({' '.join(str(error).split())[:200]})") from None
     values = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Conv":
-            weight, bias = (numpy_helper.to_array(values[name]) for name in node.input[1:3])
-            yield weight, bias
+        if node.op_type == "Identity" and node.input[0] in values:
+            # Equal values are written once: the others point to them.
+            values[node.output[0]] = values[node.input[0]]
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            weight, *bias = (numpy_helper.to_array(values[name]) for name in node.input[1:3])
+            yield weight, bias[0] if bias else np.zeros(len(weight), np.float32)
+
+
+def _unfolded(
+    weight: NDArray[np.float32], bias: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of a convolution that takes pixels, the one that takes what `normalise` makes of them."""
+    return weight * np.float32(SCALE), bias + np.float32(MEAN) * weight.sum(axis=(1, 2, 3))
 
 
 def _pass_on(norm: nn.BatchNorm2d, shift: Tensor) -> None:
