@@ -1,10 +1,12 @@
 """What an error of SQLite means where it has no name, as on Python 3.10: damage is set aside, nothing else is."""
 
 import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from edged.store.recovery import _is_damage, _is_full
+from edged.store.recovery import WAL_INDEX_BYTES, _is_damage, _is_full
 
 
 @pytest.mark.parametrize(
@@ -19,9 +21,19 @@ from edged.store.recovery import _is_damage, _is_full
     ],
     ids=lambda value: str(value),
 )
-def test_an_error_without_a_name_is_told_by_its_kind(error: sqlite3.Error, damaged: bool, full: bool) -> None:
+def test_an_error_without_a_name_is_told_by_its_kind(
+    tmp_path: Path, error: sqlite3.Error, damaged: bool, full: bool
+) -> None:
     assert getattr(error, "sqlite_errorname", None) is None
-    assert (_is_damage(error), _is_full(error)) == (damaged, full)
+    assert (_is_damage(error), _is_full(error, tmp_path / "edged.db")) == (damaged, full)
+
+
+@pytest.mark.parametrize(("free", "full"), [(0, True), (WAL_INDEX_BYTES - 1, True), (WAL_INDEX_BYTES, False)])
+def test_an_input_output_error_without_a_name_is_a_full_disk_where_no_index_of_the_wal_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, full: bool
+) -> None:
+    monkeypatch.setattr("edged.store.recovery.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    assert _is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "edged.db") == full
 
 
 def test_a_database_that_is_only_locked_is_not_set_aside(tmp_path, monkeypatch):
