@@ -48,7 +48,7 @@ def _seen(root: Path) -> list[str]:
 
 
 def _remember(root: Path, found: Sequence[Found]) -> None:
-    # A file that is empty, or cannot be read, is not remembered: the next one like it must be told, too.
+    # A file that is empty, or cannot be read, is not remembered, or the next such file would be passed over in silence.
     kept = [*_seen(root), *(_hash(one) for one in found if one.data)][-MOST_SEEN:]
     try:
         replace(root / SEEN, ("\n".join(kept) + "\n").encode(), 0o644)
