@@ -15,7 +15,7 @@ TESTS = {
     "config/signals.py": "tests/test_config.py tests/test_settings_have_effect.py -k 'config or mask. or attention"
     " or drowsiness'",
     "config/load.py": "tests/test_config.py",
-    "config/source.py": "tests/test_source_uri.py tests/test_config.py",
+    "config/source.py": "tests/test_source_uri.py tests/test_config.py tests/test_capture_parts.py",
     "signals/mask.py": "tests/test_signals_mask.py tests/test_beginnings.py",
     "signals/attention.py": "tests/test_signals_attention.py tests/test_beginnings.py",
     "signals/nods.py": "tests/test_signals_nods.py",
