@@ -133,6 +133,14 @@ def test_a_clock_set_back_makes_no_cooldown_longer():
     assert alerts(show(events, [NONE], start=31.0))
 
 
+def test_a_clock_set_back_a_little_makes_no_alert_of_before_newer_and_passes_by_who_has_none():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
+    show(events, [NONE, CORRECT], start=0.0)
+    show(events, [CORRECT], start=25.0, number=2, x=500.0)
+    show(events, [CORRECT], start=20.0, number=2, x=500.0)
+    assert alerts(show(events, [NONE], start=31.0))
+
+
 def test_a_clock_set_back_holds_no_alerts_back_for_longer_than_a_minute():
     events = MaskEvents("door", MaskConfig(most_alerts_per_minute=1))
     assert alerts(show(events, [NONE], start=1000.0))
