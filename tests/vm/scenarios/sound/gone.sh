@@ -1,11 +1,8 @@
-# The card goes while the daemon runs and comes back: one line with the remedy, and it is the same daemon.
+# The card goes while the daemon runs: one line with the remedy, and it is the same daemon.
 pid=$(systemctl show edged -p MainPID --value)
 echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind
 edged outputs test siren --seconds 2 || true
 told() { journalctl -b -u edged --no-pager -o cat | grep -F 'no sound on device'; }
 wait_for 60 told
-echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind
-in_audio() { [ "$(stat -Lc %G /dev/snd/controlC0 /dev/snd/pcmC0D0p /dev/snd/pcmC0D1c | sort -u)" = audio ]; }
-wait_for 60 in_audio
 [ "$(systemctl show edged -p MainPID --value)" = "$pid" ] || fail "the daemon was restarted"
 echo "the card was pulled out: $(told | head -n 1)"

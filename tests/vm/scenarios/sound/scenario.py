@@ -1,6 +1,4 @@
-"""A real sound card, from the kernel's snd-aloop, which records what is played: the siren's two pitches, and again after the
-card was gone.
-"""
+"""A real sound card, from the kernel's snd-aloop, which records what is played: the siren's two pitches; then it is pulled out."""
 
 from collections.abc import Iterator
 
@@ -14,4 +12,3 @@ def run(lab: Lab) -> Iterator[str]:
     lab.guest("card.sh", 400)
     yield lab.guest("heard.sh", 400, when="tried out").strip().splitlines()[-1]
     yield lab.guest("gone.sh", 400).strip().splitlines()[-1]
-    yield lab.guest("heard.sh", 400, when="the card is back").strip().splitlines()[-1]
