@@ -16,7 +16,7 @@ MIRROR = "http://deb.debian.org/debian"
 SIZE_MB = 2400
 PACKAGES = (
     "systemd-sysv,udev,dbus,python3,apt,tzdata,libstdc++6,linux-image-amd64,mosquitto,mosquitto-clients,kmod,iproute2,"
-    "procps,strace,v4l-utils,systemd-timesyncd,e2fsprogs,dosfstools,network-manager,dash,liblapack3"
+    "procps,strace,v4l-utils,alsa-utils,systemd-timesyncd,e2fsprogs,dosfstools,network-manager,dash,liblapack3"
 )
 MODULES = "virtio_pci virtio_blk virtio_net ext4 crc32c_generic"
 
