@@ -1,4 +1,4 @@
-"""A real sound card, from the kernel's snd-aloop, which records what is played: the siren's two pitches; then it is pulled out."""
+"""A real sound card, from the kernel's snd-aloop, which records what is played: the siren; then it is pulled out."""
 
 from collections.abc import Iterator
 
