@@ -42,12 +42,18 @@ def test_daemon_and_console_both_read_the_new_settings_also_where_the_old_ones_e
         assert (f"systemctl start --no-block {unit}" in asked) == enabled
 
 
+def plug_in(folder, monkeypatch):
+    """A stick is there, and what is made for it lies in the folder."""
+    (folder / "EDGED").touch()
+    monkeypatch.setattr(imported, "LABELS", folder)
+    monkeypatch.setattr(imported.tempfile, "tempdir", str(folder))
+
+
 def test_a_stick_that_never_answers_is_one_that_cannot_be_read(tmp_path, monkeypatch, caplog):
     def hang(command, **more):
         raise subprocess.TimeoutExpired(command, more["timeout"])
 
-    (tmp_path / "EDGED").touch()
-    monkeypatch.setattr(imported, "LABELS", tmp_path)
+    plug_in(tmp_path, monkeypatch)
     monkeypatch.setattr(imported.subprocess, "run", hang)
     with imported.mounted("EDGED") as place:
         assert place is None
@@ -63,9 +69,7 @@ def test_a_stick_that_cannot_be_unmounted_keeps_what_lies_on_it(tmp_path, monkey
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
         return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, "", "target is busy")
 
-    (tmp_path / "EDGED").touch()
-    monkeypatch.setattr(imported, "LABELS", tmp_path)
-    monkeypatch.setattr(imported.tempfile, "tempdir", str(tmp_path))
+    plug_in(tmp_path, monkeypatch)
     monkeypatch.setattr(imported.subprocess, "run", refuse_to_let_go)
     with imported.mounted("EDGED") as place:
         assert place is not None
@@ -83,9 +87,7 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
             raise subprocess.TimeoutExpired(command, more["timeout"])
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    (tmp_path / "EDGED").touch()
-    monkeypatch.setattr(imported, "LABELS", tmp_path)
-    monkeypatch.setattr(imported.tempfile, "tempdir", str(tmp_path))
+    plug_in(tmp_path, monkeypatch)
     monkeypatch.setattr(imported.subprocess, "run", answer_late)
     with imported.mounted("EDGED") as place:
         assert place is None
@@ -94,8 +96,7 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
 
 
 def test_the_folder_of_a_stick_goes_with_it(tmp_path, monkeypatch):
-    (tmp_path / "EDGED").touch()
-    monkeypatch.setattr(imported, "LABELS", tmp_path)
+    plug_in(tmp_path, monkeypatch)
     monkeypatch.setattr(
         imported.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", "")
     )

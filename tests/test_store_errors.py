@@ -36,6 +36,10 @@ def test_an_input_output_error_without_a_name_is_a_full_disk_where_no_index_of_t
     assert _is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "edged.db") == full
 
 
+def test_an_input_output_error_of_a_disk_that_cannot_be_asked_is_none_of_a_full_one(tmp_path: Path) -> None:
+    assert not _is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "gone" / "edged.db")
+
+
 def test_a_database_that_is_only_locked_is_not_set_aside(tmp_path, monkeypatch):
     from edged.errors import StoreError
     from edged.store import Store, recovery

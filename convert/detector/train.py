@@ -21,8 +21,8 @@ from convert.detector.samples import Batch, Samples, to_truth
 from convert.detector.store import PictureStore, open_store, write_store
 from convert.layers import normalise
 from convert.training.batches import Course
-from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
-from convert.training.warm_start import MEASURED_STEPS, gentler, warm_start
+from convert.training.loop import Recipe, begin, in_bfloat16
+from convert.training.warm_start import WarmTrainingChoice, fit_from
 from edged.detect.canvas import WorkingSize
 from edged.types import Image
 
@@ -39,14 +39,12 @@ RECIPE = Recipe(
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorTraining(TrainingChoice):
+class DetectorTraining(WarmTrainingChoice):
     """What the user chose. `steps` are batches of 16 samples of 320 x 320."""
 
     data: Path
     objects: Path | None = None
     """Where `gather-objects` put pictures of things; without them the network has seen fewer."""
-    start: Path | None = None
-    """An exported model to go on from; None starts at random."""
 
 
 def train(choice: DetectorTraining) -> None:
@@ -65,11 +63,7 @@ def train(choice: DetectorTraining) -> None:
         write_store(folder, training_pictures(choice.data, training, choice.seed, objects.photographs))
 
     store = prepared(choice.out / f"pictures-{choice.seed}", open_store, write)
-    task, network = _Task(store, held_out, objects.cutouts), DetectorNetwork()
-    if choice.start is not None:
-        seen = task.batches(Course(RECIPE.batch, choice.seed + 1, 0, MEASURED_STEPS))
-        warm_start(network, choice.start, (normalise(images) for images, _ in seen), folded_pixels=True)
-    fit(network, task, gentler(RECIPE, choice.start), choice)
+    fit_from(DetectorNetwork(), _Task(store, held_out, objects.cutouts), RECIPE, choice, folded_pixels=True)
 
 
 @dataclass(frozen=True, eq=False)

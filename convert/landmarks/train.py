@@ -13,8 +13,8 @@ from convert.landmarks.samples import Batch, Samples
 from convert.landmarks.store import FaceStore, face_pictures, open_store, split_faces, write_store
 from convert.layers import normalise
 from convert.training.batches import Course
-from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
-from convert.training.warm_start import MEASURED_STEPS, gentler, warm_start
+from convert.training.loop import Recipe, begin, in_bfloat16
+from convert.training.warm_start import WarmTrainingChoice, fit_from
 
 RECIPE = Recipe(
     batch=32,
@@ -31,14 +31,12 @@ LIKELIHOOD_SHARE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class LandmarkTraining(TrainingChoice):
+class LandmarkTraining(WarmTrainingChoice):
     """What the user chose. `steps` are batches of 32 faces."""
 
     data: Path
     architecture: str = OURS
     """One of `architectures.ARCHITECTURES`."""
-    start: Path | None = None
-    """An exported model to go on from; None starts at random."""
     prepared: Path | None = None
     """Another training's folder, whose prepared faces are used where `out` has none."""
 
@@ -52,12 +50,7 @@ def train(choice: LandmarkTraining) -> None:
     begin(choice)
     store = _store(choice)
     task = _Task(choice, store, held_out_faces(choice.data))
-    network = choice.kind.build()
-    if choice.start is not None:
-        seen = task.batches(Course(RECIPE.batch, choice.seed + 1, 0, MEASURED_STEPS))
-        warm_start(network, choice.start, (normalise(faces) for faces, _ in seen))
-    recipe = replace(RECIPE, peak_rate=choice.kind.peak_rate)
-    fit(network, task, gentler(recipe, choice.start), choice)
+    fit_from(choice.kind.build(), task, replace(RECIPE, peak_rate=choice.kind.peak_rate), choice)
 
 
 def _store(choice: LandmarkTraining) -> FaceStore:

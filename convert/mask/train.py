@@ -16,20 +16,18 @@ from convert.mask.samples import Batch, Samples
 from convert.mask.sources import training_crops
 from convert.mask.store import CropStore, open_store, write_store
 from convert.training.batches import Course
-from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
-from convert.training.warm_start import MEASURED_STEPS, gentler, warm_start
+from convert.training.loop import Recipe, begin, in_bfloat16
+from convert.training.warm_start import WarmTrainingChoice, fit_from
 
 STEPS_PER_EPOCH = 200
 RECIPE = Recipe(batch=128, peak_rate=3e-3, warm_up=100, weight_decay=0.02, save_every=STEPS_PER_EPOCH)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskTraining(TrainingChoice):
+class MaskTraining(WarmTrainingChoice):
     """What the user chose. `steps` are batches of 128 drawn samples; 200 of them are called an epoch."""
 
     data: Path
-    start: Path | None = None
-    """An exported model to go on from; None starts at random."""
 
 
 def train(choice: MaskTraining) -> None:
@@ -37,11 +35,7 @@ def train(choice: MaskTraining) -> None:
     begin(choice)
     store = crop_store(choice.out / f"crops-{choice.seed}", choice.data, choice.seed)
     task = StateTask(store, held_out_examples(choice.data), logits_in_bfloat16, normalise, web_examples(choice.data))
-    network = MaskNetwork()
-    if choice.start is not None:
-        seen = task.batches(Course(RECIPE.batch, choice.seed + 1, 0, MEASURED_STEPS))
-        warm_start(network, choice.start, (normalise(faces) for faces, _ in seen))
-    fit(network, task, gentler(RECIPE, choice.start), choice)
+    fit_from(MaskNetwork(), task, RECIPE, choice)
 
 
 def crop_store(folder: Path, data: Path, seed: int) -> CropStore:

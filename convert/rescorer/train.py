@@ -16,8 +16,8 @@ from convert.rescorer.crops import CropStore, cut, open_store, write_store
 from convert.rescorer.network import RescorerNetwork
 from convert.rescorer.samples import VALIDATION, Batch, Samples
 from convert.training.batches import Course
-from convert.training.loop import Recipe, TrainingChoice, begin, fit, in_bfloat16
-from convert.training.warm_start import MEASURED_STEPS, gentler, warm_start
+from convert.training.loop import Recipe, begin, in_bfloat16
+from convert.training.warm_start import WarmTrainingChoice, fit_from
 from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
 from edged.detect.rescorer import CROP_SIZE
@@ -32,14 +32,12 @@ SIZES = (WorkingSize(640, 1.0), WorkingSize(1280, 2.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class RescorerTraining(TrainingChoice):
+class RescorerTraining(WarmTrainingChoice):
     """What the user chose. `pictures` are those of a detector's training, `detector` is the model whose finds are scored."""
 
     data: Path
     pictures: Path
     detector: Path
-    start: Path | None = None
-    """An exported model to go on from; None starts at random. Its weight and offset, outside the network, are not taken."""
 
 
 def train(choice: RescorerTraining) -> None:
@@ -55,11 +53,7 @@ def train(choice: RescorerTraining) -> None:
         write_store(folder, cut(pictures, (coarse, fine), choice.seed))
 
     store = prepared(choice.out / f"crops-{choice.seed}", open_store, write)
-    task, network = _Task(store), RescorerNetwork()
-    if choice.start is not None:
-        seen = task.batches(Course(RECIPE.batch, choice.seed + 1, 0, MEASURED_STEPS))
-        warm_start(network, choice.start, (normalise(crops) for crops, _ in seen))
-    fit(network, task, gentler(RECIPE, choice.start), choice)
+    fit_from(RescorerNetwork(), _Task(store), RECIPE, choice)
 
 
 @dataclass(frozen=True, eq=False)

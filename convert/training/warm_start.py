@@ -1,7 +1,7 @@
 """Gives a network that can be trained the weights of an exported ONNX model, in which batch norms are folded away."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -12,14 +12,33 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from convert.layers import MEAN, SCALE
-from convert.training.loop import Recipe
+from convert.layers import MEAN, SCALE, normalise
+from convert.training.batches import Course
+from convert.training.loop import Recipe, Task, TrainingChoice, fit
 from edged.errors import UsageError
 
 START_RATE = 1 / 2
 """The peak rate of a training that goes on from an exported model, as a part of the usual one."""
 MEASURED_STEPS = 12
 """Batches by which such a training's batch norms are measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmTrainingChoice(TrainingChoice):
+    """What the user chose for a training that may go on from a model."""
+
+    start: Path | None = None
+    """An exported model to go on from; None starts at random. What lies outside the network is not taken from it."""
+
+
+def fit_from(
+    network: nn.Module, task: Task, recipe: Recipe, choice: WarmTrainingChoice, *, folded_pixels: bool = False
+) -> None:
+    """`fit`, from `choice.start` where there is one; the batches' pictures are given as `normalise` makes them."""
+    if choice.start is not None:
+        seen = task.batches(Course(recipe.batch, choice.seed + 1, 0, MEASURED_STEPS))
+        warm_start(network, choice.start, (normalise(batch[0]) for batch in seen), folded_pixels=folded_pixels)
+    fit(network, task, gentler(recipe, choice.start), choice)
 
 
 def gentler(recipe: Recipe, start: Path | None) -> Recipe:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edged.daemon.client import BUSY as BUSY_BEGINS
 from edged.daemon.client import wait_s
 from edged.daemon.pause import named
 from edged.daemon.runtime import Runtime
@@ -36,7 +37,7 @@ MOST_TEST_S = 60.0
 
 STOPPING = "the daemon is stopping; ask again when it is back"
 RELOADED = "the config was reloaded meanwhile; ask again"
-BUSY = "busy with other commands; ask again in a moment"
+BUSY = f"{BUSY_BEGINS} with other commands; ask again in a moment"
 
 Answer = dict[str, Any]
 

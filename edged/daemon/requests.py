@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.capture.attached import attached
+from edged.daemon.client import BUSY as BUSY_BEGINS
 from edged.daemon.client import socket_path
 from edged.daemon.commands import Answer, Commands
 from edged.errors import EdgedError
@@ -14,7 +15,7 @@ from edged.publish.commands import Refusal, parse_request, result_document
 from edged.sockets import LineServer
 
 Question = Callable[[], Mapping[str, Any]]
-BUSY = "busy with other clients; ask again in a moment"
+BUSY = f"{BUSY_BEGINS} with other clients; ask again in a moment"
 
 
 class Requests:

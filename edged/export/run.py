@@ -39,8 +39,8 @@ def spool_of(config: Config) -> Spool:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """`now_ms` says what is long ago, but for what a wrong clock says: which days are closed, and so over, says the daemon,
-    by the reports that it stored.
+    """Which days are closed is known by the reports that the daemon stored. They also bound `now_ms`, by which files are old:
+    this machine's clock may be wrong.
     """
 
     config: Config

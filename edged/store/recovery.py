@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -261,9 +261,15 @@ def _is_full(error: Exception, path: Path) -> bool:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     name = getattr(error, "sqlite_errorname", None)
     if name is None:  # Python 3.10 has no names
-        no_room = shutil.disk_usage(path.parent).free < WAL_INDEX_BYTES
-        return "disk is full" in str(error) or ("disk I/O error" in str(error) and no_room)
+        return "disk is full" in str(error) or ("disk I/O error" in str(error) and _lacks_room(path.parent))
     return str(name).startswith(("SQLITE_FULL", "SQLITE_IOERR_SHM"))
+
+
+def _lacks_room(folder: Path) -> bool:
+    """Whether not even the WAL's index has room there; a disk that cannot be asked is another trouble."""
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < WAL_INDEX_BYTES
+    return False
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

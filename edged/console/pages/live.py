@@ -50,7 +50,7 @@ async def people(request: Request) -> Response:
     return JSONResponse({**about, "faces": [{"state": face.get("state")} for face in _faces(live.about)]})
 
 
-def told(request: Request) -> Response:
+def shown_unhidden(request: Request) -> Response:
     """What open pages are to say of faces that are shown unhidden, for `unhidden.js`."""
     return JSONResponse(unhidden(request))
 
@@ -107,6 +107,6 @@ def _clear(request: Request) -> dict[str, Any]:
 ROUTES = [
     page("/live/{camera}/frame.jpg", frame),
     page("/live/{camera}/people", people),
-    page("/unhidden", told),
+    page("/unhidden", shown_unhidden),
 ]
 ENTRY = None
