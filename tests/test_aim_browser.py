@@ -82,6 +82,7 @@ def test_a_frozen_camera_is_seen_as_frozen_and_then_as_gone(
     with tab(browser, *site) as page:
         page.goto("/camera/door")
         assert shown(page, "#faces", "✓ worn correctly: 0.90, 80 px")
+        live.freeze()
         page.wait_for_selector("#live[data-state=old]")
         assert shown(page, "#age", r"Frozen: this picture is \d+ s old")
         live.answer |= {"camera_state": "stalled", "reason": "no picture for 4 s; check the cable"}
@@ -168,12 +169,14 @@ def test_the_sign_follows_who_stands_there_and_says_when_it_is_blind(
             live.show([face(state) for state in states])
             assert shown(page, "#word", word)
             assert shown(page, "#more", f"^{more}$")
+        live.freeze()
         live.answer |= {"camera_state": "offline", "reason": "gone"}
         assert shown(page, "#word", "sieht gerade nichts")
         assert shown(page, "#more", "Die Kamera lässt sich nicht öffnen. Bitte die Hausregel beachten.")
         live.answer |= {"camera_state": "online"}
         live.show([face("correct")])
         assert shown(page, "#word", "Danke")
+        live.freeze()
         assert shown(page, "#word", "sieht gerade nichts"), "a picture that stays is none"
 
 
@@ -283,9 +286,8 @@ def test_faces_are_shown_unhidden_for_a_reason_that_everybody_is_told(
         assert shown(page, "main", "shown unhidden. This is recorded, with the reason: the lens was changed")
         told = "door: faces are shown unhidden to the console's admin: the lens was changed"
         assert until(lambda: told in html.unescape(visitor.get("/setup").text), PATIENCE_S)
-        assert (
-            daemon.count("SELECT count(*) FROM events WHERE kind = 'system' AND details LIKE '%lens was changed%'") == 1
-        )
+        recorded = "SELECT count(*) FROM events WHERE kind = 'system' AND details LIKE '%lens was changed%'"
+        assert until(lambda: daemon.count(recorded) == 1, PATIENCE_S), "the page tells before the store has it"
         page.get_by_role("button", name="Hide them again").click()
         assert until(lambda: told not in html.unescape(visitor.get("/setup").text), PATIENCE_S)
         elsewhere = {"Sec-Fetch-Site": "cross-site"}

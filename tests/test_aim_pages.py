@@ -294,6 +294,7 @@ def test_a_sign_without_scripts_says_who_stands_there_in_each_language(tmp_path:
             assert word in sign.partition("<nav")[0]
             assert '<noscript><meta http-equiv="refresh"' in sign
         assert not any(asked["picture"] for asked in live.asked), "no picture is made for a sign"
+        live.freeze()
         live.answer |= {"camera_state": "stalled", "reason": "no picture"}
         assert "cannot see" in browser.get("/kiosk/door").text
 
@@ -304,6 +305,7 @@ def test_a_sign_without_scripts_says_nothing_of_a_look_that_is_none_or_too_old(t
         assert "cannot see" in browser.get("/kiosk/door").text.partition("<nav")[0], "there was no picture yet"
         live.show([face("correct")])
         assert "Thank you" in browser.get("/kiosk/door").text.partition("<nav")[0]
+        live.freeze()
         live.made_s -= 3.0
         assert "cannot see" in browser.get("/kiosk/door").text.partition("<nav")[0], "whoever was there has gone"
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,13 +16,15 @@ from edged.live import live_path
 from edged.sockets import LineServer
 
 WAIT_S = 0.3
+PICTURE_S = 0.5
+"""A busy browser may come late: a picture that is older is followed by another one of the same people."""
 LONGEST_S = 5.0
 """The daemon answers within two seconds, and then sends."""
 MOST_BYTES = 2_000_000
 
 
 class LiveSocket:
-    """Answers as `edged.live.view` does; `show` puts another picture in front of the camera."""
+    """Answers as `edged.live.view` does; `show` puts somebody before the camera, whose pictures come until `freeze`."""
 
     def __init__(self, database: Path) -> None:
         self.answer: dict[str, Any] = {"ok": True, "error": None, "camera_state": "online", "reason": None}
@@ -29,7 +32,7 @@ class LiveSocket:
         """What is answered in place of a camera, as to one viewer too many."""
         self.asked: list[dict[str, Any]] = []
         self._number, self._faces, self.made_s = 0, list[Mapping[str, Any]](), 0.0
-        self._picture = b""
+        self._picture, self._moves, self._taking = b"", False, threading.Lock()
         self._server = LineServer("live", live_path(database), self._answer, use="the test")
 
     def __enter__(self) -> "LiveSocket":
@@ -41,9 +44,17 @@ class LiveSocket:
         self._server.stop(5.0)
 
     def show(self, faces: Sequence[Mapping[str, Any]] = ()) -> None:
+        with self._taking:
+            self._faces, self._moves = list(faces), True
+            self._take()
+
+    def freeze(self) -> None:
+        """The newest picture is the last one."""
+        self._moves = False
+
+    def _take(self) -> None:
         picture = np.full((270, 480, 3), 90 + self._number % 60, np.uint8)
-        self._picture = cv2.imencode(".jpg", picture)[1].tobytes()
-        self._faces, self.made_s = list(faces), time.monotonic()
+        self._picture, self.made_s = cv2.imencode(".jpg", picture)[1].tobytes(), time.monotonic()
         self._number += 1
 
     def _answer(self, line: bytes) -> bytes:
@@ -51,6 +62,9 @@ class LiveSocket:
         self.asked.append(asked)
         if self.refusal:
             return json.dumps({"ok": False, "error": self.refusal, "bytes": 0}).encode() + b"\n"
+        with self._taking:
+            if self._moves and time.monotonic() - self.made_s > PICTURE_S:
+                self._take()
         deadline = time.monotonic() + WAIT_S
         while self._number == asked["after"] and time.monotonic() < deadline:
             time.sleep(0.01)
