@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.alsa import pluggable
 from support.daemon import Daemon, looped, needs_models, write_clip
 from support.gpio import FileChip
 from support.mosquitto import Mosquitto, Subscriber, free_port, needs_mosquitto, publish, until
@@ -189,6 +190,26 @@ def test_whoever_asks_on_the_socket_sees_tries_and_silences_outputs(daemon: Daem
         told = CliRunner().invoke(cli, ["status", "--config", str(daemon.config)]).output
         assert "output lost: gpio, acknowledged, camera_lost" in told
         assert "output missing: door, does not work" in told
+        assert daemon.stop() == 0
+
+
+def test_a_sound_is_tried_anew_whatever_was_wrong_with_the_card_before(
+    chip: FileChip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    daemon = Daemon(tmp_path, {"door": "images:///nowhere"}, extra=OUTPUTS, environment=chip.environment)
+
+    def tried(seconds: str) -> str:
+        asked = ["outputs", "test", "voice", "--seconds", seconds, "--config", str(daemon.config)]
+        answered = CliRunner().invoke(cli, asked)
+        return str(answered.exception or answered.output)
+
+    with daemon:
+        daemon.start()
+        assert until(lambda: chip.edges("RED")), daemon.log
+        assert "no such card" in tried("5")
+        card.touch()
+        assert tried("30") == "voice: is on for 30 s\n"
         assert daemon.stop() == 0
 
 

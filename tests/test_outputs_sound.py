@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.alsa import heard_in
+from support.alsa import heard_in, pluggable
 from support.mosquitto import until
 
 from edged.config import SoundOutput
@@ -187,6 +187,40 @@ def test_a_card_that_is_not_there_is_told_once_and_heard_again_when_it_is(caplog
         assert len(caplog.records) == 1
         player._settings = settings("null")
         assert until(lambda: player.problem is None)
+
+
+def test_a_siren_that_is_heard_again_has_no_problem_any_more(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player, caplog.at_level(logging.INFO):
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: "no such card" in (player.problem or ""))
+        card.touch()
+        assert until(lambda: player.problem is None)
+        assert player._child is not None, "it goes on"
+        assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_new_alarm_is_tried_at_once_however_long_the_card_has_been_away(tmp_path, monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.FIRST_WAIT_S", 1000.0)
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 1000.0)
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player:
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: player.problem is not None)
+        card.touch()
+        player.play(Playback(2, "alarm"))
+        assert until(lambda: player.problem is None)
+
+
+def test_a_card_that_takes_no_samples_is_told_once_however_often_it_opens(tmp_path, caplog, monkeypatch):
+    for name, seconds in (("LATE_S", 0.6), ("ALARM_S", 1.0), ("LONGEST_WAIT_S", 0.1)):
+        monkeypatch.setattr(f"edged.outputs.sound.{name}", seconds)
+    pluggable(tmp_path, monkeypatch.setenv).touch()
+    with Playing(settings()) as player, caplog.at_level(logging.INFO):
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: player._failures >= 3)
+        assert ["takes no samples" in record.message for record in caplog.records] == [True]
 
 
 @needs_aplay

@@ -1,6 +1,7 @@
 """`edged outputs`: what notifies people on the spot: list it, and try it out."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from edged.errors import EdgedError, Failed, Unavailable, UsageError
 from edged.outputs.examine import examine, make_safe, try_out
 from edged.outputs.gpio import chips
 
+SHOWS_S = 2.0
+"""A player that cannot have its card has said so by then."""
 NONE = "no output is configured; add a table like [output.lamp], as docs/outputs.md shows"
 
 
@@ -76,10 +79,32 @@ def test(output: str, seconds: float, config_file: Path | None) -> None:
             "the running daemon has the button: press it, and see `journalctl -u edged`, or stop the daemon"
         )
     else:
-        answer = request(socket_path(config.store.path), "test", output=output, seconds=seconds)
-        if not answer["ok"]:
-            raise Failed(answer["error"])
+        _try_at_daemon(socket_path(config.store.path), output, settings, seconds)
     click.echo(f"{output}: {'was pressed' if settings.kind == 'button' else f'is on for {seconds:g} s'}")
+
+
+def _try_at_daemon(path: Path, output: str, settings: OutputConfig, seconds: float) -> None:
+    """Have the running daemon switch it on. Raise Failed when it says, or shows meanwhile, that this does not work."""
+    answer = request(path, "test", output=output, seconds=seconds)
+    if not answer["ok"]:
+        raise Failed(answer["error"])
+    if settings.kind != "sound":
+        return
+    # What was wrong before it was tried says nothing: the card may be back.
+    began_s = time.monotonic()
+    before = problem = _problem(path, output)
+    while (tried_s := time.monotonic() - began_s) < seconds and (problem if before else tried_s < SHOWS_S):
+        time.sleep(0.1)
+        problem = _problem(path, output)
+    if problem is not None:
+        raise Failed(problem)
+
+
+def _problem(path: Path, output: str) -> str | None:
+    """What the running daemon says of an output now."""
+    state = request(path, "outputs")["outputs"].get(output) or {}
+    problem = state.get("problem")
+    return None if problem is None else str(problem)
 
 
 @outputs.command()

@@ -38,8 +38,13 @@ ALARM_S = 30.0
 SILENCE_S = 0.05
 LATE_S = 5.0
 """A card that has not played a clip so long after it should be over takes no samples."""
+SETTLED_S = 0.3
+"""A player that has had the card so long plays."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+"""Between attempts to play what could not be played."""
 PLAYER = "aplay"
+HAS_CARD = "Playing "
+"""How the line begins that `aplay` prints once it has opened the card."""
 NO_PLAYER = "aplay is not installed; run `apt install alsa-utils`"
 
 
@@ -153,7 +158,7 @@ def play_silence(device: str) -> str | None:
 
 
 def _command(device: str, clip: Clip) -> list[str]:
-    return die_with_us([PLAYER, "-q", "-D", device, f"/dev/fd/{clip.descriptor}"])
+    return die_with_us([PLAYER, "-D", device, f"/dev/fd/{clip.descriptor}"])
 
 
 def _takes_none(device: str) -> str:
@@ -176,8 +181,14 @@ class Player(Worker):
         self._child: ChildProcess | None = None
         self._playing: Playback | None = None
         self._late_s = 0.0
+        self._has_card_s: float | None = None
+        """Since when the child has had the card."""
         self._failures = 0
+        self._hung = False
+        """The card took no samples: only a clip that is played to its end shows that it does."""
+        self._failed: Playback | None = None
         self._retry_s = 0.0
+        """When what has failed is tried again; anything else is tried at once, for the card may be back."""
 
     def play(self, playback: Playback | None, *, cut: bool = False) -> None:
         """What is to be heard from now on; `cut`: end at once what is heard. Never waits."""
@@ -217,7 +228,7 @@ class Player(Worker):
         ends = playback is None and self._playing is not None and (cut or self._playing.goes_on)
         if self._child is not None and (ends or (playback is not None and playback != self._playing)):
             self._end_child()
-        if self._child is not None or playback is None or now_s < self._retry_s:
+        if self._child is not None or playback is None or (playback == self._failed and now_s < self._retry_s):
             return
         if playback != self._playing or playback.goes_on:
             self._begin(playback, now_s)
@@ -231,7 +242,7 @@ class Player(Worker):
             self._child = ChildProcess(_command(self._settings.device, clip), [clip.descriptor])
         except OSError as error:
             self._retry_later(f"{PLAYER} cannot be started ({error.strerror})", now_s)
-        self._late_s = now_s + clip.seconds + LATE_S
+        self._late_s, self._has_card_s = now_s + clip.seconds + LATE_S, None
 
     def _attend(self, now_s: float) -> None:
         """See how the child does that plays."""
@@ -239,16 +250,26 @@ class Player(Worker):
         if child is None:
             return
         child.listen()
+        if self._has_card_s is None and any(line.startswith(HAS_CARD) for line in child.said):
+            self._has_card_s = now_s
         if child.has_ended():
             code, said = child.exit_code, list(child.said)
             self._end_child()
             if code == 0:
-                self._failures, self.problem = 0, None
+                self._works()
             else:
                 self._retry_later(trouble(self._settings.device, said), now_s)
         elif now_s > self._late_s:
             self._end_child()
+            self._hung = True
             self._retry_later(_takes_none(self._settings.device), now_s)
+        elif self._has_card_s is not None and now_s >= self._has_card_s + SETTLED_S and not self._hung:
+            self._works()  # a siren is ended before its clip is: it would have a problem for ever
+
+    def _works(self) -> None:
+        if self.problem is not None:
+            log.info("%s: plays again", self.name)
+        self._failures, self._hung, self.problem = 0, False, None
 
     def _end_child(self) -> None:
         if self._child is not None:
@@ -258,7 +279,7 @@ class Player(Worker):
     def _retry_later(self, problem: str, now_s: float) -> None:
         self._failures += 1
         self._retry_s = now_s + backoff_s(self._failures, FIRST_WAIT_S, LONGEST_WAIT_S)
-        self._playing = None  # what is still playback then is tried again
+        self._failed, self._playing = self._playing, None  # what is still playback then is tried again
         self._fail(problem)
 
     def _fail(self, problem: str) -> None:
@@ -269,6 +290,7 @@ class Player(Worker):
 
 def trouble(device: str, said: Collection[str]) -> str:
     """What `aplay` could not do, in one line with the remedy."""
+    said = [line for line in said if not line.startswith(HAS_CARD)]
     text = " ".join(said)
     where = f'no sound on device = "{device}"'
     if "busy" in text:
@@ -279,4 +301,4 @@ def trouble(device: str, said: Collection[str]) -> str:
         return f"{where}: the card was unplugged while it played; plug it in again"
     if "open error" in text or "cannot find card" in text or "Unknown PCM" in text:
         return f"{where}: no such card; plug one in, or take a name that `aplay -L` lists"
-    return f"{where}: {said[-1] if isinstance(said, list) and said else 'aplay ended without a word'}"
+    return f"{where}: {said[-1] if said else 'aplay ended without a word'}"

@@ -124,12 +124,16 @@ class OutputWorker(Worker):
         return problem
 
     def test(self, output: str, seconds: float) -> str | None:
-        """Switch one output on for so long, whatever is true; from any thread. Return what is wrong, with the remedy."""
+        """Switch one output on for so long, whatever is true; from any thread. Return what is wrong, with the remedy.
+
+        Whether a sound is heard shows only while it is tried: `states` tells it then.
+        """
         problem = self._no_such(output)
         if problem is None:
             self._tests.append((output, seconds))
             self._bell.ring()
-            problem = self._states[output].problem
+            state = self._states[output]
+            problem = None if state.kind == Voice.kind else state.problem
         return problem
 
     def states(self) -> Mapping[str, OutputState]:

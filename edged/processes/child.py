@@ -22,8 +22,8 @@ STARVED_S = 10.0
 """A killed process on a busy machine ends only once it gets the processor; the lower its priority, the later."""
 MOST_BYTES_OF_A_LINE = 4096
 MOST_LINES_KEPT = 20
-FOR_CHILDREN = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "OPENCV_FFMPEG_LOGLEVEL": "16"}
-"""FFmpeg's errors are read: they distinguish a wrong password from a wrong address."""
+FOR_CHILDREN = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "OPENCV_FFMPEG_LOGLEVEL": "16", "LC_ALL": "C.UTF-8"}
+"""What they say is read, in English whatever the user's language: FFmpeg's errors tell a wrong password from a wrong address."""
 NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY", "LISTEN_FDS")
 
 

@@ -13,3 +13,19 @@ def heard_in(path: Path, set_environment: Callable[[str, str], object]) -> str:
     settings.write_text(f"pcm.{NAME} {{ {device} }}\npcm.null {{ type null }}\n")
     set_environment("ALSA_CONFIG_PATH", str(settings))
     return NAME
+
+
+def pluggable(folder: Path, set_environment: Callable[[str, str], object]) -> Path:
+    """A file that is the card: where it is, `aplay` opens it and never ends; without it, it says that there is none."""
+    card, programs = folder / "card", folder / "programs"
+    programs.mkdir()
+    (programs / "aplay").write_text(
+        f"""#!/bin/sh
+[ -e '{card}' ] || {{ echo 'aplay: main:850: audio open error: No such file or directory' >&2; exit 1; }}
+echo "Playing WAVE '/dev/fd/3' : Signed 16 bit Little Endian, Rate 22050 Hz, Mono" >&2
+exec sleep 600
+"""
+    )
+    (programs / "aplay").chmod(0o755)
+    set_environment("PATH", f"{programs}:/usr/bin:/bin")
+    return card

@@ -2,7 +2,7 @@
 arecord -q -D plughw:CARD=Loopback,DEV=1 -f S16_LE -r 22050 -c 1 -t raw -d 15 /tmp/heard.raw &
 recorder=$!
 sleep 1
-edged outputs test siren --seconds 8
+edged outputs test siren --seconds 8 || fail "it does not sound"
 wait $recorder || fail "nothing could be recorded"
 cat >/tmp/pitches.py <<'PY'
 import sys
