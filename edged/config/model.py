@@ -223,6 +223,8 @@ class EventsConfig(Section):
 LONGEST_STORE_NAME = 100
 """In bytes. A file's name may have 255; backups and quarantined files add to this one, and a socket's whole path may have 107."""
 
+RESERVED = ("ballast", "backups", "config", "engines", "export", "outputs.json", "quarantine")
+
 
 class StoreConfig(Section):
     """Where events are kept, and for how long."""
@@ -242,7 +244,7 @@ class StoreConfig(Section):
     def _a_file(cls, value: Path) -> Path:
         if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
             raise ValueError('must be the path of a file, such as "/var/lib/edged/edged.db"')
-        if value.name in ("ballast", "backups", "config", "engines", "export", "quarantine") or value.suffix in (
+        if value.name in RESERVED or value.suffix in (
             ".lock",
             ".sock",
         ):

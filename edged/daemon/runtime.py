@@ -38,6 +38,7 @@ from edged.daemon.reporter import Reporter
 from edged.daemon.state import trouble_of
 from edged.deliver import ChannelWorker, alert_channels, transports
 from edged.live.view import Source, State
+from edged.outputs.kept import keep, kept_in
 from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
 from edged.publish import Publisher, discovery_topic
@@ -101,6 +102,7 @@ class Runtime:
         for channel in self.channels:
             channel.start()
         self.reporter.start()
+        keep(kept_in(self.config.store.path), self.config.output)
         self.start_cameras(core)
         self.inference.backends.start()
 
