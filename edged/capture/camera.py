@@ -66,7 +66,7 @@ class CameraWorker(Worker):
         self._frozen_again_s = float("-inf")
         self._index = 0
         self._broken = 0
-        self._opened = self._path_told = False
+        self._opened = self._path_warned = False
         self._worked_s = 0.0
         """How long the present opening has given pictures."""
 
@@ -138,9 +138,9 @@ class CameraWorker(Worker):
     def _warn_of_path(self) -> None:
         """Log once, of a camera that is there, that another one may be there later."""
         uri = self._config.source
-        if uri.startswith("v4l2:///dev/video") and not self._path_told:
+        if uri.startswith("v4l2:///dev/video") and not self._path_warned:
             log.warning("camera %s: %s may be another camera after a reboot; see `edged cameras`", self.camera, uri)
-        self._path_told = True
+        self._path_warned = True
 
     def _watch(self) -> None:
         """Take pictures until stopped. Raise SourceLost when there are no more."""
