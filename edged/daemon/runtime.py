@@ -163,7 +163,10 @@ class Runtime:
         core.live.configure(source, self.config.privacy)
 
     def _announce(self, core: Core, publisher: Publisher) -> None:
-        """Introduce the device to Home Assistant, or take that back, and what the broker keeps of cameras that are gone."""
+        """Introduce the device to Home Assistant, or take that back, and what the broker keeps of cameras that are gone, and
+        of this device under another prefix or name.
+        """
+        publisher.withdraw(core.announced.former(self.config, core.device), core.announced.withdrawn)
         if self.config.mqtt.discovery:
             publisher.introduce(core.announced.discovery(self.config, core.device))
         elif core.announced.was_introduced():  # else a broker that allows nothing there would refuse it for ever
