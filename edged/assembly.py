@@ -153,7 +153,7 @@ def build_pipeline(
     return Pipeline(
         camera=camera,
         detector=detector,
-        tracker=Tracker(TrackerSettings(new_score=SURE_SCORES[config.models.detector]), events),
+        tracker=Tracker(TrackerSettings(new_score=SURE_SCORES[config.models.detector]), events.patience_s(tasks)),
         analyser=Analyser(
             models.judge,
             _analyser_settings(settings, every_frame),

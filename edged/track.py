@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.arrays import FARTHEST_PX
-from edged.config import EventsConfig
+from edged.config import LOST_S
 from edged.types import Box, Detection, Expected, Track
 
 Boxes = NDArray[np.float64]
@@ -157,9 +157,10 @@ class _Candidate:
 class Tracker:
     """One camera's tracker. Feed it every analysed frame in order."""
 
-    def __init__(self, settings: TrackerSettings | None = None, events: EventsConfig | None = None) -> None:
+    def __init__(self, settings: TrackerSettings | None = None, lost_seconds: float = LOST_S) -> None:
+        """`lost_seconds`: after so long out of sight a face is gone."""
         self._settings = settings or TrackerSettings()
-        self._lost_seconds = (events or EventsConfig()).lost_seconds
+        self._lost_seconds = lost_seconds
         self._candidates: list[_Candidate] = []
         self._next_id = 1
         self._time_s: float | None = None

@@ -384,8 +384,9 @@ def test_a_camera_that_was_never_started_can_be_stopped():
     assert QuickCamera("door", CameraConfig(source="file:///a.avi"), FrameInbox(["door"])).stop(0)
 
 
-def test_a_lost_camera_is_logged_once_and_without_its_password(tmp_path, caplog):
-    with camera("v4l2:///dev/none-such") as (worker, _):
+@pytest.mark.parametrize("path", ["/dev/none-such", "/dev/video979"])
+def test_a_lost_camera_is_logged_once_and_without_its_password(path, caplog):
+    with camera(f"v4l2://{path}") as (worker, _):
         assert until(lambda: "no such camera" in worker.state().reason)
         threading.Event().wait(0.1)
     assert len(caplog.records) == 1

@@ -110,6 +110,16 @@ def test_a_camera_that_hangs_is_stalled_and_started_again(weather, fault):
         assert goes(worker, "online")
 
 
+def test_a_path_that_may_be_another_camera_is_told_once_when_it_is_one(weather, caplog):
+    with live_camera("v4l2:///dev/video979", weather.open) as (worker, inbox):
+        assert inbox.take(30.0) is not None
+        weather.becomes("unplug")
+        assert until(lambda: worker.state().status != "online")
+        weather.becomes(PLAY)
+        assert goes(worker, "online")
+    assert len([line for line in caplog.messages if "may be another camera after a reboot" in line]) == 1
+
+
 def test_a_camera_that_never_shows_a_picture_is_offline(weather):
     class Impatient(QuickLiveCamera):
         first_picture_s = 1.0

@@ -19,7 +19,9 @@ from support.console import Browser, Console
 from support.payloads import check_lines
 
 from edged.config import load_config, load_layered
+from edged.console import site as site_module
 from edged.console.app import NOT_DONE
+from edged.console.events import shown_events
 from edged.console.pages import events as event_pages
 from edged.console.pages.today import pauses, watched_words
 from edged.console.settings import after
@@ -27,6 +29,7 @@ from edged.console.site import Site
 from edged.console.working import alive, dead, sentence, span
 from edged.daemon.client import socket_path
 from edged.errors import ConfigError
+from edged.files import stamp_of
 from edged.host.clock import SystemClock, WatchedClock
 from edged.report import day_of, day_span
 from edged.sockets import LineServer
@@ -153,6 +156,20 @@ def test_what_is_stored_while_a_table_is_made_brings_no_row_twice(tmp_path, monk
         rows = list(csv.DictReader(io.StringIO("".join([*made, *lines]))))
     ids = [row["event_id"] for row in rows]
     assert len(ids) == len(set(ids)) == 30
+
+
+def test_however_many_events_are_shown_the_configs_files_are_looked_at_a_few_times(tmp_path, monkeypatch):
+    console, now = Console(tmp_path, CAMERAS), SystemClock().utc_ms()
+    with Store(console.database) as store:
+        store.write([one for n in range(300) for one in violation(n, now - 1000 * n, lasted=500)])
+    site, looks = Site(console.config), list[Path]()
+    monkeypatch.setattr(site_module, "stamp_of", lambda path: looks.append(path) or stamp_of(path))
+    shown = shown_events(site, site.reader.latest_events(300))
+    assert (len(shown), shown[0].camera, len(looks) <= 20) == (300, "Main <door>", True), len(looks)
+    looks.clear()
+    asked = event_pages.Asked(today_() - timedelta(days=1), today_(), "", "", 0)
+    assert len("".join(event_pages._lines(site, asked)).splitlines()) == 301
+    assert len(looks) <= 40, len(looks)
 
 
 def test_a_config_that_was_not_readable_is_taken_up_when_it_is(tmp_path, monkeypatch):

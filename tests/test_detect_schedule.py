@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.doubles import ConstantJudge, ScriptedDetector, analyser_settings, sighting, square
 
 from edged.analyse import Analyser
-from edged.config import EventsConfig
+from edged.config import LOST_S
 from edged.detect.mosaic import MARGIN
 from edged.detect.schedule import BUSY_S, FULL_PASS_S, DetectionSchedule
 from edged.events import Events
@@ -213,7 +213,7 @@ def test_whoever_is_followed_is_looked_for_in_every_picture_also_out_of_sight():
         before = len(detector.pictures)
         line.step(Frame("door", number, number / 10, HALL if number < 2 else there))
         looked.append(len(detector.pictures) > before)
-    lost = 3 + round(EventsConfig().lost_seconds * 10)
+    lost = 3 + round(LOST_S * 10)
     assert looked[0]
     assert not looked[1]
     assert all(looked[3:lost])

@@ -87,6 +87,15 @@ def test_alerts_keep_their_cooldown_and_their_cap():
     assert [event.details.get("held_back") for event in starts] == [None, "cooldown", None, "too many"]
 
 
+def test_who_still_looks_away_when_the_cooldown_is_over_alerts_then():
+    events = InattentionEvents("cab", AttentionConfig(cooldown_seconds=10))
+    show(events, ["long", None])
+    told = show(events, ["long"] * 200, start=1.0)
+    assert [(event.phase, event.violation, event.time_s) for event in told] == [
+        ("start", False, 1.0), ("update", True, 10.0),
+    ]  # fmt: skip
+
+
 def test_who_leaves_ends_the_event_as_of_the_last_sighting():
     events = InattentionEvents("cab")
     show(events, ["long"] * 5)

@@ -107,11 +107,26 @@ def test_within_the_cooldown_there_is_no_second_alert():
     assert show(events, ("alarm", "sleep"), ("alert",), start=11.0)[0].violation
 
 
-def test_what_was_held_back_at_its_start_stays_quiet_and_is_told_once():
+def test_what_was_held_back_at_its_start_alerts_once_when_it_lasts_longer_than_the_cooldown():
     events = DrowsinessEvents("cab", DrowsinessConfig(cooldown_seconds=10))
     show(events, ("warning", "microsleep"), ("alert",))
-    told = show(events, *[("alarm", "sleep")] * 90, start=5.0)
-    assert steps(told) == [("start", "sleep", None)]
+    told = show(events, *[("alarm", "sleep")] * 190, start=5.0)
+    assert steps(told) == [("start", "sleep", None), ("update", "sleep", None)]
+    assert [(event.violation, event.time_s) for event in told] == [(False, 5.0), (True, 10.0)]
+
+
+def test_what_becomes_grave_within_the_cooldown_alerts_after_it_while_it_is_still_grave():
+    events = DrowsinessEvents("cab", DrowsinessConfig(cooldown_seconds=10))
+    show(events, ("warning", "microsleep"), ("alert",))
+    told = show(
+        events,
+        *[("notice", "perclos")] * 10, *[("warning", "perclos")] * 10, *[("notice", "perclos")] * 60,
+        *[("warning", "perclos")] * 10,
+        start=5.0,
+    )  # fmt: skip
+    assert [(event.details.get("held_back"), event.violation, event.time_s) for event in told] == [
+        ("level", False, 5.0), ("cooldown", False, 6.0), (None, True, 13.0),
+    ]  # fmt: skip
 
 
 def test_who_leaves_and_who_lasts_too_long_ends_the_event():

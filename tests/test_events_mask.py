@@ -126,6 +126,49 @@ def test_after_the_cooldown_the_same_face_alerts_again():
     assert len(alerts(events.update(30.1, [vote(1, 30.1, NONE)]))) == 1
 
 
+def test_what_the_cooldown_held_back_alerts_once_where_it_goes_on_past_its_end():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
+    told = show(events, [NONE, CORRECT, *[NONE] * 500])
+    assert steps(told) == [("start", "none"), ("end", "none"), ("start", "none"), ("update", "none")]
+    assert [event.violation for event in told] == [True, False, False, True]
+    assert (told[3].key, told[3].time_s, told[3].details) == (told[2].key, 30.0, {})
+
+
+def test_it_alerts_only_while_it_is_seen():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
+    show(events, [NONE, CORRECT, *[NONE] * 200, *[UNCERTAIN] * 150])
+    assert not events.update(35.3, [vote(1, 35.3, NONE, seen_s=35.2)])
+    assert [event.violation for event in show(events, [NONE] * 5, start=35.4)] == [True]
+
+
+def test_what_ends_with_the_cooldown_does_not_alert():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
+    assert len(alerts(show(events, [NONE, CORRECT, *[NONE] * 298, *[CORRECT] * 50]))) == 1
+
+
+def test_another_number_alerts_too_once_the_cooldown_that_it_took_over_is_over():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
+    leave_bare(events)
+    told = show(events, [NONE, *[INCORRECT] * 400], start=1.5, number=2)
+    assert [(event.phase, event.violation) for event in told] == [
+        ("end", False), ("start", False), ("update", False), ("update", True),
+    ]  # fmt: skip
+    assert told[-1].time_s == pytest.approx(30.0)
+
+
+def test_what_the_cap_holds_back_stays_without_an_alert():
+    events = MaskEvents("door", MaskConfig(most_alerts_per_minute=1))
+    show(events, [NONE])
+    assert not alerts(show(events, [NONE] * 1200, number=2, x=500.0))
+
+
+def test_a_cooldown_that_ends_in_a_flood_of_alerts_says_so():
+    events = MaskEvents("door", MaskConfig(cooldown_seconds=5, most_alerts_per_minute=1))
+    told = show(events, [NONE, CORRECT, *[NONE] * 700])
+    assert [event.details.get("held_back") for event in told] == [None, None, "cooldown", "too many"]
+    assert len(alerts(told)) == 1
+
+
 def test_a_clock_set_back_makes_no_cooldown_longer():
     events = MaskEvents("door", MaskConfig(cooldown_seconds=30))
     show(events, [NONE, CORRECT], start=1000.0)
@@ -256,6 +299,8 @@ class Life(RuleBasedStateMachine):
         self.open: dict[int, Event] = {}
         self.phases: dict[str, list[str]] = {}
         self.alerted: list[tuple[float, int]] = []
+        self.held_back: set[str] = set()
+        """Keys of events that the cooldown keeps from alerting."""
 
     def take_in(self, told: list[Event]) -> None:
         for event in told:
@@ -266,7 +311,12 @@ class Life(RuleBasedStateMachine):
             else:
                 assert self.open[event.track].key == event.key
                 assert event.time_s >= self.open[event.track].time_s
-                assert not event.violation
+            if event.violation:  # at the start, or once the cooldown that held it back is over
+                assert event.phase == "start" or (event.phase == "update" and event.key in self.held_back)
+            if event.details.get("held_back") == "cooldown":
+                self.held_back.add(event.key)
+            else:
+                self.held_back.discard(event.key)
             if event.phase == "end":
                 started = self.open.pop(event.track)
                 assert event.end_reason

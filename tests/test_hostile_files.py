@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import shutil
 import tracemalloc
 import wave
@@ -108,6 +109,25 @@ def test_a_wav_file_that_was_cut_off_within_a_sample_is_heard_as_far_as_it_goes(
             file.writeframes(b"\x01" * 8000 * 2 * width)
         path.write_bytes(path.read_bytes()[: -width - 1])
         assert read_wav(path)[0].shape == (7999, 2)
+
+
+def test_a_wav_file_that_is_damaged_anywhere_is_heard_or_is_one_line(tmp_path):
+    path, chance = tmp_path / "own.wav", random.Random(1)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 22_050, 0, "NONE", ""))
+        file.writeframes(b"\x01\x02" * 50)
+    whole, problems = path.read_bytes(), set[str]()
+    for number in range(3000):
+        data = bytearray(whole[: len(whole) if number % 3 else chance.randrange(1, len(whole))])
+        for _ in range(chance.randrange(1, 4)):
+            data[chance.randrange(min(len(data), 48))] = chance.choice([0, 1, 127, 128, 255])
+        path.write_bytes(data)
+        try:
+            assert len(read_wav(path)[0])
+        except Unavailable as error:
+            problems.add(str(error))
+    assert problems
+    assert not [problem for problem in problems if "()" in problem]
 
 
 def test_what_has_no_end_or_samples_of_thousands_of_bytes_is_no_sound(tmp_path):

@@ -59,7 +59,14 @@ def test_a_mistake_is_told_with_key_value_and_remedy(tmp_path, text, line):
     ("text", "doubt"),
     [(LAMP, []), (DOOR, []), (VOICE.replace("mask_none", "alive"), []),
      (VOICE.replace("mask_none", "drowsiness_alarm"), ["table [output.voice]: waits for drowsiness_alarm, and no camera of it "
-      "follows drowsiness; see the cameras' profile"])],
+      "follows drowsiness; see the cameras' profile"]),
+     (LAMP.replace('"mask_none"', '"mask_none", "mask_incorrect"') + '[mask]\nviolations = ["none"]\n',
+      ["table [output.lamp]: waits for mask_incorrect, which mask.violations leaves out; add it there"]),
+     (VOICE.replace("mask_none", "inattention_long") + '[camera.door.attention]\nenabled = true\ndistractions = []\n',
+      ["table [output.voice]: waits for inattention_long, which attention.distractions leaves out; add it there"]),
+     (VOICE.replace("mask_none", "drowsiness_alarm") + '[drowsiness]\nenabled = true\nreasons = ["yawning"]\n', []),
+     (VOICE.replace("mask_none", "drowsiness_sleep") + '[drowsiness]\nenabled = true\nreasons = ["yawning"]\n',
+      ["table [output.voice]: waits for drowsiness_sleep, which drowsiness.reasons leaves out; add it there"])],
 )  # fmt: skip
 def test_a_rule_that_no_camera_follows_is_doubted(tmp_path, text, doubt):
     path = tmp_path / "edged.toml"

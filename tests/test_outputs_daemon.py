@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,21 @@ def test_kill_9_frees_the_lines_and_the_next_start_begins_safe(daemon: Daemon, c
         assert daemon.serves()
         assert daemon.stop() == 0
     assert chip.is_high("RED") is False
+
+
+def test_after_a_crash_the_lines_are_made_safe_although_the_config_is_wrong_by_now(
+    daemon: Daemon, chip: FileChip
+) -> None:
+    with daemon:
+        daemon.start()
+        assert until(lambda: chip.is_high("GREEN")), daemon.log
+        daemon.kill()
+    assert chip.is_high("GREEN")
+    daemon.config.write_text("nonsense = 1\n" + daemon.config.read_text())
+    command = [sys.executable, "-m", "edged", "outputs", "safe", "--config", str(daemon.config)]
+    done = subprocess.run(command, env={**os.environ, **chip.environment}, capture_output=True, text=True, check=False)
+    assert chip.is_high("GREEN") is False, done.stderr
+    assert "the lines that the daemon drove last are made safe: red, green, missing" in done.stderr
 
 
 def test_a_reload_takes_other_outputs_up_and_leaves_those_that_go_safe(

@@ -15,9 +15,10 @@ from support.gpio import LABEL, FileChip, double, use
 from support.mosquitto import until
 
 from edged.cli import cli
-from edged.config import ButtonInput, GpioOutput
-from edged.errors import Unavailable
+from edged.config import ButtonInput, GpioOutput, load_config
+from edged.errors import ConfigError, Unavailable
 from edged.outputs.gpio import chips, find, open_button, open_output
+from edged.outputs.kept import keep, kept, kept_in
 
 RED = {"kind": "gpio", "when": ["mask_none"], "line": "RED"}
 
@@ -210,6 +211,76 @@ def test_after_kill_9_the_line_is_free_and_outputs_safe_puts_it_back(chip, tmp_p
         assert chip.is_high("RED")  # the chip keeps the level, as a Raspberry Pi's does
         assert CliRunner().invoke(cli, ["outputs", "safe", "--config", str(config)]).exit_code == 0
         assert chip.is_high("RED") is False
+
+
+LINE = '[output.{name}]\nkind = "gpio"\nwhen = ["mask_none"]\nline = "{line}"\nsafe = "{safe}"\n'
+
+
+def lines_config(folder: Path, *lines: tuple[str, str, str], wrong: str = "") -> Path:
+    file = folder / "edged.toml"
+    outputs = [LINE.format(name=name, line=line, safe=safe) for name, line, safe in lines]
+    file.write_text(
+        f'[store]\npath = "{folder}/edged.db"\n[camera.door]\nsource = "file:///a.mp4"\n' + "".join(outputs)
+    )
+    if not wrong:
+        keep(kept_in(folder / "edged.db"), load_config(file).output)
+    file.write_text(wrong + file.read_text())
+    return file
+
+
+def made_safe(config: Path):
+    return CliRunner().invoke(cli, ["outputs", "safe", "--config", str(config)])
+
+
+@pytest.mark.parametrize("wrong", ["nonsense = 1\n", "= no TOML\n"])
+def test_with_a_config_that_is_wrong_the_lines_that_were_driven_last_are_made_safe(chip, tmp_path, monkeypatch, wrong):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    lines_config(tmp_path, ("lamp", "RED", "active"), ("bell", "BUZZER", "inactive"))
+    config = lines_config(tmp_path, ("lamp", "GREEN", "inactive"), wrong=wrong)
+    told = made_safe(config)
+    assert told.exit_code == 0, told
+    assert (chip.is_high("RED"), chip.is_high("BUZZER"), chip.edges("GREEN")) == (True, False, [])
+    (line,) = told.stderr.splitlines()
+    assert line.startswith(f"{config}: ")
+    assert line.endswith("; the lines that the daemon drove last are made safe: lamp, bell")
+
+
+def test_a_config_whose_other_tables_are_wrong_still_says_where_the_database_is(chip, tmp_path):
+    lines_config(tmp_path, ("lamp", "RED", "active"))
+    assert made_safe(lines_config(tmp_path, wrong="nonsense = 1\n")).exit_code == 0
+    assert chip.is_high("RED")
+
+
+@pytest.mark.parametrize("record", [None, b"", b"[1]", b'{"lamp": {"kind": "gpio"}}', b"\xff" * 300_000])
+def test_where_nothing_says_which_lines_were_driven_that_is_said_with_what_is_wrong(tmp_path, record):
+    config = lines_config(tmp_path, wrong="nonsense = 1\n")
+    if record is not None:
+        (tmp_path / "outputs.json").write_bytes(record)
+    told = made_safe(config)
+    assert isinstance(told.exception, ConfigError)
+    assert "key nonsense: unknown" in str(told.exception)
+    assert str(told.exception).endswith("; nothing says which lines were driven, so none was touched")
+
+
+def test_a_line_that_the_config_names_no_more_is_made_safe_too_and_the_config_has_the_last_word(chip, tmp_path):
+    lines_config(tmp_path, ("lamp", "RED", "active"), ("bell", "BUZZER", "active"))
+    before = (tmp_path / "outputs.json").read_bytes()
+    config = lines_config(tmp_path, ("lamp", "RED", "inactive"))
+    (tmp_path / "outputs.json").write_bytes(before)
+    assert made_safe(config).exit_code == 0
+    assert (chip.is_high("RED"), chip.is_high("BUZZER")) == (False, True)
+
+
+def test_what_is_driven_is_written_down_once_and_a_disk_that_takes_nothing_stops_nothing(tmp_path, caplog):
+    file, outputs = tmp_path / "outputs.json", {"lamp": output()}
+    keep(file, outputs)
+    inode = file.stat().st_ino
+    keep(file, outputs)
+    assert (kept(file), file.stat().st_ino, file.stat().st_mode & 0o777) == (outputs, inode, 0o640)
+    keep(file, {})
+    assert not file.exists()
+    keep(tmp_path / "gone" / "outputs.json", outputs)
+    assert ["cannot be written (No such file or directory)" in line for line in caplog.messages] == [True]
 
 
 # --- the command line

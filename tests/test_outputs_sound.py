@@ -14,7 +14,7 @@ from support.mosquitto import until
 from edged.config import SoundOutput
 from edged.errors import Unavailable
 from edged.outputs.sentences import FOLDER, SENTENCES, recording
-from edged.outputs.sound import Player, alarm, chime, play_silence, read_wav, trouble
+from edged.outputs.sound import Player, alarm, chime, load_clips, play_silence, read_wav, trouble
 from edged.outputs.sound_plan import Playback, clips_of
 
 needs_aplay = pytest.mark.skipif(shutil.which("aplay") is None, reason="needs alsa-utils: `apt install alsa-utils`")
@@ -144,6 +144,32 @@ def test_a_clip_is_played_once_at_its_volume_and_another_serial_plays_it_again(t
         player.play(Playback(2, "chime"))
         assert until(lambda: len(samples(heard)) == len(once))
         assert player.problem is None
+
+
+@needs_aplay
+def test_a_file_that_comes_later_or_is_mended_is_heard_then(tmp_path, monkeypatch, caplog):
+    heard, own = tmp_path / "heard", tmp_path / "own.wav"
+    with Playing(settings(to_file(heard, monkeypatch), play=str(own))) as player:
+        player.play(Playback(1, "file"))
+        assert until(lambda: "cannot be read" in (player.problem or ""))
+        own.write_bytes(recording("en", "mask_none").read_bytes()[:20])
+        assert until(lambda: "is no WAV file" in (player.problem or ""))
+        own.write_bytes(recording("en", "mask_none").read_bytes())
+        assert until(lambda: len(samples(heard)) > 0)
+        assert player.problem is None
+    assert len(caplog.records) <= 3
+
+
+def test_clips_of_which_one_cannot_be_loaded_leave_nothing_open(monkeypatch):
+    def only_some(language, sentence):
+        return recording(language, sentence) if sentence == "mask_none" else Path("/nowhere")
+
+    monkeypatch.setattr("edged.outputs.sound.recording", only_some)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with pytest.raises(Unavailable, match="/nowhere"):
+            load_clips(settings(play="voice", when=["mask_none", "mask_incorrect", "camera_lost", "alive"]))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @needs_aplay

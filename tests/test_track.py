@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.doubles import sighting, square
 
-from edged.config import EventsConfig
 from edged.track import Tracker, TrackerSettings, closeness, widened_iou
 from edged.types import Box, Detection, Track
 
@@ -100,7 +99,7 @@ def test_a_crowd_standing_still_keeps_its_ids():
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize(("gap_s", "people"), [(0.6, 1), (1.0, 2)])
 def test_a_short_absence_keeps_the_id_and_a_long_one_does_not(fps, gap_s, people):
-    tracker = Tracker(events=EventsConfig(lost_seconds=0.8))
+    tracker = Tracker(lost_seconds=0.8)
     times = every(1 / fps, 4)
     frames = [tracker.update(t, [] if 1 <= t < 1 + gap_s else [sighting(100)]) for t in times]
     assert len(ids(frames)) == people
@@ -116,7 +115,7 @@ def test_out_of_sight_a_face_is_told_at_its_predicted_place_without_a_detection(
 
 
 def test_a_lost_face_coasts_for_a_while_and_then_stands():
-    tracker = Tracker(events=EventsConfig(lost_seconds=3))
+    tracker = Tracker(lost_seconds=3)
     follow(tracker, every(0.1, 1), lambda t: (100 + 50 * t, 100))
     places = [tracker.update(t, [])[0].box.centre[0] for t in (1.4, 2.0, 3.0)]
     assert places == pytest.approx([places[0]] * 3)
@@ -144,7 +143,7 @@ def test_at_one_frame_a_second_people_are_still_followed(fps, sizes_a_frame):
 
 
 def test_a_single_gap_does_not_send_anybody_on():
-    tracker = Tracker(AT_ONCE, EventsConfig(lost_seconds=10))
+    tracker = Tracker(AT_ONCE, 10)
     follow(tracker, every(0.1, 1), lambda t: (100 + 50 * t, 100))
     (away,) = tracker.update(4.0, [])
     assert away.box.centre[0] == pytest.approx(145 + 50 * 0.5, abs=3)
@@ -328,7 +327,7 @@ def test_closeness_falls_with_distance_and_is_nothing_for_unlike_sizes():
 
 
 def test_the_weakest_detections_keep_no_track_alive():
-    tracker = Tracker(AT_ONCE, EventsConfig(lost_seconds=0.5))
+    tracker = Tracker(AT_ONCE, 0.5)
     for step in range(3):
         tracks = tracker.update(step * 0.1, [Detection(Box(10, 10, 50, 50), 0.9)])
     assert len(tracks) == 1

@@ -66,7 +66,7 @@ class CameraWorker(Worker):
         self._frozen_again_s = float("-inf")
         self._index = 0
         self._broken = 0
-        self._opened = False
+        self._opened = self._path_warned = False
         self._worked_s = 0.0
         """How long the present opening has given pictures."""
 
@@ -131,12 +131,16 @@ class CameraWorker(Worker):
     # --- live cameras
 
     def _warn(self) -> None:
-        """Log once what will cause trouble later."""
-        uri = self._config.source
-        if uri.startswith("v4l2:///dev/video"):
-            log.warning("camera %s: %s may be another camera after a reboot; see `edged cameras`", self.camera, uri)
-        if has_password(uri):
+        """Log what will cause trouble later."""
+        if has_password(self._config.source):
             log.warning("camera %s: its password stands in the config; put it in a credentials_file", self.camera)
+
+    def _warn_of_path(self) -> None:
+        """Log once, of a camera that is there, that another one may be there later."""
+        uri = self._config.source
+        if uri.startswith("v4l2:///dev/video") and not self._path_warned:
+            log.warning("camera %s: %s may be another camera after a reboot; see `edged cameras`", self.camera, uri)
+        self._path_warned = True
 
     def _watch(self) -> None:
         """Take pictures until stopped. Raise SourceLost when there are no more."""
@@ -175,6 +179,7 @@ class CameraWorker(Worker):
             if shot.image is not None and not self._opened:
                 self._opened, patience_s, first_s = True, self._config.stall_seconds, time.monotonic()
                 self._keeper.became("online", None)
+                self._warn_of_path()
             if self._opened:
                 last_s = time.monotonic()
                 self._worked_s = last_s - first_s

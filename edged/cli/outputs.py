@@ -2,18 +2,20 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 from edged.cli.options import config_option, json_lines_option, print_json, read_config
-from edged.config import Config, OutputConfig
+from edged.config import Config, OutputConfig, config_path, load_config
+from edged.config.load import read_tables
 from edged.daemon.client import ask, request, socket_path
-from edged.errors import EdgedError, Failed, Unavailable, UsageError
+from edged.errors import ConfigError, EdgedError, Failed, Unavailable, UsageError
 from edged.outputs.examine import examine, make_safe, try_out
 from edged.outputs.gpio import chips
+from edged.outputs.kept import DrivenOutput, driven, kept, kept_in
 
 SHOWS_S = 2.0
 """A player that cannot have its card has said so by then."""
@@ -110,12 +112,42 @@ def _problem(path: Path, output: str) -> str | None:
 @outputs.command()
 @config_option
 def safe(config_file: Path | None) -> None:
-    """Put every line to its safe level; systemd calls this after the daemon, however that ended."""
-    problems = make_safe(read_config(config_file).output)
+    """Put every line to its safe level; systemd calls this after the daemon, however that ended.
+
+    Also those that the daemon drove last and the config names no more, or cannot name, since it is wrong.
+    """
+    path = config_path(config_file)
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        wrong = str(error).splitlines()[0]
+        lines = list(_driven_last(*_databases(path)))
+        if not lines:
+            raise ConfigError(f"{wrong}; nothing says which lines were driven, so none was touched") from None
+        names = ", ".join(name for name, _ in lines)
+        click.secho(f"{wrong}; the lines that the daemon drove last are made safe: {names}", fg="red", err=True)
+    else:
+        named = list(driven(config.output).items())
+        lines = [*(line for line in _driven_last(config.store.path) if line not in named), *named]
+    problems = make_safe(lines)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:
         raise Failed("not every line could be put to its safe level")
+
+
+def _driven_last(*databases: Path) -> Iterable[tuple[str, DrivenOutput]]:
+    """The lines, and their names, that the daemon of the first of these drove of which that is known."""
+    return next((lines for one in databases if (lines := kept(kept_in(one)).items())), ())
+
+
+def _databases(path: Path) -> Iterator[Path]:
+    """Where the database of a config may be that is wrong: what can be read of it says so, or it is the usual one."""
+    with suppress(ConfigError):
+        store = read_tables(path)[0].get("store")
+        if isinstance(store, dict) and isinstance(store.get("path"), str):
+            yield Path(store["path"])
+    yield Config().store.path
 
 
 def configured(config: Config, output: str) -> OutputConfig:

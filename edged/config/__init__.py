@@ -8,6 +8,7 @@ from edged.config.layers import Layered, load_config, load_layered
 from edged.config.load import config_path, config_sha256
 from edged.config.model import (
     DETECTORS,
+    LOST_S,
     CameraConfig,
     Config,
     DeviceConfig,
@@ -31,6 +32,7 @@ from edged.config.signals import AttentionConfig, DrowsinessConfig, KindConfig, 
 
 __all__ = [
     "DETECTORS",
+    "LOST_S",
     "AttentionConfig",
     "ButtonInput",
     "CameraConfig",

@@ -2,13 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import get_args
 
 from edged.config.model import PLAIN_PORT, TLS_PORT, Config
 from edged.config.notify import MailConfig, WebhookConfig
 from edged.config.output import ButtonInput, DoorOutput
 from edged.config.source import parse_source, redact
+from edged.types import Distraction, DrowsinessReason
 
 FOLLOWED = {"mask": "mask", "inattention": "attention", "drowsiness": "drowsiness"}
+EVENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mask": ("violations", ("incorrect", "none")),
+    "attention": ("distractions", get_args(Distraction)),
+    "drowsiness": ("reasons", get_args(DrowsinessReason)),
+}
+"""By table: the key that says what makes an event, and what it may name."""
 PLAYED = ("file", "images")
 """Sources that several cameras may read at once without harm."""
 
@@ -52,8 +60,15 @@ def _never_alerting(config: Config) -> Iterator[str]:
         if isinstance(output, ButtonInput):
             continue
         rules = ("mask_correct",) if isinstance(output, DoorOutput) else output.when
-        tasks = [camera.tasks for door, camera in config.camera.items() if not output.cameras or door in output.cameras]
+        cameras = [camera for door, camera in config.camera.items() if not output.cameras or door in output.cameras]
         for rule in rules:
-            kind = FOLLOWED.get(rule.partition("_")[0])
-            if kind is not None and not any(getattr(one, kind) for one in tasks):
-                yield f"table [output.{name}]: waits for {rule}, and no camera of it follows {kind}; see the cameras' profile"
+            kind, _, state = rule.partition("_")
+            table = FOLLOWED.get(kind)
+            if table is None:
+                continue
+            following = [camera for camera in cameras if getattr(camera.tasks, table)]
+            key, can_be = EVENTS[table]
+            if not following:
+                yield f"table [output.{name}]: waits for {rule}, and no camera of it follows {table}; see the cameras' profile"
+            elif state in can_be and not any(state in getattr(getattr(one, table), key) for one in following):
+                yield f"table [output.{name}]: waits for {rule}, which {table}.{key} leaves out; add it there"

@@ -194,11 +194,16 @@ class ModelsConfig(Section):
         return self.backend != "onnxruntime" and not self.providers
 
 
+LOST_S = 0.8
+LOST_OF_DRIVERS_S = 3.0
+"""Somebody who looks over the shoulder comes back as the same one, with the minute of PERCLOS seen so far."""
+
+
 class EventsConfig(Section):
     """What counts as one person's passage."""
 
-    lost_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
-        0.8, description="A face out of sight for this long is gone"
+    lost_seconds: Annotated[float, Field(gt=0, le=60)] | None = Field(
+        None, description="A face out of sight for this long is gone; left out: 0.8, and 3 where drowsiness is followed"
     )
     encounter_seconds: Seconds = Field(0.5, description="A face seen for less is not an encounter")
     longest_seconds: Annotated[float, Field(ge=10, le=86_400)] = Field(
@@ -208,9 +213,17 @@ class EventsConfig(Section):
         60, description="A face that has not moved at all for this long is a picture and no person; 0: all are people"
     )
 
+    def patience_s(self, tasks: Tasks) -> float:
+        """After how long out of sight a face is gone, before a camera that follows `tasks`."""
+        if self.lost_seconds is not None:
+            return self.lost_seconds
+        return LOST_OF_DRIVERS_S if tasks.drowsiness else LOST_S
+
 
 LONGEST_STORE_NAME = 100
 """In bytes. A file's name may have 255; backups and quarantined files add to this one, and a socket's whole path may have 107."""
+
+RESERVED = ("ballast", "backups", "config", "engines", "export", "outputs.json", "quarantine")
 
 
 class StoreConfig(Section):
@@ -231,7 +244,7 @@ class StoreConfig(Section):
     def _a_file(cls, value: Path) -> Path:
         if value.name in ("", "..") or str(value).startswith((":memory:", "file:")):
             raise ValueError('must be the path of a file, such as "/var/lib/edged/edged.db"')
-        if value.name in ("ballast", "backups", "config", "engines", "export", "quarantine") or value.suffix in (
+        if value.name in RESERVED or value.suffix in (
             ".lock",
             ".sock",
         ):

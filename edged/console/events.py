@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from edged.console.site import Site
+from edged.config import Config
+from edged.console.site import Site, clock_in, name_in
 from edged.events.lifecycle import STATIC
 from edged.report.words import DISTRACTION_WORDS, DROWSINESS_WORDS, STATE_WORDS, duration
 from edged.store import lasted_ms
@@ -41,7 +43,9 @@ class ShownEvent:
 
 
 def shown_events(site: Site, rows: Sequence[Mapping[str, Any]]) -> list[ShownEvent]:
-    return [_shown(site, row) for row in rows]
+    """As the config is now, which is looked up once for all of them."""
+    config, zone, now = site.config, site.zone, site.clock.utc_ms()
+    return [_shown(row, config, zone, now) for row in rows]
 
 
 def words_of(row: Mapping[str, Any]) -> str:
@@ -50,12 +54,12 @@ def words_of(row: Mapping[str, Any]) -> str:
     return STATES.get(row["kind"], {}).get(state, state.replace("_", " ").capitalize())
 
 
-def _shown(site: Site, row: Mapping[str, Any]) -> ShownEvent:
+def _shown(row: Mapping[str, Any], config: Config, zone: ZoneInfo, now: int) -> ShownEvent:
     lasted = lasted_ms(row)
     return ShownEvent(
         event_id=row["event_id"],
-        at=site.wall_clock(row["started_at"], seconds=True),
-        camera=site.camera_name(row["camera"]) if row["camera"] else "",
+        at=clock_in(zone, row["started_at"], now, seconds=True),
+        camera=name_in(config, row["camera"]) if row["camera"] else "",
         kind=KIND_WORDS.get(row["kind"], row["kind"]),
         state=row["state"],
         what=words_of(row),

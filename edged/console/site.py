@@ -98,8 +98,7 @@ class Site:
 
     def camera_name(self, camera: str) -> str:
         """The camera's name for people."""
-        known = self.config.camera.get(camera)
-        return (known.name if known else None) or camera
+        return name_in(self.config, camera)
 
     def ask(self, verb: str = "status", **arguments: Any) -> dict[str, Any]:
         """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is."""
@@ -151,11 +150,21 @@ class Site:
 
     def wall_clock(self, utc_ms: int, seconds: bool = False) -> str:
         """The time of day there; of another day than today with its date."""
-        day = day_of(utc_ms, self.zone)
-        clock = wall_clock(utc_ms, self.zone, seconds)
-        return clock if day == self.today() else f"{day.day} {MONTHS[day.month - 1][:3]} {clock}"
+        return clock_in(self.zone, utc_ms, self.clock.utc_ms(), seconds)
 
     def _stamp_now(self) -> list[tuple[Path, Stamp | None]]:
         """What differs once a file has changed, may be read, or is gone; also one that was left out as it was."""
         folder = layers_folder(self._layered.config)
         return [(file, stamp_of(file)) for file in (self.path, folder, *layer_files(folder))]
+
+
+def name_in(config: Config, camera: str) -> str:
+    """The camera's name for people; also of one that the config does not name any more."""
+    known = config.camera.get(camera)
+    return (known.name if known else None) or camera
+
+
+def clock_in(zone: ZoneInfo, utc_ms: int, now: int, seconds: bool = False) -> str:
+    """The time of day in `zone`; of another day than that of `now` with its date."""
+    day, clock = day_of(utc_ms, zone), wall_clock(utc_ms, zone, seconds)
+    return clock if day == day_of(now, zone) else f"{day.day} {MONTHS[day.month - 1][:3]} {clock}"

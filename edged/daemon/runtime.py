@@ -38,6 +38,7 @@ from edged.daemon.reporter import Reporter
 from edged.daemon.state import trouble_of
 from edged.deliver import ChannelWorker, alert_channels, transports
 from edged.live.view import Source, State
+from edged.outputs.kept import keep, kept_in
 from edged.outputs.worker import OutputWorker
 from edged.ports import Engine
 from edged.publish import Publisher, discovery_topic
@@ -101,6 +102,7 @@ class Runtime:
         for channel in self.channels:
             channel.start()
         self.reporter.start()
+        keep(kept_in(self.config.store.path), self.config.output)
         self.start_cameras(core)
         self.inference.backends.start()
 
@@ -161,7 +163,10 @@ class Runtime:
         core.live.configure(source, self.config.privacy)
 
     def _announce(self, core: Core, publisher: Publisher) -> None:
-        """Introduce the device to Home Assistant, or take that back, and what the broker keeps of cameras that are gone."""
+        """Introduce the device to Home Assistant, or take that back, and what the broker keeps of cameras that are gone, and
+        of this device under another prefix or name.
+        """
+        publisher.withdraw(core.announced.former(self.config, core.device), core.announced.withdrawn)
         if self.config.mqtt.discovery:
             publisher.introduce(core.announced.discovery(self.config, core.device))
         elif core.announced.was_introduced():  # else a broker that allows nothing there would refuse it for ever

@@ -40,7 +40,7 @@ class MaskEvents(EventLifecycle):
         if not violates and state is not MaskState.UNCERTAIN:
             return [self._end(track, time_s, "corrected")]
         latest = now if violates else replace(before, phase="update", time_s=time_s)
-        return self._go_on(track, latest, changed=latest.state != before.state)
+        return self._go_on(track, latest, changed=latest.state != before.state, alerts=violates)
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class InattentionEvents(EventLifecycle):
         if before is not None:
             details = {key: max(value, float(str(before.details[key]))) for key, value in details.items()}
             now = self._now(track, time_s, state, details=details)
-            return self._go_on(track, now, changed=state != before.state)
+            return self._go_on(track, now, changed=state != before.state, alerts=attention.attentive is False)
         # An event begins only while the person is seen to be away: an old distraction is none.
         if attention.attentive is not False:
             return []
@@ -107,8 +107,7 @@ class DrowsinessEvents(EventLifecycle):
         if known is None:
             since_s = dict(zip(now.reasons, now.reasons_s, strict=False)).get(worst.reasons[0], 0.0)
             return [self._start(track, event, time_s - since_s, None if self._is_grave(now) else "level")]
-        alerts = not self._has_alerted(track) and self._is_grave(now) and not self._is_grave(known)
-        return self._go_on(track, event, changed=alerts or worst.reasons != known.reasons, alerts=alerts)
+        return self._go_on(track, event, changed=worst.reasons != known.reasons, alerts=self._is_grave(now))
 
     def _is_grave(self, one: Drowsiness) -> bool:
         """Whether the level is one that alerts."""

@@ -16,6 +16,9 @@ SAME_PERSON_SECONDS = 1.5
 
 ALERT_WINDOW_S = 60.0
 
+FOR_NOW = ("cooldown", "level")
+"""Reasons to hold an alert back that pass: what still goes on then alerts."""
+
 
 @dataclass(slots=True)
 class _Open:
@@ -23,7 +26,8 @@ class _Open:
 
     event: Event
     started_s: float
-    alerted: bool = False
+    held_back: str | None = None
+    """Why it has not alerted; None once it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,6 @@ class EventLifecycle:
         opened = self._open.get(track)
         return opened.event if opened else None
 
-    def _has_alerted(self, track: int) -> bool:
-        return self._open[track].alerted
-
     def _start(self, track: int, now: Event, began_s: float | None, held_back: str | None = None) -> Event:
         """Start the event of a track that was seen in this frame and has none open. `held_back`: why it is not to alert;
         `began_s`: when that began which is confirmed now, None when it is not known.
@@ -129,20 +130,21 @@ class EventLifecycle:
 
     def _go_on(self, track: int, now: Event, *, changed: bool, alerts: bool = False) -> list[Event]:
         """Take in what an open event has come to: it ends when it has lasted as long as any may, is updated when it has
-        changed, and is else only noted. With `alerts` an update alerts, unless the event has already.
+        changed, and is else only noted. `alerts`: what is seen now is worth an alert. It makes one where the event was held back
+        for a while only, as by the cooldown, and the while is over.
         """
         opened, seen = self._open[track], self._seen[track]
         # Away from the start in either direction: the clock may have been set back.
         if abs(now.time_s - opened.started_s) >= self.limits.longest_seconds:
             return [self._end(track, now.time_s, "longest", now)]
         event = opened.event = replace(now, key=opened.event.key)
-        if not changed:
-            return []
-        if seen.alert:
+        if changed and seen.alert:
             seen.alert = replace(seen.alert, state=event.state)
-        if opened.alerted or not alerts:
-            return [event]
-        return [self._alert(track, opened, event, self._reason_to_hold_back(track, event))]
+        if alerts and opened.held_back in FOR_NOW and seen.vote.last_seen_s >= now.time_s:
+            reason = self._reason_to_hold_back(track, event)
+            if reason != opened.held_back:
+                return [self._alert(track, opened, event, reason)]
+        return [event] if changed else []
 
     def _end(self, track: int, time_s: float, reason: str, now: Event | None = None) -> Event:
         """End the open event, as it is `now` or as it stood."""
@@ -154,9 +156,9 @@ class EventLifecycle:
 
     def _alert(self, track: int, opened: _Open, event: Event, held_back: str | None) -> Event:
         """The step, which alerts people unless it is held back."""
+        opened.held_back = held_back
         if held_back is not None:
             return replace(event, details={**event.details, "held_back": held_back})
-        opened.alerted = True
         self._seen[track].alert = _Alert(track, event.state, event.time_s)
         self._recent_alerts_s.append(event.time_s)
         return replace(event, violation=True)

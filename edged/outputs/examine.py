@@ -3,11 +3,12 @@
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from edged.config import ButtonInput, DoorOutput, GpioOutput, OutputConfig, SoundOutput
+from edged.config import ButtonInput, OutputConfig, SoundOutput
 from edged.errors import Failed, Unavailable
 from edged.outputs import gpio
+from edged.outputs.kept import DrivenOutput
 from edged.outputs.rules import Cause
 from edged.outputs.sound import load_clips, play_silence
 from edged.outputs.units import Inputs
@@ -73,13 +74,15 @@ def _wait_for_press(settings: ButtonInput, seconds: float) -> None:
         line.close()
 
 
-def make_safe(outputs: dict[str, OutputConfig]) -> list[str]:
-    """Put every line to its safe level, after a daemon that could not; return what could not be done, one line each."""
+def make_safe(lines: Iterable[tuple[str, DrivenOutput]]) -> list[str]:
+    """Put every line to its safe level, after a daemon that could not; return what could not be done, one line each.
+
+    Where two settings mean one line, the later ones hold.
+    """
     problems = []
-    for name, settings in outputs.items():
-        if isinstance(settings, GpioOutput | DoorOutput):
-            try:
-                gpio.open_output(settings).close()
-            except Unavailable as error:
-                problems.append(f"output {name}: {error}")
+    for name, settings in lines:
+        try:
+            gpio.open_output(settings).close()
+        except Unavailable as error:
+            problems.append(f"output {name}: {error}")
     return problems

@@ -74,7 +74,15 @@ class Clip:
 
 def load_clips(settings: SoundOutput) -> dict[str, Clip]:
     """Every clip that the output may play. Raise Unavailable, naming the file and the remedy."""
-    return {name: _load(name, settings) for name in clips_of(settings)}
+    clips: dict[str, Clip] = {}
+    try:
+        for name in clips_of(settings):
+            clips[name] = _load(name, settings)
+    except Unavailable:
+        for clip in clips.values():
+            clip.close()
+        raise
+    return clips
 
 
 def _load(name: str, settings: SoundOutput) -> Clip:
@@ -106,10 +114,13 @@ def read_wav(path: Path) -> tuple[Samples, int]:
             content = content[: len(content) // (width * channels) * width * channels]  # the file may be cut off
     except OSError as error:
         raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last one is for a part that is longer than the file
+        why = str(error) or "it is damaged"
         raise Unavailable(
-            f"{path}: is no WAV file with PCM samples ({error}); convert it: ffmpeg -i … -c:a pcm_s16le sound.wav"
+            f"{path}: is no WAV file with PCM samples ({why}); convert it: ffmpeg -i … -c:a pcm_s16le sound.wav"
         ) from None
+    if not content:
+        raise Unavailable(f"{path}: holds no sound, it was cut off; copy it once more")
     return _as_int16(content, width).reshape(-1, channels), rate
 
 
@@ -198,20 +209,27 @@ class Player(Worker):
 
     def work(self) -> None:
         try:
-            self._clips = load_clips(self._settings)
-            if shutil.which(PLAYER) is None:
-                raise Unavailable(NO_PLAYER)
-        except Unavailable as error:
-            self._fail(str(error))
-        try:
             while not self.stopping.is_set():
                 self.beat()
+                if not self._clips and time.monotonic() >= self._retry_s:
+                    self._load()
                 self._wait()
                 self._follow(time.monotonic())
         finally:
             self._end_child()
             for clip in self._clips.values():
                 clip.close()
+
+    def _load(self) -> None:
+        """Get the clips; a file that is not there, or damaged, is tried again: its stick may be plugged in, or it be mended."""
+        try:
+            self._clips = load_clips(self._settings)
+        except Unavailable as error:
+            self._retry_later(str(error), time.monotonic())
+            return
+        self._failures, self._retry_s, self.problem = 0, 0.0, None
+        if shutil.which(PLAYER) is None:
+            self._fail(NO_PLAYER)
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -234,10 +252,10 @@ class Player(Worker):
             self._begin(playback, now_s)
 
     def _begin(self, playback: Playback, now_s: float) -> None:
-        self._playing = playback
         clip = self._clips.get(playback.clip)
         if clip is None:
-            return  # it could not be loaded; `problem` says why
+            return  # it is not loaded; `problem` says why
+        self._playing = playback
         try:
             self._child = ChildProcess(_command(self._settings.device, clip), [clip.descriptor])
         except OSError as error:

@@ -42,7 +42,7 @@ class EventDetails(_FromUntil, total=False):
     """More about an event, by its kind; every key may be missing."""
 
     held_back: str
-    """Why this event caused no alert: `cooldown`, `too many`, `level`, `not wanted`. Events about people only."""
+    """Why this event caused no alert so far: `cooldown`, `too many`, `level`, `not wanted`. Events about people only."""
     away_s: float
     """Inattention: the longest look away so far, in seconds."""
     away_recent_s: float

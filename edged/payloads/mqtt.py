@@ -53,7 +53,7 @@ class ViolationPayload(TypedDict):
     event_type: str
     """Kind and state of the event: `mask_none`, `mask_incorrect`, `inattention_long`, `drowsiness_microsleep`, …"""
     ts: Instant
-    """When it was confirmed."""
+    """When it was confirmed, or when the cooldown that held it back was over."""
     began: Instant
     """When the behaviour began, as far as that is known."""
     event_id: str

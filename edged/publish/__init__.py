@@ -6,10 +6,12 @@ from edged.publish.credentials import check_mqtt, read_password
 from edged.publish.discovery import device_discovery, discovery_topic, platforms
 from edged.publish.publisher import Publisher
 from edged.publish.timing import Timing
+from edged.publish.withdraw import Former
 
 __all__ = [
     "VERBS",
     "Command",
+    "Former",
     "Publisher",
     "Refusal",
     "Timing",

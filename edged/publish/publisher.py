@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -22,6 +22,7 @@ from edged.publish.reconnect import Backoff, RateLimit, WillChoice
 from edged.publish.session import Session
 from edged.publish.sockets import Waker
 from edged.publish.timing import DEFAULT_TIMING, Timing
+from edged.publish.withdraw import Former, Withdrawal
 from edged.records import Message
 from edged.worker import Worker
 
@@ -76,6 +77,7 @@ class Publisher(Worker):
         self._will = WillChoice()
         self._refusals = RateLimit(MOST_REFUSALS, REFUSALS_S)
         self._last_loss: Disconnected | None = None
+        self._withdrawal: Withdrawal | None = None
         self._waker = Waker()
         self._introduction_due = threading.Event()
         self._stop_by = 0.0
@@ -86,6 +88,8 @@ class Publisher(Worker):
     def stop(self, timeout_s: float) -> bool:
         """Say that the device is offline, wait a moment for what is in flight, disconnect. Takes at most `timeout_s`."""
         self._stop_by = time.monotonic() + timeout_s * GOODBYE_SHARE
+        if self._withdrawal is not None:
+            self._withdrawal.stopping.set()
         self.stopping.set()
         self._waker.wake()
         stopped = super().stop(timeout_s)
@@ -110,6 +114,20 @@ class Publisher(Worker):
             self._device.discovery = discovery
             self._introduction_due.set()
             self._waker.wake()
+
+    def withdraw(self, former: Sequence[Former], done: Callable[[Former], None]) -> None:
+        """Have the broker forget these once it has accepted this device; `done` is called with each, from another thread."""
+        if former and self._withdrawal is None:
+            self._withdrawal = Withdrawal(
+                self._device.config,
+                self._device.id,
+                self._password,
+                former,
+                self._timing,
+                is_connected=lambda: self._connected,
+                done=done,
+            )
+            self._withdrawal.start()
 
     def wake(self) -> None:
         """There are new messages in the outbox."""

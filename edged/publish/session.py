@@ -13,7 +13,7 @@ from edged.publish.connection import OFFLINE, Connection
 from edged.publish.delivery import Delivery, Outgoing
 from edged.publish.discovery import discovery_topic
 from edged.publish.packets import Case, Device, Packet, Subscription, packet_of
-from edged.publish.problems import TOPIC_INVALID, Disconnected
+from edged.publish.problems import REFUSED_FROM, TOPIC_INVALID, Disconnected
 from edged.publish.quarantine import WINDOW, Quarantine
 from edged.publish.timing import Timing
 from edged.records import Message
@@ -23,9 +23,6 @@ _LOG = logging.getLogger(__name__)
 ONLINE = "online"
 AT_ONCE_S = 0.05
 """An end so soon after an acknowledgement came together with it."""
-NO = 0x80
-"""Reason codes from here on are refusals."""
-
 
 _Outgoing: TypeAlias = Message | Subscription
 
@@ -320,7 +317,7 @@ class Session:
             if entry is None or entry.qos == 0:
                 continue
             del self._in_flight[mid]
-            if code >= NO:
+            if code >= REFUSED_FROM:
                 self._quarantine.refused(entry.packet, code, words, self._clock(), entry.case)
                 if entry.seq is not None:
                     self._delivery.refused(entry.seq)

@@ -31,6 +31,10 @@ class Timing:
     """On a new connection the outbox alone is sent for up to so long, before anything else."""
     qos0_accepted_s: float = 1.0
     """What is sent without asking for an answer is taken when the connection still stands after this."""
+    retained_s: float = 2.0
+    """How long a retained value may take to arrive after the subscription."""
+    withdraw_again_s: float = 180.0
+    """What could not be withdrawn is tried again after so long: a device that was cut off may count as online until then."""
     tick_s: float = 1.0
     """The longest the thread waits for anything before it gives a sign of life."""
 

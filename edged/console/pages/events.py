@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -94,11 +95,12 @@ def table(request: Request) -> Response:
 def _lines(site: Site, asked: Asked) -> Iterator[str]:
     """Each part begins where the one before it ended, whatever is stored meanwhile: counted from the newest, a row came twice."""
     yield ",".join(COLUMNS) + "\r\n"
-    until, skip = day_span(asked.last, site.zone).end, 0
+    zone = site.zone
+    until, skip = day_span(asked.last, zone).end, 0
     while True:
         rows = asked.rows(site, A_PART, skip, until)
         text = io.StringIO()
-        csv.DictWriter(text, COLUMNS).writerows(guarded(_line(site, row)) for row in rows)
+        csv.DictWriter(text, COLUMNS).writerows(guarded(_line(row, zone)) for row in rows)
         yield text.getvalue()
         if len(rows) < A_PART:
             return
@@ -107,12 +109,12 @@ def _lines(site: Site, asked: Asked) -> Iterator[str]:
         until, skip = oldest + 1, given + (skip if until == oldest + 1 else 0)
 
 
-def _line(site: Site, row: Mapping[str, Any]) -> dict[str, Any]:
+def _line(row: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     lasted = lasted_ms(row)
     return {
         "began_utc": iso(row["began_at"]) or "",
         "confirmed_utc": iso(row["started_at"]),
-        "local": datetime.fromtimestamp(row["started_at"] / 1000, site.zone).isoformat(timespec="seconds"),
+        "local": datetime.fromtimestamp(row["started_at"] / 1000, zone).isoformat(timespec="seconds"),
         "camera": row["camera"],
         "kind": row["kind"],
         "state": row["state"],

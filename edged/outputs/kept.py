@@ -1,0 +1,72 @@
+"""Remembers which lines the daemon drives, for whoever must put them to their safe level when the config cannot be read."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from edged.config import DoorOutput, GpioOutput, OutputConfig
+from edged.files import read_regular, replace
+
+log = logging.getLogger(__name__)
+
+NAME = "outputs.json"
+MOST_BYTES = 256 * 1024
+DrivenOutput: TypeAlias = GpioOutput | DoorOutput
+_OUTPUT: TypeAdapter[OutputConfig] = TypeAdapter(OutputConfig)
+
+
+def driven(outputs: Mapping[str, OutputConfig]) -> dict[str, DrivenOutput]:
+    """Those that drive a line."""
+    return {name: output for name, output in outputs.items() if isinstance(output, GpioOutput | DoorOutput)}
+
+
+def kept_in(database: Path) -> Path:
+    """The service's state directory, which is known whatever the config says; without a service the folder of the database."""
+    return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or database.parent) / NAME
+
+
+def keep(file: Path, outputs: Mapping[str, OutputConfig]) -> None:
+    """Call before lines are driven: write them down, unless they are already. A disk that takes no writing stops nothing."""
+    lines = {name: output.model_dump(mode="json") for name, output in driven(outputs).items()}
+    data = json.dumps(lines).encode() if lines else b""
+    try:
+        if not data:
+            file.unlink(missing_ok=True)
+        elif _read(file) != data:
+            replace(file, data, 0o640)
+    except OSError as error:
+        log.warning(
+            "%s: cannot be written (%s); after a crash with a config that is wrong, lines keep their levels",
+            file,
+            error.strerror,
+        )
+
+
+def kept(file: Path) -> dict[str, DrivenOutput]:
+    """The lines that were driven last, as far as that can be read."""
+    try:
+        tables = json.loads(_read(file))
+    except (ValueError, RecursionError):
+        return {}
+    return driven(dict(_valid(tables))) if isinstance(tables, dict) else {}
+
+
+def _valid(tables: Mapping[str, object]) -> Iterator[tuple[str, OutputConfig]]:
+    for name, table in tables.items():
+        try:
+            yield name, _OUTPUT.validate_python(table)
+        except ValidationError:
+            continue  # of another version
+
+
+def _read(file: Path) -> bytes:
+    """Empty where there is nothing to be read."""
+    try:
+        return read_regular(file, MOST_BYTES)
+    except (OSError, ValueError):
+        return b""
