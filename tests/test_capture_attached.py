@@ -4,9 +4,11 @@ import errno
 import json
 import struct
 import sys
+import threading
 
 import pytest
 from click.testing import CliRunner
+from support.mosquitto import until
 
 from edged.capture import attached as listing
 from edged.capture.attached import Attached, attached
@@ -103,11 +105,22 @@ def test_a_camera_that_may_not_be_asked_says_which_group(dev, monkeypatch):
 
 
 def test_a_driver_that_never_answers_holds_nobody_up(dev, monkeypatch):
-    import threading
-
     monkeypatch.setattr(listing, "ANSWER_S", 0.1)
     monkeypatch.setattr(listing, "query", lambda _: threading.Event().wait(30))
     assert "does not answer" in attached(dev)[0].problem
+
+
+def test_a_driver_that_never_answers_holds_one_thread_however_often_it_is_asked(dev, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(listing, "ANSWER_S", 0.1)
+    monkeypatch.setattr(listing, "query", lambda _: answer.wait(30) and None)
+    before = threading.active_count()
+    for _ in range(3):
+        assert "does not answer" in attached(dev)[0].problem
+    assert threading.active_count() - before == len(list(dev.glob("video*")))
+    answer.set()
+    assert until(lambda: threading.active_count() == before)
+    assert attached(dev) == []
 
 
 def test_pi_cameras_are_asked_of_picamera2_in_its_own_process(dev, monkeypatch, tmp_path):

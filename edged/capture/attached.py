@@ -20,6 +20,7 @@ from edged.capture import gstreamer
 DEV = Path("/dev")
 ANSWER_S = 5.0
 """A driver that hangs may never answer."""
+NO_ANSWER = "it does not answer; unplug it and plug it in again"
 STABLE = ("v4l/by-id", "v4l/by-path")
 """Folders of stable names: the first follows the camera, the second the port it is plugged into."""
 ARGUS_DRIVERS = ("tegra-video", "tegra-capture")
@@ -167,8 +168,14 @@ def attached(dev: Path = DEV) -> list[Attached]:
     return sorted([*found, *_pi_cameras()], key=lambda camera: camera.uri)
 
 
+_asked: dict[Path, threading.Thread] = {}
+"""The threads that no driver has answered yet: of a device one at most, however often it is looked for."""
+
+
 def _queried(node: Path) -> Device | None:
     """Query in a thread that may be abandoned. Raise OSError when the device cannot be asked, or does not answer."""
+    if node in _asked and _asked[node].is_alive():
+        raise OSError(NO_ANSWER)
     answers: list[Device | OSError | None] = []
 
     def ask() -> None:
@@ -181,7 +188,9 @@ def _queried(node: Path) -> Device | None:
     thread.start()
     thread.join(ANSWER_S)
     if not answers:
-        raise OSError("it does not answer; unplug it and plug it in again")
+        _asked[node] = thread
+        raise OSError(NO_ANSWER)
+    _asked.pop(node, None)
     if isinstance(answers[0], OSError):
         raise answers[0]
     return answers[0]
