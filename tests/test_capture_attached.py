@@ -5,6 +5,7 @@ import json
 import struct
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -141,6 +142,30 @@ def test_pi_cameras_are_asked_of_picamera2_in_its_own_process(dev, monkeypatch, 
     (package / "__init__.py").write_text("raise RuntimeError('no libcamera')")
     assert "does not answer" in attached(dev)[0].problem
     sys.modules.pop("picamera2", None)
+
+
+def is_running(number):
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_picamera2_that_hangs_leaves_no_process(dev, monkeypatch, tmp_path):
+    package = tmp_path / "modules" / "picamera2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "import subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '30'])\n"
+        f"open({str(tmp_path / 'number')!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(30)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setattr(listing.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(listing, "ANSWER_S", 1.0)
+    (dev / "video0").unlink()
+    assert "does not answer" in attached(dev)[0].problem
+    assert until(lambda: not is_running(int((tmp_path / "number").read_text())))
 
 
 def test_the_command_prints_what_to_copy(monkeypatch):

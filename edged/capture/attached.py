@@ -3,11 +3,9 @@
 import errno
 import fcntl
 import importlib.util
-import json
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.capture import gstreamer
+from edged.processes.child import ask
 
 DEV = Path("/dev")
 ANSWER_S = 5.0
@@ -25,7 +24,10 @@ STABLE = ("v4l/by-id", "v4l/by-path")
 """Folders of stable names: the first follows the camera, the second the port it is plugged into."""
 ARGUS_DRIVERS = ("tegra-video", "tegra-capture")
 PI_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
-PICAMERA = "import json, picamera2; print(json.dumps(picamera2.Picamera2.global_camera_info(), default=str))"
+PICAMERA = """
+import json, picamera2
+print(json.dumps({"cameras": picamera2.Picamera2.global_camera_info()}, default=str))
+"""
 MOST_MODES = 64
 
 
@@ -209,14 +211,13 @@ def _pi_cameras() -> list[Attached]:
     if importlib.util.find_spec("picamera2") is None:
         return []
     try:
-        said = subprocess.run(
-            [sys.executable, "-c", PICAMERA], capture_output=True, timeout=ANSWER_S * 2, check=True, text=True
-        )
-        listed = json.loads(said.stdout.strip().splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        answer = ask([sys.executable, "-c", PICAMERA], ANSWER_S * 2).content
+    except OSError:
+        answer = None
+    if answer is None:
         return [Attached("picamera://0", "", "Pi camera", problem="picamera2 does not answer; try `rpicam-hello`")]
     return [
         Attached(f"picamera://{camera['Num']}", str(camera.get("Id", "")), str(camera.get("Model", "Pi camera")))
-        for camera in listed
+        for camera in answer["cameras"]
         if "/usb" not in str(camera.get("Id", ""))  # those are V4L2 devices, too
     ]
