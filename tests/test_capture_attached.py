@@ -156,7 +156,7 @@ def test_a_picamera2_that_hangs_leaves_no_process(dev, monkeypatch, tmp_path):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(
         "import subprocess, time\n"
-        "child = subprocess.Popen(['sleep', '30'])\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
         f"open({str(tmp_path / 'number')!r}, 'w').write(str(child.pid))\n"
         "time.sleep(30)\n"
     )
