@@ -76,6 +76,16 @@ def test_a_clip_is_told_to_people_too(clip):
     assert "the detector ran on" in done.stdout
 
 
+def test_a_clip_that_was_cut_off_is_told(clip, tmp_path):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    done = bench("--clip", cut, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["total"]["frames"] > 10
+    assert done.stderr.startswith(f"edged: {cut}: cut off: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_fresh_process_that_takes_for_ever_is_one_line(monkeypatch):
     monkeypatch.setattr("edged.cli.bench.FIRST_FRAME_S", 0.01)
     with pytest.raises(Failed, match="no frame within"):

@@ -22,8 +22,11 @@ SIZES = {b"MJPG": [(640, 480), (1920, 1080)], b"YUYV": [(640, 480)]}
 class Kernel:
     """Answers ioctl as linux/videodev2.h lays it out."""
 
-    def __init__(self, driver=b"uvcvideo", capabilities=listing.VIDEO_CAPTURE, sizes=SIZES, stepwise=False):
+    def __init__(
+        self, driver=b"uvcvideo", capabilities=listing.VIDEO_CAPTURE, sizes=SIZES, stepwise=False, card=b"HD Webcam"
+    ):
         self.driver, self.capabilities, self.sizes, self.stepwise = driver, capabilities, sizes, stepwise
+        self.card = card
 
     def ioctl(self, descriptor, request, argument):
         answer = self.answer(request, argument)
@@ -36,7 +39,7 @@ class Kernel:
         index = struct.unpack_from("I", argument)[0]
         if request == listing.QUERYCAP:
             everything = listing.DEVICE_CAPS | listing.VIDEO_CAPTURE
-            return struct.pack("16s32s32sIII12x", self.driver, b"HD Webcam", b"usb-1", 6, everything, self.capabilities)
+            return struct.pack("16s32s32sIII12x", self.driver, self.card, b"usb-1", 6, everything, self.capabilities)
         if request == listing.ENUM_FMT:
             code = list(self.sizes)[index] if index < len(self.sizes) else None
             return code and struct.pack("III32s4s16x", index, 1, 0, b"name", code)
@@ -98,6 +101,11 @@ def test_a_jetsons_sensors_are_csi_cameras_by_their_order(dev, monkeypatch):
 def test_a_pis_image_processor_is_no_camera(dev, monkeypatch):
     monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(driver=b"unicam").ioctl)
     assert attached(dev) == []
+
+
+def test_a_camera_that_calls_itself_anything_has_a_name_of_one_line(dev, monkeypatch):
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(card=b"Caf\xc3\xa9\n\x1b[2J\xffcam").ioctl)
+    assert attached(dev)[0].name == "Café  [2J\N{REPLACEMENT CHARACTER}cam"
 
 
 def test_a_camera_that_may_not_be_asked_says_which_group(dev, monkeypatch):

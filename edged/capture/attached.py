@@ -127,7 +127,9 @@ def _ask(descriptor: int, request: int, argument: bytes) -> bytes | None:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode(errors="replace").strip()
+    """A name on one line: a device may call itself anything, also what a terminal takes for an order."""
+    text = raw.split(b"\0", 1)[0].decode(errors="replace")
+    return "".join(sign if sign.isprintable() else " " for sign in text).strip()
 
 
 @dataclass(frozen=True, slots=True)
