@@ -148,7 +148,7 @@ def _two(value: "np.floating[Any]") -> float:
 def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict[str, object]:
     """Play `clip`, FPS pictures of it a second, through a camera's pipeline; decoding is not timed.
 
-    What is wrong with it, as a missing end, is told on standard error. Raise SourceLost when it is not a video.
+    Standard error gets a line about a clip that was cut off or is damaged. Raise SourceLost when it is not a video.
     """
     detector = config.models.detector
     detector_runs = DetectorRuns(DETECTORS[detector].models)

@@ -136,7 +136,7 @@ class GpuThread:
             context = self._cuda.Device(self._number).retain_primary_context()
             context.push()
         except self._cuda.Error as error:
-            _told(ready, failure("CUDA: the GPU cannot be opened", one_line(error), f"run `edged doctor`, {USE_CPU}"))
+            _notify(ready, failure("CUDA: the GPU cannot be opened", one_line(error), f"run `edged doctor`, {USE_CPU}"))
             return None
         return context
 
@@ -148,9 +148,9 @@ class GpuThread:
             session = Session(trt, cuda, trt_log, trt.Runtime(trt_log), cuda.Stream())
         except Exception as error:  # noqa: BLE001  a failed constructor is a TypeError in pybind11
             said = trt_log.take_errors() or one_line(error)
-            _told(ready, failure("TensorRT: cannot be started", said, f"run `edged doctor`, {USE_CPU}"))
+            _notify(ready, failure("TensorRT: cannot be started", said, f"run `edged doctor`, {USE_CPU}"))
             return None
-        return session if _told(ready) else None
+        return session if _notify(ready) else None
 
     def _serve(self, session: Session) -> bool:
         """Do the next job; whether there may be more. Locals end with it, and so do references to what it used."""
@@ -192,7 +192,7 @@ class GpuThread:
             log.error("the GPU: its context could not be given back (%s)", one_line(error))
 
 
-def _told(ready: "Future[None]", error: ModelError | None = None) -> bool:
+def _notify(ready: "Future[None]", error: ModelError | None = None) -> bool:
     """Say that the GPU is open, or why it is not; whether anybody still waits for that."""
     try:
         ready.set_result(None) if error is None else ready.set_exception(error)
