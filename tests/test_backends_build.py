@@ -167,6 +167,16 @@ def test_stopped_in_the_middle_nothing_is_left_or_remembered(place):
     assert place.prepare().agrees
 
 
+def test_a_folder_that_goes_while_an_engine_is_built_is_no_end_of_the_daemon(place, caplog):
+    place.gpu(faults={"build": "slow 30"})
+    build = place.start()
+    assert until(lambda: place.times("build") == 1, LONGEST_S)
+    shutil.rmtree(place.folder)
+    build.stop()
+    assert isinstance(build.poll(), BuildResult)
+    assert "cannot be written (No such file or directory)" in caplog.text
+
+
 def test_a_second_one_waits_for_the_first(place):
     place.gpu(faults={"build": "slow 3"})
     first = place.start()

@@ -257,6 +257,28 @@ def test_only_a_plan_that_is_to_blame_is_built_anew_at_the_next_start(site, said
     assert (engine_status(site.cache, key, Config().models).result is not None) is kept
 
 
+def test_a_plan_that_fails_and_cannot_be_deleted_leaves_the_other_models_theirs(site, monkeypatch):
+    site.judge("small")
+    site.judge("other")
+    load = search.open_tensorrt_engine
+
+    def fail(gpu, cache, key):
+        if key.model == "small":
+            raise ModelError("its plan cannot be loaded")
+        return load(gpu, cache, key)
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(search, "open_tensorrt_engine", fail)
+    worker = site.worker()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        assert site.becomes(worker, "onnxruntime", "tensorrt")
+    assert [line for line in worker.problems() if "Read-only file system" in line]
+    assert not [line for line in worker.problems() if "unexpected" in line]
+
+
 def test_a_gpu_that_cannot_be_opened_is_told_once(site):
     site.judge("small")
     site.judge("other")

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from support.doubles import ConstantJudge, ScriptedDetector, sighting
 
+from edged.cli.bench import _first_frame_s
 from edged.cli.bench_clip import FPS, DetectorRuns, over_all, play, settings_for
 from edged.config import Config
+from edged.errors import Failed
 from edged.inference import default_engines_dir
 from tests.support.gpu_engines import copy_of_engines, trained_here, untrained
 
@@ -72,6 +74,22 @@ def test_a_clip_is_told_to_people_too(clip):
     assert "passage" in done.stdout
     assert "mask none start, #1, alert" in done.stdout
     assert "the detector ran on" in done.stdout
+
+
+def test_a_clip_that_was_cut_off_is_told(clip, tmp_path):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    done = bench("--clip", cut, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["total"]["frames"] > 10
+    assert done.stderr.startswith(f"edged: {cut}: cut off: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_fresh_process_that_takes_for_ever_is_one_line(monkeypatch):
+    monkeypatch.setattr("edged.cli.bench.FIRST_FRAME_S", 0.01)
+    with pytest.raises(Failed, match="no frame within"):
+        _first_frame_s(None, np.zeros((8, 8, 3), np.uint8))
 
 
 def test_what_is_no_clip_is_one_line(tmp_path):

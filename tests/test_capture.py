@@ -4,6 +4,7 @@ import itertools
 import struct
 import threading
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -326,11 +327,32 @@ def test_the_region_is_a_part_of_the_turned_picture_and_no_copy(tmp_path):
     assert got.image.base is not None
 
 
-def test_a_broken_picture_is_passed_over(tmp_path):
+def test_of_a_picture_of_one_pixel_the_region_is_that_pixel(tmp_path):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), np.full((1, 1, 3), 90, np.uint8))
+    for region in ((0, 0, 0.4, 0.4), (0.6, 0.6, 1, 1)):
+        with camera(f"images://{tmp_path}/in", region=region) as (worker, inbox):
+            (got,) = take_all(worker, inbox)
+        assert got.image.shape == (1, 1, 3)
+
+
+def test_a_broken_picture_is_passed_over_and_told(tmp_path):
     folder = write_folder(tmp_path / "in", 5)
     (folder / "02.png").write_bytes(b"broken")
     with camera(f"images://{folder}") as (worker, inbox):
         assert [number_of(f.image) for f in take_all(worker, inbox)] == [0, 1, 3, 4]
+        reason = eventually(worker, "offline").reason
+    assert "1 of 5 pictures cannot be decoded, the first is 02.png; copy them again" in reason
+
+
+def test_a_folder_that_may_not_be_read_is_lost_and_no_end_of_the_daemon(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    folder = write_folder(tmp_path / "in", 1)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SourceLost, match=r"cannot be read \(Permission denied\); see that edged's user"):
+        open_source(f"images://{folder}")
 
 
 def test_a_source_of_nothing_but_broken_pictures_is_opened_anew_with_a_reason(tmp_path):

@@ -4,9 +4,12 @@ import errno
 import json
 import struct
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.mosquitto import until
 
 from edged.capture import attached as listing
 from edged.capture.attached import Attached, attached
@@ -19,8 +22,11 @@ SIZES = {b"MJPG": [(640, 480), (1920, 1080)], b"YUYV": [(640, 480)]}
 class Kernel:
     """Answers ioctl as linux/videodev2.h lays it out."""
 
-    def __init__(self, driver=b"uvcvideo", capabilities=listing.VIDEO_CAPTURE, sizes=SIZES, stepwise=False):
+    def __init__(
+        self, driver=b"uvcvideo", capabilities=listing.VIDEO_CAPTURE, sizes=SIZES, stepwise=False, card=b"HD Webcam"
+    ):
         self.driver, self.capabilities, self.sizes, self.stepwise = driver, capabilities, sizes, stepwise
+        self.card = card
 
     def ioctl(self, descriptor, request, argument):
         answer = self.answer(request, argument)
@@ -33,7 +39,7 @@ class Kernel:
         index = struct.unpack_from("I", argument)[0]
         if request == listing.QUERYCAP:
             everything = listing.DEVICE_CAPS | listing.VIDEO_CAPTURE
-            return struct.pack("16s32s32sIII12x", self.driver, b"HD Webcam", b"usb-1", 6, everything, self.capabilities)
+            return struct.pack("16s32s32sIII12x", self.driver, self.card, b"usb-1", 6, everything, self.capabilities)
         if request == listing.ENUM_FMT:
             code = list(self.sizes)[index] if index < len(self.sizes) else None
             return code and struct.pack("III32s4s16x", index, 1, 0, b"name", code)
@@ -97,17 +103,33 @@ def test_a_pis_image_processor_is_no_camera(dev, monkeypatch):
     assert attached(dev) == []
 
 
+def test_a_camera_that_calls_itself_anything_has_a_name_of_one_line(dev, monkeypatch):
+    monkeypatch.setattr(listing.fcntl, "ioctl", Kernel(card=b"Caf\xc3\xa9\n\x1b[2J\xffcam").ioctl)
+    assert attached(dev)[0].name == "Café  [2J\N{REPLACEMENT CHARACTER}cam"
+
+
 def test_a_camera_that_may_not_be_asked_says_which_group(dev, monkeypatch):
     monkeypatch.setattr(listing.os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     assert "group `video`" in attached(dev)[0].problem
 
 
 def test_a_driver_that_never_answers_holds_nobody_up(dev, monkeypatch):
-    import threading
-
     monkeypatch.setattr(listing, "ANSWER_S", 0.1)
     monkeypatch.setattr(listing, "query", lambda _: threading.Event().wait(30))
     assert "does not answer" in attached(dev)[0].problem
+
+
+def test_a_driver_that_never_answers_holds_one_thread_however_often_it_is_asked(dev, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(listing, "ANSWER_S", 0.1)
+    monkeypatch.setattr(listing, "query", lambda _: answer.wait(30) and None)
+    before = threading.active_count()
+    for _ in range(3):
+        assert "does not answer" in attached(dev)[0].problem
+    assert threading.active_count() - before == len(list(dev.glob("video*")))
+    answer.set()
+    assert until(lambda: threading.active_count() == before)
+    assert attached(dev) == []
 
 
 def test_pi_cameras_are_asked_of_picamera2_in_its_own_process(dev, monkeypatch, tmp_path):
@@ -128,6 +150,30 @@ def test_pi_cameras_are_asked_of_picamera2_in_its_own_process(dev, monkeypatch, 
     (package / "__init__.py").write_text("raise RuntimeError('no libcamera')")
     assert "does not answer" in attached(dev)[0].problem
     sys.modules.pop("picamera2", None)
+
+
+def is_running(number):
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_picamera2_that_hangs_leaves_no_process(dev, monkeypatch, tmp_path):
+    package = tmp_path / "modules" / "picamera2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "import subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(tmp_path / 'number')!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(30)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setattr(listing.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(listing, "ANSWER_S", 1.0)
+    (dev / "video0").unlink()
+    assert "does not answer" in attached(dev)[0].problem
+    assert until(lambda: not is_running(int((tmp_path / "number").read_text())))
 
 
 def test_the_command_prints_what_to_copy(monkeypatch):

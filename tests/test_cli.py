@@ -7,8 +7,10 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import click
 import cv2
 import jsonschema_rs
 import numpy as np
@@ -76,6 +78,38 @@ def test_every_verb_is_documented_and_has_help() -> None:
         assert done.exit_code == 0
         assert done.stdout.startswith("Usage: ")
     assert edged(next(iter(VERBS)), "--help").stdout.startswith("Usage: "), "nor does the program itself fall"
+
+
+def test_the_list_of_verbs_says_what_each_verb_s_own_help_begins_with() -> None:
+    context = click.Context(cli)
+    for name, verb in VERBS.items():
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert verb.help == command.get_short_help_str(limit=1000), name
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"sys.argv": ["edged", "--help"]},
+        {"_EDGED_COMPLETE": "zsh_complete", "COMP_WORDS": "edged ", "COMP_CWORD": "1"},
+        {"_EDGED_COMPLETE": "bash_complete", "COMP_WORDS": "edged s", "COMP_CWORD": "1"},
+        {"_EDGED_COMPLETE": "fish_complete", "COMP_WORDS": "edged --", "COMP_CWORD": "--"},
+    ],
+    ids=["help", "zsh", "bash", "fish"],
+)
+def test_help_and_completion_wait_for_no_verb_s_libraries(asked: dict[str, Any]) -> None:
+    arguments = asked.pop("sys.argv", ["edged"])
+    program = (
+        f"import sys, edged.cli; sys.argv = {arguments!r}\n"
+        "try: edged.cli.main()\n"
+        "finally: print([name for name in sys.modules if name.startswith('edged.cli.')], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env={**os.environ, **asked}
+    )
+    assert ("status" if asked.get("COMP_CWORD") != "--" else "--version") in done.stdout
+    assert done.stderr.strip() == "['edged.cli.streams']"
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

@@ -270,6 +270,23 @@ def test_a_folder_that_cannot_be_listed_does_not_end_the_run(tmp_path: Path, mon
     assert problems == [f"{bad}: cannot be listed (Permission denied); let this user read it"]
 
 
+def test_a_folder_whose_files_cannot_be_looked_at_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = picture(tmp_path / "good" / "a.png"), picture(tmp_path / "bad" / "b.png").parent
+    looked = Path.is_dir
+
+    def is_dir(path: Path) -> bool:
+        if path.parent == bad:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return looked(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    problems: list[str] = []
+    assert _sorted_out((bad, good.parent), problems) == ([good], [])
+    assert problems == [f"{bad}: cannot be listed (Permission denied); let this user read it"]
+
+
 # --- reports, masks, backups
 
 

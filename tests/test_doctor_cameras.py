@@ -62,6 +62,11 @@ def test_advice_follows_the_figures(figures, advice):
     assert (advice in told[0]) if advice else told == []
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (16, 16384), (5000, 1)])
+def test_a_picture_of_any_shape_is_judged(shape):
+    assert examine.judged(np.full((*shape, 3), 90, np.uint8), None, 15).brightness == 90
+
+
 def test_sharpness_tells_a_scene_in_focus_from_one_that_is_not():
     import cv2
 

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edged.errors import ModelError
 from edged.inference.manifest import ProfileEntry
-from edged.inference.tensorrt import EngineCache, EngineKey, Gpu
+from edged.inference.tensorrt import CacheFullError, EngineCache, EngineKey, Gpu
 from edged.inference.tensorrt.cache import profiles_text
 
 GPU = Gpu("Orin", "8.7", "36.4.0")
@@ -158,6 +159,47 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(cache, monkeypatch):
     with pytest.raises(ModelError, match=r"cannot be written \(No space left on device\); make room"):
         cache.store(KEY, PLAN)
     assert names(cache) == []
+
+
+CHANGES = {
+    "store": lambda cache: cache.store(KEY, PLAN),
+    "discard": lambda cache: cache.discard(KEY),
+    "forget": lambda cache: cache.forget(KEY),
+    "prune": lambda cache: cache.prune([]),
+    "building": lambda cache: cache.building().__enter__(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_disk_that_takes_no_changes_any_more_is_one_line(cache, monkeypatch, change):
+    cache.store(KEY, PLAN)
+    (cache.directory / ".edged-1.partial").touch()
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(
+            CacheFullError, match=r"cannot be written \(Read-only file system\); see that edged's user can"
+        ):
+            change(cache)
+    assert cache.load(KEY) == PLAN
+
+
+def test_a_folder_that_is_gone_is_one_line(cache):
+    cache.directory.rmdir()
+    for change in ("prune", "building"):
+        with pytest.raises(CacheFullError, match="No such file"):
+            CHANGES[change](cache)
+
+
+def test_a_disk_that_fails_is_a_plan_that_cannot_be_read(cache, monkeypatch):
+    path, opened = cache.store(KEY, PLAN), os.open
+    # Of that file the kernel lets nobody read the beginning: there is nothing in that part of the memory.
+    monkeypatch.setattr(os, "open", lambda name, flags: opened("/proc/self/mem" if name == path else name, flags))
+    with pytest.raises(ModelError, match=r"cannot be read \(Input/output error\)"):
+        cache.load(KEY)
 
 
 def test_a_build_killed_at_any_moment_leaves_the_old_plan_or_the_new_one(tmp_path):

@@ -1,18 +1,22 @@
 """First boot: one file on a partition sets up a box, whole or not at all, and nothing on a stick can harm it."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from edged.config import load_config
 from edged.firstboot.place import APPLIED, ERROR
 from edged.firstboot.run import SEEN, import_settings, introduce
+from edged.firstboot.together import JOURNAL
 from edged.firstboot.write import CONFIG, CONNECTION, FOLDER, LOCALTIME, SSH_KEYS, WIRELESS
 from edged.toml import load_toml
 
+CUT_OFF = Path(__file__).parent / "support" / "cut_off.py"
 BEFORE = FOLDER / "edged.toml.before"
 PASSWORD = FOLDER / "mqtt-password"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHhK3vNuP0Wq0CkFq4yq8dVjz5Rk7Jb0wq2fX6mZ1abc me@laptop"
@@ -368,3 +372,91 @@ def test_a_box_whose_name_cannot_be_written_takes_its_settings_all_the_same(root
     (root / "etc/hostname").symlink_to(root / "gone/hostname")
     assert introduce([], root).startswith("edged-")
     assert "etc/hostname cannot be written" in caplog.text
+
+
+def cut_off_at_every_step(folder, *, pulled_out):
+    done = subprocess.run(
+        [sys.executable, str(CUT_OFF), str(folder), str(pulled_out)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) > 30
+    return lines
+
+
+@pytest.fixture
+def in_use(root, stick):
+    """A box that has its settings from a first stick, and another stick."""
+    (root / SSH_KEYS).parent.mkdir()
+    (root / LOCALTIME).symlink_to("/usr/share/zoneinfo/Etc/UTC")
+    (root / PASSWORD).write_text("of-the-old-broker\n")
+    (stick / "edged.toml").write_text(GOOD)
+    return root.parent
+
+
+def seen_by_nobody(lying):
+    return {name: text for name, text in lying.items() if not name.endswith(".partial") and "/.edged-" not in name}
+
+
+def test_whenever_the_power_goes_and_the_stick_too_all_settings_are_old_or_all_are_new(root, in_use):
+    old = {name: text.decode() for name, text in files(root).items()}
+    old["etc/localtime"] = "/usr/share/zoneinfo/Etc/UTC"
+    ends = [line["root"] for line in cut_off_at_every_step(in_use, pulled_out=True)]
+    new = ends[-1]
+    assert new["etc/edged/edged.toml.before"] == SHIPPED
+    assert new[str(PASSWORD)] == "br0ker-s3cret\n"
+    del new[str(SEEN)]
+    kinds = []
+    for end in ends:
+        settings = seen_by_nobody(end)
+        settings.pop(str(SEEN), None)
+        assert settings in (old, new)
+        kinds.append(settings == new)
+    assert kinds == sorted(kinds), "first the old ones, from one step on the new ones"
+    assert 10 < sum(kinds) < len(kinds) - 10
+    after = [end for end, is_new in zip(ends, kinds, strict=True) if is_new]
+    assert not [name for end in after for name in end if name.endswith(".before") and "/." in name]
+    assert not [name for end in after for name in end if "/.edged-" in name and "s3cret" in end[name]]
+
+
+def test_whenever_the_power_goes_the_stick_is_taken_in_the_end_and_keeps_no_password(in_use):
+    ends = cut_off_at_every_step(in_use, pulled_out=False)
+    new = ends[-1]
+    for end in ends:
+        assert seen_by_nobody(end["root"]) | {str(SEEN): new["root"][str(SEEN)]} == new["root"]
+        assert end["stick"] == new["stick"]
+        assert list(end["stick"]) == [APPLIED]
+
+
+def test_a_name_that_cannot_be_given_leaves_every_file_as_it_was(root, in_use, stick, monkeypatch):
+    give = Path.replace
+
+    def refuse(path, target):
+        if Path(target) == root / SSH_KEYS:
+            raise OSError(16, "Device or resource busy")
+        give(path, target)
+
+    (root / SSH_KEYS).write_text("ssh-rsa AAAA before\n")
+    before = files(root)
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert not import_settings([stick], root)
+    assert "nothing was changed" in (stick / ERROR).read_text()
+    assert files(root) == before
+    assert (root / LOCALTIME).readlink() == Path("/usr/share/zoneinfo/Etc/UTC")
+
+
+def test_a_damaged_list_of_what_was_being_renamed_keeps_no_stick_from_being_taken(root, stick, caplog):
+    (root / JOURNAL).write_bytes(b"\0" * 100)
+    (stick / "edged.toml").write_text(GOOD)
+    assert import_settings([stick], root)
+    assert not (root / JOURNAL).exists()
+    assert "is damaged" in caplog.text
+
+
+def test_what_cannot_be_finished_is_one_line_and_is_tried_again(root, stick, caplog, monkeypatch):
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("edged.firstboot.run.finish", refuse)
+    assert not import_settings([stick], root)
+    assert "Read-only file system" in caplog.text

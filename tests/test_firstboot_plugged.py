@@ -1,8 +1,11 @@
 """A stick that is plugged in, or found seconds after the start as USB sticks are, starts the import."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from edged.errors import ConfigError
 from edged.firstboot import __main__ as imported
 from edged.firstboot.settings import settings_of
+from edged.firstboot.together import JOURNAL
 
 SYSTEMD = Path(__file__).parents[1] / "systemd"
 
@@ -50,27 +54,57 @@ def plug_in(folder, monkeypatch):
 
 
 def test_a_stick_that_never_answers_is_one_that_cannot_be_read(tmp_path, monkeypatch, caplog):
-    def hang(command, **more):
-        raise subprocess.TimeoutExpired(command, more["timeout"])
+    def hang(command, seconds):
+        raise subprocess.TimeoutExpired(command, seconds)
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported.subprocess, "run", hang)
+    monkeypatch.setattr(imported, "ask", hang)
     with imported.mounted("EDGED") as place:
         assert place is None
     assert "EDGED cannot be read" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_program_that_sleeps_in_a_driver_and_cannot_be_killed_is_not_waited_for(tmp_path, monkeypatch, caplog):
+    """Nothing but a driver makes such a program; here the kill does not arrive."""
+    plug_in(tmp_path, monkeypatch)
+    (tmp_path / "mount").write_text("#!/bin/sh\necho $$ >>$0.pids\nexec sleep 30\n")
+    (tmp_path / "umount").symlink_to("mount")
+    (tmp_path / "mount").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda program: None)
+    for limit in ("MOUNT_S", "UNMOUNT_S", "KILLED_S"):
+        monkeypatch.setattr(imported, limit, 0.5)
+    began = time.monotonic()
+    with imported.mounted("EDGED") as place:
+        assert place is None
+    assert time.monotonic() - began < 15
+    assert len([line for line in caplog.text.splitlines() if "EDGED cannot be read" in line]) == 1
+    for pid in (line for file in tmp_path.glob("*.pids") for line in file.read_text().split()):
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_two_sticks_that_never_answer_leave_the_unit_time():
+    unit = (SYSTEMD / "edged-import.service").read_text()
+    (limit,) = re.findall(r"^TimeoutStartSec=(\d+)s$", unit, re.MULTILINE)
+    a_stick = imported.MOUNT_S + 2 * imported.UNMOUNT_S + 3 * imported.KILLED_S
+    assert 2 * a_stick < int(limit)
+    assert "\nKillMode=process\n" in unit, "a program that cannot be killed is not waited for"
+    assert "\nTimeoutStopSec=5s\n" in unit
+    assert f"\nConditionPathExists=|/{JOURNAL}\n" in unit
+
+
 def test_a_stick_that_cannot_be_unmounted_keeps_what_lies_on_it(tmp_path, monkeypatch):
     asked = []
 
-    def refuse_to_let_go(command, **_):
+    def refuse_to_let_go(command, _):
         asked.append(command)
         if command[0] == "mount":
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
         return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, "", "target is busy")
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported.subprocess, "run", refuse_to_let_go)
+    monkeypatch.setattr(imported, "ask", refuse_to_let_go)
     with imported.mounted("EDGED") as place:
         assert place is not None
     assert (place / "holiday.jpg").read_bytes() == b"a picture"
@@ -80,15 +114,15 @@ def test_a_stick_that_cannot_be_unmounted_keeps_what_lies_on_it(tmp_path, monkey
 def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_lies_on_it(tmp_path, monkeypatch):
     asked = []
 
-    def answer_late(command, **more):
+    def answer_late(command, seconds):
         asked.append(command)
         if command[0] == "mount":
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
-            raise subprocess.TimeoutExpired(command, more["timeout"])
+            raise subprocess.TimeoutExpired(command, seconds)
         return subprocess.CompletedProcess(command, 0, "", "")
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported.subprocess, "run", answer_late)
+    monkeypatch.setattr(imported, "ask", answer_late)
     with imported.mounted("EDGED") as place:
         assert place is None
     assert [command[0] for command in asked] == ["mount", "umount"], "it is not waited for twice"
@@ -97,9 +131,7 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
 
 def test_the_folder_of_a_stick_goes_with_it(tmp_path, monkeypatch):
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(
-        imported.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", "")
-    )
+    monkeypatch.setattr(imported, "ask", lambda command, _: subprocess.CompletedProcess(command, 0, "", ""))
     with imported.mounted("EDGED") as place:
         assert place.is_dir()
     assert not place.exists()

@@ -31,6 +31,7 @@ from edged.inference.tensorrt import (
 from edged.inference.tensorrt import thread as gpu_thread
 from edged.inference.tensorrt.binding import BuildWay, build_way, jetson_release, parse_version
 from tests.support.cuda_double import Machine, cuda_double
+from tests.support.mosquitto import until
 from tests.support.small_models import faces, small_model, write_models
 from tests.support.tensorrt_double import VERSIONS, plan_header, tensorrt_double
 
@@ -553,3 +554,24 @@ def test_every_shipped_model_becomes_an_engine_that_agrees_with_the_cpu(name, on
         shape = entry.profiles[key].min if key in entry.profiles else tensor.shape
         given[key] = rng.integers(0, 256, (2, *shape[1:])).astype(tensor.dtype)
     require_agreement(entry, OnnxEngine(name, SHIPPED.verified_bytes(name), 1), engine, [given])
+
+
+@pytest.mark.parametrize("way", ["opens", "fails"])
+def test_a_gpu_that_answers_after_it_was_given_up_is_given_back(bench, monkeypatch, caplog, way):
+    answer = threading.Event()
+    retain = bench.cuda.Device.retain_primary_context
+
+    def late(device):
+        answer.wait(30)
+        if way == "fails":
+            raise bench.cuda.Error("it is gone")
+        return retain(device)
+
+    monkeypatch.setattr(bench.cuda.Device, "retain_primary_context", late)
+    monkeypatch.setattr(gpu_thread, "OPEN_PATIENCE_S", 0.1)
+    with pytest.raises(ModelError, match="has not responded"):
+        GpuThread(bench.trt, bench.cuda)
+    answer.set()
+    assert until(lambda: "gpu" not in [thread.name for thread in threading.enumerate()])
+    assert "answers only after it was given up" in caplog.text
+    assert bench.machine.clean

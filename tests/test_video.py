@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -117,6 +118,43 @@ def test_broken_time_stamps_never_go_back_nor_far_ahead() -> None:
     line = Timeline(10)
     stamps = [7.0, 7.1, None, 7.3, 2.0, 2.5, 1e12, None, -5.0]
     assert [line.place(stamp) for stamp in stamps] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.9, 1.0, 1.1, 1.2])
+
+
+@pytest.mark.parametrize(
+    ("stamps", "times"),
+    [
+        ([7.0] * 5, [0, 0.1, 0.2, 0.3, 0.4]),
+        ([0.0, 0.0, 0.2, 0.2, 0.4, 0.4], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        ([0.0, 0.0, 0.1, 0.1, 0.2, 0.3, 0.6], [0, 0.1, 0.101, 0.201, 0.202, 0.3, 0.6]),
+        ([0.0] * 31 + [0.1, 0.2], [*(number / 10 for number in range(31)), 3.1, 3.2]),
+    ],
+    ids=["all the same", "in pairs", "in pairs at the usual rate", "stuck for long"],
+)
+def test_a_time_stamp_that_repeats_makes_two_pictures_and_never_one(stamps: list[float], times: list[float]) -> None:
+    line = Timeline(10)
+    assert [line.place(stamp) for stamp in stamps] == pytest.approx(times)
+
+
+def test_a_recording_whose_time_stamps_are_all_the_same_is_played_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(10):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 20, np.uint8), format="bgr24")
+            for packet in stream.encode(picture):
+                packet.pts = packet.dts = 0
+                container.mux(packet)
+    assert times_of(opened(path)) == pytest.approx([number / 25 for number in range(10)])
+    models = Models(ScriptedDetector([]), ConstantJudge(BARE), {}, {})
+    assert len(list(Recording(path, Config(), models).frames())) == 10
+    assert len(models.detector.pictures) == 10  # type: ignore[attr-defined]
+
+
+def test_a_disk_that_fails_is_a_lost_source() -> None:
+    """Of this file the kernel lets nobody read the beginning: there is nothing in that part of the memory."""
+    with pytest.raises(SourceLost, match="cannot be read"):
+        VideoFile(parse_source("file:///proc/self/mem"))
 
 
 def test_the_recording_whose_beginning_is_slow(case: Path) -> None:

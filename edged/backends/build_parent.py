@@ -15,7 +15,7 @@ from edged.backends.status import BuildResult, count_attempt, failed
 from edged.config import ModelsConfig
 from edged.errors import ModelError
 from edged.host.device import resident_mb
-from edged.inference.tensorrt import CacheBusyError, EngineCache, EngineKey
+from edged.inference.tensorrt import CacheBusyError, CacheFullError, EngineCache, EngineKey
 from edged.processes import channel
 from edged.processes.child import ChildProcess
 
@@ -186,3 +186,5 @@ class EngineBuild:
                 pass
         except CacheBusyError:
             log.debug("another process builds engines: it has removed what was left")
+        except CacheFullError as error:
+            log.warning("%s", error)

@@ -21,7 +21,9 @@ from edged.errors import ModelError
 from edged.inference import Manifest, ModelEntry, default_engines_dir, load_manifest
 from edged.inference.tensorrt import (
     CacheBusyError,
+    CacheFullError,
     EngineCache,
+    EngineKey,
     GpuMemoryError,
     GpuThread,
     TensorrtEngine,
@@ -131,10 +133,17 @@ class Search:
         except ModelError as error:
             self._report(str(error))
             self._drop(entry.name)
-            cache.discard(key)  # its result counts for this plan only: the next start builds it anew
+            self._discard(cache, key)  # its result counts for this plan only: the next start builds it anew
         else:
             engine.offer(opened)
         yield None
+
+    def _discard(self, cache: EngineCache, key: EngineKey) -> None:
+        """A disk that takes no changes is no reason not to look after the other models."""
+        try:
+            cache.discard(key)
+        except CacheFullError as error:
+            self._report(str(error))
 
     def _drop(self, name: str) -> None:
         opened = self._opened.pop(name, None)

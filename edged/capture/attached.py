@@ -3,11 +3,9 @@
 import errno
 import fcntl
 import importlib.util
-import json
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from edged.capture import gstreamer
+from edged.processes.child import ask
 
 DEV = Path("/dev")
 ANSWER_S = 5.0
 """A driver that hangs may never answer."""
+NO_ANSWER = "it does not answer; unplug it and plug it in again"
 STABLE = ("v4l/by-id", "v4l/by-path")
 """Folders of stable names: the first follows the camera, the second the port it is plugged into."""
 ARGUS_DRIVERS = ("tegra-video", "tegra-capture")
 PI_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid")
-PICAMERA = "import json, picamera2; print(json.dumps(picamera2.Picamera2.global_camera_info(), default=str))"
+PICAMERA = """
+import json, picamera2
+print(json.dumps({"cameras": picamera2.Picamera2.global_camera_info()}, default=str))
+"""
 MOST_MODES = 64
 
 
@@ -124,7 +127,9 @@ def _ask(descriptor: int, request: int, argument: bytes) -> bytes | None:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode(errors="replace").strip()
+    """A name on one line: a device may call itself anything, also what a terminal takes for an order."""
+    text = raw.split(b"\0", 1)[0].decode(errors="replace")
+    return "".join(sign if sign.isprintable() else " " for sign in text).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +172,14 @@ def attached(dev: Path = DEV) -> list[Attached]:
     return sorted([*found, *_pi_cameras()], key=lambda camera: camera.uri)
 
 
+_asked: dict[Path, threading.Thread] = {}
+"""The threads that no driver has answered yet: of a device one at most, however often it is looked for."""
+
+
 def _queried(node: Path) -> Device | None:
     """Query in a thread that may be abandoned. Raise OSError when the device cannot be asked, or does not answer."""
+    if node in _asked and _asked[node].is_alive():
+        raise OSError(NO_ANSWER)
     answers: list[Device | OSError | None] = []
 
     def ask() -> None:
@@ -181,7 +192,9 @@ def _queried(node: Path) -> Device | None:
     thread.start()
     thread.join(ANSWER_S)
     if not answers:
-        raise OSError("it does not answer; unplug it and plug it in again")
+        _asked[node] = thread
+        raise OSError(NO_ANSWER)
+    _asked.pop(node, None)
     if isinstance(answers[0], OSError):
         raise answers[0]
     return answers[0]
@@ -200,14 +213,13 @@ def _pi_cameras() -> list[Attached]:
     if importlib.util.find_spec("picamera2") is None:
         return []
     try:
-        said = subprocess.run(
-            [sys.executable, "-c", PICAMERA], capture_output=True, timeout=ANSWER_S * 2, check=True, text=True
-        )
-        listed = json.loads(said.stdout.strip().splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        answer = ask([sys.executable, "-c", PICAMERA], ANSWER_S * 2).content
+    except OSError:
+        answer = None
+    if answer is None:
         return [Attached("picamera://0", "", "Pi camera", problem="picamera2 does not answer; try `rpicam-hello`")]
     return [
         Attached(f"picamera://{camera['Num']}", str(camera.get("Id", "")), str(camera.get("Model", "Pi camera")))
-        for camera in listed
+        for camera in answer["cameras"]
         if "/usb" not in str(camera.get("Id", ""))  # those are V4L2 devices, too
     ]

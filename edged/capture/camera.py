@@ -266,10 +266,16 @@ class CameraWorker(Worker):
                 self._keeper.seen(0)
 
     def _cut(self, image: Image) -> Image:
-        """The region to watch; a view, not a copy."""
+        """The region to watch; a view, not a copy. Of a picture of a few pixels at least one."""
         height, width = image.shape[:2]
         left, top, right, bottom = self._config.region
-        return image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+        return image[_span(top, bottom, height), _span(left, right, width)]
+
+
+def _span(first: float, last: float, length: int) -> slice:
+    """That part of so many pixels."""
+    start = min(round(first * length), length - 1)
+    return slice(start, max(round(last * length), start + 1))
 
 
 class Silent(SourceLost):

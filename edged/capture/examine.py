@@ -127,9 +127,9 @@ def judged(image: Image, fps: float | None, requested_fps: float) -> Examination
     """What a picture shows; `fps` as measured."""
     height, width = image.shape[:2]
     seen = figures(image)
-    scale = SHARPNESS_WIDTH / width
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    size = SHARPNESS_WIDTH, max(1, round(height * SHARPNESS_WIDTH / width))
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if width > SHARPNESS_WIDTH else grey
     sharpness = float(cv2.Laplacian(small, cv2.CV_64F).var())
     return Examination(width, height, fps, seen.mean, seen.deviation, sharpness, requested_fps)
 

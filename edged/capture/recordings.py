@@ -61,18 +61,32 @@ class PictureFolder:
     """The pictures of a folder in the order of their names, `fps` of them a second."""
 
     live = False
-    assumption = flaw = None
+    assumption = None
 
     def __init__(self, source: Source) -> None:
-        folder = Path(source.path)
-        if not folder.is_dir():
-            raise SourceLost(f"{folder}: no such folder; check camera.<id>.source")
-        self._files = picture_files(folder)
+        """Raise SourceLost when the folder cannot be read, or holds none."""
+        self._folder = folder = Path(source.path)
+        try:
+            self._files = picture_files(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            raise SourceLost(f"{folder}: no such folder; check camera.<id>.source") from None
+        except OSError as error:
+            raise SourceLost(
+                f"{folder}: cannot be read ({error.strerror}); see that edged's user may read it"
+            ) from None
         if not self._files:
             raise SourceLost(f"{folder}: holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        self._broken: set[Path] = set()
         self._loop = bool(source.options.get("loop", 0))
         self._fps = source.options.get("fps", 5)
         self._index = -1
+
+    @property
+    def flaw(self) -> str | None:
+        if not self._broken:
+            return None
+        what = f"{len(self._broken)} of {len(self._files)} pictures cannot be decoded"
+        return f"{self._folder}: damaged: {what}, the first is {min(self._broken).name}; copy them again"
 
     def skip(self) -> float | None:
         if self._index + 1 >= len(self._files) and not self._loop:
@@ -81,14 +95,19 @@ class PictureFolder:
         return self._index / self._fps
 
     def picture(self) -> Image:
-        return read_picture(self._files[self._index % len(self._files)])
+        file = self._files[self._index % len(self._files)]
+        try:
+            return read_picture(file)
+        except SourceLost:
+            self._broken.add(file)
+            raise
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures directly in `folder`, by name."""
+    """The pictures directly in `folder`, by name. Raise OSError when it cannot be listed."""
     return sorted(file for file in folder.iterdir() if kind_of(file) == "picture" and file.is_file())
 
 

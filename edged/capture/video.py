@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -29,6 +30,8 @@ MOST_BYTES_OF_AN_INDEX = 128 * 1024 * 1024
 """MP4 has an index, of some 50 MB for a day."""
 LONGEST_GAP_S = 86_400.0
 """A longer gap between two pictures is a broken time stamp."""
+LEAST_STEP_S = 0.001
+MOST_BEHIND_S = 1.0
 MISSING_S = 0.5
 """A file that ends so much before the length that it states was cut off; ends differ a little where there is sound."""
 NO_TIME_STAMPS: Final = 0x80
@@ -86,7 +89,7 @@ class VideoFile:
         try:
             converted = self._reformatter.reformat(self._picture, format="bgr24")
             return upright(np.asarray(converted.to_ndarray(), np.uint8), self._picture)
-        except (FFmpegError, ValueError) as error:
+        except (FFmpegError, ValueError, MemoryError) as error:
             raise SourceLost(f"{self._path}: holds a picture that cannot be decoded ({error})") from None
 
     def close(self) -> None:
@@ -109,25 +112,31 @@ class Timeline:
         """`fps` spaces pictures without a time stamp of their own."""
         self._step_s = 1 / fps
         self._last_s: float | None = None
+        self._last_stamp_s: float | None = None
         self._offset_s: float | None = None
 
     def place(self, stamp_s: float | None) -> float:
-        """The time of the next picture."""
+        """The time of the next picture, later than the last one's. A stamp that repeats counts for its first picture alone."""
         usual_s = 0.0 if self._last_s is None else self._last_s + self._step_s
-        if stamp_s is None:
+        if stamp_s is None or stamp_s == self._last_stamp_s:
             self._last_s = usual_s
             return usual_s
-        if self._offset_s is None or not self._is_next(stamp_s - self._offset_s):
+        if self._offset_s is None or not self._is_next(stamp_s, stamp_s - self._offset_s):
             self._offset_s = stamp_s - usual_s
-        self._last_s = stamp_s - self._offset_s
+        self._last_stamp_s = stamp_s
+        time_s = stamp_s - self._offset_s
+        self._last_s = time_s if self._last_s is None else max(time_s, self._last_s + LEAST_STEP_S)
         return self._last_s
 
     def restart(self) -> None:
         """The stamps begin anew; the times go on."""
-        self._offset_s = None
+        self._offset_s = self._last_stamp_s = None
 
-    def _is_next(self, time_s: float) -> bool:
-        return self._last_s is None or 0 <= time_s - self._last_s <= LONGEST_GAP_S
+    def _is_next(self, stamp_s: float, time_s: float) -> bool:
+        """Pictures without a stamp of their own may have been given a little more time than they had."""
+        if self._last_s is None or self._last_stamp_s is None:
+            return True
+        return stamp_s > self._last_stamp_s and -MOST_BEHIND_S <= time_s - self._last_s <= LONGEST_GAP_S
 
 
 class _Pass:
@@ -154,8 +163,8 @@ class _Pass:
         self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         self.is_raw = bool(self._container.format.flags & NO_TIME_STAMPS)
         rate = self._stream.guessed_rate or self._stream.average_rate
-        self.fps = float(rate) if rate and SLOWEST_FPS <= rate <= FASTEST_FPS else USUAL_FPS
-        self.stated_count = self._stream.frames or None
+        self.fps: float = float(rate) if rate and SLOWEST_FPS <= rate <= FASTEST_FPS else USUAL_FPS
+        self.stated_count: int | None = self._stream.frames or None
         self._pictures = self._decoded()
 
     def next(self) -> av.VideoFrame | None:
@@ -245,11 +254,11 @@ class _Bounded:
     """A file that ends where too much was read without a picture in it."""
 
     def __init__(self, path: Path) -> None:
-        """Raise SourceLost when it cannot be opened."""
+        """Raise SourceLost when it cannot be opened, or not be read."""
         self._descriptor: int | None = None
         with _opened(path) as file:
-            self._descriptor = os.dup(file.fileno())  # a file object would warn if it were never closed
             has_index = file.read(8).endswith(b"ftyp")
+            self._descriptor = os.dup(file.fileno())  # a file object would warn if it were never closed
         self._since_found = 0
         self.most_bytes = MOST_BYTES_OF_AN_INDEX if has_index else MOST_BYTES_A_PICTURE
         self.seek(0)
@@ -299,9 +308,12 @@ def upright(image: Image, picture: av.VideoFrame) -> Image:
     return np.ascontiguousarray(image[::-1] if along < 0 else image)
 
 
-def _opened(path: Path) -> BinaryIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file. What is raised while it is read, as of a disk that fails, becomes SourceLost too."""
     try:
-        return open_regular(path)
+        with open_regular(path) as file:
+            yield file
     except FileNotFoundError:
         raise SourceLost(f"{path}: no such file; check camera.<id>.source") from None
     except OSError as error:

@@ -4,40 +4,81 @@ import importlib
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from edged.cli.streams import printing
 from edged.errors import EdgedError
 
-VERBS = {
-    "analyze": "edged.cli.analyze:analyze",
-    "bench": "edged.cli.bench:bench",
-    "cameras": "edged.cli.cameras:cameras",
-    "claim": "edged.cli.console:claim",
-    "completion": "edged.cli.completion:completion",
-    "config": "edged.cli.config:config",
-    "console": "edged.cli.console:console",
-    "db": "edged.cli.db:db",
-    "demo": "edged.cli.demo:demo",
-    "doctor": "edged.cli.doctor:doctor",
-    "engines": "edged.cli.engines:engines",
-    "events": "edged.cli.events:events",
-    "export": "edged.cli.export:export",
-    "fleet": "edged.cli.fleet:fleet",
-    "outputs": "edged.cli.outputs:outputs",
-    "passwd": "edged.cli.console:passwd",
-    "report": "edged.cli.report:report",
-    "run": "edged.cli.run:run",
-    "schema": "edged.cli.schema:schema",
-    "selftest": "edged.cli.selftest:selftest",
-    "status": "edged.cli.status:status",
-    "wear-mask": "edged.cli.wear_mask:wear_mask_command",
-}
 
-WHOLE = 1000
-"""Characters: more than any first sentence has."""
+class Verb(NamedTuple):
+    """Where a verb's command is, as module:name, and the first sentence of its help, for which nothing needs to be imported."""
+
+    where: str
+    help: str
+
+
+VERBS = {
+    "analyze": Verb(
+        "edged.cli.analyze:analyze", "Find, judge and read faces in SOURCES: pictures, folders of pictures, videos."
+    ),
+    "bench": Verb(
+        "edged.cli.bench:bench",
+        "Time each stage on this machine, one camera, every face judged in every frame; then each reader of faces alone.",
+    ),
+    "cameras": Verb("edged.cli.cameras:cameras", "List attached cameras."),
+    "claim": Verb(
+        "edged.cli.console:claim", "Print the console's address and the code that its first visitor is asked for."
+    ),
+    "completion": Verb(
+        "edged.cli.completion:completion",
+        'Print the script that teaches SHELL to complete edged\'s verbs and options: eval "$(edged completion bash)".',
+    ),
+    "config": Verb("edged.cli.config:config", "Check, apply and show the config."),
+    "console": Verb("edged.cli.console:console", "Serve the pages for a browser until stopped."),
+    "db": Verb("edged.cli.db:db", "Look after the database."),
+    "demo": Verb(
+        "edged.cli.demo:demo",
+        "Play an entrance scene through the real daemon, print its alerts as a subscriber gets them, and make the reports.",
+    ),
+    "doctor": Verb(
+        "edged.cli.doctor:doctor",
+        "Check cameras, models, broker, disk, clock and permissions: one line each, with the remedy.",
+    ),
+    "engines": Verb("edged.cli.engines:engines", "Look at the models, and at what runs them."),
+    "events": Verb(
+        "edged.cli.events:events",
+        "Print recorded events, oldest first; the times are those of report.timezone, in JSON UTC.",
+    ),
+    "export": Verb("edged.cli.export:export", "Export closed days as files for a report over many devices."),
+    "fleet": Verb("edged.cli.fleet:fleet", "Reports over many devices, from what `edged export` sent."),
+    "outputs": Verb("edged.cli.outputs:outputs", "List and try lamps, buzzers, voices, doors and buttons."),
+    "passwd": Verb(
+        "edged.cli.console:passwd",
+        "Set a password of the console, typed twice or read from standard input; "
+        "whoever was logged in with the old one is not any more.",
+    ),
+    "report": Verb(
+        "edged.cli.report:report",
+        "The report of DATE, yesterday when left out: 2026-11-19, yesterday or today; or of its week or month.",
+    ),
+    "run": Verb("edged.cli.run:run", "Watch the configured cameras until stopped."),
+    "schema": Verb(
+        "edged.cli.schema:schema",
+        "Print the JSON Schema of NAME: every MQTT payload, or a line of `edged events --json`, `edged report --format json` "
+        "or `edged analyze --json`.",
+    ),
+    "selftest": Verb(
+        "edged.cli.selftest:selftest",
+        "Run the golden pictures through every model on every backend present: one line each, to be sent back.",
+    ),
+    "status": Verb(
+        "edged.cli.status:status", "Print the state of the running daemon: cameras, broker, models and problems."
+    ),
+    "wear-mask": Verb("edged.cli.wear_mask:wear_mask_command", "Draw mask 1 to 7 on the faces in IMAGE."),
+}
 
 
 class LazyGroup(click.Group):
@@ -49,15 +90,20 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module, name = VERBS[cmd_name].split(":")
+        module, name = VERBS[cmd_name].where.split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Every verb with the whole first sentence of its help."""
-        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.get_short_help_str(limit=WHOLE)) for name, verb in verbs if verb])
+            formatter.write_dl([(name, VERBS[name].help) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """See `click.Group`: verbs, and options of edged itself."""
+        verbs = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=VERBS[name].help) for name in verbs]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

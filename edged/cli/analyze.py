@@ -156,9 +156,9 @@ def _open_folder(folder: Path, found: dict[Kind, list[Path]]) -> None:
     """Add the files of a folder, by name, and name those left out. Raise Failed when it cannot be listed."""
     try:
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+        kinds = {file: "other" if file.is_dir() else kind_of(file) for file in files}
     except OSError as error:
         raise Failed(f"{folder}: cannot be listed ({error.strerror}); let this user read it") from None
-    kinds = {file: "other" if file.is_dir() else kind_of(file) for file in files}
     for file, kind in kinds.items():
         if kind != "other":
             found[kind].append(file)

@@ -35,6 +35,7 @@ NEAR = 120.0
 A_FACE = 0.55
 """Detections with a lower score are wrong more often than not."""
 
+FIRST_FRAME_S = 120.0
 MOST_READINGS = 30
 """Each reader is timed so often: they take much the same time on every face."""
 
@@ -216,9 +217,14 @@ def _first_frame_s(config_file: Path | None, picture: Image) -> float:
         file = Path(folder) / "picture.png"
         cv2.imwrite(str(file), picture)
         start = time.perf_counter()
-        done = subprocess.run(
-            [*command, "--source", str(file)], capture_output=True, text=True, timeout=120, check=False
-        )
+        try:
+            done = subprocess.run(
+                [*command, "--source", str(file)], capture_output=True, text=True, timeout=FIRST_FRAME_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(
+                f"a fresh process has analysed no frame within {FIRST_FRAME_S:g} s; see what else the machine is busy with"
+            ) from None
         elapsed = time.perf_counter() - start
     if done.returncode:
         raise Failed(done.stderr.strip())

@@ -148,7 +148,7 @@ def _two(value: "np.floating[Any]") -> float:
 def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict[str, object]:
     """Play `clip`, FPS pictures of it a second, through a camera's pipeline; decoding is not timed.
 
-    Raise SourceLost when it is not a video, or breaks off.
+    Standard error gets a line about a clip that was cut off or is damaged. Raise SourceLost when it is not a video.
     """
     detector = config.models.detector
     detector_runs = DetectorRuns(DETECTORS[detector].models)
@@ -173,6 +173,8 @@ def play(clip: Path, settings: CameraConfig, config: Config, load: Load) -> dict
                 detector_runs.runs = detector_runs.pixels = 0
             results.add(costs.step(pipeline, Frame("clip", len(costs.rows), time_s, image), detector_runs))
             last_s = time_s
+        if video.flaw:
+            click.echo(f"edged: {video.flaw}", err=True)
     finally:
         video.close()
     results.add(pipeline.finish(last_s, "stopped"))

@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 LABELS = Path("/dev/disk/by-label")
 STICK, SEED = "EDGED", "CIDATA"
 BOOT = (Path("/boot/firmware"), Path("/boot/efi"))
-SECONDS = 30
-NO_ANSWER = f"it has not answered within {SECONDS} s"
+MOUNT_S, UNMOUNT_S, ASK_S = 30.0, 10.0, 10.0
+"""So long each may take; two sticks that never answer leave some of the unit's time to what else there is."""
+KILLED_S = 0.5
+NO_ANSWER = f"it has not answered within {MOUNT_S:g} s"
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
@@ -37,8 +39,8 @@ def mounted(label: str) -> Iterator[Path | None]:
             log.warning("the partition %s cannot be read: %s", label, refusal)
         yield place if refusal is None else None
     finally:
-        if _refusal(["umount", "--", str(place)]) is not None:
-            _refusal(["umount", "--lazy", "--", str(place)])
+        if _refusal(["umount", "--", str(place)], UNMOUNT_S) is not None:
+            _refusal(["umount", "--lazy", "--", str(place)], UNMOUNT_S)
         with suppress(OSError):
             place.rmdir()  # never with what is in it: a partition that is still mounted there is somebody's stick
 
@@ -50,19 +52,38 @@ def _mount(device: Path, place: Path) -> str | None:
     """
     for way in ("rw", "ro"):
         options = f"{way},nosuid,nodev,noexec,umask=0077"
-        refusal = _refusal(["mount", "-t", "vfat,exfat", "-o", options, "--", str(device), str(place)])
+        refusal = _refusal(["mount", "-t", "vfat,exfat", "-o", options, "--", str(device), str(place)], MOUNT_S)
         if refusal in (None, NO_ANSWER):
             break
     return refusal
 
 
-def _refusal(command: list[str]) -> str | None:
+def _refusal(command: list[str], seconds: float) -> str | None:
     """Why the command did not do what it was asked, None when it did. A worn stick may never answer."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = ask(command, seconds)
     except subprocess.TimeoutExpired:
         return NO_ANSWER
     return None if done.returncode == 0 else done.stderr.strip() or "refused"
+
+
+def ask(command: list[str], seconds: float) -> "subprocess.CompletedProcess[str]":
+    """Like `subprocess.run`, which waits for ever for a killed program that sleeps in a driver: here it is left to the kernel."""
+    program = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        said = program.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(KILLED_S)
+        raise
+    finally:
+        for pipe in (program.stdout, program.stderr):
+            assert pipe is not None  # noqa: S101  for the type checker
+            pipe.close()
+    return subprocess.CompletedProcess(command, program.returncode, *said)
 
 
 def main() -> None:
@@ -102,7 +123,7 @@ def notify_the_daemon() -> None:
 def _ask(command: str) -> bool:
     """Whether a program of the system did what it was asked; not every box has each."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(command.split(), capture_output=True, timeout=SECONDS, check=False).returncode == 0
+        return ask(command.split(), ASK_S).returncode == 0
     return False
 
 

@@ -1,6 +1,7 @@
 """One partition on which an edged.toml may lie: reads it, and leaves word of what came of it. Trusts nothing that lies there."""
 
 import errno
+import logging
 import os
 import stat
 from contextlib import suppress
@@ -13,6 +14,10 @@ NAMES = ("edged.toml", "edged.toml.txt")
 """Windows hides endings, and its editor adds one."""
 APPLIED = "edged.toml.applied"
 ERROR = "edged-ERROR.txt"
+ERASED = "edged.toml.erased"
+"""What was applied, while zeros are being written over it: a file that is half zeros is no new edged.toml."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,27 @@ def leave(folder: Path, name: str, text: str) -> None:
 def set_aside(found: Found, text: str) -> None:
     """Put `text` in the file's place under the name of what was applied; zeros take the place of its bytes first."""
     leave(found.folder, APPLIED, text)
-    path = found.folder / found.name
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123
-        file.write(bytes(len(found.data)))
-        os.fsync(descriptor)
-    path.unlink()
+    (found.folder / found.name).replace(found.folder / ERASED)
+    _erase(found.folder / ERASED)
     with suppress(OSError):
         (found.folder / ERROR).unlink()
+
+
+def erase(folder: Path) -> None:
+    """Go on erasing where a power cut came in between: what is left of the file holds passwords."""
+    try:
+        _erase(folder / ERASED)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s: cannot be deleted (%s); delete it, it holds passwords", folder / ERASED, error.strerror)
+
+
+def _erase(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123
+        there = os.fstat(descriptor)
+        if stat.S_ISREG(there.st_mode):
+            file.write(bytes(min(there.st_size, MAX_TOML_BYTES)))
+            os.fsync(descriptor)
+    path.unlink()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edged.files import replace
-from edged.firstboot.place import Found, find, leave
+from edged.firstboot.place import Found, erase, find, leave
+from edged.firstboot.together import finish
 from edged.host.device import device_id
 
 log = logging.getLogger(__name__)
@@ -20,11 +21,15 @@ MOST_SEEN = 16
 def import_settings(folders: Sequence[Path], root: Path) -> bool:
     """Deal with the edged.toml of the first of `folders` that has a new one; the others count as seen.
 
-    True when settings were applied. Everything stays as it was when the file has a mistake.
+    True when settings were applied, also the rest of those that a power cut came between. Everything stays as it was when the
+    file has a mistake.
     """
+    went_on = _went_on(root)
+    for folder in folders:
+        erase(folder)
     new = [found for found in (find(folder) for folder in folders) if found and _hash(found) not in _seen(root)]
     if not new:
-        return False
+        return went_on
     from edged.firstboot.take import take  # only now: the daemon's start waits for this one, at every boot
 
     found, *passed_over = new
@@ -33,7 +38,20 @@ def import_settings(folders: Sequence[Path], root: Path) -> bool:
         log.warning("%s: passed over, since %s was taken", other.folder / other.name, found.folder / found.name)
     if applied:
         _remember(root, new)
-    return applied
+    return applied or went_on
+
+
+def _went_on(root: Path) -> bool:
+    try:
+        went_on = finish(root)
+    except OSError as error:
+        log.error(
+            "the settings that were being taken cannot be written (%s); the next start tries again", error.strerror
+        )
+        return False
+    if went_on:
+        log.info("the settings that were being taken when the power went are all in force")
+    return went_on
 
 
 def _hash(found: Found) -> str:

@@ -1,4 +1,6 @@
-"""Puts validated settings where the system reads them: every file is whole on the disk before the first takes its name."""
+"""Puts validated settings where the system reads them, all at once: every file is whole on the disk before the first takes its
+name, and then all take theirs, whatever comes in between.
+"""
 
 import grp
 import os
@@ -8,8 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edged.files import sync, write_beside
+from edged.files import write_beside
 from edged.firstboot.settings import NetworkConfig, Settings
+from edged.firstboot.together import rename_together
 from edged.toml import dump_toml
 
 FOLDER = Path("etc/edged")
@@ -37,9 +40,12 @@ class Entry:
 def entries(settings: Settings, root: Path) -> Iterator[Entry]:
     """What `settings` come to, and a copy of the config that they replace. Keys for SSH are added to those that are there."""
     head = "# Written from the edged.toml of a stick or the boot partition; its keys: /opt/edged/share/edged/config/edged.toml\n"
-    yield Entry(CONFIG, (head + dump_toml(settings.tables)).encode(), 0o640, edged_reads=True)
+    config = (head + dump_toml(settings.tables)).encode()
+    yield Entry(CONFIG, config, 0o640, edged_reads=True)
     with suppress(FileNotFoundError):
-        yield Entry(BEFORE, (root / CONFIG).read_bytes(), 0o640, edged_reads=True)
+        before = (root / CONFIG).read_bytes()
+        if before != config:  # of a file that is taken once more, the power having gone before that was noted
+            yield Entry(BEFORE, before, 0o640, edged_reads=True)
     for name, secret in settings.secrets.items():
         yield Entry(FOLDER / name, secret.encode() + b"\n", 0o640, edged_reads=True)
     if settings.network is not None:
@@ -80,26 +86,24 @@ def keyfile(network: NetworkConfig) -> str:
 
 
 def apply(settings: Settings, root: Path) -> None:
-    """Write everything, or raise OSError with everything as it was."""
+    """Write everything, or raise OSError with everything as it was. A power cut in between leaves the rest to `finish`."""
     zone = settings.config.report.timezone
     prepared: list[tuple[Path, Path]] = []
     try:
         for entry in entries(settings, root):
             target = root / entry.path
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if entry.mode == 0o600 else 0o755)
-            prepared.append((_written(target, entry), target))
+            prepared.append((_written(target, entry).relative_to(root), entry.path))
         if "timezone" in settings.tables.get("report", {}):
-            link = root / LOCALTIME.parent / f".edged-{secrets.token_hex(6)}"
-            link.symlink_to(f"/{ZONES / zone}")
-            prepared.append((link, root / LOCALTIME))
-        # The config is the first of them, and the last to take its name: with it, the rest is there too.
-        for partial, target in reversed(prepared):
-            partial.replace(target)
-    finally:
+            link = LOCALTIME.parent / f".edged-{secrets.token_hex(6)}"
+            (root / link).symlink_to(f"/{ZONES / zone}")
+            prepared.append((link, LOCALTIME))
+    except BaseException:
         for partial, _ in prepared:
-            partial.unlink(missing_ok=True)
-    for folder in {target.parent for _, target in prepared}:
-        sync(folder)
+            (root / partial).unlink(missing_ok=True)
+        raise
+    # The config is the first of them, and the last to take its name: whoever reads it before has the old one.
+    rename_together(prepared[::-1], root)
 
 
 def _written(target: Path, entry: Entry) -> Path:

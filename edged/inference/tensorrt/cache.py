@@ -5,6 +5,7 @@ can write to, and only when they are what the daemon itself put there; never fro
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -128,39 +129,44 @@ class EngineCache:
     def store(self, key: EngineKey, plan: bytes) -> Path:
         """Keep `plan`, whole or not at all: the record, written last, makes it count. Raise ModelError if that fails."""
         record = {"model": key.model, "key": key.digest(), "plan_sha256": hashlib.sha256(plan).hexdigest()}
-        self._record(key).unlink(missing_ok=True)
+        self._remove(self._record(key))
         try:
             self._write(self._plan(key), plan)
             self._write(self._record(key), json.dumps(record).encode())
         except BaseException:
-            self.discard(key)
+            with contextlib.suppress(CacheFullError):  # the first reason is the one to tell
+                self.discard(key)
             raise
         return self._plan(key)
 
     def discard(self, key: EngineKey) -> None:
-        """Forget the plan for `key`: it was refused, or has failed its check."""
-        self._record(key).unlink(missing_ok=True)
-        self._plan(key).unlink(missing_ok=True)
+        """Forget the plan for `key`: it was refused, or has failed its check. Raise CacheFullError if that fails."""
+        self._remove(self._record(key))
+        self._remove(self._plan(key))
 
     def prune(self, current: Collection[EngineKey]) -> list[str]:
         """Delete plans and timings of other versions, and what killed builds left; the names of what is gone.
 
-        Call when no build runs.
+        Call when no build runs. Raise CacheFullError if that fails.
         """
         stems = {key.stem for key in current} | {f"timing-{key.machine}" for key in current}
-        files = [path for path in sorted(self.directory.iterdir()) if path.is_file()]
+        files = [path for path in self._listed() if path.is_file()]
         gone = [path for path in files if path.stem not in stems or path.suffix not in _SUFFIXES]
         for path in gone:
-            path.unlink(missing_ok=True)
+            self._remove(path)
         return [path.name for path in gone]
 
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
         """To be held while plans and results are made: one process at a time, and what killed ones left is removed first.
 
-        Raise CacheBusyError when another process builds. The kernel lets go of the folder when this one dies.
+        Raise CacheBusyError when another process builds, CacheFullError when the folder has gone or takes no changes. The kernel
+        lets go of the folder when this one dies.
         """
-        handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._unwritten(self.directory, error) from None
         try:
             if not lock(handle):
                 raise CacheBusyError(f"{self.directory}: another process builds engines there; wait for it")
@@ -171,9 +177,9 @@ class EngineCache:
 
     def _tidy(self) -> None:
         """Remove what killed builds left: files half written, and plans whose record never came."""
-        for path in self.directory.iterdir():
+        for path in self._listed():
             if _PARTIAL in path.name or (path.suffix == ".plan" and not path.with_suffix(".json").exists()):
-                path.unlink(missing_ok=True)
+                self._remove(path)
 
     def timing_cache(self, key: EngineKey) -> bytes:
         """What builds for this GPU and TensorRT learnt; empty at first, and when it is damaged: it only saves time."""
@@ -192,8 +198,8 @@ class EngineCache:
         self._write(self._result(key), hashlib.sha256(content).digest() + content)
 
     def forget(self, key: EngineKey) -> None:
-        """Delete the plan for `key`, and what was written about it."""
-        self._result(key).unlink(missing_ok=True)
+        """Delete the plan for `key`, and what was written about it. Raise CacheFullError if that fails."""
+        self._remove(self._result(key))
         self.discard(key)
 
     def _plan(self, key: EngineKey) -> Path:
@@ -217,6 +223,18 @@ class EngineCache:
         digest, body = content[:32], content[32:]
         return body if hashlib.sha256(body).digest() == digest else b""
 
+    def _listed(self) -> list[Path]:
+        try:
+            return sorted(self.directory.iterdir())
+        except OSError as error:
+            raise self._unwritten(self.directory, error) from None
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritten(path, error) from None
+
     def _write(self, path: Path, content: bytes) -> None:
         try:
             replace(path, content)
@@ -224,7 +242,9 @@ class EngineCache:
             raise self._unwritten(path, error) from None
 
     def _unwritten(self, path: Path, error: OSError) -> CacheFullError:
-        return CacheFullError(f"{path}: cannot be written ({error.strerror}); make room in {self.directory}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = f"make room in {self.directory}" if full else f"see that edged's user can write in {self.directory}"
+        return CacheFullError(f"{path}: cannot be written ({error.strerror}); {remedy}")
 
 
 def _read_own(path: Path, most: int) -> bytes:
@@ -241,4 +261,7 @@ def _read_own(path: Path, most: int) -> bytes:
             raise ModelError(f"{path}: is not a file that only edged's user can write; delete it and {BUILD}")
         if found.st_size > most:
             raise ModelError(f"{path}: {found.st_size} bytes are too many; delete it and {BUILD}")
-        return file.read(most)
+        try:
+            return file.read(most)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror}); delete it and {BUILD}") from None

@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -136,9 +136,7 @@ class GpuThread:
             context = self._cuda.Device(self._number).retain_primary_context()
             context.push()
         except self._cuda.Error as error:
-            ready.set_exception(
-                failure("CUDA: the GPU cannot be opened", one_line(error), f"run `edged doctor`, {USE_CPU}")
-            )
+            _notify(ready, failure("CUDA: the GPU cannot be opened", one_line(error), f"run `edged doctor`, {USE_CPU}"))
             return None
         return context
 
@@ -150,10 +148,9 @@ class GpuThread:
             session = Session(trt, cuda, trt_log, trt.Runtime(trt_log), cuda.Stream())
         except Exception as error:  # noqa: BLE001  a failed constructor is a TypeError in pybind11
             said = trt_log.take_errors() or one_line(error)
-            ready.set_exception(failure("TensorRT: cannot be started", said, f"run `edged doctor`, {USE_CPU}"))
+            _notify(ready, failure("TensorRT: cannot be started", said, f"run `edged doctor`, {USE_CPU}"))
             return None
-        ready.set_result(None)
-        return session
+        return session if _notify(ready) else None
 
     def _serve(self, session: Session) -> bool:
         """Do the next job; whether there may be more. Locals end with it, and so do references to what it used."""
@@ -193,3 +190,15 @@ class GpuThread:
             context.detach()
         except self._cuda.Error as error:
             log.error("the GPU: its context could not be given back (%s)", one_line(error))
+
+
+def _notify(ready: "Future[None]", error: ModelError | None = None) -> bool:
+    """Say that the GPU is open, or why it is not; whether anybody still waits for that."""
+    try:
+        ready.set_result(None) if error is None else ready.set_exception(error)
+    except InvalidStateError:
+        log.warning(
+            "the GPU answers only after it was given up (%s); restart the daemon to use it", error or "it opens"
+        )
+        return False
+    return True
