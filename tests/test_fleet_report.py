@@ -3,15 +3,18 @@
 import csv
 import io
 import json
+import os
 import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema_rs
 import pytest
@@ -24,9 +27,10 @@ from edged.cli.fleet import fleet
 from edged.errors import Unavailable, UsageError
 from edged.export import Exporter
 from edged.export.files import decode, json_lines
-from edged.export.manifest import Manifest, folder_of, named, parse_name, sha256
+from edged.export.manifest import Manifest, Name, folder_of, named, parse_name, sha256
 from edged.fleet.compact import compact
-from edged.fleet.place import KNOWN_FOR_DAYS, Place
+from edged.fleet.engines import Fault
+from edged.fleet.place import KNOWN_FOR_DAYS, Intake, Part, Place, Sent
 from edged.fleet.report import ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.payloads.fleet import FleetDocument
@@ -571,6 +575,63 @@ def test_a_power_cut_before_any_step_of_a_compaction_changes_no_count(place, tmp
     names = [path.name for path in (copy / folder_of(DAYS[1])).iterdir() if "manifest" not in path.name]
     assert len(names) == 3
     assert all(name.startswith("fleet-") for name in names)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+@pytest.mark.parametrize(("name", "beside"), [("north*", "north-2"), ("north?", "north2"), ("[n]", "n"), ("**", "x")])
+def test_the_name_of_a_place_is_no_pattern(tmp_path, engine, name, beside):
+    """Nothing of the folder beside it, which the pattern would match, is read."""
+    for form in ("jsonl.gz", "parquet"):
+        for folder in (name, beside):
+            (tmp_path / form / folder).mkdir(parents=True)
+            simulate(tmp_path / form / folder, 2, DAYS[-1:], 17 + (folder == beside), 0.05, form, lambda _: None)
+        plain = Path(shutil.copytree(tmp_path / form / name, tmp_path / form / "plain"))
+        place = tmp_path / form / name
+        whole = text(plain, period="day", engine=engine)
+        assert json.loads(whole)["complete"]
+        assert text(place, period="day", engine=engine) == whole
+        assert compact(Place(place), DAYS[-1], NOW)
+        assert text(place, period="day", engine=engine) == whole
+
+
+def test_a_place_whose_name_is_no_text_is_one_line(made, tmp_path):
+    place = shutil.copytree(made[0], tmp_path / os.fsdecode(b"north-\xff"))
+    with pytest.raises(UsageError, match=r"north-\\udcff': its name is not UTF-8; rename it"):
+        build(place)
+
+
+def test_a_device_with_two_troubles_is_one_and_a_trouble_of_no_device_is_none(place):
+    compact(Place(place), DAYS[1], NOW)
+    (path,) = place.rglob("fleet-*.encounter.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    for gone in of_day(place, DAYS[0], "sim-00003", ""):
+        gone.unlink()
+    report = build(place)
+    kinds = {kind for device, _, kind in troubles(report) if device == "sim-00003"}
+    assert len(kinds) > 1
+    assert "" in {device for device, _, _ in troubles(report)}
+    found = report["devices"]
+    assert found["silent"] + found["troubled"] == found["known"] == 5
+    assert "5 of 5 devices are missing or not in order" in render_fleet_html(report)
+
+
+def test_an_entrance_has_the_name_it_was_given_last(place):
+    for day, name in zip(DAYS, ("Gate", "Zoo", "Arch"), strict=True):
+        forge(place, "sim-00000", lambda row, name=name: [row | {"entrance": name}], "cover", day)
+    (device,) = [row for row in build(place)["by_device"] if row["device"] == "sim-00000"]
+    assert [row["entrance"] for row in device["by_camera"]] == ["Arch"]
+
+
+def test_many_files_with_a_fault_take_time_in_proportion():
+    intake = Intake()
+    for number in range(4000):
+        sent = Sent(SimpleNamespace(local_day="2026-11-18"), Path(f"{number}.json"), Name(f"d-{number}", 1, "", ""))
+        intake.counted.append(sent)
+        intake.parts[sent.path] = [Part(Path(f"{number}.jsonl.gz"), "cover", 1, "", Counter())]
+    started = time.process_time()
+    intake._leave_out([Fault(Path(f"{number}.jsonl.gz"), "file", "bad") for number in range(4000)])
+    assert time.process_time() - started < 2
+    assert (intake.counted, len(intake.troubles)) == ([], 4000)
 
 
 def test_a_place_without_exports_is_one_line(tmp_path):

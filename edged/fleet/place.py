@@ -148,31 +148,52 @@ class Intake:
     def settle(self, first: date, last: date, ask: Callable[[Question], T]) -> T:
         """What `ask` makes of all that counts; what it cannot count is named and left out, and it is asked again."""
         whole = self.question(first, last)
-        for fault in malformed(whole.files, whole.rows):
-            self._leave_out(fault)
+        self._leave_out(malformed(whole.files, whole.rows))
         for _ in range(MOST_ROUNDS):
             try:
                 return ask(self.question(first, last))
             except BadFiles as bad:
-                for fault in bad.faults:
-                    self._leave_out(fault)
+                self._leave_out(bad.faults)
         raise Failed(f"more than {MOST_ROUNDS} files cannot be read; the newest edged of a device may be at fault")
 
-    def _leave_out(self, fault: Fault) -> None:
-        """Count nothing of the manifests that this concerns, and say so."""
-        holds = [sent for sent in self.counted if any(part.path == fault.path for part in self.parts[sent.path])]
-        name, day = parse_name(fault.path.name), fault.path.parent.name.removeprefix("dt=")
-        if name is None or (name.device_id, name.number) != (OWNER, 0):
-            for sent in holds:
+    def _leave_out(self, faults: Iterable[Fault]) -> None:
+        """Count nothing of the manifests that these concern, and say so."""
+        standing = {sent.path: sent for sent in self.counted}
+        by_file: defaultdict[Path, list[Sent]] = defaultdict(list)
+        by_key: defaultdict[tuple[str, str], list[Sent]] = defaultdict(list)
+        for sent in self.counted:
+            by_key[sent.key].append(sent)
+            for part in self.parts[sent.path]:
+                by_file[part.path].append(sent)
+        for fault in faults:
+            of_one = fault.device_id and _of_many(fault.path)
+            holds = by_key[fault.device_id, fault.local_day] if of_one else by_file[fault.path]
+            concerned = [sent for sent in holds if sent.path in standing]
+            self._name(fault, concerned)
+            for sent in concerned:
+                standing.pop(sent.path, None)
+        self.counted = list(standing.values())
+
+    def _name(self, fault: Fault, concerned: Sequence[Sent]) -> None:
+        """Add the fault to the troubles, of the device and day that it concerns."""
+        day = fault.path.parent.name.removeprefix("dt=")
+        if not _of_many(fault.path):
+            for sent in concerned:
                 self.trouble(*sent.key, fault.kind, f"{fault.text}; not counted")
         elif fault.device_id:
             key = fault.device_id, fault.local_day
-            holds = [sent for sent in self.counted if sent.key == key]
             self.refused.add(key)
-            self.trouble(*(key if holds else ("", day)), fault.kind, f"{fault.text}; not counted: have it sent again")
+            self.trouble(
+                *(key if concerned else ("", day)), fault.kind, f"{fault.text}; not counted: have it sent again"
+            )
         else:
             self.trouble("", day, fault.kind, f"{fault.text}; not counted, have the files of that day sent again")
-        self.counted = [sent for sent in self.counted if sent not in holds]
+
+
+def _of_many(path: Path) -> bool:
+    """Whether a file holds the rows of many devices."""
+    name = parse_name(path.name)
+    return name is not None and (name.device_id, name.number) == (OWNER, 0)
 
 
 class Place:
@@ -181,6 +202,12 @@ class Place:
     def __init__(self, root: Path) -> None:
         """Raise Unavailable where nothing can be read, UsageError where it holds no exports."""
         self.root = root
+        try:
+            str(root).encode()
+        except UnicodeEncodeError:  # an engine that is asked for such a file could not name it
+            raise UsageError(
+                f"{str(root)!r}: its name is not UTF-8; rename it, or mount it under another name"
+            ) from None
         try:
             days = [match[1] for path in (root / ROOT).iterdir() if (match := DAY_FOLDER.fullmatch(path.name))]
         except OSError as error:
