@@ -30,7 +30,8 @@ from edged.export.files import decode, json_lines
 from edged.export.manifest import Manifest, Name, folder_of, named, parse_name, sha256
 from edged.fleet.compact import compact
 from edged.fleet.engines import Fault
-from edged.fleet.place import KNOWN_FOR_DAYS, Intake, Part, Place, Sent
+from edged.fleet.intake import Intake, Part, Sent
+from edged.fleet.place import KNOWN_FOR_DAYS, Place
 from edged.fleet.report import ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.payloads.fleet import FleetDocument

@@ -10,7 +10,8 @@ from typing import Literal, cast
 from edged import __version__
 from edged.export.manifest import Manifest
 from edged.fleet.engines import Counts, Engine, ask, report_sql_sha256
-from edged.fleet.place import Intake, Place
+from edged.fleet.intake import Intake
+from edged.fleet.place import Place
 from edged.payloads.fleet import (
     FleetCamera,
     FleetDay,
