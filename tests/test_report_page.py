@@ -167,6 +167,7 @@ def test_states_are_told_by_word_and_fill_not_by_colour_alone(reports):
     fills = set(re.findall(r'<rect x="[^"]*" y="[^"]*" width="[^"]*" height="[^"]*" fill="([^"]*)"', html))
     assert {"var(--correct)", "url(#fill-incorrect)", "url(#fill-none)", "url(#fill-uncertain)"} <= fills
     assert "--correct: #" in html
+    assert re.search(r"<title>09:00: \d+ worn correctly, \d+ worn incorrectly, \d+ no mask, \d+ uncertain", html)
 
 
 EVIL = '<script>alert("x")</script> & </title><b>\'"{{ 7*7 }}'
