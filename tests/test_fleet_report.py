@@ -20,7 +20,7 @@ import jsonschema_rs
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
-from report_days import HOUR, encounter, span, store_reports, watched
+from report_days import HOUR, config, encounter, span, store_reports, watched
 from test_export_day import DAY, Site
 
 from edged.cli.fleet import fleet
@@ -130,6 +130,26 @@ def test_one_device_gets_the_figures_of_its_own_report(tmp_path, form, engine):
     assert {n: found["violations"][n] for n in counts} == {n: own["violations"][n] for n in counts}
     assert found["outside_open_hours"] == own["outside_open_hours"]
     assert (found["complete"], found["troubles"]) == (True, [])
+
+
+def test_a_day_that_is_exported_late_has_the_figures_of_its_own_report_whatever_was_set_since(tmp_path):
+    """Another camera, other open hours, another target and another time zone: the day knew nothing of them."""
+    site = Site(tmp_path).busy().close()
+    own = json.loads(StoreReader(site.store.path).report(str(DAY))["report"])
+    later = config(
+        "America/New_York", ("gate", "yard", "roof"), open_from="10:00", open_until="12:00", target_percent=99
+    )
+    site.settings = site.settings.model_copy(update={"camera": later.camera, "report": later.report})
+    site.export()
+    found = build(site.place, "day")
+    same = ("judged", "uncertain", "compliance_percent", "interval", "coverage_percent", "target_percent", "verdict")
+    assert {name: found[name] for name in same} == {name: own[name] for name in same}
+    assert found["outside_open_hours"] == own["outside_open_hours"]
+    (device,) = found["by_device"]
+    assert [row["camera"] for row in device["by_camera"]] == ["door", "gate"]
+    assert device["tz"] == "Europe/Madrid"
+    assert site.export().manifests()[0].seq == 1
+    assert len(site.manifests()) == 1
 
 
 def test_every_device_and_day_counts_what_was_true(made, place):

@@ -87,6 +87,7 @@ def test_gaps_are_values():
         ([], ""),
         ([(10 * MINUTE, "Ada")], "Ada"),
         ([(11 * MINUTE - 1, "Ada")], "Ada"),  # within the first minute, of which less than half was watched
+        ([(10 * MINUTE + 1, "Eve"), (11 * MINUTE - 1, "Ada")], "Ada"),
         ([(2 * MINUTE, "Eve"), (9 * MINUTE, "Ada")], "Ada"),  # the last before it
         ([(9 * MINUTE, "Ada"), (11 * MINUTE, "Grace"), (14 * MINUTE, "Eve")], "Ada, Grace, Eve"),
         ([(9 * MINUTE, "Ada"), (12 * MINUTE, "Grace"), (13 * MINUTE, "Ada")], "Ada, Grace"),  # each once
@@ -102,7 +103,7 @@ def test_a_pause_is_of_who_asked_last_before_it_and_of_all_who_asked_during_it(
 
 
 def test_pauses_are_read_that_may_reach_into_the_span_and_nothing_else(tmp_path: Path) -> None:
-    span, longest = Span(30 * HOUR, 40 * HOUR), 26 * HOUR
+    span, longest = Span(100 * HOUR, 110 * HOUR), 26 * HOUR
     asked = {"too early": -longest - 1, "longest": -longest, "within": HOUR, "last": 10 * HOUR - 1, "after": 10 * HOUR}
     kept = [
         EventRecord(f"e-{who}", "system", "", None, "paused", None, None, span.start + at, True, {"who": who})

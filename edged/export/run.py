@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from edged import __version__
 from edged.config import Config
 from edged.errors import EdgedError, Failed, UsageError
-from edged.export.day import Origin, day_rows
+from edged.export.day import Origin, as_reported, day_rows
 from edged.export.files import format_of
 from edged.export.schema import KEYS, SCHEMA_V, VOID, Row
 from edged.export.spool import Exported, Spool, read_manifest
@@ -107,13 +107,14 @@ class Exporter:
         self, spool: Spool, day: date, own: Sequence[Exported], everything: Sequence[Exported]
     ) -> list[Exported] | None:
         """The manifest that the day needs, if any; None where the day waits for something that goes on."""
-        whole = day_span(day, self._zone)
+        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
+        config = as_reported(self.config, report)
+        whole = day_span(day, ZoneInfo(config.report.timezone))
         if self.now_ms < whole.end + OPEN_WITHIN_MS and self.reader.unfinished(*whole):
             self.say(f"{day}: waits, since something that began then still goes on")
             return None
-        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
         origin = Origin.of(report)
-        tables: Mapping[str, Iterable[Row]] = day_rows(self.reader, self.config, day, origin)
+        tables: Mapping[str, Iterable[Row]] = day_rows(self.reader, config, day, origin, report)
         seq = 1
         if own:
             seq = read_manifest(own[-1].path).seq + 1
@@ -125,9 +126,9 @@ class Exporter:
             "schema_v": SCHEMA_V,
             "site": self.config.report.site or self.config.device.name,
             "seq": seq,
-            "tz": self.config.report.timezone,
+            "tz": config.report.timezone,
             "created_ms": self.now_ms,
-            "target_percent": self.config.report.target_percent,
+            "target_percent": config.report.target_percent,
             "edged": __version__,
             "models": dict(origin.models),
             "config_sha256": origin.config_sha256,
