@@ -53,6 +53,12 @@ def test_doctor_comes_to_its_end_whatever_the_terminal_speaks(config: Path, envi
     assert text.startswith("+ board: ")
 
 
+def test_a_files_name_turns_the_direction_of_no_error() -> None:
+    done = shell(f"{EDGED} fleet report --from $'/none\u202e\tü'", PYTHONIOENCODING="utf-8")
+    assert done.stderr.startswith("edged: /none\\u202e\\tü: cannot be read".encode()), done.stderr
+    assert done.returncode == 69
+
+
 def test_what_cannot_be_printed_is_told_in_simpler_characters() -> None:
     assert "✓ Tür 20 °C … ×2 日 \udcff".encode("ascii", DEGRADE) == b"+ Tur 20  degreesC ... x2 ? \\xff"
 

@@ -6,7 +6,7 @@ import random
 import subprocess
 from collections import Counter
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from report_days import HOUR, MINUTE, config, encounter, new_store, passages, span, store_reports, violation, watched
@@ -242,6 +242,71 @@ def test_files_are_deleted_by_their_age_also_while_the_place_is_away(tmp_path):
     with pytest.raises(Unavailable, match="2 exports wait"):
         site.busy(later, seed=50).close(later).export()
     assert [path.name for path in (tmp_path / "export/record/v=1").iterdir()] == [f"dt={later}"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "damage"),
+    [*product(("encounter", "cover", "manifest"), ("cut", "altered")), ("encounter", "gone"), ("cover", "gone")],
+)
+def test_a_file_that_is_damaged_here_is_one_line_and_replaces_no_whole_one(site, tmp_path, ending, damage):
+    site.busy().close().export()
+    (path,) = (tmp_path / "export").rglob(f"*.{ending}.*")
+    data, sent = path.read_bytes(), site.files()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(data[:-9] if damage == "cut" else data[:40] + bytes([data[40] ^ 1]) + data[41:])
+    with pytest.raises(Failed, match=rf"{path.name}: is damaged.*move .* away, and the days are exported again"):
+        site.export(DAY)
+    assert site.files() == sent
+    site.store.write([encounter(9_999_999, span(DAY)[0] + 9 * HOUR, "none")])
+    with pytest.raises(Failed, match="is damaged"):
+        site.export()
+    path.write_bytes(data)
+    assert len(site.export().manifests()) == 2
+
+
+def test_a_device_that_is_given_another_id_sends_every_day_once(tmp_path):
+    """The numbers of its manifests begin anew; what was not sent under the id before is sent, too."""
+    site, days = Site(tmp_path, keep_days=7), [DAY + timedelta(days=number) for number in range(5)]
+
+    def close(number):
+        begin, end = span(days[number])
+        site.store.write([encounter(number, begin + 9 * HOUR, "none"), *watched(begin + 7 * HOUR, begin + 9 * HOUR)])
+        site.close(days[number]).now = end + HOUR
+
+    for number in range(2):
+        close(number)
+        site.export()
+    close(2)
+    site.place.rename(tmp_path / "away")
+    with pytest.raises(Unavailable, match="1 exports wait"):
+        site.export()
+    (tmp_path / "away").rename(site.place)
+    device = site.settings.device.model_copy(update={"id": "entrance-2"})
+    site.settings = site.settings.model_copy(update={"device": device})
+    for number in (3, 4):
+        close(number)
+        site.export()
+    sent = [(one.device_id, one.number, str(day)) for day in days for one in site.manifests(day)]
+    first, second = "entrance-1", "entrance-2"
+    assert sent == [(first, 1, str(days[0])), (first, 2, str(days[1])), (first, 3, str(days[2])),
+                    (second, 1, str(days[3])), (second, 2, str(days[4]))]  # fmt: skip
+    before = site.files()
+    site.export()
+    assert site.files() == before
+    site.now += 30 * 24 * HOUR
+    site.close(DAY + timedelta(days=34)).export()
+    assert {path.name.partition("-00")[0] for path in (tmp_path / "export").rglob("*.manifest.json")} == {second}
+
+
+@pytest.mark.parametrize("value", ['"abc"', "null", "1e400", "[]", "true"])
+@pytest.mark.parametrize("name", ["sent", "seen"])
+def test_progress_that_is_damaged_is_forgotten(tmp_path, name, value):
+    site = Site(tmp_path).busy().close().export()
+    sent, known = site.files(), {"sent": {}, "seen": {}}
+    known[name] = {str(site.place) if name == "sent" else str(DAY): "VALUE"}
+    (tmp_path / "export/progress.json").write_text(json.dumps(known).replace('"VALUE"', value))
+    assert site.export().files() == sent
 
 
 def test_a_clock_that_leapt_ahead_deletes_no_file_that_waits(tmp_path):

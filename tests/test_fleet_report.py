@@ -3,29 +3,34 @@
 import csv
 import io
 import json
+import os
 import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema_rs
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
-from report_days import HOUR, encounter, span, store_reports, watched
+from report_days import HOUR, config, encounter, span, store_reports, watched
 from test_export_day import DAY, Site
 
 from edged.cli.fleet import fleet
 from edged.errors import Unavailable, UsageError
 from edged.export import Exporter
 from edged.export.files import decode, json_lines
-from edged.export.manifest import Manifest, folder_of, named, parse_name, sha256
+from edged.export.manifest import Manifest, Name, folder_of, named, parse_name, sha256
 from edged.fleet.compact import compact
+from edged.fleet.engines import Fault
+from edged.fleet.intake import Intake, Part, Sent
 from edged.fleet.place import KNOWN_FOR_DAYS, Place
 from edged.fleet.report import ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate
@@ -125,6 +130,26 @@ def test_one_device_gets_the_figures_of_its_own_report(tmp_path, form, engine):
     assert {n: found["violations"][n] for n in counts} == {n: own["violations"][n] for n in counts}
     assert found["outside_open_hours"] == own["outside_open_hours"]
     assert (found["complete"], found["troubles"]) == (True, [])
+
+
+def test_a_day_that_is_exported_late_has_the_figures_of_its_own_report_whatever_was_set_since(tmp_path):
+    """Another camera, other open hours, another target and another time zone: the day knew nothing of them."""
+    site = Site(tmp_path).busy().close()
+    own = json.loads(StoreReader(site.store.path).report(str(DAY))["report"])
+    later = config(
+        "America/New_York", ("gate", "yard", "roof"), open_from="10:00", open_until="12:00", target_percent=99
+    )
+    site.settings = site.settings.model_copy(update={"camera": later.camera, "report": later.report})
+    site.export()
+    found = build(site.place, "day")
+    same = ("judged", "uncertain", "compliance_percent", "interval", "coverage_percent", "target_percent", "verdict")
+    assert {name: found[name] for name in same} == {name: own[name] for name in same}
+    assert found["outside_open_hours"] == own["outside_open_hours"]
+    (device,) = found["by_device"]
+    assert [row["camera"] for row in device["by_camera"]] == ["door", "gate"]
+    assert device["tz"] == "Europe/Madrid"
+    assert site.export().manifests()[0].seq == 1
+    assert len(site.manifests()) == 1
 
 
 def test_every_device_and_day_counts_what_was_true(made, place):
@@ -571,6 +596,63 @@ def test_a_power_cut_before_any_step_of_a_compaction_changes_no_count(place, tmp
     names = [path.name for path in (copy / folder_of(DAYS[1])).iterdir() if "manifest" not in path.name]
     assert len(names) == 3
     assert all(name.startswith("fleet-") for name in names)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+@pytest.mark.parametrize(("name", "beside"), [("north*", "north-2"), ("north?", "north2"), ("[n]", "n"), ("**", "x")])
+def test_the_name_of_a_place_is_no_pattern(tmp_path, engine, name, beside):
+    """Nothing of the folder beside it, which the pattern would match, is read."""
+    for form in ("jsonl.gz", "parquet"):
+        for folder in (name, beside):
+            (tmp_path / form / folder).mkdir(parents=True)
+            simulate(tmp_path / form / folder, 2, DAYS[-1:], 17 + (folder == beside), 0.05, form, lambda _: None)
+        plain = Path(shutil.copytree(tmp_path / form / name, tmp_path / form / "plain"))
+        place = tmp_path / form / name
+        whole = text(plain, period="day", engine=engine)
+        assert json.loads(whole)["complete"]
+        assert text(place, period="day", engine=engine) == whole
+        assert compact(Place(place), DAYS[-1], NOW)
+        assert text(place, period="day", engine=engine) == whole
+
+
+def test_a_place_whose_name_is_no_text_is_one_line(made, tmp_path):
+    place = shutil.copytree(made[0], tmp_path / os.fsdecode(b"north-\xff"))
+    with pytest.raises(UsageError, match=r"north-\\udcff': its name is not UTF-8; rename it"):
+        build(place)
+
+
+def test_a_device_with_two_troubles_is_one_and_a_trouble_of_no_device_is_none(place):
+    compact(Place(place), DAYS[1], NOW)
+    (path,) = place.rglob("fleet-*.encounter.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    for gone in of_day(place, DAYS[0], "sim-00003", ""):
+        gone.unlink()
+    report = build(place)
+    kinds = {kind for device, _, kind in troubles(report) if device == "sim-00003"}
+    assert len(kinds) > 1
+    assert "" in {device for device, _, _ in troubles(report)}
+    found = report["devices"]
+    assert found["silent"] + found["troubled"] == found["known"] == 5
+    assert "5 of 5 devices are missing or not in order" in render_fleet_html(report)
+
+
+def test_an_entrance_has_the_name_it_was_given_last(place):
+    for day, name in zip(DAYS, ("Gate", "Zoo", "Arch"), strict=True):
+        forge(place, "sim-00000", lambda row, name=name: [row | {"entrance": name}], "cover", day)
+    (device,) = [row for row in build(place)["by_device"] if row["device"] == "sim-00000"]
+    assert [row["entrance"] for row in device["by_camera"]] == ["Arch"]
+
+
+def test_many_files_with_a_fault_take_time_in_proportion():
+    intake = Intake()
+    for number in range(4000):
+        sent = Sent(SimpleNamespace(local_day="2026-11-18"), Path(f"{number}.json"), Name(f"d-{number}", 1, "", ""))
+        intake.counted.append(sent)
+        intake.parts[sent.path] = [Part(Path(f"{number}.jsonl.gz"), "cover", 1, "", Counter())]
+    started = time.process_time()
+    intake._leave_out([Fault(Path(f"{number}.jsonl.gz"), "file", "bad") for number in range(4000)])
+    assert time.process_time() - started < 2
+    assert (intake.counted, len(intake.troubles)) == ([], 4000)
 
 
 def test_a_place_without_exports_is_one_line(tmp_path):

@@ -15,7 +15,8 @@ from edged.errors import Unavailable
 from edged.export.files import LONGEST_LINE, decode, json_lines
 from edged.export.manifest import Manifest, folder_of, named, sha256
 from edged.fleet.compact import compact
-from edged.fleet.place import COMPACTED, Compacted, Place
+from edged.fleet.intake import Compacted
+from edged.fleet.place import COMPACTED, Place
 from edged.fleet.report import ReportRequest, build_fleet_report
 from edged.fleet.simulate import simulate
 from edged.outputs.sound import read_wav

@@ -1,13 +1,14 @@
 """Coverage of a day: how much of the open time was watched, and where one gap ends and the next begins."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_days import MINUTE, new_store, watched
+from report_days import HOUR, MINUTE, new_store, watched
 
-from edged.report.coverage import Gap, Minute, gaps, read_coverage, watched_ms
+from edged.report.coverage import Gap, Minute, gaps, paused_by, read_coverage, read_pauses, watched_ms
 from edged.report.day import Span
-from edged.store import StoreReader
+from edged.store import EventRecord, StoreReader
 
 HALF = MINUTE // 2
 
@@ -78,6 +79,49 @@ def test_a_watched_minute_or_closed_time_between_ends_a_gap():
 
 def test_gaps_are_values():
     assert gaps("door", {}, [Span(0, MINUTE)]) == [Gap("door", Span(0, MINUTE), "not running")]
+
+
+@pytest.mark.parametrize(
+    ("pauses", "who"),
+    [
+        ([], ""),
+        ([(10 * MINUTE, "Ada")], "Ada"),
+        ([(11 * MINUTE - 1, "Ada")], "Ada"),  # within the first minute, of which less than half was watched
+        ([(10 * MINUTE + 1, "Eve"), (11 * MINUTE - 1, "Ada")], "Ada"),
+        ([(2 * MINUTE, "Eve"), (9 * MINUTE, "Ada")], "Ada"),  # the last before it
+        ([(9 * MINUTE, "Ada"), (11 * MINUTE, "Grace"), (14 * MINUTE, "Eve")], "Ada, Grace, Eve"),
+        ([(9 * MINUTE, "Ada"), (12 * MINUTE, "Grace"), (13 * MINUTE, "Ada")], "Ada, Grace"),  # each once
+        ([(11 * MINUTE, "Grace")], "Grace"),
+        ([(9 * MINUTE, "Ada"), (15 * MINUTE - 1, "Grace")], "Ada, Grace"),
+        ([(9 * MINUTE, "Ada"), (15 * MINUTE, "Eve")], "Ada"),  # after its end
+    ],
+)
+def test_a_pause_is_of_who_asked_last_before_it_and_of_all_who_asked_during_it(
+    pauses: list[tuple[int, str]], who: str
+) -> None:
+    assert paused_by(Gap("door", Span(10 * MINUTE, 15 * MINUTE), "paused"), pauses) == who
+
+
+def test_pauses_are_read_that_may_reach_into_the_span_and_nothing_else(tmp_path: Path) -> None:
+    span, longest = Span(100 * HOUR, 110 * HOUR), 26 * HOUR
+    asked = {"too early": -longest - 1, "longest": -longest, "within": HOUR, "last": 10 * HOUR - 1, "after": 10 * HOUR}
+    kept = [
+        EventRecord(f"e-{who}", "system", "", None, "paused", None, None, span.start + at, True, {"who": who})
+        for who, at in asked.items()
+    ]
+    kept += [
+        *(replace(kept[2], event_id=state, state=state) for state in ("disk low", "resumed")),
+        replace(kept[2], event_id="alert", kind="camera"),
+        replace(kept[2], event_id="nobody", started_at=span.start + 2 * HOUR, details={}),
+    ]
+    with new_store(tmp_path, kept) as store:
+        found = read_pauses(StoreReader(store.path), span)
+    assert found == [
+        (span.start - longest, "longest"),
+        (span.start + HOUR, "within"),
+        (span.start + 2 * HOUR, ""),
+        (span.end - 1, "last"),
+    ]
 
 
 def test_the_minutes_are_read_by_camera_and_within_the_spans(tmp_path: Path):

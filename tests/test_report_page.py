@@ -4,6 +4,8 @@ import csv
 import io
 import random
 import re
+import sqlite3
+from contextlib import closing
 from datetime import date
 from xml.etree import ElementTree
 
@@ -11,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_days import HOUR, MINUTE, MODELS, config, encounter, new_store, passages, span, violation, watched
+from support.chromium import chromium, tab
 
 from edged.config.section import NOT_SHOWN
-from edged.report import build_report, list_violations, render_csv, report_sha256
+from edged.report import build_report, day_csv, list_violations, render_csv, report_sha256
 from edged.report.build import _printable
 from edged.report.charts import answer_scale, hour_chart, hour_rows
 from edged.report.page import render_html
@@ -134,7 +137,7 @@ def test_an_empty_day_says_so_and_prints_its_gap(reports):
     assert "Nobody was seen" not in text
     assert "Watched 0.0 % of open hours" in text
     assert "08:00 20:00 12 h 00 min door edged was not running" in text
-    assert "No violations." in text
+    assert "No violations." not in text
     assert "? Target: cannot tell" in text
 
 
@@ -164,6 +167,7 @@ def test_states_are_told_by_word_and_fill_not_by_colour_alone(reports):
     fills = set(re.findall(r'<rect x="[^"]*" y="[^"]*" width="[^"]*" height="[^"]*" fill="([^"]*)"', html))
     assert {"var(--correct)", "url(#fill-incorrect)", "url(#fill-none)", "url(#fill-uncertain)"} <= fills
     assert "--correct: #" in html
+    assert re.search(r"<title>09:00: \d+ worn correctly, \d+ worn incorrectly, \d+ no mask, \d+ uncertain", html)
 
 
 EVIL = '<script>alert("x")</script> & </title><b>\'"{{ 7*7 }}'
@@ -215,6 +219,31 @@ def test_the_table_gives_back_the_day_its_hours_and_every_violation(tmp_path):
         assert (row["event_id"], row["utc"], row["state"]) == (one["event_id"], one["at"], one["state"])
         assert float(row["duration_s"]) == one["duration_s"]
     assert {row["date"] for row in rows} == {"2026-11-19"}
+
+
+def test_the_table_has_the_events_that_the_database_has_deleted_since_where_the_report_lists_them(tmp_path):
+    hours = [START + number * HOUR // 10 for number in range(60)]
+    changes = [change for number, at in enumerate(hours) for change in violation(number, at)]
+    changes += violation(99, START + HOUR, "long", kind="inattention")
+    report = report_of(tmp_path, changes)
+    path = tmp_path / "edged.db"
+    for lost in (hours[30], END):  # by their age: some of the day, then all
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute("DELETE FROM events WHERE started_at < ?", (lost,))
+        rows = rows_of(day_csv(StoreReader(path), config(), DAY, report))
+        found = [row["event_id"] for row in rows if row["record"] == "violation"]
+        assert found == [f"EV{number:08d}" for number in range(60 if lost < END else 40)]
+        assert [row["event_id"] for row in rows if row["record"] == "inattention event"] == ["EV00000099"]
+
+
+def test_the_table_counts_in_the_open_hours_and_the_time_zone_of_its_report(tmp_path):
+    changes = [*violation(1, START + 7 * HOUR), *violation(2, START + 9 * HOUR), *violation(3, START + 21 * HOUR)]
+    report = report_of(tmp_path, changes, config(open_from="08:00", open_until="20:00"))
+    now = config("America/New_York", open_from="00:00", open_until="24:00")
+    rows = rows_of(day_csv(StoreReader(tmp_path / "edged.db"), now, DAY, report))
+    found = [(row["event_id"], row["local_time"]) for row in rows if row["record"] == "violation"]
+    assert found == [("EV00000002", "09:00:00")]
+    assert report["violations"]["count"] == 1
 
 
 def test_withheld_figures_are_empty_cells(reports):
@@ -271,6 +300,31 @@ def test_the_number_line_orders_its_marks(reports):
     assert 0 <= scale.lower < scale.point < scale.upper <= 300
     assert 0 <= scale.worst < scale.point < scale.best <= 300
     assert scale.ticks[0] == (300.0, "100")
+
+
+BEYOND = """() => [...document.querySelectorAll('main *')]
+    .filter(one => one.getBoundingClientRect().right > document.querySelector('main').getBoundingClientRect().right + 1)
+    .map(one => `${one.tagName} ${one.textContent.trim().slice(0, 40)}`)"""
+
+
+def test_no_name_however_long_runs_out_of_the_page(tmp_path):
+    """As long as the config lets them be, and without a blank to break a line at."""
+    made = config(profile="driver", site="W" * 64)
+    door = made.camera["door"].model_copy(update={"name": "Main_entrance_" + "M" * 50})
+    cab = config(cameras=["cab"], profile="driver").camera["cab"]
+    device = made.device.model_copy(update={"id": "d" * 63})
+    made = made.model_copy(update={"camera": {"door": door, "cab": cab}, "device": device})
+    drowsy = {"valid_s": 3.0, "worst_level": "alarm", "highest_perclos": 0.4, "longest_closure_s": 3.0}
+    changes = [*full(), encounter(900_001, START, "none", drowsiness=drowsy), *watched(START, START + 9 * HOUR)]
+    changes += violation(900_002, START + HOUR, "microsleep", kind="drowsiness")
+    page = tmp_path / "page.html"
+    page.write_text(render_html(report_of(tmp_path, changes, made)))
+    with chromium() as browser:
+        for width in (400, 721, 900):
+            with tab(browser, "file://", viewport={"width": width, "height": 900}) as shown:
+                shown.goto(page.as_uri())
+                assert shown.evaluate(BEYOND) == [], width
+                assert shown.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_the_icons_take_their_colours_from_the_page_dark_or_light(tmp_path):

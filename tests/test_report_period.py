@@ -1,6 +1,10 @@
 """The report of a week or month: the sums of its days' reports, with a title and sections that follow what they held."""
 
+import csv
+import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from test_cli import edged
 
 from edged.config import Config
 from edged.payloads.period import PeriodDocument
-from edged.report import build_period, build_report, canonical_json, days_of, render_period_csv
+from edged.report import build_period, build_report, canonical_json, days_of, render_period_csv, stored_report
 from edged.report.page import render_html, render_period_html
 from edged.report.statistics import wilson
 from edged.store import StoreReader
@@ -137,6 +141,53 @@ def test_a_month_as_a_table_and_as_json(tmp_path: Path) -> None:
     assert json.loads(canonical_json(report)) == report
 
 
+def test_a_camera_that_was_removed_keeps_its_name_and_the_newest_one_holds(tmp_path: Path) -> None:
+    def named(**names: str) -> Config:
+        made = config(cameras=names)
+        return made.model_copy(
+            update={"camera": {c: made.camera[c].model_copy(update={"name": name}) for c, name in names.items()}}
+        )
+
+    with new_store(tmp_path, [*people(WEEK[0], 40, 0), *people(WEEK[2], 40, 0)]) as store:
+        store_reports(store, named(door="Front door", side="Side gate"), [WEEK[0]])
+        store_reports(store, named(door="Main door"), WEEK[1:3])
+        report = build_period(StoreReader(store.path), named(door="Main door"), "week", WEEK[2], span(WEEK[3])[0])
+    assert report["camera_names"] == {"door": "Main door", "side": "Side gate"}
+    assert "Side gate" in render_period_html(report)
+
+
+def test_the_page_of_a_week_marks_few_passages_and_no_masks_as_that_of_a_day_does(tmp_path: Path) -> None:
+    driver = config(cameras=["cab"], profile="driver").camera["cab"]
+    made = config()
+    settings = made.model_copy(update={"camera": {**made.camera, "cab": driver}})
+    changes = [*people(WEEK[3], 40, 0), *watched(*span(WEEK[3]), "cab")]
+    report = period(tmp_path, changes, settings, stored=[WEEK[3]], now=span(WEEK[3])[1] - 1)
+    root = ElementTree.fromstring(render_period_html(report).partition("<!DOCTYPE html>")[2].strip())  # noqa: S314  (our own)
+    assert "Indicative only: 40 judged" in "".join(root.itertext())
+    rows = {row[0].text: ["".join(cell.itertext()).strip() for cell in row] for row in root.iter("tr")}
+    assert rows["cab"][1] == "–", "not asked for masks: none were judged, which is no zero"
+    assert rows["door"][1:3] == ["40", "100.0 % few"]
+
+
+def test_the_table_of_a_week_tells_interval_and_coverage_of_each_camera(tmp_path: Path) -> None:
+    report = period(tmp_path, people(WEEK[3], 60, 10), config(), stored=[WEEK[3]], now=span(WEEK[3])[1] - 1)
+    (row,) = [row for row in csv.DictReader(render_period_csv(report).splitlines()) if row["record"] == "camera"]
+    (camera,) = report["by_camera"]
+    assert float(row["coverage_percent"]) == camera["coverage_percent"]
+    assert float(row["interval_lower"]) == camera["interval"]["lower"]
+
+
+def test_a_stored_report_that_is_damaged_is_counted_anew(tmp_path: Path) -> None:
+    whole = period(tmp_path, people(WEEK[3], 40, 10), config(), stored=[WEEK[3]])
+    for text in ("substr(report, 1, 100)", "'[]'", "NULL", "x'ff'"):
+        with closing(sqlite3.connect(tmp_path / "edged.db")) as base, base:
+            base.execute("PRAGMA ignore_check_constraints = ON")
+            base.execute(f"UPDATE reports SET report = coalesce({text}, '')")  # noqa: S608  (our own)
+        reader = StoreReader(tmp_path / "edged.db")
+        assert stored_report(reader, WEEK[3]) is None
+        assert build_period(reader, config(), "week", WEEK[3], NEXT_MONDAY) == whole, text
+
+
 def test_the_command_line_prints_weeks_and_months_in_every_form(tmp_path: Path) -> None:
     with new_store(tmp_path, people(WEEK[3], 40, 10)) as store:
         store_reports(store, config(), [WEEK[3]])
@@ -148,6 +199,8 @@ def test_the_command_line_prints_weeks_and_months_in_every_form(tmp_path: Path) 
     asked = ("report", "2026-11-19", "--config", file)
     week = json.loads(edged(*asked, "--week", "--format", "json").stdout)
     assert (week["period"], week["judged"]) == ("week", 50)
+    day = edged(*asked, "--format", "json").stdout
+    assert hashlib.sha256(day.encode()).hexdigest() in edged(*asked, "--format", "html").stdout, "as the page names it"
     assert edged(*asked, "--month", "--format", "csv").stdout.splitlines()[1].startswith("month,2026-11-01")
     done = edged(*asked, "--week", "--out", tmp_path)
     assert (tmp_path / "2026-11-16-week.html").read_text().startswith("<!DOCTYPE html>"), done.stderr

@@ -153,6 +153,18 @@ def test_a_cab_that_stood_all_day_measured_nothing(tmp_path):
     assert text_of(render_html(report)).count("Nobody was seen: nothing was measured.") == 2
 
 
+def test_distractions_are_told_by_the_words_of_the_table_below(tmp_path):
+    changes = [*watched(START, END), *violation(1, START + 60_000, "long", kind="inattention")]
+    text = text_of(render_html(report_of(tmp_path, changes, config(profile="classroom"))))
+    assert "1 away for long, 0 away repeatedly." in text
+
+
+def test_of_a_cab_that_nobody_watched_the_page_does_not_say_that_nobody_was_seen(tmp_path):
+    text = text_of(render_html(report_of(tmp_path, [], config(cameras=["cab"], profile="driver"))))
+    assert text.count("Nothing was watched: nothing was measured.") == 2
+    assert "Nobody was seen" not in text
+
+
 # --- sites of one kind and of both
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from edged.cli.streams import printing
+from edged.cli.streams import printing, visible
 from edged.errors import EdgedError
 
 
@@ -128,5 +128,5 @@ def main(arguments: list[str] | None = None) -> Any:
     except EdgedError as error:
         with suppress(OSError):  # standard error may be closed, or on a full disk
             for line in str(error).splitlines():
-                click.echo(f"edged: {line}", err=True)
+                click.echo(f"edged: {visible(line)}", err=True)
         sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from edged.cli.options import print_document
 from edged.config.address import PORTS
 from edged.errors import Failed, UsageError
 from edged.export.files import FORMATS
@@ -72,7 +73,7 @@ def report(
     request = ReportRequest(period, parse_day(day, UTC, now_ms), name, _listed(devices), engine, master)
     text = RENDERERS[form](build_fleet_report(Place(place), request, now_ms))
     if out is None:
-        click.echo(text.encode(), nl=not text.endswith("\n"))
+        print_document(text)
         return
     write(out, text.encode())
     click.echo(f"{out}: report of {request.days[0]}, {period}", err=True)

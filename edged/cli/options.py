@@ -11,6 +11,7 @@ error and by the exit code, as without `--json`.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print 
 def print_json(record: Mapping[str, Any]) -> None:
     """Print one object on a line of its own."""
     click.echo(json.dumps(record, separators=(",", ":")))
+
+
+def print_document(text: str) -> None:
+    """Print a whole document, UTF-8 whatever the terminal speaks.
+
+    Into a file or another program go its own bytes and no more: their SHA-256 is the one that a report's page names.
+    """
+    click.echo(text.encode(), nl=sys.stdout.isatty() and not text.endswith("\n"))
 
 
 def read_config(given: Path | None) -> Config:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 from ulid import ULID
 
-from edged.cli.options import config_option, read_config
+from edged.cli.options import config_option, print_document, read_config
 from edged.config import Config, config_path
 from edged.errors import ConfigError, Failed, UsageError
 from edged.files import write
@@ -78,7 +78,7 @@ def report(
         click.echo(text, nl=False)
         return
     if out is None:
-        click.echo(text.encode(), nl=not text.endswith("\n"))  # a document of UTF-8, whatever the terminal speaks
+        print_document(text)
         return
     file = _file_in(out, f"{name}.{SUFFIXES.get(form, form)}")
     write(file, text.encode(), [config_path(config_file), config.store.path])

@@ -34,6 +34,11 @@ def _plainer(character: str) -> str:
 codecs.register_error(DEGRADE, _degraded)
 
 
+def visible(line: str) -> str:
+    """The line with what nobody sees written out, such as what turns the direction of all that follows in a file's name."""
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Cs" else repr(c)[1:-1] for c in line)
+
+
 class _Outlet(io.FileIO):
     """Standard output, whose failures end the verb: quietly where the reader left, else with one line."""
 

@@ -14,16 +14,17 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config
 from edged.errors import UsageError
+from edged.host.clock import MINUTE_MS
 from edged.host.device import boot_id
 from edged.messages import iso
 from edged.ports import Clock
+from edged.report.coverage import LONGEST_PAUSE_MS
 from edged.report.day import day_of, day_span
 
 PAUSE = "pause"
 """Under which the store remembers it."""
 WHOLE_DAY = 1440
-MOST_MINUTES = 1560
-"""Until tomorrow, on a day of 25 hours, with an hour to spare."""
+MOST_MINUTES = LONGEST_PAUSE_MS // MINUTE_MS
 LONGEST_WHO = 100
 SOMEBODY = "somebody"
 STEADY_MS = 2000

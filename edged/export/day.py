@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,17 +35,33 @@ class Origin:
         return cls(str(models.get("mask", ""))[:16], str(config or "")[:16], models, config)
 
 
-def day_rows(reader: StoreReader, config: Config, day: date, origin: Origin) -> dict[str, Iterator[Row]]:
+def as_reported(config: Config, report: Mapping[str, Any]) -> Config:
+    """With the time zone, the open hours and the target that the day's `report` has: they may be others by now."""
+    keys = {"timezone": "tz", "open_from": "open_from", "open_until": "open_until", "target_percent": "target_percent"}
+    then = {name: report[key] for name, key in keys.items() if key in report}
+    return config.model_copy(update={"report": config.report.model_copy(update=then)})
+
+
+def day_rows(
+    reader: StoreReader, config: Config, day: date, origin: Origin, report: Mapping[str, Any]
+) -> dict[str, Iterator[Row]]:
     """All that the store holds of `day` in `report.timezone`, by table; `seq` is 1 in all rows.
 
-    Read as the rows are asked for: a busy day takes little memory. Raise StoreError when the database cannot
-    be read.
+    The cameras are those of the day's `report`: one that was added since was not there to watch. Read as the rows are
+    asked for: a busy day takes little memory. Raise StoreError when the database cannot be read.
     """
     reported = reported_day(config, day, 1 << 52)
+    rows = {row["camera"]: row for row in report.get("by_camera", ())}
+    maskless = {camera for camera, row in rows.items() if not row.get("masks_followed", True)}
     names = {camera: settings.name or camera for camera, settings in config.camera.items()}
     head = {"site": config.report.site or config.device.name, "device_id": device_id(config.device.id)}
-    maker = _Maker(reported, names, head, origin)
-    return {"encounter": _encounters(reader, maker), "cover": _cover(reader, maker, sorted(config.camera))}
+    maker = _Maker(
+        replace(reported, maskless=reported.maskless | maskless),
+        {**report.get("camera_names", {}), **names},
+        head,
+        origin,
+    )
+    return {"encounter": _encounters(reader, maker), "cover": _cover(reader, maker, rows or config.camera)}
 
 
 def _encounters(reader: StoreReader, maker: "_Maker") -> Iterator[Row]:

@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import io
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -109,12 +110,21 @@ def reading(table: str, paths: Iterable[Path], *, source: bool = False) -> str:
     """DuckDB's question for the columns of `table` in their order, and the `source` of each row, in files of one form."""
     files, names = list(paths), ", ".join([*TABLES[table], *(["filename AS source"] if source else [])])
     which = f"filename = {str(source).lower()}"
-    listed = f"[{', '.join(map(literal, files))}]"
+    listed = f"[{', '.join(map(name_of, files))}]"
     if files[0].name.endswith(".parquet"):
         return f"SELECT {names} FROM read_parquet({listed}, hive_partitioning = false, {which})"  # noqa: S608  paths quoted
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in TABLES[table].items())
     how = f"format = 'newline_delimited', compression = 'gzip', maximum_object_size = {LONGEST_LINE}, {which}"
     return f"SELECT {names} FROM read_json({listed}, {how}, columns = {{{columns}}})"  # noqa: S608  paths quoted
+
+
+def name_of(path: Path) -> str:
+    """The name, in SQL, of a file that DuckDB is to read: of it alone, where it would be a pattern that other files match.
+
+    One with a backslash is left as it is: in a pattern DuckDB takes that for the end of a folder's name.
+    """
+    text = str(path)
+    return literal(path if "\\" in text else Path(re.sub(r"[*?[]", r"[\g<0>]", text)))
 
 
 def literal(path: Path) -> str:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from edged import __version__
 from edged.config import Config
 from edged.errors import EdgedError, Failed, UsageError
-from edged.export.day import Origin, day_rows
+from edged.export.day import Origin, as_reported, day_rows
 from edged.export.files import format_of
 from edged.export.schema import KEYS, SCHEMA_V, VOID, Row
 from edged.export.spool import Exported, Spool, read_manifest
@@ -59,7 +59,7 @@ class Exporter:
         with spool_of(self.config).locked() as spool:
             progress = spool.progress()
             self._make(spool, progress, day)
-            chosen = [one for one in spool.exported() if day is None or one.local_day == day.isoformat()]
+            chosen = [one for one in spool.everything() if day is None or one.local_day == day.isoformat()]
             if day is not None and not chosen:
                 raise Failed(
                     f"{day}: the store has no report of this day yet, so it is not closed; `edged status` says"
@@ -83,12 +83,15 @@ class Exporter:
 
     def _make(self, spool: Spool, progress: dict[str, dict[str, Any]], only: date | None) -> None:
         exported = spool.exported()
+        before = {one.local_day for one in spool.everything()} - {one.local_day for one in exported}
         oldest = self._today() - timedelta(days=self.config.export.keep_days)
         oldest_checked = self._today() - timedelta(days=RECHECKED_DAYS)
         for row in self.reader.reports():
             day = date.fromisoformat(row["day"])
             own = [one for one in exported if one.local_day == row["day"]]
             if day < oldest or (own and day < oldest_checked) or only not in (None, day):
+                continue
+            if row["day"] in before:  # under the id that the device had then: under two it would count twice
                 continue
             mark = self.reader.mark(*day_span(day, self._zone))
             if own and progress["seen"].get(row["day"]) == mark:
@@ -104,13 +107,14 @@ class Exporter:
         self, spool: Spool, day: date, own: Sequence[Exported], everything: Sequence[Exported]
     ) -> list[Exported] | None:
         """The manifest that the day needs, if any; None where the day waits for something that goes on."""
-        whole = day_span(day, self._zone)
+        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
+        config = as_reported(self.config, report)
+        whole = day_span(day, ZoneInfo(config.report.timezone))
         if self.now_ms < whole.end + OPEN_WITHIN_MS and self.reader.unfinished(*whole):
             self.say(f"{day}: waits, since something that began then still goes on")
             return None
-        report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
         origin = Origin.of(report)
-        tables: Mapping[str, Iterable[Row]] = day_rows(self.reader, self.config, day, origin)
+        tables: Mapping[str, Iterable[Row]] = day_rows(self.reader, config, day, origin, report)
         seq = 1
         if own:
             seq = read_manifest(own[-1].path).seq + 1
@@ -122,9 +126,9 @@ class Exporter:
             "schema_v": SCHEMA_V,
             "site": self.config.report.site or self.config.device.name,
             "seq": seq,
-            "tz": self.config.report.timezone,
+            "tz": config.report.timezone,
             "created_ms": self.now_ms,
-            "target_percent": self.config.report.target_percent,
+            "target_percent": config.report.target_percent,
             "edged": __version__,
             "models": dict(origin.models),
             "config_sha256": origin.config_sha256,
@@ -157,8 +161,7 @@ class Exporter:
         self, spool: Spool, progress: dict[str, dict[str, Any]], chosen: Sequence[Exported], *, again: bool
     ) -> None:
         place = self.config.export.to or ""
-        done = 0 if again else int(progress["sent"].get(place, 0))
-        waiting = [one for one in chosen if one.name.number > done]
+        waiting = [one for one in chosen if again or one.name.number > _done(progress["sent"], one, place)]
         target: Target | None = None
         for number, one in enumerate(waiting):
             try:
@@ -169,10 +172,20 @@ class Exporter:
                 left = f"{len(waiting) - number} exports wait, the oldest of {one.local_day}"
                 raise type(error)(f"{error} ({left})") from None
             if not again:
-                progress["sent"][place] = one.name.number
+                progress["sent"][_of(one, place)] = one.name.number
                 spool.remember(progress)
         if waiting:
             self.say(f"{len(waiting)} exports are at {place}")
+
+
+def _of(one: Exported, place: str) -> str:
+    """Under which it is remembered what a place has: each id counts its manifests from 1."""
+    return f"{one.name.device_id} {place}"
+
+
+def _done(sent: Mapping[str, int], one: Exported, place: str) -> int:
+    """The last number of this id that the place has. What earlier versions remember, without the id, is sent once more."""
+    return sent.get(_of(one, place), 0)
 
 
 def _differs(row: Row, known: Row | None) -> bool:

@@ -11,8 +11,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import ValidationError
-
 from edged.errors import Failed, Unavailable
 from edged.export.files import Format, decode, encode
 from edged.export.manifest import (
@@ -48,10 +46,24 @@ class Exported:
 
     @property
     def parts(self) -> list[Path]:
-        """Its files in the order in which they are sent: data, signature, manifest."""
-        data = [self.path.parent / one.name for one in read_manifest(self.path).files]
+        """Its files in the order in which they are sent: data, signature, manifest. Raise Failed where one is damaged."""
+        data = [self.data(file) for file in read_manifest(self.path).files]
         signature = self.path.with_name(f"{self.path.name}.sig")
         return [*data, *([signature] if signature.exists() else []), self.path]
+
+    def data(self, file: DataFile) -> Path:
+        """Where one of its files of rows lies. Raise Failed where that is damaged: sent, it would replace a whole one."""
+        path = self.path.parent / file.name
+        try:
+            whole = sha256(path.read_bytes()) == file.sha256
+        except OSError:
+            whole = False
+        if not whole:
+            raise Failed(
+                f"{path}: is damaged or gone; copy it back from where it was sent, or move its manifest and the later ones"
+                " away, and the days are exported again"
+            )
+        return path
 
 
 class Spool:
@@ -80,12 +92,18 @@ class Spool:
 
     def exported(self) -> list[Exported]:
         """Every manifest of this device, in the order of their numbers."""
+        return [one for one in self.everything() if one.name.device_id == self._device_id]
+
+    def everything(self) -> list[Exported]:
+        """As `exported`, after those of the ids that this device had before."""
         found = [
             Exported(path, name, match[1])
             for path in self.folder.glob(f"{ROOT}/dt=*/*.{MANIFEST}")
             if (name := parse_name(path.name)) and (match := DAY_FOLDER.fullmatch(path.parent.name))
         ]
-        return sorted((one for one in found if one.name.device_id == self._device_id), key=lambda one: one.name.number)
+        return sorted(
+            found, key=lambda one: (one.name.device_id == self._device_id, one.name.device_id, one.name.number)
+        )
 
     def known(self, exported: Iterable[Exported], table: str) -> dict[tuple[Any, ...], Row]:
         """What these manifests hold of a table, the latest version of each row, by its key."""
@@ -93,7 +111,7 @@ class Spool:
         for one in exported:
             for file in read_manifest(one.path).files:
                 if file.table == table:
-                    for row in decode(one.path.parent / file.name, table):
+                    for row in decode(one.data(file), table):
                         latest[tuple(row[key] for key in KEYS[table])] = row
         return latest
 
@@ -155,24 +173,25 @@ class Spool:
 
     def forget_before(self, first: date) -> list[str]:
         """Delete the files of days before `first`, but for the newest manifest, on which the next one builds; which days went."""
-        everything = self.exported()
-        gone = sorted({one.local_day for one in everything[:-1] if one.local_day < first.isoformat()})
+        everything = self.everything()
+        kept = {one.local_day for one in self.exported()[-1:]}
+        gone = sorted({one.local_day for one in everything if one.local_day < first.isoformat()} - kept)
         for day in gone:
             folder = self.folder / folder_of(day)
-            if everything[-1].path.parent != folder:
-                for path in folder.iterdir():
-                    _remove(path)
-                folder.rmdir()
+            for path in folder.iterdir():
+                _remove(path)
+            folder.rmdir()
         return gone
 
     def progress(self) -> dict[str, dict[str, Any]]:
-        """What is remembered between runs: `sent`, the last number that each place has, and `seen`, by day the store's mark.
+        """What is remembered between runs: `sent`, the last number that each place has of an id, and `seen`, by day the store's
+        mark.
 
         Where it is lost or damaged, files are sent and days looked at once more, which changes nothing.
         """
         try:
             found = json.loads((self.folder / PROGRESS).read_bytes())
-            return {name: dict(found[name]) for name in ("sent", "seen")}
+            return {name: _each(dict(found[name]), kind) for name, kind in (("sent", int), ("seen", str))}
         except (OSError, ValueError, KeyError, TypeError):
             return {"sent": {}, "seen": {}}
 
@@ -183,11 +202,22 @@ class Spool:
             raise Unavailable(f"{self.folder}: cannot be written ({error.strerror}); it is tried again") from None
 
 
+def _each(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The values, all of this type. Raise ValueError."""
+    if not all(type(value) is kind for value in values.values()):
+        raise ValueError(f"a value is no {kind.__name__}")
+    return values
+
+
 def read_manifest(path: Path) -> Manifest:
     """A manifest of our own. Raise Failed where it is damaged."""
+    name = parse_name(path.name)
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        data = path.read_bytes()
+        if name is None or sha256(data)[:8] != name.sha8:
+            raise ValueError("these are not the bytes that it is named after")
+        return Manifest.model_validate_json(data)
+    except (OSError, ValueError):
         raise Failed(f"{path}: is damaged; move it and the later ones away, and the days are exported again") from None
 
 

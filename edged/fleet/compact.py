@@ -15,7 +15,8 @@ from edged.export.manifest import DataFile, Name, Table, folder_of, named
 from edged.files import lock, replace, sync
 from edged.fleet.digests import digest_of
 from edged.fleet.engines import MEMORY, THREADS, examine
-from edged.fleet.place import COMPACTED, OWNER, Compacted, Place
+from edged.fleet.intake import OWNER, Compacted
+from edged.fleet.place import COMPACTED, Place
 
 SCRATCH = ".edged-compact-"
 

@@ -2,177 +2,40 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from edged.errors import Failed, Unavailable, UsageError
+from edged.errors import Unavailable, UsageError
 from edged.export.manifest import (
     DAY_FOLDER,
     MANIFEST,
     MOST_BYTES,
     ROOT,
     DataFile,
-    Day,
-    FileName,
     Manifest,
     Name,
     folder_of,
     parse_name,
     sha256,
 )
-from edged.export.schema import SCHEMA_V, TABLES
+from edged.export.schema import SCHEMA_V
 from edged.files import read_regular
 from edged.fleet.digests import faults_of
-from edged.fleet.engines import BadFiles, Fault, Question
-from edged.fleet.values import malformed
+from edged.fleet.intake import OWNER, Compacted, Intake, Part, Sent
 from edged.host.clock import DAY_MS, HOUR_MS
 from edged.report.day import EPOCH
 
 COMPACTED = "compact.json"
 """Ends the name of the manifest of files that `edged fleet compact` put in the place of many."""
-OWNER = "fleet"
-"""Stands with number 0 in the place of a device in the names of what was put together: those of devices begin at 1."""
 MOST_COMPACTED_BYTES = 64 * 1024 * 1024
 KNOWN_FOR_DAYS = 14
 """A device that exported in so many days before is missed when it does not."""
 EXPORTED_WITHIN_MS = 2 * HOUR_MS
 """After the end of its day a device's timer has exported, and tried to send, once at least."""
-MOST_ROUNDS = 50
-"""So often a question is asked anew without files that cannot be counted."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Trouble:
-    """Something that is wrong with what a device sent, or did not; `day` is "" where it concerns no single day."""
-
-    device_id: str
-    local_day: str
-    kind: str
-    text: str
-
-
-class Compacted(BaseModel):
-    """What one file of many was made of: the data files whose rows it holds, all of them."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    v: int
-    local_day: Day
-    files: tuple[DataFile, ...]
-    replaces: frozenset[FileName]
-
-
-class Part(NamedTuple):
-    """What a manifest vouches for in one file, which may hold more than that."""
-
-    path: Path
-    table: str
-    rows: int
-    """Of the whole file."""
-    name: str
-    """Of the file that the device sent."""
-    content: Counter[str]
-
-    @property
-    def identity(self) -> tuple[Path, str, frozenset[tuple[str, int]]]:
-        return self.path, self.name, frozenset(self.content.items())
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A manifest that is what it says."""
-
-    manifest: Manifest
-    path: Path
-    name: Name
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.name.device_id, self.manifest.local_day
-
-
-@dataclass(slots=True)
-class Intake:
-    """What a report may count: manifests, and where what they vouch for lies; and what is wrong."""
-
-    parts: dict[Path, list[Part]] = field(default_factory=dict)
-    """By manifest."""
-    counted: list[Sent] = field(default_factory=list)
-    refused: set[tuple[str, str]] = field(default_factory=set)
-    """Device-days that a compaction holds, and that do not count."""
-    troubles: set[Trouble] = field(default_factory=set)
-    known: set[str] = field(default_factory=set)
-    compactions: dict[str, list["Compacted"]] = field(default_factory=dict)
-
-    def trouble(self, device_id: str, local_day: str, kind: str, text: str) -> None:
-        self.troubles.add(Trouble(device_id, local_day, kind, text))
-
-    @property
-    def files(self) -> dict[str, list[Path]]:
-        """Files of rows by table."""
-        found = {(part.table, part.path) for sent in self.counted for part in self.parts[sent.path]}
-        return {table: sorted(path for of, path in found if of == table) for table in TABLES}
-
-    @property
-    def again(self) -> set[tuple[str, str]]:
-        """The device-days that came in several files."""
-        return {key for key, number in Counter(sent.key for sent in self.counted).items() if number > 1}
-
-    def question(self, first: date, last: date) -> Question:
-        again = self.again
-        rows: dict[Path, int] = {}
-        vouched: defaultdict[tuple[Path, str, str], Counter[str]] = defaultdict(Counter)
-        searched: set[Path] = set()
-        met = set()
-        for sent in self.counted:
-            for part in self.parts[sent.path]:
-                rows[part.path] = part.rows
-                if +part.content and part.identity not in met:  # two devices with one id may have sent one file
-                    met.add(part.identity)
-                    vouched[(part.path, *sent.key)].update(part.content)
-                if part.table == "encounter" and sent.key in again:
-                    searched.add(part.path)
-        refused = sorted(self.refused)
-        return Question(
-            self.files, sorted(again), str(first), str(last), rows, vouched, refused, sorted(searched)
-        )  # fmt: skip
-
-    def settle(self, first: date, last: date, ask: Callable[[Question], T]) -> T:
-        """What `ask` makes of all that counts; what it cannot count is named and left out, and it is asked again."""
-        whole = self.question(first, last)
-        for fault in malformed(whole.files, whole.rows):
-            self._leave_out(fault)
-        for _ in range(MOST_ROUNDS):
-            try:
-                return ask(self.question(first, last))
-            except BadFiles as bad:
-                for fault in bad.faults:
-                    self._leave_out(fault)
-        raise Failed(f"more than {MOST_ROUNDS} files cannot be read; the newest edged of a device may be at fault")
-
-    def _leave_out(self, fault: Fault) -> None:
-        """Count nothing of the manifests that this concerns, and say so."""
-        holds = [sent for sent in self.counted if any(part.path == fault.path for part in self.parts[sent.path])]
-        name, day = parse_name(fault.path.name), fault.path.parent.name.removeprefix("dt=")
-        if name is None or (name.device_id, name.number) != (OWNER, 0):
-            for sent in holds:
-                self.trouble(*sent.key, fault.kind, f"{fault.text}; not counted")
-        elif fault.device_id:
-            key = fault.device_id, fault.local_day
-            holds = [sent for sent in self.counted if sent.key == key]
-            self.refused.add(key)
-            self.trouble(*(key if holds else ("", day)), fault.kind, f"{fault.text}; not counted: have it sent again")
-        else:
-            self.trouble("", day, fault.kind, f"{fault.text}; not counted, have the files of that day sent again")
-        self.counted = [sent for sent in self.counted if sent not in holds]
 
 
 class Place:
@@ -181,6 +44,12 @@ class Place:
     def __init__(self, root: Path) -> None:
         """Raise Unavailable where nothing can be read, UsageError where it holds no exports."""
         self.root = root
+        try:
+            str(root).encode()
+        except UnicodeEncodeError:  # an engine that is asked for such a file could not name it
+            raise UsageError(
+                f"{str(root)!r}: its name is not UTF-8; rename it, or mount it under another name"
+            ) from None
         try:
             days = [match[1] for path in (root / ROOT).iterdir() if (match := DAY_FOLDER.fullmatch(path.name))]
         except OSError as error:

@@ -1,15 +1,17 @@
 """The report over many devices: an engine's whole numbers, and the statistics of one device's report."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from typing import Literal, cast
 
 from edged import __version__
 from edged.export.manifest import Manifest
 from edged.fleet.engines import Counts, Engine, ask, report_sql_sha256
-from edged.fleet.place import Intake, Place
+from edged.fleet.intake import Intake
+from edged.fleet.place import Place
 from edged.payloads.fleet import (
     FleetCamera,
     FleetDay,
@@ -75,10 +77,16 @@ def _blocks(sums: Mapping[str, int], tally: Tally) -> BlockSums:
     return BlockSums(sums["block_sum"], tally.correct, tally.judged, sums["yy_sum"], sums["yn_sum"], sums["nn_sum"])
 
 
-def _device_counts(known: int, reported: int, troubles: Sequence[FleetTrouble]) -> FleetDevices:
+def _device_counts(known: Set[str], reported: int, troubles: Sequence[FleetTrouble]) -> FleetDevices:
+    """Each device once; a trouble of no single device is none of theirs."""
     silent = {one["device"] for one in troubles if one["kind"] == "silent"}
-    troubled = {one["device"] for one in troubles if one["kind"] != "silent"}
-    return {"known": known, "reported": reported, "silent": len(silent), "troubled": len(troubled)}
+    troubled = {one["device"] for one in troubles if one["device"]} - silent
+    return {
+        "known": len(known | silent | troubled),
+        "reported": reported,
+        "silent": len(silent),
+        "troubled": len(troubled),
+    }
 
 
 def _violations(whole: Mapping[str, int]) -> FleetViolations:
@@ -117,7 +125,7 @@ class _Builder:
             "last_day": str(request.days[-1]),
             "days": len(request.days),
             "site": request.name,
-            "devices": _device_counts(len(self._intake.known), len(devices), troubles),
+            "devices": _device_counts(self._intake.known, len(devices), troubles),
             "complete": not troubles,
             "troubles": troubles,
             **of_masks,
@@ -185,7 +193,9 @@ class _Builder:
             found.append(
                 {
                     "camera": camera,
-                    "entrance": max((row["entrance"] for row in cover[camera]), default=camera),
+                    "entrance": max(cover[camera], key=itemgetter("local_day"))["entrance"]
+                    if cover[camera]
+                    else camera,
                     **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched),
                     "coverage_percent": watched,
                     "open_s": seconds["open_sum"],

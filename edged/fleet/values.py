@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edged.errors import Failed
-from edged.export.files import decode, duckdb_connection, literal
+from edged.export.files import decode, duckdb_connection, name_of
 from edged.export.schema import TABLES, typed
 from edged.fleet.engines import MEMORY, THREADS, Fault
 
@@ -54,7 +54,7 @@ def _of_other_types(paths: Sequence[Path], table: str) -> list[Path]:
     known = ", ".join(f"'{name}'" for name in columns)
 
     def found(some: Sequence[Path]) -> list[Path]:
-        listed = ", ".join(map(literal, some))
+        listed = ", ".join(map(name_of, some))
         sql = f"""SELECT file_name FROM parquet_schema([{listed}]) GROUP BY file_name
                   HAVING count(CASE WHEN {right} THEN 1 END) <> {len(columns)}
                       OR count(CASE WHEN lower(name) IN ({known}) THEN 1 END) <> {len(columns)}"""  # noqa: S608  paths quoted

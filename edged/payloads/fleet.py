@@ -31,7 +31,7 @@ class FleetDevices(TypedDict):
     silent: Count
     """Those that sent nothing of at least one day."""
     troubled: Count
-    """Those with something else that is wrong."""
+    """Of the others, those with something else that is wrong."""
 
 
 @documented

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from typing_extensions import TypedDict
 
@@ -59,9 +59,16 @@ def report_sha256(report: Mapping[str, Any]) -> str:
 
 
 def stored_report(reader: StoreReader, day: date) -> ReportDocument | None:
-    """The report of a finished day as it was stored, or None. Raise StoreError when the database cannot be read."""
+    """The report of a finished day as it was stored; None without one, or of one that is damaged.
+
+    Raise StoreError when the database cannot be read.
+    """
     row = reader.report(day.isoformat())
-    return None if row is None else json.loads(row["report"])
+    try:
+        report = None if row is None else json.loads(row["report"])
+    except (ValueError, TypeError):
+        return None
+    return cast(ReportDocument, report) if isinstance(report, dict) else None
 
 
 def build_report(

@@ -6,6 +6,7 @@ from math import ceil, floor, log10
 from typing import Any
 
 from edged.report.tally import STATES
+from edged.report.words import STATE_WORDS
 
 WIDTH = 720.0
 LEFT = 42.0
@@ -207,7 +208,7 @@ def _row(hour: Mapping[str, Any], y: float, unit: float) -> Row:
 
 
 def _title(hour: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{hour[state]} {state}" for state in STATES)
+    counts = ", ".join(f"{hour[state]} {STATE_WORDS[state].lower()}" for state in STATES)
     watched = "" if hour["watched_percent"] is None else f", watched {hour['watched_percent']:.0f} %"
     return f"{hour['label']}: {counts}{watched}"
 

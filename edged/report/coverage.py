@@ -12,6 +12,7 @@ from edged.store import StoreReader
 
 HALF_A_MINUTE_MS = MINUTE_MS // 2
 LONGEST_PAUSE_MS = 26 * 60 * MINUTE_MS
+"""Until tomorrow, on a day of 25 hours, with an hour to spare."""
 NOT_RUNNING = "not running"
 NOT_ANALYSED = "not analysed"
 # One broken cable shows as a camera that stalls, reconnects and is offline in turn: one gap, not three.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ def day_of(utc_ms: int, zone: ZoneInfo) -> date:
 
 
 def hours_of(day: date, zone: ZoneInfo) -> list[Hour]:
-    """The day's hours, in order and without a gap, cut at full hours of the wall clock."""
+    """The day's hours, in order and without a gap, cut at full hours of the wall clock; none of a day that a zone skipped."""
     span = day_span(day, zone)
     starts = []
     start = span.start
@@ -65,8 +66,7 @@ def hours_of(day: date, zone: ZoneInfo) -> list[Hour]:
         starts.append(start)
         into_hour = _local(start, zone).minute * MINUTE_MS
         start += HOUR_MS - into_hour
-    ends = [*starts[1:], span.end]
-    return [Hour(wall_clock(a, zone), Span(a, b)) for a, b in zip(starts, ends, strict=True)]
+    return [Hour(wall_clock(a, zone), Span(a, b)) for a, b in pairwise([*starts, span.end])]
 
 
 def open_spans(day: date, zone: ZoneInfo, open_from: str, open_until: str) -> list[Span]:

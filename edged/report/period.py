@@ -101,8 +101,9 @@ def _optional(reports: Sequence[ReportDocument]) -> _Optional:
     found: _Optional = {}
     attention = [report["attention"] for report in reports if "attention" in report]
     drowsiness = [report["drowsiness"] for report in reports if "drowsiness" in report]
-    if "camera_names" in reports[-1]:
-        found["camera_names"] = reports[-1]["camera_names"]
+    # The newest name of each camera, of one that was removed too.
+    if names := {camera: name for report in reports for camera, name in report.get("camera_names", {}).items()}:
+        found["camera_names"] = names
     if attention:
         found["attention"] = {
             "passages": sum(part["passages"] for part in attention),

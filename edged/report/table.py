@@ -55,9 +55,23 @@ Listed = Iterable[Mapping[str, Any]]
 
 
 def day_csv(reader: StoreReader, config: Config, day: date, report: Mapping[str, Any]) -> str:
-    """The table of a day's `report`, with all of its events from the database."""
-    incidents = {kind: list_violations(reader, config, day, kind) for kind in INCIDENTS}
-    return render_csv(report, list_violations(reader, config, day), incidents)
+    """The table of a day's `report`, with all of its events from the database, in the open hours that the report counts in.
+
+    Those that the database does not keep any more are written where the report lists them.
+    """
+    hours = {"timezone": report["tz"], "open_from": report["open_from"], "open_until": report["open_until"]}
+    then = config.model_copy(update={"report": config.report.model_copy(update=hours)})
+    listed = {"mask": report["violations"]["first"], **_listed_incidents(report)}
+    events = {
+        kind: _joined(listed.get(kind, ()), list_violations(reader, then, day, kind)) for kind in ("mask", *INCIDENTS)
+    }
+    return render_csv(report, events.pop("mask"), events)
+
+
+def _joined(listed: Listed, kept: Listed) -> Listed:
+    """Every event once, oldest first; as the database has it where it does."""
+    events = {row["event_id"]: row for row in (*listed, *kept)}
+    return sorted(events.values(), key=lambda row: (row["at"], row["event_id"]))
 
 
 def render_csv(
@@ -93,7 +107,7 @@ def render_period_csv(report: Mapping[str, Any]) -> str:
         {"record": "day", "date": day["date"], "coverage_percent": day["coverage_percent"]} | _counts(day)
         for day in report["by_day"]
     ]
-    cameras = [{"record": "camera", "camera": row["camera"]} | _counts(row) for row in report["by_camera"]]
+    cameras = [{"record": "camera", "camera": row["camera"]} | _whole(row) for row in report["by_camera"]]
     table.writerows(guarded(row) for row in (whole, *days, *cameras))
     return buffer.getvalue()
 

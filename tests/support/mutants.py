@@ -24,7 +24,7 @@ TESTS = {
     "events/kinds.py": "tests/test_events_mask.py tests/test_events_attention.py tests/test_events_drowsiness.py"
     " tests/test_beginnings.py",
     "report/statistics.py": "tests/test_report_statistics.py",
-    "report/coverage.py": "tests/test_report_coverage.py",
+    "report/coverage.py": "tests/test_report_coverage.py tests/test_pause.py",
     "report/tally.py": "tests/test_report_statistics.py tests/test_report_day.py tests/test_report_build.py",
 }
 """The tests that must notice a change of each module."""

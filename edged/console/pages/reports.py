@@ -13,17 +13,7 @@ from edged.console.render import render
 from edged.console.route import Entry, asked_day, page, site_of
 from edged.console.site import Site
 from edged.errors import UsageError
-from edged.report import (
-    INCIDENTS,
-    Period,
-    build_period,
-    canonical_json,
-    day_of,
-    days_of,
-    list_violations,
-    render_csv,
-    render_period_csv,
-)
+from edged.report import Period, build_period, canonical_json, day_csv, day_of, days_of, render_period_csv
 from edged.report.build import GOOD_COVERAGE_PERCENT
 from edged.report.page import render_html, render_period_html
 from edged.report.words import MONTHS, WEEKDAYS
@@ -78,8 +68,7 @@ def day_report(request: Request) -> Response:
     day = asked_day(request)
     report = site.report_of(day)
     if form == "csv":
-        listed = {kind: list_violations(site.reader, site.config, day, kind) for kind in INCIDENTS}
-        return _document(form, render_csv(report, list_violations(site.reader, site.config, day), listed), str(day))
+        return _document(form, day_csv(site.reader, site.config, day, report), str(day))
     if form == "json":
         return _document(form, canonical_json(report), str(day))
     around = {"Day before": day - timedelta(days=1), "Day after": day + timedelta(days=1)}
