@@ -6,9 +6,11 @@ import json
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -78,6 +80,24 @@ def shown(tmp_path_factory):
 def text_of(answer):
     assert answer.status == 200, answer.text
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+
+
+def test_no_page_waits_long_for_a_daemon_that_is_frozen_and_each_says_so(tmp_path):
+    """As after SIGSTOP: the kernel takes the connections, and nobody ever reads."""
+    with Console(tmp_path, CAMERAS) as console, socket.socket(socket.AF_UNIX) as frozen:
+        Store(console.database).close()
+        frozen.bind(str(socket_path(console.database)))
+        frozen.listen(64)
+        admin = console.start().claimed()
+        for path in ("/", "/health", "/setup"):
+            began = time.monotonic()
+            answer = admin.get(path)
+            assert time.monotonic() - began < 10
+            assert "the daemon does not answer" in text_of(answer), text_of(answer)
+        assert "Not working: edged does not answer." in text_of(admin.get("/"))
+        began = time.monotonic()
+        assert admin.post("/pause", {"for": "10"}).status >= 400
+        assert time.monotonic() - began < 10
 
 
 def test_the_first_page_with_a_dead_daemon_says_so_and_what_to_do(shown):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config, config_sha256
 from edged.config.layers import Layered, layer_files, layers_folder, load_layered
-from edged.daemon.client import request, socket_path
+from edged.daemon.client import NoAnswer, request, socket_path
 from edged.errors import ConfigError, Failed, Unavailable
 from edged.files import Stamp, stamp_of
 from edged.host.clock import SystemClock
@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 
 CLEAR_S, METRICS_S, GLIMPSES_S = 2.0, 1.0, 10.0
 REPORT_S = 15.0
+ANSWER_S = 4.0
+"""A page waits no longer for a daemon that gives no sign of life."""
+SILENT_S = 5.0
+"""A daemon that did not answer is not asked again so soon: a page asks it several times."""
+QUESTIONS = ("status", "metrics")
+"""What it answers at once, whatever else it does."""
 
 T = TypeVar("T")
 
@@ -62,6 +68,8 @@ class Site:
         """The daemon's figures, None without one: whoever reads them needs no login, and must not keep it from its work."""
         self.glimpses = Kept(GLIMPSES_S, lambda: self.question("glimpses")["glimpses"])
         """Pictures of attached cameras by URI. Raises Unavailable, with the reason, when the daemon gives none now."""
+        self._silent: tuple[NoAnswer, float] | None = None
+        """That the daemon did not answer, and until when it is not asked again."""
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
         self._layered = load_layered(path)
@@ -102,8 +110,24 @@ class Site:
         return (known.name if known else None) or camera
 
     def ask(self, verb: str = "status", **arguments: Any) -> dict[str, Any]:
-        """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is."""
-        return request(socket_path(self.config.store.path), verb, **arguments)
+        """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is.
+
+        A command may take minutes: whether anybody is there who carries it out is asked before.
+        """
+        path = socket_path(self.config.store.path)
+        if (silent := self._silent) and time.monotonic() < silent[1]:
+            raise NoAnswer(str(silent[0]))
+        try:
+            if verb in QUESTIONS:
+                return request(path, verb, within_s=ANSWER_S, **arguments)
+            request(path, "status", within_s=ANSWER_S)
+        except NoAnswer as error:
+            self._silent = error, time.monotonic() + SILENT_S
+            raise
+        except Unavailable:
+            if verb in QUESTIONS:
+                raise
+        return request(path, verb, **arguments)
 
     def question(self, verb: str) -> dict[str, Any]:
         """The answer to a question that is no command. Raise Unavailable, with the reason, also where it gives none now."""
