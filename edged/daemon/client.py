@@ -31,6 +31,7 @@ WAITS_S: Final[Mapping[str, float]] = {
 SLACK_S = 5.0
 """So much longer a client waits than the daemon takes at most."""
 SILENT = "the daemon does not answer"
+BOUND = Path("/proc/net/unix")
 TRIES = 3
 BUSY, BUSY_S = "busy", 0.3
 """With this begins what a daemon says that has no room for one more at this moment; after so long it is asked again."""
@@ -43,6 +44,17 @@ class NoAnswer(Unavailable):
 def socket_path(database: Path) -> Path:
     """Where the daemon that writes `database` answers; no two databases share one."""
     return database.with_name(database.name + ".sock")
+
+
+def written_databases() -> list[Path]:
+    """The databases that running daemons write whose sockets this process can see, by what the kernel lists."""
+    try:
+        lines = BOUND.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    sockets = {line[line.index("/") :] for line in lines if "/" in line and line.endswith(".sock")}
+    found = {Path(path).with_suffix("") for path in sockets}
+    return sorted(path for path in found if path.is_file() and is_first_byte_locked(path))
 
 
 def wait_s(verb: str) -> float:
