@@ -29,6 +29,7 @@ from edged.console.site import Site
 from edged.console.working import alive, dead, sentence, span
 from edged.daemon.client import socket_path
 from edged.errors import ConfigError
+from edged.files import lock_first_byte
 from edged.host.clock import SystemClock, WatchedClock
 from edged.report import day_of, day_span
 from edged.sockets import LineServer
@@ -98,6 +99,23 @@ def test_no_page_waits_long_for_a_daemon_that_is_frozen_and_each_says_so(tmp_pat
         began = time.monotonic()
         assert admin.post("/pause", {"for": "10"}).status >= 400
         assert time.monotonic() - began < 10
+
+
+def test_the_console_stays_with_the_database_that_is_written_until_the_daemon_restarts(tmp_path):
+    def say(database):
+        file.write_text(f'[camera.door]\nsource = "csi://0"\n[store]\npath = "{tmp_path}/{database}.db"\n')
+
+    file = tmp_path / "edged.toml"
+    say("old")
+    site = Site(file)
+    with (tmp_path / "old.db").open("wb") as written:
+        assert lock_first_byte(written.fileno())
+        say("another")
+        assert site.config.store.path.name == "old.db"
+        assert "systemctl restart" in site.problem
+        assert site.config.store.path.name == "old.db"
+    assert site.config.store.path.name == "another.db"
+    assert site.problem is None
 
 
 def test_the_first_page_with_a_dead_daemon_says_so_and_what_to_do(shown):

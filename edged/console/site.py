@@ -13,7 +13,7 @@ from edged.config import Config, config_sha256
 from edged.config.layers import Layered, layer_files, layers_folder, load_layered
 from edged.daemon.client import NoAnswer, request, socket_path
 from edged.errors import ConfigError, Failed, Unavailable
-from edged.files import Stamp, stamp_of
+from edged.files import Stamp, is_first_byte_locked, stamp_of
 from edged.host.clock import SystemClock
 from edged.payloads.report import ReportDocument
 from edged.report import build_report, day_of, stored_report
@@ -31,6 +31,7 @@ SILENT_S = 5.0
 """A daemon that did not answer is not asked again so soon: a page asks it several times."""
 QUESTIONS = ("status", "metrics")
 """What it answers at once, whatever else it does."""
+MOVED = "store.path in the config was changed, which takes `systemctl restart edged edged-console`; until then nothing of it is in force"
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Site:
         """That the daemon did not answer, and until when it is not asked again."""
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
-        self._layered = load_layered(path)
+        self._layered = self._newest = load_layered(path)
         self._stamp = self._stamp_now()
 
     @property
@@ -83,10 +84,17 @@ class Site:
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
-                    self._layered, self.problem = load_layered(self.path), None
+                    self._newest, self.problem = load_layered(self.path), None
                 except ConfigError as error:
                     self.problem = str(error).splitlines()[0]
                     log.warning("the config stays as it was: %s", self.problem)
+            if self._newest is not self._layered:
+                written = self._layered.config.store.path
+                if self._newest.config.store.path != written and is_first_byte_locked(written):
+                    self.problem = MOVED
+                else:
+                    self._layered = self._newest
+                    self.problem = None if self.problem == MOVED else self.problem
             return self._layered
 
     @property

@@ -111,9 +111,7 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> dict[str, Any]:
         if not isinstance(document, dict):
             raise ValueError("no JSON object")
     except (TimeoutError, BlockingIOError):  # the second where its queue of connections is full
-        raise NoAnswer(
-            f"{path}: {SILENT} within {timeout_s:g} s; if it stays so, `systemctl restart edged`"
-        ) from None
+        raise NoAnswer(f"{path}: {SILENT} within {timeout_s:g} s; if it stays so, `systemctl restart edged`") from None
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         if isinstance(error, PermissionError):
