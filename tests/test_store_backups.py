@@ -212,6 +212,50 @@ def test_two_databases_in_one_folder_keep_their_backups_apart(path: Path) -> Non
         assert store.restored.backup is None
 
 
+@pytest.mark.parametrize("names", [("x.db", "x.sqlite"), ("x", "x.db"), ("x.sqlite", "x.sqlite.db"), ("x.1", "x")])
+def test_two_databases_that_differ_in_their_ending_keep_their_backups_apart(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        with Store(path) as store:
+            store.write([started(path.name)])
+            store.back_up(1, "20261101-120000")
+    halves = []
+    for path in paths:
+        (made,) = backups(path)
+        halves.append(made.with_name(f"{made.name}.partial-journal"))
+        halves[-1].touch()
+    for number, path in enumerate(paths):
+        with Store(path) as store:
+            store.back_up(1, f"2026110{number + 2}-120000")
+        assert not halves[number].exists()
+        assert all(half.exists() for half in halves[number + 1 :])
+    for path in paths:
+        path.write_bytes(b"damaged" * 1000)
+        with Store(path) as store:
+            assert [event.event_id for event in store.open_events()] == [path.name]
+
+
+def test_a_backup_with_the_name_of_before_still_serves_where_it_can_only_be_this_ones(tmp_path: Path) -> None:
+    path, folder = tmp_path / "x.sqlite", tmp_path / "backups"
+    with Store(path) as store:
+        store.write([started("kept")])
+        made = store.back_up(3, "20261101-120000")
+    made = made.rename(folder / "x-20261101-120000.db")
+    (folder / "x-20261102-120000.partial").touch()
+    assert backups(path) == [made]
+    path.write_bytes(b"damaged" * 1000)
+    with Store(path) as store:
+        assert store.restored is not None
+        assert store.restored.backup == made
+        later = store.back_up(1, "20261103-120000")
+    assert list(folder.iterdir()) == [later]
+    made.touch()
+    (tmp_path / "x.db").touch()
+    assert backups(path) == [later], "it may be the other one's"
+
+
 def test_a_backup_that_failed_is_tried_again_within_two_hours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = HandClock()
     upkeep = Upkeep(WatchedClock(clock), StoreConfig(), record=lambda *_: None)

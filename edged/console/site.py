@@ -31,7 +31,10 @@ SILENT_S = 5.0
 """A daemon that did not answer is not asked again so soon: a page asks it several times."""
 QUESTIONS = ("status", "metrics")
 """What it answers at once, whatever else it does."""
-MOVED = "store.path in the config was changed, which takes `systemctl restart edged edged-console`; until then nothing of it is in force"
+MOVED = (
+    "store.path in the config was changed, which takes `systemctl restart edged edged-console`; until then nothing of it is"
+    " in force"
+)
 
 T = TypeVar("T")
 

@@ -16,8 +16,10 @@ from edged.store.disk_space import ReserveFile
 from edged.store.files import (
     APPLICATION_ID,
     MIGRATIONS_TABLE,
+    PARTIAL,
     SQLITE_ERRORS,
     Identity,
+    backup_path,
     backups,
     refuse_foreign,
     require_database,
@@ -85,9 +87,8 @@ def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp:
 
     For who holds the database's lock alone: what an earlier writer left half done is deleted. Raise StoreError on failure.
     """
-    folder = path.parent / "backups"
-    target = folder / f"{path.stem}-{stamp}.db"
-    partial = target.with_suffix(".partial")
+    target = backup_path(path, stamp)
+    folder, partial = target.parent, target.with_name(target.name + PARTIAL)
     try:
         folder.mkdir(exist_ok=True)
         for left in unfinished_backups(path):
