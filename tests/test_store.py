@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
-from support.storing import HandClock, ended, event_ids, fill, message, minute, started, whole_event
+from support.storing import HandClock, backup_is_over, ended, event_ids, fill, message, minute, started, whole_event
 
 from edged.config import StoreConfig
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.store import Acknowledged, EncounterRow, Message, Store, StoreReader
 from edged.store.reader import PORTION
+from edged.store.recovery import StoreRefused
 from edged.store.schema import MIGRATIONS
 from edged.store.upkeep import MOST_PRUNED, Upkeep
-from edged.store.writer import StoreRefused
 
 DAY_MS = 86_400_000
 ATTENTION = "0003_attention_and_drowsiness"
@@ -278,6 +278,7 @@ def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store
     clock.pass_s(301)
     upkeep(store)
     assert len(StoreReader(path).coverage(0, DAY_MS)) == 1000
+    assert backup_is_over(store)
     clock.pass_s(60)
     upkeep(store)
     assert StoreReader(path).coverage(0, DAY_MS) == []

@@ -350,7 +350,9 @@ def test_every_backup_made_while_events_are_stored_can_be_restored(tmp_path: Pat
     def back_up(store: Store) -> None:
         if asked.is_set():
             asked.clear()
-            made.append(store.back_up(1, f"{len(made):04d}"))
+            store.begin_backup(1, f"{len(made):04d}")
+        if (done := store.ended_backup()) is not None:
+            made.append(done)
 
     asked = threading.Event()
     with pytest.MonkeyPatch.context() as patch, Running(path, back_up) as running:
