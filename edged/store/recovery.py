@@ -224,8 +224,11 @@ def _cannot_open(path: Path, error: Exception) -> StoreError:
 def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     """What to raise for `error`, in words for a person, with the remedy."""
     code = getattr(error, "sqlite_errorname", "") or ""
-    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
-        return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
+    is_misuse = isinstance(error, sqlite3.ProgrammingError) and "closed" not in str(
+        error
+    )  # as of a type unknown to SQLite
+    if is_misuse or isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
+        return refused(path, error)
     if code.startswith("SQLITE_FULL") or (not code and "disk is full" in str(error)):  # Python 3.10 has no names
         return StoreFull(f"{path}: the disk is full; {DISK}")
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
@@ -233,6 +236,11 @@ def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreE
             f"{path}: cannot be written ({error}); the folder must exist and belong to the user edged runs as"
         )
     return StoreError(f"{path}: {error}; check the disk, then `edged db check`")
+
+
+def refused(path: Path, error: Exception) -> StoreRefused:
+    """What was asked can never be stored."""
+    return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
 
 
 def is_full(error: Exception, path: Path) -> bool:

@@ -254,7 +254,7 @@ class StoreWorker(Worker):
             return
         try:
             self._upkeep(self._store)
-        except StoreError as error:
+        except (StoreError, OSError) as error:  # the second of the folder of backups, on a disk that fails
             if self._upkeep_problem != str(error):
                 log.warning("upkeep of the database failed: %s", error)
             self._upkeep_problem, self._upkeep_failed_s = str(error), time.monotonic()

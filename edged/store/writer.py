@@ -20,7 +20,7 @@ from edged.store.apply import add_coverage, apply
 from edged.store.backup import Backup, back_up_now
 from edged.store.files import SQLITE_ERRORS, Loss, WatchedFiles, WriterLock, require_ours
 from edged.store.reader import StoreReader, event_of
-from edged.store.recovery import Restored, is_sound, open_checked, put_back, rescue, store_error
+from edged.store.recovery import Restored, is_sound, open_checked, put_back, refused, rescue, store_error
 from edged.store.schema import MIGRATION_NAMES, MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -187,7 +187,12 @@ class Store:
         """
         with self._transaction():
             for change in changes:
-                apply(self._db, change)
+                try:
+                    apply(self._db, change)
+                except (ValueError, TypeError, OverflowError) as error:
+                    if isinstance(error, SQLITE_ERRORS):
+                        raise
+                    raise refused(self.path, error) from None  # no number, text or JSON that can be stored
             seq = self._outbox_sequence()
         self.last_seq = seq
 
