@@ -17,6 +17,7 @@ from edged.config import StoreConfig
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.store import Acknowledged, EncounterRow, Message, Store, StoreReader
+from edged.store.disk_space import RESERVE_BYTES
 from edged.store.reader import PORTION
 from edged.store.recovery import StoreRefused
 from edged.store.schema import MIGRATIONS
@@ -259,6 +260,27 @@ def test_backups_are_single_files_and_the_oldest_go(store: Store, path: Path) ->
         assert event_ids(backup) == ["A"]
         time.sleep(0.01)
     assert sorted(file.name for file in backup.parent.iterdir()) == ["edged-c.db", "edged-d.db"]
+
+
+def test_what_is_deleted_and_given_back_at_once_fits_into_the_reserve(store: Store, path: Path) -> None:
+    """A nearly full disk must at least be able to delete: what a transaction changes lies in the write-ahead log first."""
+    store._connection.executemany(
+        "INSERT INTO outbox (topic, payload, qos, retain, created) VALUES ('events', ?, 1, 0, 0)",
+        (("x" * 1000,) for _ in range(40_000)),
+    )
+    store._connection.commit()
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    largest, waiting, before = 0, 40_000, path.stat().st_size
+    while waiting:
+        waiting -= store.trim_outbox({})["mqtt"]
+        largest = max(largest, path.with_name("edged.db-wal").stat().st_size)
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.prune(0, MOST_PRUNED)
+    largest = max(largest, path.with_name("edged.db-wal").stat().st_size)
+    store.prune(0)
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert largest < RESERVE_BYTES
+    assert path.stat().st_size < before / 20
 
 
 def upkeep_of(clock: HandClock, backups: int = 0) -> Upkeep:

@@ -275,8 +275,12 @@ def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
     partial = path.with_name(path.name + ".restoring")
     for backup in reversed(by_age(path)):
         if is_sound(backup):
-            shutil.copyfile(backup, partial)
-            sync(partial)
+            try:
+                shutil.copyfile(backup, partial)
+                sync(partial)
+            except OSError:
+                partial.unlink(missing_ok=True)  # on a full disk: others need what it has taken
+                raise
             partial.replace(path)
             sync(path.parent)
             return _connect(path), Restored(quarantined, backup)

@@ -39,6 +39,7 @@ PRUNED = (
 )
 """What retention deletes: the table, the column that says how old a row is, and which rows may go."""
 
+PAGES_AT_ONCE, MOST_TRIMMED = 500, 10_000
 MOST_REPORTS = 3660
 """Ten years of them."""
 
@@ -187,12 +188,7 @@ class Store:
         """
         with self._transaction():
             for change in changes:
-                try:
-                    apply(self._db, change)
-                except (ValueError, TypeError, OverflowError) as error:
-                    if isinstance(error, SQLITE_ERRORS):
-                        raise
-                    raise refused(self.path, error) from None  # no number, text or JSON that can be stored
+                apply(self._db, change)
             seq = self._outbox_sequence()
         self.last_seq = seq
 
@@ -295,14 +291,15 @@ class Store:
     def trim_outbox(self, limits: Mapping[str, int]) -> dict[str, int]:
         """Keep of each channel at most so many waiting messages, none of a channel that `limits` does not name.
 
-        The oldest updates go first, then the oldest of all events, then daily reports. Return how many went, by channel.
+        The oldest updates go first, then the oldest of all events, then daily reports; at most MOST_TRIMMED of each channel
+        in one call, since a full disk has little room for what deletes. Return how many went, by channel.
         """
         counts = self._query("SELECT channel, count(*) AS n FROM outbox GROUP BY channel")
         excess = {row["channel"]: row["n"] - limits.get(row["channel"], 0) for row in counts}
         order = 'payload NOT LIKE \'%"type":"update"%\', event_id IS NULL, seq'
         some = f"SELECT seq FROM outbox WHERE channel = ? ORDER BY {order} LIMIT ?"  # noqa: S608
         return {
-            channel: self.execute(f"DELETE FROM outbox WHERE seq IN ({some})", (channel, count))  # noqa: S608
+            channel: self.execute(f"DELETE FROM outbox WHERE seq IN ({some})", (channel, min(count, MOST_TRIMMED)))  # noqa: S608
             for channel, count in excess.items()
             if count > 0
         }
@@ -354,9 +351,12 @@ class Store:
     def _give_pages_back(self, most: int) -> None:
         """Shorten the file by the pages that are free, at most `most` of them, all when 0."""
         try:
-            # Only a script is run to its end: `execute` takes the first step, which frees one page.
-            with self._own_writing():
-                self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
+            free = int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+            # Step by step: what one transaction moves lies in the write-ahead log, and must fit into the reserve.
+            for _ in range(0, min(most or free, free), PAGES_AT_ONCE):
+                # Only a script is run to its end: `execute` takes the first step, which frees one page.
+                with self._own_writing():
+                    self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
         except sqlite3.Error as error:
             raise store_error(self.path, error) from None
 
@@ -373,6 +373,8 @@ class Store:
                     yield
             except SQLITE_ERRORS as error:
                 raise store_error(self.path, error) from None
+            except (ValueError, TypeError, OverflowError) as error:  # no number, text or JSON that can be stored
+                raise refused(self.path, error) from None
 
     @contextmanager
     def _own_writing(self) -> Iterator[None]:
