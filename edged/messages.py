@@ -25,6 +25,8 @@ from edged.types import EventKind
 
 COMMANDS = "cmd"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  in UTC, which the Z says
+EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The years 1 to 9999: calendars know no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def iso(utc_ms: int | None) -> str | None:
     """UTC milliseconds as ISO 8601 with a Z, the only form of an instant in a payload."""
     if utc_ms is None:
         return None
-    instant = EPOCH + timedelta(milliseconds=utc_ms)
+    # A row that a failing disk has damaged may hold any number.
+    instant = EPOCH + timedelta(milliseconds=min(max(utc_ms, EARLIEST_MS), LATEST_MS))
     return f"{instant.isoformat(timespec='milliseconds')}Z"
 
 

@@ -199,9 +199,10 @@ def test_events_since_a_day_begin_with_that_local_day(zone: str) -> None:
     for word, start in days.items():
         assert parse_since(word, there) == start.timestamp() * 1000
         assert parse_since(start.date().isoformat(), there) == start.timestamp() * 1000
+        assert parse_since(f"{start:%Y%m%d}", there) == start.timestamp() * 1000
 
 
-@pytest.mark.parametrize("since", ["yesterday-ish", "24x", "2026-13-45"])
+@pytest.mark.parametrize("since", ["yesterday-ish", "24x", "2026-13-45", "20261345", "2026-W47-4", "2026W474"])
 def test_events_since_nonsense_is_exit_code_2(config: Path, since: str) -> None:
     done = edged("events", "--since", since, "--config", config)
     assert done.returncode == 2

@@ -1,11 +1,14 @@
 """`edged config apply` says what came of it, in words and by its exit code; what answers here stands in for the daemon."""
 
 import os
+import socket
 
 import pytest
 
 from edged.cli import config as verb
 from edged.cli import main
+from edged.daemon.client import socket_path
+from edged.files import lock_first_byte
 
 
 @pytest.fixture
@@ -53,3 +56,24 @@ def test_who_may_not_ask_the_daemon_is_told_who_may(answers, file, capsys, monke
     code, out, said = applied(file, capsys)
     assert (code, out) == (69, "")
     assert "run it as root, or as edged's user" in said
+
+
+def test_after_a_change_of_store_path_it_says_which_database_is_written_and_that_a_restart_is_needed(
+    file, capsys, tmp_path
+):
+    """The daemon answers beside the database that it has opened, where the file leads nobody any more."""
+    written = tmp_path / "written" / "edged.db"
+    written.parent.mkdir()
+    with written.open("wb") as database, socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(socket_path(written)))
+        code, out, said = applied(file, capsys)
+        assert (code, out) == (69, "")
+        assert str(written) not in said, "nobody writes it"
+        assert lock_first_byte(database.fileno())
+        code, out, said = applied(file, capsys)
+    assert (code, out) == (69, "")
+    assert f"{tmp_path}/edged.db.sock: no daemon answers" in said
+    others = said.partition("A running edged writes ")[2].partition(": if")[0]
+    assert str(written) in others.split(", "), "tests beside this one may run daemons, too"
+    assert "`systemctl restart edged edged-console`" in said
+    assert said.count("\n") == 1

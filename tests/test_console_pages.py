@@ -6,9 +6,11 @@ import json
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -29,7 +31,7 @@ from edged.console.site import Site
 from edged.console.working import alive, dead, sentence, span
 from edged.daemon.client import socket_path
 from edged.errors import ConfigError
-from edged.files import stamp_of
+from edged.files import lock_first_byte, stamp_of
 from edged.host.clock import SystemClock, WatchedClock
 from edged.report import day_of, day_span
 from edged.sockets import LineServer
@@ -81,6 +83,41 @@ def shown(tmp_path_factory):
 def text_of(answer):
     assert answer.status == 200, answer.text
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+
+
+def test_no_page_waits_long_for_a_daemon_that_is_frozen_and_each_says_so(tmp_path):
+    """As after SIGSTOP: the kernel takes the connections, and nobody ever reads."""
+    with Console(tmp_path, CAMERAS) as console, socket.socket(socket.AF_UNIX) as frozen:
+        Store(console.database).close()
+        frozen.bind(str(socket_path(console.database)))
+        frozen.listen(64)
+        admin = console.start().claimed()
+        for path in ("/", "/health", "/setup"):
+            began = time.monotonic()
+            answer = admin.get(path)
+            assert time.monotonic() - began < 10
+            assert "the daemon does not answer" in text_of(answer), text_of(answer)
+        assert "Not working: edged does not answer." in text_of(admin.get("/"))
+        began = time.monotonic()
+        assert admin.post("/pause", {"for": "10"}).status >= 400
+        assert time.monotonic() - began < 10
+
+
+def test_the_console_stays_with_the_database_that_is_written_until_the_daemon_restarts(tmp_path):
+    def say(database):
+        file.write_text(f'[camera.door]\nsource = "csi://0"\n[store]\npath = "{tmp_path}/{database}.db"\n')
+
+    file = tmp_path / "edged.toml"
+    say("old")
+    site = Site(file)
+    with (tmp_path / "old.db").open("wb") as written:
+        assert lock_first_byte(written.fileno())
+        say("another")
+        assert site.config.store.path.name == "old.db"
+        assert "systemctl restart" in site.problem
+        assert site.config.store.path.name == "old.db"
+    assert site.config.store.path.name == "another.db"
+    assert site.problem is None
 
 
 def test_the_first_page_with_a_dead_daemon_says_so_and_what_to_do(shown):

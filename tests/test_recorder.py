@@ -182,6 +182,16 @@ def test_a_clock_at_the_epoch_or_before_is_survived(kept: Kept) -> None:
     assert kept.payloads()[0]["start"] == "1969-12-31T23:59:55.000Z"
 
 
+@pytest.mark.parametrize("damaged", [2**62, -(2**62)])
+def test_an_instant_that_a_failing_disk_has_damaged_does_not_keep_the_daemon_from_starting(
+    kept: Kept, damaged: int
+) -> None:
+    kept.step("start")
+    left_open = replace(kept.steps("start")[0], started_at=damaged, began_at=None)
+    kept.recorder.end_left_open([left_open], kept.clock.utc)
+    assert kept.payloads()[-1]["start"] in ("0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z")
+
+
 def _encounter(kept: Kept, lasted_s: float) -> Encounter:
     now = kept.clock.monotonic_s()
     return Encounter("e", "door", 1, now - lasted_s, now, MaskState.NONE, 0.9, Votes(none=2), 30.0, 40.0, False)

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
-from support.storing import HandClock, ended, event_ids, fill, message, minute, started, whole_event
+from support.storing import HandClock, backup_is_over, ended, event_ids, fill, message, minute, started, whole_event
 
 from edged.config import StoreConfig
 from edged.errors import StoreError
 from edged.host.clock import WatchedClock
 from edged.store import Acknowledged, EncounterRow, Message, Store, StoreReader
+from edged.store.disk_space import RESERVE_BYTES
 from edged.store.reader import PORTION
+from edged.store.recovery import StoreRefused
 from edged.store.schema import MIGRATIONS
 from edged.store.upkeep import MOST_PRUNED, Upkeep
-from edged.store.writer import StoreRefused
 
 DAY_MS = 86_400_000
 ATTENTION = "0003_attention_and_drowsiness"
@@ -261,6 +262,27 @@ def test_backups_are_single_files_and_the_oldest_go(store: Store, path: Path) ->
     assert sorted(file.name for file in backup.parent.iterdir()) == ["edged-c.db", "edged-d.db"]
 
 
+def test_what_is_deleted_and_given_back_at_once_fits_into_the_reserve(store: Store, path: Path) -> None:
+    """A nearly full disk must at least be able to delete: what a transaction changes lies in the write-ahead log first."""
+    store._connection.executemany(
+        "INSERT INTO outbox (topic, payload, qos, retain, created) VALUES ('events', ?, 1, 0, 0)",
+        (("x" * 1000,) for _ in range(40_000)),
+    )
+    store._connection.commit()
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    largest, waiting, before = 0, 40_000, path.stat().st_size
+    while waiting:
+        waiting -= store.trim_outbox({})["mqtt"]
+        largest = max(largest, path.with_name("edged.db-wal").stat().st_size)
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.prune(0, MOST_PRUNED)
+    largest = max(largest, path.with_name("edged.db-wal").stat().st_size)
+    store.prune(0)
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert largest < RESERVE_BYTES
+    assert path.stat().st_size < before / 20
+
+
 def upkeep_of(clock: HandClock, backups: int = 0) -> Upkeep:
     return Upkeep(WatchedClock(clock), StoreConfig(backups=backups, outbox_limit=100), record=lambda *_: None)
 
@@ -278,6 +300,7 @@ def test_daily_upkeep_backs_up_and_deletes_the_old_a_part_at_a_time(store: Store
     clock.pass_s(301)
     upkeep(store)
     assert len(StoreReader(path).coverage(0, DAY_MS)) == 1000
+    assert backup_is_over(store)
     clock.pass_s(60)
     upkeep(store)
     assert StoreReader(path).coverage(0, DAY_MS) == []

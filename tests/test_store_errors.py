@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edged.store.recovery import WAL_INDEX_BYTES, _is_damage, _is_full
+from edged.store.recovery import WAL_INDEX_BYTES, _is_damage, is_full
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_an_error_without_a_name_is_told_by_its_kind(
     tmp_path: Path, error: sqlite3.Error, damaged: bool, full: bool
 ) -> None:
     assert getattr(error, "sqlite_errorname", None) is None
-    assert (_is_damage(error), _is_full(error, tmp_path / "edged.db")) == (damaged, full)
+    assert (_is_damage(error), is_full(error, tmp_path / "edged.db")) == (damaged, full)
 
 
 @pytest.mark.parametrize(("free", "full"), [(0, True), (WAL_INDEX_BYTES - 1, True), (WAL_INDEX_BYTES, False)])
@@ -33,11 +33,11 @@ def test_an_input_output_error_without_a_name_is_a_full_disk_where_no_index_of_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, full: bool
 ) -> None:
     monkeypatch.setattr("edged.store.recovery.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-    assert _is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "edged.db") == full
+    assert is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "edged.db") == full
 
 
 def test_an_input_output_error_of_a_disk_that_cannot_be_asked_is_none_of_a_full_one(tmp_path: Path) -> None:
-    assert not _is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "gone" / "edged.db")
+    assert not is_full(sqlite3.OperationalError("disk I/O error"), tmp_path / "gone" / "edged.db")
 
 
 def test_a_database_that_is_only_locked_is_not_set_aside(tmp_path, monkeypatch):

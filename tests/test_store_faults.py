@@ -1,6 +1,7 @@
 """The store's worker outlasts a full disk, an I/O error and bad data: nothing it holds is lost, and it says so once."""
 
 import contextlib
+import errno
 import logging
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -350,7 +352,9 @@ def test_every_backup_made_while_events_are_stored_can_be_restored(tmp_path: Pat
     def back_up(store: Store) -> None:
         if asked.is_set():
             asked.clear()
-            made.append(store.back_up(1, f"{len(made):04d}"))
+            store.begin_backup(1, f"{len(made):04d}")
+        if (done := store.ended_backup()) is not None:
+            made.append(done)
 
     asked = threading.Event()
     with pytest.MonkeyPatch.context() as patch, Running(path, back_up) as running:
@@ -409,8 +413,19 @@ def test_a_database_damaged_while_it_is_written_is_restored_and_the_gap_told(pat
     assert is_sound(path)
 
 
-def test_one_bad_change_keeps_nothing_else_out(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    bad = EncounterRow("X", "door", 1, 0, 1, "none", float("nan"), {}, 1.0, 1.0, False, True)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        EncounterRow("X", "door", 1, 0, 1, "none", float("nan"), {}, 1.0, 1.0, False, True),
+        replace(started("X"), details={"perclos": float("nan")}),
+        replace(started("X"), details={"who": object()}),
+        replace(started("X"), started_at=2**63),
+        replace(started("X"), camera="half of a letter: \ud800"),
+        replace(started("X"), track=[1]),  # type: ignore[arg-type]
+    ],
+    ids=["no number", "no number in JSON", "no JSON", "too large", "no text", "no column's type"],
+)
+def test_one_bad_change_keeps_nothing_else_out(path: Path, caplog: pytest.LogCaptureFixture, bad: Change) -> None:
     running = Running(path)
     running.worker.submit([started("A")])
     running.worker.submit([started("B"), bad])
@@ -475,6 +490,23 @@ def test_failing_upkeep_is_said_once_and_ends_nothing(
         assert until(lambda: len(calls) >= 3)
         assert running.worker.failure is None
     assert caplog.text.count("no room for a backup") == 1
+
+
+def test_a_folder_of_backups_that_cannot_be_read_ends_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_worker, "UPKEEP_INTERVAL_S", 0.0)
+    calls = []
+
+    def failing(_: Store) -> None:
+        calls.append(1)
+        raise OSError(errno.EIO, "Input/output error", "backups")
+
+    with Running(path, failing) as running:
+        submit_events(running.worker, 1)
+        assert until(lambda: len(calls) >= 3)
+        assert running.worker.failure is None
+    assert caplog.text.count("Input/output error") == 1
 
 
 def test_the_reserve_file_is_made_only_where_there_is_plenty(tmp_path: Path, tiny_disk: Path) -> None:

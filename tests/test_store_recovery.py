@@ -1,5 +1,6 @@
 """Whatever has become of the database, the store opens within seconds, restores the newest good backup, and says so."""
 
+import errno
 import os
 import random
 import shutil
@@ -13,8 +14,8 @@ import pytest
 from support.storing import event_ids, fill, message, started
 
 from edged.errors import NotOurs, StoreError
-from edged.store import Store, StoreReader
-from edged.store.recovery import MOST_QUARANTINED, backups, is_sound
+from edged.store import Store, StoreReader, recovery
+from edged.store.recovery import MOST_QUARANTINED, StoreFull, backups, is_sound
 
 OPENS_WITHIN_S = 5.0
 
@@ -307,6 +308,24 @@ def test_a_restoring_cut_short_is_done_again(path: Path) -> None:
     """Power went after the damaged file was set aside, while the backup was being copied."""
     (path.parent / "edged.db.restoring").write_bytes(b"half a backup")
     path.unlink()
+    with Store(path) as store:
+        assert store.restored is not None
+    assert len(event_ids(path)) == 100
+
+
+def test_a_restoring_for_which_there_is_no_room_leaves_none_of_it_and_is_done_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(source: Path, target: Path) -> None:
+        target.write_bytes(b"half a backup")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    put_text_in_its_place(path)
+    with monkeypatch.context() as full:
+        full.setattr(recovery.shutil, "copyfile", fill_up)
+        with pytest.raises(StoreFull, match="free some space"):
+            Store(path)
+    assert not path.with_name("edged.db.restoring").exists()
     with Store(path) as store:
         assert store.restored is not None
     assert len(event_ids(path)) == 100

@@ -82,6 +82,12 @@ class CameraWorker(Worker):
         """A silent camera is its own matter: reported as stalled, and no reason to restart the daemon."""
         return False
 
+    @property
+    def rate(self) -> float:
+        """How many pictures a second it hands over at most now."""
+        limit = self._limit_fps
+        return self._config.fps if limit is None else limit
+
     def limit_rate(self, fps: float | None) -> None:
         """Hand over at most so many pictures a second of a live camera from now on; None, or more than its rate, lifts that."""
         limit = None if fps is None or fps >= self._config.fps else fps

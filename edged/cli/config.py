@@ -13,7 +13,7 @@ import click
 from edged.cli.options import config_option
 from edged.config import Config, config_path, doubts, exposures, load_config, load_layered
 from edged.config.source import redact
-from edged.daemon.client import ask, socket_path
+from edged.daemon.client import ask, socket_path, written_databases
 from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Unavailable
 from edged.publish import check_mqtt
 from edged.store.files import require_ours
@@ -91,7 +91,10 @@ def apply(config_file: Path | None) -> None:
     loaded = load_config(path)
     check_mqtt(loaded.mqtt)
     daemon = socket_path(loaded.store.path)
-    before = ask(daemon)
+    try:
+        before = ask(daemon)
+    except Unavailable as error:
+        raise Unavailable(f"{error}{_moved(loaded.store.path)}") from None
     try:
         os.kill(before["pid"], signal.SIGHUP)
     except OSError as error:
@@ -102,6 +105,17 @@ def apply(config_file: Path | None) -> None:
     if after["problem"]:
         raise Failed(after["problem"])
     click.echo(f"{path}: in force; what changed in [console] takes `systemctl restart edged-console`")
+
+
+def _moved(database: Path) -> str:
+    """What to do where the file names another database than a running daemon writes; empty where none runs."""
+    others = ", ".join(str(path) for path in written_databases() if path != Path(os.path.realpath(database)))
+    if not others:
+        return ""
+    return (
+        f". A running edged writes {others}: if that is this one, the file's change of store.path takes `systemctl restart"
+        f" edged edged-console`, which begins a new record; to keep the one there is, move it first (docs/operate.md)"
+    )
 
 
 def _reloaded(daemon: Path, count: int) -> dict[str, Any]:

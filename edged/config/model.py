@@ -246,6 +246,7 @@ class StoreConfig(Section):
             raise ValueError('must be the path of a file, such as "/var/lib/edged/edged.db"')
         if value.name in RESERVED or value.suffix in (
             ".lock",
+            ".partial",
             ".sock",
         ):
             raise ValueError("is a name that edged uses beside the database; end it in .db")

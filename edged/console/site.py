@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from edged.config import Config, config_sha256
 from edged.config.layers import Layered, layer_files, layers_folder, load_layered
-from edged.daemon.client import request, socket_path
+from edged.daemon.client import NoAnswer, request, socket_path
 from edged.errors import ConfigError, Failed, Unavailable
-from edged.files import Stamp, stamp_of
+from edged.files import Stamp, is_first_byte_locked, stamp_of
 from edged.host.clock import SystemClock
 from edged.payloads.report import ReportDocument
 from edged.report import build_report, day_of, stored_report
@@ -25,6 +25,16 @@ log = logging.getLogger(__name__)
 
 CLEAR_S, METRICS_S, GLIMPSES_S = 2.0, 1.0, 10.0
 REPORT_S = 15.0
+ANSWER_S = 4.0
+"""A page waits no longer for a daemon that gives no sign of life."""
+SILENT_S = 5.0
+"""A daemon that did not answer is not asked again so soon: a page asks it several times."""
+QUESTIONS = ("status", "metrics")
+"""What it answers at once, whatever else it does."""
+MOVED = (
+    "store.path in the config was changed, which takes `systemctl restart edged edged-console`; until then nothing of it is"
+    " in force"
+)
 
 T = TypeVar("T")
 
@@ -62,9 +72,11 @@ class Site:
         """The daemon's figures, None without one: whoever reads them needs no login, and must not keep it from its work."""
         self.glimpses = Kept(GLIMPSES_S, lambda: self.question("glimpses")["glimpses"])
         """Pictures of attached cameras by URI. Raises Unavailable, with the reason, when the daemon gives none now."""
+        self._silent: tuple[NoAnswer, float] | None = None
+        """That the daemon did not answer, and until when it is not asked again."""
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
-        self._layered = load_layered(path)
+        self._layered = self._newest = load_layered(path)
         self._stamp = self._stamp_now()
 
     @property
@@ -75,10 +87,17 @@ class Site:
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
-                    self._layered, self.problem = load_layered(self.path), None
+                    self._newest, self.problem = load_layered(self.path), None
                 except ConfigError as error:
                     self.problem = str(error).splitlines()[0]
                     log.warning("the config stays as it was: %s", self.problem)
+            if self._newest is not self._layered:
+                written = self._layered.config.store.path
+                if self._newest.config.store.path != written and is_first_byte_locked(written):
+                    self.problem = MOVED
+                else:
+                    self._layered = self._newest
+                    self.problem = None if self.problem == MOVED else self.problem
             return self._layered
 
     @property
@@ -101,8 +120,24 @@ class Site:
         return name_in(self.config, camera)
 
     def ask(self, verb: str = "status", **arguments: Any) -> dict[str, Any]:
-        """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is."""
-        return request(socket_path(self.config.store.path), verb, **arguments)
+        """The running daemon's answer; see `edged.daemon.client.request`. Raise Unavailable, with the remedy, when none is.
+
+        A command may take minutes: whether anybody is there who carries it out is asked before.
+        """
+        path = socket_path(self.config.store.path)
+        if (silent := self._silent) and time.monotonic() < silent[1]:
+            raise NoAnswer(str(silent[0]))
+        try:
+            if verb in QUESTIONS:
+                return request(path, verb, within_s=ANSWER_S, **arguments)
+            request(path, "status", within_s=ANSWER_S)
+        except NoAnswer as error:
+            self._silent = error, time.monotonic() + SILENT_S
+            raise
+        except Unavailable:
+            if verb in QUESTIONS:
+                raise
+        return request(path, verb, **arguments)
 
     def question(self, verb: str) -> dict[str, Any]:
         """The answer to a question that is no command. Raise Unavailable, with the reason, also where it gives none now."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edged.console.site import Site
+from edged.daemon.client import SILENT
 from edged.errors import StoreError
 
 Level = Literal["good", "warning", "problem"]
@@ -42,7 +43,7 @@ def working(site: Site, status: Mapping[str, Any] | None, why_dead: str) -> Work
             last = site.reader.last_watched()
         except StoreError:  # which the page says elsewhere
             last = None
-        return dead(site.problem or why_dead, site.wall_clock(last) if last else None)
+        return dead("; ".join(filter(None, (site.problem, why_dead))), site.wall_clock(last) if last else None)
     watched = [camera["since_s"] for camera in status["cameras"].values() if camera["status"] == "online"]
     since = site.wall_clock(site.clock.utc_ms() - round(1000 * min(watched, default=0.0)))
     names = {name: site.camera_name(name) for name in status["cameras"]}
@@ -52,7 +53,8 @@ def working(site: Site, status: Mapping[str, Any] | None, why_dead: str) -> Work
 def dead(why: str, last_watched: str | None) -> Working:
     """No daemon answers, because of `why`; `last_watched` is the time of the last minute that was watched."""
     since = f"Nothing has been watched since {last_watched}." if last_watched else "Nothing has been watched yet."
-    return Working("problem", f"Not working: edged does not run. {since}", (WHEN_DEAD, f"Found: {sentence(why)}"))
+    what = "edged does not answer" if SILENT in why else "edged does not run"
+    return Working("problem", f"Not working: {what}. {since}", (WHEN_DEAD, f"Found: {sentence(why)}"))
 
 
 def alive(status: Mapping[str, Any], names: Mapping[str, str], since: str, more: Sequence[str] = ()) -> Working:

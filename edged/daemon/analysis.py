@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edged.capture import FrameInbox
+from edged.daemon.pace import Pace
 from edged.errors import EdgedError
 from edged.pipeline import Outcome, Pipeline, StageTimes
 from edged.records import Notification
@@ -19,7 +20,8 @@ from edged.worker import Worker
 
 log = logging.getLogger(__name__)
 
-SILENT_AFTER_S = 5.0
+SILENT_AFTER_S, PICTURES_MISSED = 5.0, 4
+"""A camera of which no picture was analysed for so long, and so many pictures at its present pace, is silent."""
 RATE_S, MOST_IN_RATE = 10.0, 1300
 """Over how long frames are counted for the rate, and how many those are at most."""
 
@@ -65,9 +67,11 @@ class AnalysisWorker(Worker):
         between_frames: Callable[[], None],
         observers: Sequence[Observer] = (),
         notifications: Callable[[], Sequence[Notification]] = tuple,
+        pace: Pace | None = None,
     ) -> None:
         """`between_frames` is called before each frame, for what must not change within one; `observers`, in order, right after
-        it and before anything is recorded; `notifications` gives what outputs have done about events since the last call.
+        it and before anything is recorded; `notifications` gives what outputs have done about events since the last call;
+        `pace` hears what pictures take.
         """
         super().__init__("analysis")
         self.problem: str | None = None
@@ -81,11 +85,14 @@ class AnalysisWorker(Worker):
         self._between_frames = between_frames
         self._observers = observers
         self._notifications = notifications
+        self._pace = pace or Pace()
         self._lock = threading.Lock()
         self._activity = {camera: CameraActivity() for camera in pipelines}
         self._analysed_s: dict[str, deque[float]] = {camera: deque(maxlen=MOST_IN_RATE) for camera in pipelines}
         """When the frames of the last `RATE_S` were analysed, and the one before them."""
         self._last_time_s: dict[str, float] = {}
+        self._heard_s: dict[str, float] = {}
+        """When analysis had done with the last picture of a camera, or is to have it: a recording may be ahead."""
         self._next_check_s = 0.0
 
     def activity(self) -> dict[str, CameraActivity]:
@@ -118,7 +125,7 @@ class AnalysisWorker(Worker):
         self._finish(self.end_reason)
 
     def _analyse(self, frame: Frame) -> None:
-        pipeline = self._pipelines[frame.camera]
+        pipeline, began_s = self._pipelines[frame.camera], time.monotonic()
         try:
             outcome = pipeline.step(frame)
         except EdgedError as error:
@@ -127,9 +134,11 @@ class AnalysisWorker(Worker):
         self.problem = None
         self._observe(frame, outcome)
         self._recorder.record(outcome.events, outcome.encounters)
-        self._recorder.analysed(frame.camera, frame.time_s, len(outcome.faces))
-        self._last_time_s[frame.camera] = frame.time_s
         now = time.monotonic()
+        self._pace.took(frame.camera, now - began_s)
+        self._recorder.analysed(frame.camera, frame.time_s, len(outcome.faces), self._pace.interval_s(frame.camera))
+        self._last_time_s[frame.camera] = frame.time_s
+        self._heard_s[frame.camera] = max(now, frame.time_s)
         self.first_frame_s = self.first_frame_s or now
         with self._lock:
             self._analysed_s[frame.camera].append(now)
@@ -163,7 +172,8 @@ class AnalysisWorker(Worker):
             return
         self._next_check_s = now_s + 1.0
         for camera, last in list(self._last_time_s.items()):
-            if now_s - last > SILENT_AFTER_S:
+            patience_s = max(SILENT_AFTER_S, PICTURES_MISSED * self._pace.interval_s(camera))
+            if now_s - self._heard_s[camera] > patience_s:
                 del self._last_time_s[camera]
                 self._record_end(camera, last, "camera silent")
 

@@ -28,14 +28,33 @@ WAITS_S: Final[Mapping[str, float]] = {
     "selftest": 330.0,
 }
 """How long a verb's answer may take, where that is not USUAL_WAIT_S."""
+SLACK_S = 5.0
+"""So much longer a client waits than the daemon takes at most."""
+SILENT = "the daemon does not answer"
+BOUND = Path("/proc/net/unix")
 TRIES = 3
 BUSY, BUSY_S = "busy", 0.3
 """With this begins what a daemon says that has no room for one more at this moment; after so long it is asked again."""
 
 
+class NoAnswer(Unavailable):
+    """Somebody listens there, and does not answer in time: a daemon that is frozen, or a machine that hangs."""
+
+
 def socket_path(database: Path) -> Path:
     """Where the daemon that writes `database` answers; no two databases share one."""
     return database.with_name(database.name + ".sock")
+
+
+def written_databases() -> list[Path]:
+    """The databases that running daemons write whose sockets this process can see, by what the kernel lists."""
+    try:
+        lines = BOUND.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    sockets = {line[line.index("/") :] for line in lines if "/" in line and line.endswith(".sock")}
+    found = {Path(path).with_suffix("") for path in sockets}
+    return sorted(path for path in found if path.is_file() and is_first_byte_locked(path))
 
 
 def wait_s(verb: str) -> float:
@@ -48,14 +67,16 @@ def ask(path: Path) -> dict[str, Any]:
     return request(path, "status")
 
 
-def request(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:
+def request(path: Path, verb: str, *, within_s: float | None = None, **arguments: Any) -> dict[str, Any]:
     """The running daemon's answer at `socket_path(database)`: of a command `{"ok": bool, "error": str | None, …}`.
 
-    Raise Unavailable, naming the remedy, when none runs, or when it cannot answer a question that is no command.
+    `within_s`: how long to wait, for who cannot wait as long as the verb may take. Raise Unavailable, naming the remedy, when
+    none runs, NoAnswer when it says nothing in time, Unavailable also when it cannot answer a question that is no command.
     """
+    within_s = wait_s(verb) + SLACK_S if within_s is None else within_s
     line = json.dumps({"verb": verb, **arguments}).encode() + b"\n"
     for left in reversed(range(TRIES)):
-        answer = _exchange(path, line, wait_s(verb) + 5.0)
+        answer = _exchange(path, line, within_s)
         if left and str(answer.get("error")).startswith(BUSY):
             time.sleep(BUSY_S)
             continue
@@ -70,6 +91,7 @@ def request(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:
 
 
 def _exchange(path: Path, line: bytes, timeout_s: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout_s
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout_s)
@@ -79,6 +101,7 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> dict[str, Any]:
                 client.sendall(line)
             with suppress(ConnectionResetError):
                 while part := client.recv(65_536):
+                    client.settimeout(max(0.001, deadline - time.monotonic()))
                     answer += part
                     if len(answer) > MOST_BYTES:
                         raise Unavailable(
@@ -87,6 +110,8 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> dict[str, Any]:
         document = json.loads(answer)
         if not isinstance(document, dict):
             raise ValueError("no JSON object")
+    except (TimeoutError, BlockingIOError):  # the second where its queue of connections is full
+        raise NoAnswer(f"{path}: {SILENT} within {timeout_s:g} s; if it stays so, `systemctl restart edged`") from None
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         if isinstance(error, PermissionError):

@@ -34,6 +34,7 @@ from edged.config import Config
 from edged.daemon.analysis import AnalysisWorker
 from edged.daemon.cameras import Cameras
 from edged.daemon.core import Core
+from edged.daemon.pace import Pace
 from edged.daemon.reporter import Reporter
 from edged.daemon.state import trouble_of
 from edged.deliver import ChannelWorker, alert_channels, transports
@@ -244,12 +245,13 @@ def build_cameras(
     recorder = Recorder(
         core.clock, core.meters.submit, publishing=config.mqtt.host is not None, alerting=alert_channels(config)
     )
-    outputs = OutputWorker(config, lambda camera: is_lost(workers[camera]), core.clock)
+    pace = Pace({name: lambda worker=worker: worker.rate for name, worker in workers.items()})  # type: ignore[misc]
+    outputs = OutputWorker(config, lambda camera: is_lost(workers[camera]), core.clock, interval_s=pace.interval_s)
     observers = [core.live.observe, core.meters.observe]
     if config.output:
         observers.insert(0, outputs.observe)  # nothing comes between a frame and its alarm
     analysis = AnalysisWorker(
-        inbox, pipelines, recorder, inference.backends.switch, observers, outputs.take_notifications
+        inbox, pipelines, recorder, inference.backends.switch, observers, outputs.take_notifications, pace
     )
     if pause is not None:
         analysis.rest()

@@ -30,6 +30,7 @@ STEP_EVERY_S = 0.25
 BLIND_AFTER_S, FRAMES_MISSED = 1.5, 4
 """A door that has had no analysed picture for so long, and so many frames, sees nothing."""
 DEAD_AFTER_S = 5.0
+"""A device of which a camera has had no analysed picture for so long, and so many at its present pace, is not alive."""
 MOST_NOTIFICATIONS, MOST_ASKED = 256, 32
 
 
@@ -62,9 +63,16 @@ class OutputWorker(Worker):
     """All outputs of one config. `observe` is called by the analysis thread, and never waits."""
 
     def __init__(
-        self, config: Config, is_lost: Callable[[str], bool], clock: Clock, hardware: Hardware | None = None
+        self,
+        config: Config,
+        is_lost: Callable[[str], bool],
+        clock: Clock,
+        hardware: Hardware | None = None,
+        interval_s: Callable[[str], float] | None = None,
     ) -> None:
-        """`is_lost` says whether a camera gives no pictures, or none to be seen anything in; from any thread."""
+        """`is_lost` says whether a camera gives no pictures, or none to be seen anything in, `interval_s` how far apart they
+        are now, as in the config when left out; from any thread.
+        """
         super().__init__("outputs")
         self.zone = ZoneInfo(config.report.timezone)
         """Of the quiet hours; a reload may set another."""
@@ -73,6 +81,7 @@ class OutputWorker(Worker):
         self._blind_after_s = {
             name: max(BLIND_AFTER_S, FRAMES_MISSED / camera.fps) for name, camera in config.camera.items()
         }
+        self._interval_s = interval_s or (lambda name: 1 / config.camera[name].fps)
         self._rules = {name: CameraRules(name, camera.drowsiness) for name, camera in config.camera.items()}
         self._units = _units(config, hardware or Hardware.of_this_machine()) if config.output else []
         self._bell = Bell()
@@ -196,7 +205,8 @@ class OutputWorker(Worker):
         if blocked:
             causes = {cause for cause in causes if cause.rule != "mask_correct"}
         causes |= {Cause(camera, "camera_lost") for camera in cameras if camera in lost}
-        if cameras and not lost.intersection(cameras) and all(age < DEAD_AFTER_S for age in age_s.values()):
+        alive_s = {name: max(DEAD_AFTER_S, FRAMES_MISSED * self._interval_s(name)) for name in cameras}
+        if cameras and not lost.intersection(cameras) and all(age < alive_s[name] for name, age in age_s.items()):
             causes.add(Cause("", "alive"))
         sees = [camera not in lost and age_s[camera] <= self._blind_after_s[camera] for camera in cameras]
         blind = not sees or not all(sees)

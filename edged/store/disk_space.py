@@ -32,6 +32,10 @@ class ReserveFile:
         except OSError:
             self.give_up()
 
+    def held(self) -> int:
+        """How many bytes are held back. Raise OSError when the disk cannot be asked."""
+        return RESERVE_BYTES if self._is_made() else 0
+
     def _is_made(self) -> bool:
         return self._path.exists() and self._path.stat().st_size >= RESERVE_BYTES
 
@@ -39,7 +43,7 @@ class ReserveFile:
         """Why the disk will soon take no more, with the remedy; None while there is plenty, the reserve counted in."""
         try:
             disk = os.statvfs(self._path.parent)
-            held = RESERVE_BYTES if self._is_made() else 0
+            held = self.held()
         except OSError:
             return None  # whoever writes there says so
         if disk.f_bavail * disk.f_frsize + held < LEAST_FREE_BYTES:

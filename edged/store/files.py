@@ -22,24 +22,54 @@ SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What asking a database may raise; the second when a name that is damaged stands in SQLite's own message."""
 
 
-_STAMPED = re.compile(r"(.+)-(?:[0-9]{8}-[0-9]{6}|before-[0-9]{4}_\w+)\.(?:db|partial.*)")
-"""The name of a backup as edged makes it; before the stamp stands whose it is."""
+_STAMPED = re.compile(r"(.+)-(?:[0-9]{8}-[0-9]{6}|before-[0-9]{4}_\w+)")
+"""The name of a backup as edged makes it, without its ending; before the stamp stands whose it is."""
+FORMER = ".db"
+"""With this the backups of every database ended, whatever its own name ends in."""
+PARTIAL = ".partial"
+
+
+def backup_path(path: Path, stamp: str) -> Path:
+    """Where a backup of the database at `path` is kept: its name ends as the database's, or x.db and x.sqlite shared them."""
+    return path.parent / "backups" / f"{path.stem}-{stamp}{path.suffix}"
 
 
 def backups(path: Path) -> list[Path]:
-    """The finished backups of the database at `path`."""
-    return _of_backups(path, "db")
+    """The finished backups of the database at `path`, those included that an earlier version made."""
+    found = _of_backups(path, re.escape(path.suffix))
+    if path.suffix != FORMER and not _shares_stem(path):
+        found += _of_backups(path, re.escape(FORMER))
+    return found
 
 
 def unfinished_backups(path: Path) -> list[Path]:
     """What is there of backups of the database at `path` that were not finished."""
-    return _of_backups(path, "partial*")
+    of_before = "" if _shares_stem(path) else "?"
+    return _of_backups(path, rf"(?:{re.escape(path.suffix)}){of_before}{re.escape(PARTIAL)}.*")
 
 
 def _of_backups(path: Path, ending: str) -> list[Path]:
-    """Without those of a database beside it whose name begins with this one's: edged.db, edged-2.db."""
-    found = (path.parent / "backups").glob(f"{glob.escape(path.stem)}-*.{ending}")
-    return [file for file in found if not (stamped := _STAMPED.fullmatch(file.name)) or stamped[1] == path.stem]
+    """Those whose name ends as `ending`, a pattern, says.
+
+    Without those of a database beside it whose name begins with this one's: edged.db, edged-2.db.
+    """
+    named = re.compile(rf"({re.escape(path.stem)}-[^.]*){ending}")
+    found = (path.parent / "backups").glob(f"{glob.escape(path.stem)}-*")
+    return [
+        file
+        for file in found
+        if (match := named.fullmatch(file.name))
+        and ((of := _STAMPED.fullmatch(match[1])) is None or of[1] == path.stem)
+    ]
+
+
+def _shares_stem(path: Path) -> bool:
+    """Whether another database in the folder is called the same but for its ending: then nobody knows whose an old backup is."""
+    locks = path.parent.glob(f"{glob.escape(path.stem)}*.lock")
+    others = {path.with_name(lock.stem) for lock in locks} | {path.with_name(path.stem + FORMER)}
+    return any(
+        other != path and other.stem == path.stem and (other.exists() or lock_of(other).exists()) for other in others
+    )
 
 
 def lock_of(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import StoreError
-from edged.records import ALERTING, Channel, Message
+from edged.records import ALERTING, Channel, EventRecord, Message
 from edged.store.files import SQLITE_ERRORS, require_database
 
 Row = dict[str, Any]
@@ -239,3 +239,10 @@ def parsed_row(row: Row) -> Row:
         if column in row:
             row[column] = parsed_json(row[column])
     return row
+
+
+def event_of(row: dict[str, Any]) -> EventRecord:
+    """The event that a row of the table `events` holds."""
+    columns = {name: row[name] for name in EventRecord.__slots__}
+    parsed = {"votes": parsed_json(row["votes"]), "details": parsed_json(row["details"]) or {}}
+    return EventRecord(**columns | parsed | {"clock_ok": bool(row["clock_ok"])})

@@ -28,8 +28,8 @@ CLOCK_SET_MS = 1000
 """A start that moves by more than this did not round differently: the clock was set."""
 
 
-LONGEST_WATCHED_GAP_S = 2.0
-"""Pictures further apart than this leave a hole in what was watched."""
+LONGEST_WATCHED_GAP_S, PICTURES_APART = 2.0, 2
+"""Pictures further apart than this, and than so many intervals of their present pace, leave a hole in what was watched."""
 
 
 @dataclass(slots=True)
@@ -76,13 +76,13 @@ class Recorder:
                 self._passages.pop((encounter.camera, encounter.track), None)
         self.submit(changes + passages)
 
-    def analysed(self, camera: str, time_s: float, faces: int) -> None:
-        """Count one analysed frame."""
+    def analysed(self, camera: str, time_s: float, faces: int, interval_s: float = 0.0) -> None:
+        """Count one analysed frame, of those that now come `interval_s` apart."""
         minute = self._minute(camera)
         minute.frames_analysed += 1
         minute.faces = max(minute.faces, faces)
         gap = time_s - self._analysed_s.get(camera, time_s)
-        if 0 <= gap <= LONGEST_WATCHED_GAP_S:
+        if 0 <= gap <= max(LONGEST_WATCHED_GAP_S, PICTURES_APART * interval_s):
             minute.watched_s += gap
         self._analysed_s[camera] = time_s
 

@@ -1,8 +1,7 @@
-"""Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup, makes backups."""
+"""Opens the database whatever state it is in: sets a damaged file aside, restores the newest good backup."""
 
 import errno
 import glob
-import os
 import shutil
 import sqlite3
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from edged.errors import StoreError
 from edged.files import identity, sync
+from edged.shared_remedies import DISK
 from edged.store.disk_space import ReserveFile
 from edged.store.files import (
     APPLICATION_ID,
@@ -22,7 +22,6 @@ from edged.store.files import (
     refuse_foreign,
     require_database,
     require_ours,
-    unfinished_backups,
 )
 from edged.store.reader import readable_text
 from edged.store.schema import MIGRATION_NAMES
@@ -49,6 +48,10 @@ class StoreFull(StoreError):
     """The disk has no room; what was asked was rolled back and may be tried again."""
 
 
+class StoreRefused(StoreError):
+    """SQLite will never take what was asked, however often it is tried; it was rolled back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What happened to a damaged database: where it was put, what replaced it, and since when the record has a gap."""
@@ -68,7 +71,7 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
         if not _is_gone(path):
             return _connect(path), None
     except sqlite3.Error as error:
-        if _is_full(error, path) and ReserveFile(path.parent).give_up():
+        if is_full(error, path) and ReserveFile(path.parent).give_up():
             return open_checked(path)
         if not _is_damage(error):
             raise _cannot_open(path, error) from None
@@ -80,46 +83,9 @@ def open_checked(path: Path) -> tuple[sqlite3.Connection, Restored | None]:
         raise _cannot_open(path, error) from None
 
 
-def back_up(connection: sqlite3.Connection, path: Path, keep: int | None, stamp: str) -> Path:
-    """Copy the open database to `backups/` beside it, atomically; keep the last `keep` that were made, or all when None.
-
-    For who holds the database's lock alone: what an earlier writer left half done is deleted. Raise StoreError on failure.
-    """
-    folder = path.parent / "backups"
-    target = folder / f"{path.stem}-{stamp}.db"
-    partial = target.with_suffix(".partial")
-    try:
-        folder.mkdir(exist_ok=True)
-        for left in unfinished_backups(path):
-            left.unlink(missing_ok=True)
-        with closing(sqlite3.connect(partial)) as copy:
-            connection.backup(copy)
-            _stand_alone(copy)
-        _make_newest(partial, path)
-        sync(partial)
-        partial.replace(target)
-        sync(folder)
-        if keep is not None:
-            older = [file for file in _by_age(path) if file != target]
-            for old in older[: len(older) - max(keep - 1, 0)]:
-                old.unlink(missing_ok=True)
-    except (sqlite3.Error, OSError) as error:
-        partial.unlink(missing_ok=True)
-        refused = StoreFull if _is_full(error, path) else StoreError
-        raise refused(f"{target}: the backup could not be written ({error}); free some space") from None
-    return target
-
-
-def _by_age(path: Path) -> list[Path]:
-    """The backups of the database at `path` in the order in which they were made, as `_make_newest` has marked it."""
+def by_age(path: Path) -> list[Path]:
+    """The backups of the database at `path` in the order in which they were made, whatever the clock said then."""
     return sorted(backups(path), key=lambda file: file.stat().st_mtime)
-
-
-def _make_newest(made: Path, path: Path) -> None:
-    """Date what was just made after all backups: one that was made while the clock was ahead must not stay the newest."""
-    last = max((file.stat().st_mtime for file in backups(path)), default=0.0)
-    if made.stat().st_mtime <= last:
-        os.utime(made, (last + 1, last + 1))
 
 
 def copy_while_open(path: Path, target: Path) -> None:
@@ -133,7 +99,7 @@ def copy_while_open(path: Path, target: Path) -> None:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=5)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
-            _stand_alone(copy)
+            stand_alone(copy)
     except SQLITE_ERRORS as error:
         raise StoreError(f"{path}: cannot be copied ({error}); free some space") from None
 
@@ -146,7 +112,7 @@ def rescue(connection: sqlite3.Connection, path: Path) -> Path:
         partial.unlink(missing_ok=True)
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
-            _stand_alone(copy)
+            stand_alone(copy)
         sync(partial)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
@@ -229,7 +195,7 @@ def _require_history(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"{MIGRATIONS_TABLE} is damaged")
 
 
-def _stand_alone(copy: sqlite3.Connection) -> None:
+def stand_alone(copy: sqlite3.Connection) -> None:
     """A copy is one file: in WAL mode even reading it would lay two more beside it."""
     copy.execute("PRAGMA journal_mode = DELETE")
 
@@ -250,12 +216,34 @@ def _is_gone(path: Path) -> bool:
 
 
 def _cannot_open(path: Path, error: Exception) -> StoreError:
-    if _is_full(error, path):
+    if is_full(error, path):
         return StoreFull(f"{path}: cannot be opened ({error}); the disk is full: free some space")
     return StoreError(f"{path}: cannot be opened ({error}); the folder must exist and belong to the user edged runs as")
 
 
-def _is_full(error: Exception, path: Path) -> bool:
+def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
+    """What to raise for `error`, in words for a person, with the remedy."""
+    code = getattr(error, "sqlite_errorname", "") or ""
+    is_misuse = isinstance(error, sqlite3.ProgrammingError) and "closed" not in str(
+        error
+    )  # as of a type unknown to SQLite
+    if is_misuse or isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
+        return refused(path, error)
+    if code.startswith("SQLITE_FULL") or (not code and "disk is full" in str(error)):  # Python 3.10 has no names
+        return StoreFull(f"{path}: the disk is full; {DISK}")
+    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return StoreError(
+            f"{path}: cannot be written ({error}); the folder must exist and belong to the user edged runs as"
+        )
+    return StoreError(f"{path}: {error}; check the disk, then `edged db check`")
+
+
+def refused(path: Path, error: Exception) -> StoreRefused:
+    """What was asked can never be stored."""
+    return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
+
+
+def is_full(error: Exception, path: Path) -> bool:
     """Whether the disk of `path` is full; where it has no room for the WAL's index, SQLite calls that an I/O error."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -285,10 +273,14 @@ def _restore(path: Path) -> tuple[sqlite3.Connection, Restored]:
     """Set the damaged files aside and go on from the newest sound backup, or from an empty database."""
     quarantined = _quarantine(path)
     partial = path.with_name(path.name + ".restoring")
-    for backup in reversed(_by_age(path)):
+    for backup in reversed(by_age(path)):
         if is_sound(backup):
-            shutil.copyfile(backup, partial)
-            sync(partial)
+            try:
+                shutil.copyfile(backup, partial)
+                sync(partial)
+            except OSError:
+                partial.unlink(missing_ok=True)  # on a full disk: others need what it has taken
+                raise
             partial.replace(path)
             sync(path.parent)
             return _connect(path), Restored(quarantined, backup)

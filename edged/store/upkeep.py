@@ -12,6 +12,7 @@ from edged.host.clock import DAY_MS, HOUR_MS, Reckoning, WatchedClock
 from edged.messages import iso
 from edged.records import MetaRow
 from edged.store.files import backups
+from edged.store.recovery import StoreFull
 from edged.store.writer import Store
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ class Upkeep:
     _was_trusted: bool = field(init=False)
     _next_minute_s: float = 0.0
     _next_backup_s: float = field(init=False)
+    _is_put_off: bool = False
+    """No backup is made for want of room, and that was said."""
     _next_pruning_s: float = field(init=False)
     _pruning_until: int | None = None
     """A pass goes on until then."""
@@ -80,19 +83,24 @@ class Upkeep:
         """Do what is due. Raise StoreError when the disk does not allow it."""
         self._put_instants_right(store)
         now_s = self.clock.monotonic_s()
+        if store.is_backing_up():
+            self._end_backup(store, now_s)
         if now_s < self._next_minute_s:
             return
         self._next_minute_s = now_s + EVERY_S
         self._remember(store, now_s)
         self._trim(store)
+        if store.is_backing_up():
+            return  # what is deleted meanwhile would pile up in the write-ahead log
         if now_s >= self._next_pruning_s and self.clock.settled():
             self._prune(store, now_s)
         if now_s >= self._next_backup_s:
             self._next_backup_s = now_s + BACKUP_RETRY_S
             age_s = self._age_of_backup_s(store)
-            if age_s is None:
-                self._back_up(store)
-            self._next_backup_s = now_s + DAY_S - (age_s or 0.0)
+            if age_s is None and self.kept.backups:
+                self._begin_backup(store)
+            else:
+                self._next_backup_s = now_s + DAY_S - (age_s or 0.0)
 
     def _trim(self, store: Store) -> None:
         """Keep the outbox within its bounds, and without messages that nobody will send any more."""
@@ -117,11 +125,28 @@ class Upkeep:
         ages = [now_s - made_s for file in backups(store.path) if (made_s := _made_s(file, store.path)) is not None]
         return min((age_s for age_s in ages if 0 <= age_s < DAY_S), default=None)
 
-    def _back_up(self, store: Store) -> None:
-        if self.kept.backups:
-            now = datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc)
-            store.back_up(self.kept.backups, f"{now:{STAMP}}")
+    def _begin_backup(self, store: Store) -> None:
+        now = datetime.fromtimestamp(self.clock.utc_ms() / 1000, timezone.utc)
+        try:
+            store.begin_backup(self.kept.backups, f"{now:{STAMP}}")
+        except StoreFull as error:
+            self._put_off_backup(error)
+
+    def _end_backup(self, store: Store, now_s: float) -> None:
+        try:
+            made = store.ended_backup()
+        except StoreFull as error:
+            self._put_off_backup(error)
+            return
+        if made is not None:
+            self._next_backup_s, self._is_put_off = now_s + DAY_S, False
             log.info("database backed up; the newest %d backups are kept", self.kept.backups)
+
+    def _put_off_backup(self, error: StoreFull) -> None:
+        """It is tried again each hour, and said once."""
+        if not self._is_put_off:
+            log.warning("backups are put off until there is room: %s", error)
+        self._is_put_off = True
 
     def _prune(self, store: Store, now_s: float) -> None:
         """One step of retention: decide how far this pass goes, and say so when that is unusual; then delete."""

@@ -12,9 +12,9 @@ from edged.errors import StoreError
 from edged.records import Acknowledged, Change
 from edged.store.disk_space import ReserveFile
 from edged.store.files import Loss
-from edged.store.recovery import StoreFull
+from edged.store.recovery import StoreFull, StoreRefused
 from edged.store.unopened import Unopened
-from edged.store.writer import Store, StoreRefused
+from edged.store.writer import Store
 from edged.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ class StoreWorker(Worker):
             log.error("nothing can be stored: %s", error)
         self.problem = str(error)
         if isinstance(error, StoreFull):
-            return self._reserve.give_up()
+            return self._store.cancel_backup() or self._reserve.give_up()
         with self._taking_long():
             self._open_again()
         return False
@@ -254,7 +254,7 @@ class StoreWorker(Worker):
             return
         try:
             self._upkeep(self._store)
-        except StoreError as error:
+        except (StoreError, OSError) as error:  # the second of the folder of backups, on a disk that fails
             if self._upkeep_problem != str(error):
                 log.warning("upkeep of the database failed: %s", error)
             self._upkeep_problem, self._upkeep_failed_s = str(error), time.monotonic()

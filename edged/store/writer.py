@@ -16,11 +16,11 @@ from sqlite_utils import Database
 from edged.errors import StoreError
 from edged.host.clock import MINUTE_MS
 from edged.records import Change, CoverageMinute, EventRecord
-from edged.shared_remedies import DISK
 from edged.store.apply import add_coverage, apply
+from edged.store.backup import Backup, back_up_now
 from edged.store.files import SQLITE_ERRORS, Loss, WatchedFiles, WriterLock, require_ours
-from edged.store.reader import StoreReader, parsed_json
-from edged.store.recovery import Restored, StoreFull, back_up, is_sound, open_checked, put_back, rescue
+from edged.store.reader import StoreReader, event_of
+from edged.store.recovery import Restored, is_sound, open_checked, put_back, refused, rescue, store_error
 from edged.store.schema import MIGRATION_NAMES, MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,9 @@ PRUNED = (
 )
 """What retention deletes: the table, the column that says how old a row is, and which rows may go."""
 
+PAGES_AT_ONCE, MOST_TRIMMED = 500, 10_000
 MOST_REPORTS = 3660
 """Ten years of them."""
-
-
-class StoreRefused(StoreError):
-    """SQLite will never take what was asked, however often it is tried; it was rolled back."""
 
 
 class Store:
@@ -56,10 +53,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open or create the database, restoring a backup when it is damaged. Raise StoreError when that is impossible."""
-        path = Path(
-            os.path.realpath(path)
-        )  # where SQLite lays its WAL: beside the file itself, not beside a link to it
-        self.path = path
+        # SQLite lays its WAL beside the file itself, not beside a link to it.
+        self.path = path = Path(os.path.realpath(path))
         require_ours(path)
         self._lock = WriterLock(path)
         try:
@@ -79,9 +74,7 @@ class Store:
             self._files = WatchedFiles(path)
         except (*SQLITE_ERRORS, OSError) as error:
             self.close()
-            raise (
-                StoreError(f"{path}: {error}") if isinstance(error, OSError) else _store_error(path, error)
-            ) from None
+            raise (StoreError(f"{path}: {error}") if isinstance(error, OSError) else store_error(path, error)) from None
         except BaseException:
             self.close()
             raise
@@ -91,6 +84,9 @@ class Store:
 
     last_seq: int
     """The highest number that an outbox message has had."""
+
+    _backup: Backup | None = None
+    """That is being made."""
 
     def __enter__(self) -> "Store":
         return self
@@ -106,6 +102,7 @@ class Store:
         self._lock.release()
 
     def _close_files(self) -> None:
+        self.cancel_backup()
         self._connection.close()
         if self._files is not None:
             self._files.close()
@@ -208,7 +205,7 @@ class Store:
     def open_events(self) -> list[EventRecord]:
         """Events that have not ended: at start, those that a crash left behind."""
         rows = self._query("SELECT * FROM events WHERE ended_at IS NULL ORDER BY started_at")
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     def last_known(self) -> int:
         """The latest instant the record knows of, in UTC milliseconds; 0 when it is empty."""
@@ -294,23 +291,57 @@ class Store:
     def trim_outbox(self, limits: Mapping[str, int]) -> dict[str, int]:
         """Keep of each channel at most so many waiting messages, none of a channel that `limits` does not name.
 
-        The oldest updates go first, then the oldest of all events, then daily reports. Return how many went, by channel.
+        The oldest updates go first, then the oldest of all events, then daily reports; at most MOST_TRIMMED of each channel
+        in one call, since a full disk has little room for what deletes. Return how many went, by channel.
         """
         counts = self._query("SELECT channel, count(*) AS n FROM outbox GROUP BY channel")
         excess = {row["channel"]: row["n"] - limits.get(row["channel"], 0) for row in counts}
         order = 'payload NOT LIKE \'%"type":"update"%\', event_id IS NULL, seq'
         some = f"SELECT seq FROM outbox WHERE channel = ? ORDER BY {order} LIMIT ?"  # noqa: S608
         return {
-            channel: self.execute(f"DELETE FROM outbox WHERE seq IN ({some})", (channel, count))  # noqa: S608
+            channel: self.execute(f"DELETE FROM outbox WHERE seq IN ({some})", (channel, min(count, MOST_TRIMMED)))  # noqa: S608
             for channel, count in excess.items()
             if count > 0
         }
 
+    def begin_backup(self, keep: int, stamp: str) -> Backup:
+        """Begin to copy the record as it is now to `backups/`, in another thread; all but the newest `keep` are deleted then.
+
+        Raise StoreFull where there is no room for it, StoreError when it cannot be begun.
+        """
+        backup = Backup(self.path, keep, stamp)
+        try:
+            self._mark()
+        except BaseException:
+            backup.cancel()
+            raise
+        self._backup = backup
+        backup.start()
+        return backup
+
+    def is_backing_up(self) -> bool:
+        """Whether a backup was begun, and `ended_backup` has not yet said what came of it."""
+        return self._backup is not None
+
+    def ended_backup(self) -> Path | None:
+        """The backup that was begun, once when it is there; None while it is made. Raise StoreError when there will be none."""
+        if self._backup is None or not self._backup.is_done():
+            return None
+        backup, self._backup = self._backup, None
+        return backup.result()
+
+    def cancel_backup(self) -> bool:
+        """Give up the backup that was begun; return whether there was one."""
+        backup, self._backup = self._backup, None
+        if backup is not None:
+            backup.cancel()
+        return backup is not None
+
     def back_up(self, keep: int, stamp: str) -> Path:
-        """Write a consistent copy beside the database and delete all but the newest `keep`."""
-        made = back_up(self._connection, self.path, keep, stamp)
-        self._mark()
-        return made
+        """As `begin_backup`, for who can wait for it."""
+        backup = self.begin_backup(keep, stamp)
+        self._backup = None
+        return backup.result()
 
     def execute(self, sql: str, values: tuple[object, ...] = ()) -> int:
         """One statement in its own transaction; return how many rows it changed."""
@@ -320,11 +351,14 @@ class Store:
     def _give_pages_back(self, most: int) -> None:
         """Shorten the file by the pages that are free, at most `most` of them, all when 0."""
         try:
-            # Only a script is run to its end: `execute` takes the first step, which frees one page.
-            with self._own_writing():
-                self._connection.executescript(f"PRAGMA incremental_vacuum({most})")
+            free = int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+            # Step by step: what one transaction moves lies in the write-ahead log, and must fit into the reserve.
+            for _ in range(0, min(most or free, free), PAGES_AT_ONCE):
+                # Only a script is run to its end: `execute` takes the first step, which frees one page.
+                with self._own_writing():
+                    self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
         except sqlite3.Error as error:
-            raise _store_error(self.path, error) from None
+            raise store_error(self.path, error) from None
 
     def _query(self, sql: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         with self._transaction():
@@ -338,7 +372,9 @@ class Store:
                 with self._db.atomic():
                     yield
             except SQLITE_ERRORS as error:
-                raise _store_error(self.path, error) from None
+                raise store_error(self.path, error) from None
+            except (ValueError, TypeError, OverflowError) as error:  # no number, text or JSON that can be stored
+                raise refused(self.path, error) from None
 
     @contextmanager
     def _own_writing(self) -> Iterator[None]:
@@ -360,24 +396,5 @@ class Store:
                 " install that version, or restore a backup"
             )
         if applied and MIGRATIONS.pending(self._db):
-            back_up(self._connection, self.path, keep=None, stamp=f"before-{MIGRATIONS.pending(self._db)[0].name}")
+            back_up_now(self._connection, self.path, f"before-{MIGRATIONS.pending(self._db)[0].name}")
         MIGRATIONS.apply(self._db)
-
-
-def _event(row: dict[str, Any]) -> EventRecord:
-    columns = {name: row[name] for name in EventRecord.__slots__}
-    parsed = {"votes": parsed_json(row["votes"]), "details": parsed_json(row["details"]) or {}}
-    return EventRecord(**columns | parsed | {"clock_ok": bool(row["clock_ok"])})
-
-
-def _store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
-    code = getattr(error, "sqlite_errorname", "") or ""
-    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
-        return StoreRefused(f"{path}: {error}; this is a fault in edged, please report it")
-    if code.startswith("SQLITE_FULL") or (not code and "disk is full" in str(error)):  # Python 3.10 has no names
-        return StoreFull(f"{path}: the disk is full; {DISK}")
-    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-        return StoreError(
-            f"{path}: cannot be written ({error}); the folder must exist and belong to the user edged runs as"
-        )
-    return StoreError(f"{path}: {error}; check the disk, then `edged db check`")

@@ -70,7 +70,7 @@ from support.mosquitto import until
 from support.payloads import own
 from support.receivers import alert
 from support.scripted_broker import Peer, ScriptedBroker
-from support.storing import HandClock
+from support.storing import HandClock, backup_is_over
 from support.traces import Camera, Script
 
 Facts = dict[str, Any]
@@ -284,6 +284,7 @@ def store(config: Config, folder: Path) -> Facts:
         for _ in range(20):
             clock.pass_s(6 * 3600)
             upkeep(kept)
+            assert backup_is_over(kept)
         reader = StoreReader(kept.path)
         return {
             "passages": len(list(reader.encounters(0, clock.utc))),

@@ -12,6 +12,7 @@ from edged.store import (
     Store,
     StoreReader,
 )
+from support.mosquitto import until
 
 
 @dataclass
@@ -76,6 +77,11 @@ def fill(path: Path, count: int, first: int = 0) -> None:
     with Store(path) as store:
         for number in range(first, first + count):
             store.write([started(f"E{number:06d}", number), message(f"E{number:06d}", 1)])
+
+
+def backup_is_over(store: Store) -> bool:
+    """Whether no backup is being made any more, within a minute."""
+    return until(lambda: store._backup is None or store._backup.is_done(), 60)
 
 
 def event_ids(path: Path) -> list[str]:
