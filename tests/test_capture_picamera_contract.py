@@ -84,7 +84,8 @@ def test_cameras_are_listed_by_keys_that_picamera2_tells(real, double):
     (listing,) = [
         node for node in ast.walk(ast.parse(LISTS)) if isinstance(node, ast.FunctionDef) and node.name == "_pi_cameras"
     ]
-    assert {"Num", "Id", "Model"} == keys(listing) <= info
+    asked = keys(listing) - {"cameras"}  # of our own child's answer
+    assert {"Num", "Id", "Model"} == asked <= info
     assert keys(double.classes["Picamera2"].methods["global_camera_info"]) == info
 
 

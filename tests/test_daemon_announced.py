@@ -1,12 +1,11 @@
 """What the broker keeps of cameras that are no more, or that follow something else now: nothing."""
 
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
-from support.mosquitto import Mosquitto, needs_mosquitto, until
+from support.mosquitto import Mosquitto, needs_mosquitto, retained, until
 
 from edged import messages
 from edged.daemon.announced import MOST_TOPICS
@@ -25,9 +24,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kept(broker: Mosquitto) -> set[str]:
     """The device's topics of which the broker keeps a value."""
-    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "edged/dev1/#", "--retained-only"]
-    heard = subprocess.run([*command, "-W", "1", "-F", "%t"], capture_output=True, text=True, timeout=120, check=False)
-    return {topic.removeprefix("edged/dev1/") for topic in heard.stdout.split()} - {messages.REPORT_DAILY.at()}
+    topics = retained(broker.port, "edged/dev1/#")
+    return {topic.removeprefix("edged/dev1/") for topic in topics} - {messages.REPORT_DAILY.at()}
 
 
 def of(camera: str) -> set[str]:
@@ -74,9 +72,7 @@ def test_the_broker_forgets_a_camera_that_a_reload_or_a_restart_takes_away(clip:
 
 def is_introduced(broker: Mosquitto) -> bool:
     """Whether the broker keeps the device's description for Home Assistant."""
-    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "homeassistant/#", "--retained-only"]
-    heard = subprocess.run([*command, "-W", "1", "-F", "%t"], capture_output=True, text=True, timeout=120, check=False)
-    return heard.stdout.split() == ["homeassistant/device/edged_dev1/config"]
+    return retained(broker.port, "homeassistant/#") == {"homeassistant/device/edged_dev1/config"}
 
 
 def test_home_assistant_forgets_the_device_when_discovery_is_turned_off(clip: Path, tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """When prefix, name or discovery prefix change, the daemon knows what it left on the broker, and has it forgotten."""
 
 import signal
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
-from support.mosquitto import Mosquitto, needs_mosquitto, until
+from support.mosquitto import Mosquitto, needs_mosquitto, retained, until
 
 from edged.config import Config
 from edged.config.load import parse_config
@@ -138,15 +137,9 @@ def test_whatever_is_remembered_is_no_obstacle(stored):
     assert start(memory, settings("door"))[1] == []
 
 
-def retained(broker: Mosquitto) -> set[str]:
-    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "#", "--retained-only", "-W", "1"]
-    heard = subprocess.run([*command, "-F", "%t"], capture_output=True, text=True, timeout=120, check=False)
-    return set(heard.stdout.split())
-
-
 def is_all_below(broker: Mosquitto, *roots: str) -> bool:
     def is_so() -> bool:
-        topics = retained(broker)
+        topics = retained(broker.port, "#")
         return all(topic.startswith(roots) for topic in topics) and len(topics) >= 5
 
     return until(is_so)

@@ -59,6 +59,8 @@ class Registry(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2] if self.fault == "cut short" else data)
             self.close_connection = True
             return
+        if self.fault == "goes away":  # before it answers: nobody may come in between
+            self.server.socket.close()
         page = b'<a href="/thing-1.0-py3-none-any.whl">thing-1.0-py3-none-any.whl</a>'
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
@@ -67,7 +69,6 @@ class Registry(BaseHTTPRequestHandler):
         self.wfile.write(page)
         if self.fault == "goes away":
             threading.Thread(target=self.server.shutdown).start()
-            self.server.socket.close()
 
     def log_message(self, *_):
         pass

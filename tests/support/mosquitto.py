@@ -55,6 +55,9 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
+LAST = "the-last/one"
+
+
 def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> bool:
     """Wait until `condition` holds; whether it did in time.
 
@@ -254,6 +257,25 @@ class Subscriber:
                     retained, qos, topic, payload = line[1:].rstrip("\n").split(" ", 3)
                     check_message(topic, payload)
                     self.received.append(Received(topic, payload, int(qos), retained == "1"))
+
+
+def retained(port: int, pattern: str) -> set[str]:
+    """The topics that the broker keeps a value of. It sends them in the order of subscription, so that the last one ends them,
+    however busy the machine is.
+    """
+    publish(port, LAST, "1", "-r")
+    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", pattern, "-t", LAST]
+    command += ["--retained-only", "-F", "%t", "-W", str(round(PATIENCE_S)), "-C", "1000"]
+    to_come, topics = 2 if pattern == "#" else 1, set[str]()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        while to_come:
+            topic = program.stdout.readline().strip()
+            assert topic, "the broker did not send all within PATIENCE_S"
+            to_come -= topic == LAST
+            topics.add(topic)
+        program.kill()
+    return topics - {LAST}
 
 
 def publish(port: int, topic: str, payload: str, *options: str) -> None:
