@@ -47,6 +47,18 @@ def test_a_real_broker_keeps_nothing_of_it_and_all_of_others(tmp_path: Path, ver
             assert {one.topic for one in subscriber.received} == {"edged/other/availability", "edged/dev1/availability"}
 
 
+@needs_mosquitto
+def test_a_broker_that_takes_no_message_with_an_answer_forgets_it_too(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker", settings=["max_qos 0"]) as broker:
+        for topic in OLD.whole:
+            publish(broker.port, topic, "offline", "-r", "-q", "0")
+        assert withdrawn(broker.port, OLD, version="5") == [OLD]
+        with Subscriber(broker.port, "#") as subscriber:
+            publish(broker.port, "edged/dev1/availability", "online", "-q", "0")
+            assert until(lambda: bool(subscriber.received))
+            assert [one.topic for one in subscriber.received] == ["edged/dev1/availability"]
+
+
 def test_where_somebody_is_online_nothing_is_touched_and_a_person_reads_what_to_do(caplog) -> None:
     def script(peer: Peer, number: int) -> None:
         peer.accept()

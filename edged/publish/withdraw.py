@@ -90,9 +90,12 @@ class Withdrawal(Worker):
                 is_own = former.root == f"{self._config.prefix}/{self._device_id}"
                 if not is_own and (why := self._why_taken(connection, former.root)):
                     return why
+                qos = min(1, connection.limits.qos)
                 for topic in former.whole:
-                    if why := self._answer(connection, connection.publish(topic, "", 1, True)):
+                    if why := self._answer(connection, connection.publish(topic, "", qos, True)):
                         return f"{topic}: {why}"
+                if qos == 0:  # not answered: taken when the connection still stands after a while
+                    self._turn(connection, self._timing.qos0_accepted_s, lambda: False)
         except Disconnected as error:
             return str(error)
         except Exception as error:  # whatever a broker sends, this thread goes on
