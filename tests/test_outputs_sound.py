@@ -16,6 +16,7 @@ from edged.errors import Unavailable
 from edged.outputs.sentences import FOLDER, SENTENCES, recording
 from edged.outputs.sound import Player, alarm, chime, load_clips, play_silence, read_wav, trouble
 from edged.outputs.sound_plan import Playback, clips_of
+from edged.processes.child import ChildProcess
 
 needs_aplay = pytest.mark.skipif(shutil.which("aplay") is None, reason="needs alsa-utils: `apt install alsa-utils`")
 
@@ -114,7 +115,7 @@ def test_what_is_no_wav_is_told_with_the_remedy(tmp_path):
             read_wav(path)
         return str(caught.value).removeprefix(f"{path}: ")
 
-    assert problem(None) == "cannot be read (No such file or directory); see that edged's user may read it"
+    assert problem(None) == "cannot be read (No such file or directory); see that it is there, and that edged's user may read it"
     for content in (b"", b"ID3 is an MP3", b"RIFF\0\0\0\0WAVE"):
         assert problem(content).startswith("is no WAV file with PCM samples (")
         assert problem(content).endswith("convert it: ffmpeg -i … -c:a pcm_s16le sound.wav")
@@ -225,6 +226,28 @@ def test_a_siren_that_is_heard_again_has_no_problem_any_more(tmp_path, caplog, m
         assert until(lambda: player.problem is None)
         assert player._child is not None, "it goes on"
         assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_what_aplay_says_with_its_last_breath_is_told(tmp_path, monkeypatch):
+    """It may say it, and end, between the moment it is listened to and the moment it is looked after."""
+
+    class Late(ChildProcess):
+        listened = 0
+
+        def listen(self) -> bool:
+            self.listened += 1
+            return self.listened == 1 or super().listen()
+
+        def has_ended(self) -> bool:
+            self._process.wait(30)
+            return super().has_ended()
+
+    monkeypatch.setattr("edged.outputs.sound.ChildProcess", Late)
+    pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player:
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: player.problem is not None)
+        assert "no such card" in player.problem
 
 
 def test_a_new_alarm_is_tried_at_once_however_long_the_card_has_been_away(tmp_path, monkeypatch):

@@ -113,7 +113,7 @@ def read_wav(path: Path) -> tuple[Samples, int]:
             content = file.readframes(frames)
             content = content[: len(content) // (width * channels) * width * channels]  # the file may be cut off
     except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
+        raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that it is there, and that edged's user may read it") from None
     except (wave.Error, EOFError, RuntimeError) as error:  # the last one is for a part that is longer than the file
         why = str(error) or "it is damaged"
         raise Unavailable(
@@ -271,12 +271,11 @@ class Player(Worker):
         if self._has_card_s is None and any(line.startswith(HAS_CARD) for line in child.said):
             self._has_card_s = now_s
         if child.has_ended():
-            code, said = child.exit_code, list(child.said)
-            self._end_child()
-            if code == 0:
+            self._end_child()  # which takes in what it said last
+            if child.exit_code == 0:
                 self._works()
             else:
-                self._retry_later(trouble(self._settings.device, said), now_s)
+                self._retry_later(trouble(self._settings.device, child.said), now_s)
         elif now_s > self._late_s:
             self._end_child()
             self._hung = True
