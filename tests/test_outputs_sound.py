@@ -115,7 +115,10 @@ def test_what_is_no_wav_is_told_with_the_remedy(tmp_path):
             read_wav(path)
         return str(caught.value).removeprefix(f"{path}: ")
 
-    assert problem(None) == "cannot be read (No such file or directory); see that it is there, and that edged's user may read it"
+    assert (
+        problem(None)
+        == "cannot be read (No such file or directory); see that it is there, and that edged's user may read it"
+    )
     for content in (b"", b"ID3 is an MP3", b"RIFF\0\0\0\0WAVE"):
         assert problem(content).startswith("is no WAV file with PCM samples (")
         assert problem(content).endswith("convert it: ffmpeg -i … -c:a pcm_s16le sound.wav")
@@ -248,6 +251,40 @@ def test_what_aplay_says_with_its_last_breath_is_told(tmp_path, monkeypatch):
         player.play(Playback(1, "alarm"))
         assert until(lambda: player.problem is not None)
         assert "no such card" in player.problem
+
+
+def test_a_player_that_its_driver_holds_is_the_only_one_until_it_has_ended(tmp_path, caplog, monkeypatch):
+    """Else each alarm would leave one more behind, until no process can be started any more."""
+    begun: list[ChildProcess] = []
+    is_held = True
+
+    class Held(ChildProcess):
+        def __init__(self, *args) -> None:
+            super().__init__(*args)
+            begun.append(self)
+
+        def end(self, patience_s: float) -> bool:
+            return super().end(patience_s) and not is_held
+
+        def has_ended(self) -> bool:
+            return super().has_ended() and not is_held
+
+    monkeypatch.setattr("edged.outputs.sound.ChildProcess", Held)
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr("edged.processes.child.STARVED_S", 0.0)
+    pluggable(tmp_path, monkeypatch.setenv).touch()
+    with Playing(settings()) as player, caplog.at_level(logging.ERROR):
+        for number in range(1, 6):
+            player.play(Playback(number, "alarm"))
+            assert until(
+                lambda number=number: player._playing == Playback(number, "alarm") or player._failures >= number - 1
+            )
+        assert until(lambda: player._failures >= 8)
+        assert ["takes no samples" in line for line in caplog.messages] == [True]
+        assert len(begun) == 1
+        is_held = False
+        assert until(lambda: player.problem is None)
+        assert len(begun) == 2
 
 
 def test_a_new_alarm_is_tried_at_once_however_long_the_card_has_been_away(tmp_path, monkeypatch):

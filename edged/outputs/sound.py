@@ -113,7 +113,9 @@ def read_wav(path: Path) -> tuple[Samples, int]:
             content = file.readframes(frames)
             content = content[: len(content) // (width * channels) * width * channels]  # the file may be cut off
     except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that it is there, and that edged's user may read it") from None
+        raise Unavailable(
+            f"{path}: cannot be read ({error.strerror}); see that it is there, and that edged's user may read it"
+        ) from None
     except (wave.Error, EOFError, RuntimeError) as error:  # the last one is for a part that is longer than the file
         why = str(error) or "it is damaged"
         raise Unavailable(
@@ -190,6 +192,8 @@ class Player(Worker):
         self._playback: tuple[Playback | None, bool] = None, False
         self._clips: dict[str, Clip] = {}
         self._child: ChildProcess | None = None
+        self._held: ChildProcess | None = None
+        """The last one whose end was no end: the card's driver holds it."""
         self._playing: Playback | None = None
         self._late_s = 0.0
         self._has_card_s: float | None = None
@@ -256,6 +260,10 @@ class Player(Worker):
         if clip is None:
             return  # it is not loaded; `problem` says why
         self._playing = playback
+        if self._held is not None and not self._held.has_ended():
+            self._retry_later(_takes_none(self._settings.device), now_s)
+            return
+        self._held = None
         try:
             self._child = ChildProcess(_command(self._settings.device, clip), [clip.descriptor])
         except OSError as error:
@@ -290,7 +298,8 @@ class Player(Worker):
 
     def _end_child(self) -> None:
         if self._child is not None:
-            self._child.end(0.0)
+            if not self._child.end(0.0):
+                self._held = self._child
             self._child = None
 
     def _retry_later(self, problem: str, now_s: float) -> None:
