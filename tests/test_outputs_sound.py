@@ -225,8 +225,10 @@ def test_a_siren_that_is_heard_again_has_no_problem_any_more(tmp_path, caplog, m
     with Playing(settings()) as player, caplog.at_level(logging.INFO):
         player.play(Playback(1, "alarm"))
         assert until(lambda: "no such card" in (player.problem or ""))
+        assert player.heard is None
         card.touch()
         assert until(lambda: player.problem is None)
+        assert player.heard == Playback(1, "alarm")
         assert player._child is not None, "it goes on"
         assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 

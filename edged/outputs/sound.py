@@ -187,6 +187,8 @@ class Player(Worker):
         super().__init__(f"sound {name}")
         self.problem: str | None = None
         """Why nothing is heard, with the remedy; None when all is well, as far as is known."""
+        self.heard: Playback | None = None
+        """The last one of which it is known that the card plays it, or has."""
         self._settings = settings
         self._bell = Bell()
         self._playback: tuple[Playback | None, bool] = None, False
@@ -294,7 +296,7 @@ class Player(Worker):
     def _works(self) -> None:
         if self.problem is not None:
             log.info("%s: plays again", self.name)
-        self._failures, self._hung, self.problem = 0, False, None
+        self._failures, self._hung, self.problem, self.heard = 0, False, None, self._playing
 
     def _end_child(self) -> None:
         if self._child is not None:
