@@ -11,7 +11,7 @@ from typing import Any, Literal
 from edged.assembly import model_names, tasks_of
 from edged.backends.status import EngineStatus, engine_statuses
 from edged.capture.examine import examine_camera
-from edged.config import CameraConfig, Config, ModelsConfig, OutputConfig, config_sha256, doubts, exposures
+from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, doubts, exposures
 from edged.config.source import parse_source, redact
 from edged.daemon.client import ask as ask_daemon
 from edged.daemon.client import socket_path

@@ -146,7 +146,8 @@ def _request(library: Any, found: ChipLine, line_settings: Any) -> Any:
 def in_use(where: str, user: str | None) -> str:
     """What to say of a line that `user` has, which calls itself so; None: it is not known who."""
     if user == CONSUMER:
-        return f"{where} is in use by edged: by its daemon, another of its outputs or an `edged outputs test`; see `edged outputs list`"
+        users = "its daemon, another of its outputs or an `edged outputs test`"
+        return f"{where} is in use by edged: by {users}; see `edged outputs list`"
     return f"{where} is in use by {user or 'another program or driver'}; end that, or take another line"
 
 
