@@ -13,6 +13,7 @@ from support.mosquitto import until
 
 from edged.config import SoundOutput
 from edged.errors import Unavailable
+from edged.outputs.examine import examine
 from edged.outputs.sentences import FOLDER, SENTENCES, recording
 from edged.outputs.sound import Player, alarm, chime, load_clips, play_silence, read_wav, trouble
 from edged.outputs.sound_plan import Playback, clips_of
@@ -320,6 +321,16 @@ def test_a_wav_that_is_none_leaves_the_player_standing(tmp_path):
         assert player.is_alive()
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_card_on_which_the_daemon_plays_is_no_problem_of_the_card(tmp_path, monkeypatch, held):
+    pluggable(tmp_path, monkeypatch.setenv)
+    player = tmp_path / "programs" / "aplay"
+    player.write_text("#!/bin/sh\necho 'aplay: main:850: audio open error: Device or resource busy' >&2\nexit 1\n")
+    (one,) = examine({"voice": settings("plughw:CARD=Device")}, held=held)
+    assert (one.problem is None) is held
+    assert "uses the card; end that" in (one.problem or "") or "while the running daemon plays on it" in one.line
+
+
 def test_without_aplay_the_remedy_is_to_install_it(monkeypatch):
     monkeypatch.setattr("edged.outputs.sound.shutil.which", lambda _: None)
     with Playing(settings()) as player:
@@ -340,7 +351,7 @@ def test_a_card_that_takes_no_samples_is_given_up(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("said", "words"),
-    [(["aplay: main:850: audio open error: Device or resource busy"], "another program uses the card"),
+    [(["aplay: main:850: audio open error: Device or resource busy"], "another program or output uses the card"),
      (["aplay: main:850: audio open error: Permission denied"], "must be in the group audio"),
      (["aplay: pcm_write:2127: write error: No such device"], "was unplugged while it played"),
      (["ALSA lib confmisc.c:855:(parse_card) cannot find card '0'"], "no such card"),

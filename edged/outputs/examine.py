@@ -11,7 +11,7 @@ from edged.errors import EdgedError, Failed, Unavailable
 from edged.outputs import gpio
 from edged.outputs.kept import DrivenOutput
 from edged.outputs.rules import Cause
-from edged.outputs.sound import load_clips, play_silence
+from edged.outputs.sound import BUSY, load_clips, play_silence
 from edged.outputs.units import Inputs
 from edged.outputs.worker import Hardware, make_unit
 
@@ -31,7 +31,11 @@ def examine(outputs: Mapping[str, OutputConfig], *, held: bool = False) -> Itera
     taken: dict[tuple[str, int], str] = {}
     for name, settings in outputs.items():
         try:
-            line = _examine_sound(settings) if isinstance(settings, SoundOutput) else _line(name, settings, taken, held)
+            line = (
+                _examine_sound(settings, held)
+                if isinstance(settings, SoundOutput)
+                else _line(name, settings, taken, held)
+            )
         except EdgedError as error:
             yield Examined(name, settings.kind, "", str(error))
         else:
@@ -54,12 +58,15 @@ def _line(name: str, settings: gpio.LineSettings, taken: dict[tuple[str, int], s
     return f"{where} is free"
 
 
-def _examine_sound(settings: SoundOutput) -> str:
+def _examine_sound(settings: SoundOutput, held: bool) -> str:
     """Play a moment of silence, so that the card shows whether it takes samples. Raise Unavailable when it does not."""
     clips = load_clips(settings)
     for clip in clips.values():
         clip.close()
-    if problem := play_silence(settings.device):
+    problem = play_silence(settings.device)
+    if held and problem is not None and BUSY in problem:  # a device that does not mix is so in each alarm
+        return f'device = "{settings.device}" is in use, as while the running daemon plays on it; see `edged status`'
+    if problem is not None:
         raise Unavailable(problem)
     return f'device = "{settings.device}" plays; {len(clips)} clip{"s" * (len(clips) != 1)} in {settings.language}'
 

@@ -45,6 +45,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 PLAYER = "aplay"
 HAS_CARD = "Playing "
 """How the line begins that `aplay` prints once it has opened the card."""
+BUSY = "another program or output uses the card"
 NO_PLAYER = "aplay is not installed; run `apt install alsa-utils`"
 
 
@@ -322,7 +323,7 @@ def trouble(device: str, said: Collection[str]) -> str:
     text = " ".join(said)
     where = f'no sound on device = "{device}"'
     if "busy" in text:
-        return f"{where}: another program uses the card; end that, or name a device that mixes, as plughw does not"
+        return f"{where}: {BUSY}; end that, or name a device that mixes, as plughw does not"
     if "Permission denied" in text:
         return f"{where}: no permission; edged's user must be in the group audio"
     if "No such device" in text and "open error" not in text:
