@@ -234,6 +234,23 @@ def test_a_siren_that_is_heard_again_has_no_problem_any_more(tmp_path, caplog, m
         assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_card_that_is_back_is_no_problem_any_more_although_nothing_is_to_be_heard(tmp_path, caplog, monkeypatch, cut):
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player, caplog.at_level(logging.INFO):
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: "no such card" in (player.problem or ""))
+        player.play(None, cut=cut)
+        failures = player._failures
+        assert until(lambda: player._failures >= failures + 3)
+        card.touch()
+        assert until(lambda: player.problem is None)
+        assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+        player.play(Playback(2, "alarm"))
+        assert until(lambda: player.heard == Playback(2, "alarm"))
+
+
 def test_what_aplay_says_with_its_last_breath_is_told(tmp_path, monkeypatch):
     """It may say it, and end, between the moment it is listened to and the moment it is looked after."""
 
@@ -355,6 +372,7 @@ def test_a_card_that_takes_no_samples_is_given_up(tmp_path, monkeypatch):
      (["aplay: main:850: audio open error: Permission denied"], "must be in the group audio"),
      (["aplay: pcm_write:2127: write error: No such device"], "was unplugged while it played"),
      (["ALSA lib confmisc.c:855:(parse_card) cannot find card '0'"], "no such card"),
+     (["aplay: No such file or directory"], "aplay is not installed; run"),
      (["something else"], "something else"), ([], "ended without a word")],
 )  # fmt: skip
 def test_what_aplay_says_becomes_a_line_with_the_remedy(said, words):
