@@ -11,7 +11,7 @@ from typing import Any, Literal
 from edged.assembly import model_names, tasks_of
 from edged.backends.status import EngineStatus, engine_statuses
 from edged.capture.examine import examine_camera
-from edged.config import CameraConfig, Config, ModelsConfig, OutputConfig, config_sha256, doubts, exposures
+from edged.config import CameraConfig, Config, ModelsConfig, config_sha256, doubts, exposures
 from edged.config.source import parse_source, redact
 from edged.daemon.client import ask as ask_daemon
 from edged.daemon.client import socket_path
@@ -23,7 +23,7 @@ from edged.host.device import device_id, device_model, usable_processors
 from edged.inference import Manifest, default_engines_dir, load_manifest
 from edged.inference.tensorrt import tensorrt_available
 from edged.inference.tensorrt.binding import jetson_release
-from edged.outputs.examine import examine as examine_output
+from edged.outputs.examine import examine as examine_outputs
 from edged.processes.child import ask, die_with_us
 from edged.publish import probe_broker, read_password
 from edged.publish.problems import WRONG_LOGIN
@@ -72,7 +72,7 @@ def examine(config: Config, path: Path | None = None) -> Iterator[Finding]:
         yield Finding("cameras", "problem", "none is configured; add a table like [camera.door] with a source")
     with ThreadPoolExecutor(CAMERAS_AT_ONCE) as pool:
         yield from pool.map(lambda name: _camera(name, config.camera[name], daemon), config.camera)
-    yield from (_output(name, settings, daemon) for name, settings in config.output.items())
+    yield from _outputs(config, daemon)
     yield from store
     yield _broker(config, daemon)
     yield from _channels(config, daemon)
@@ -175,12 +175,10 @@ def _camera_of_daemon(name: str, config: CameraConfig, status: dict[str, Any]) -
     return Finding(f"camera {name}", well if status["status"] == "online" else "problem", line)
 
 
-def _output(name: str, settings: OutputConfig, daemon: dict[str, Any] | None) -> Finding:
+def _outputs(config: Config, daemon: dict[str, Any] | None) -> Iterator[Finding]:
     """Chip, line, permission, sound card. Nobody hears or sees anything of it."""
-    try:
-        return Finding(f"output {name}", "ok", examine_output(settings, held=daemon is not None))
-    except EdgedError as error:
-        return Finding(f"output {name}", "problem", str(error))
+    for one in examine_outputs(config.output, held=daemon is not None):
+        yield Finding(f"output {one.name}", "problem" if one.problem else "ok", one.problem or one.line)
 
 
 def _store(path: Path) -> tuple[list[Finding], bool]:

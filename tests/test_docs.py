@@ -48,6 +48,11 @@ def test_generated_pages_are_current(tmp_path):
         )
 
 
+def test_no_page_holds_both_sides_of_a_merge():
+    texts = [*PAGES, *DOCS.parent.glob("*.md"), *DOCS.parent.glob("config/**/*.toml")]
+    assert [path.name for path in texts if re.search(r"^(<{7}|>{7}) ", path.read_text(), re.MULTILINE)] == []
+
+
 def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere():
     navigation = (DOCS.parent / "mkdocs.yml").read_text("utf-8")
     for page in PAGES:

@@ -8,7 +8,7 @@ from support.gpio import FileChip, use
 
 from edged.cli import cli
 from edged.config import SoundOutput, doubts, load_config
-from edged.doctor import _output
+from edged.doctor import _outputs
 from edged.errors import ConfigError
 
 CAMERA = '[camera.door]\nsource = "file:///a.mp4"\n'
@@ -77,7 +77,7 @@ def test_a_rule_that_no_camera_follows_is_doubted(tmp_path, text, doubt):
 def findings(text: str, folder: Path, daemon=None) -> dict[str, tuple[str, str]]:
     path = folder / "edged.toml"
     path.write_text(CAMERA + text)
-    found = [_output(name, settings, daemon) for name, settings in load_config(path).output.items()]
+    found = _outputs(load_config(path), daemon)
     return {finding.what: (finding.verdict, finding.line) for finding in found}
 
 
@@ -89,7 +89,9 @@ def test_doctor_examines_chip_line_and_sound(tmp_path, monkeypatch):
     assert found["output lamp"] == ("ok", f"line RED of pinctrl-test ({tmp_path}/chips/gpiochip0, number 2) is free")
     assert found["output door"][0] == "problem"
     assert found["output own"] == (
-        "problem", f"{tmp_path}/none.wav: cannot be read (No such file or directory); see that edged's user may read it",
+        "problem",
+        f"{tmp_path}/none.wav: cannot be read (No such file or directory);"
+        " see that it is there, and that edged's user may read it",
     )  # fmt: skip
     verdict, line = found["output voice"]
     assert (verdict, line) in (

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from support.gpio import LABEL, FileChip, double, use
 from support.mosquitto import until
 
+from edged import doctor
 from edged.cli import cli
 from edged.config import ButtonInput, GpioOutput, load_config
 from edged.errors import ConfigError, Unavailable
@@ -129,8 +130,14 @@ def test_every_way_in_which_a_line_cannot_be_had_names_the_remedy(chip, monkeypa
         f"chip {LABEL} has no line PURPLE; it has 6 lines, with names like BUTTON, RED"
     )
     taken = open_output(output())
-    assert problem() == f"line RED of {LABEL} is in use by edged; end that, or take another line"
+    assert problem() == (
+        f"line RED of {LABEL} is in use by edged: by its daemon, another of its outputs or an `edged outputs test`;"
+        " see `edged outputs list`"
+    )
     taken.close()
+    other = double().request_lines(str(chip.path), {2: double().LineSettings()}, "fan-control")
+    assert problem() == f"line RED of {LABEL} is in use by fan-control; end that, or take another line"
+    other.release()
     for number, words in ((errno.EINVAL, "the chip refuses these settings"), (errno.EIO, "cannot be requested")):
         monkeypatch.setattr(
             double(), "request_lines", lambda *_, number=number, **__: (_ for _ in ()).throw(OSError(number, "x"))
@@ -311,6 +318,26 @@ def test_list_says_what_drives_each_output_and_what_cannot_work(chip, tmp_path):
     assert second == f"bad     door    no chip has a line named PURPLE; there are: {LABEL} (gpiochip0)"
     assert third.startswith(f"chip {chip.path}: {LABEL}: it has 6 lines")
     assert listed(tmp_path, LAMP, "list", "--json").exit_code == 0
+
+
+SAME = f'[output.same]\nkind = "door"\nchip = "{LABEL}"\nline = 2\n'
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_one_line_by_its_name_and_by_its_number_is_told_whether_the_daemon_drives_it_or_not(
+    chip, tmp_path, monkeypatch, daemon
+):
+    monkeypatch.setattr("edged.cli.outputs._daemon_runs", lambda _: daemon)
+    held = open_output(output()) if daemon else None
+    told = listed(tmp_path, LAMP + SAME, "list")
+    if held is not None:
+        held.close()
+    assert told.exit_code == 1
+    assert "which the running daemon drives" in told.stdout or not daemon
+    same = f"line RED of {LABEL} ({chip.path}, number 2) is also that of output lamp; give each its own"
+    assert told.stdout.splitlines()[2] == f"same    door    {same}"
+    findings = {one.what: one for one in doctor.examine(load_config(tmp_path / "edged.toml"))}
+    assert (findings["output lamp"].verdict, findings["output same"].line) == ("ok", same)
 
 
 def test_test_says_once_why_an_output_cannot_work(chip, tmp_path, caplog):

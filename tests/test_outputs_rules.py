@@ -401,6 +401,25 @@ def example(name: str) -> Config:
     return load_config(Path(__file__).parent.parent / "config" / name)
 
 
+def test_what_notifies_late_is_in_the_events_record_and_what_never_did_is_not():
+    """A chip that is plugged in, a card that plays at last, quiet hours that end."""
+    voice = {"kind": "sound", "when": ["mask_none"]}
+    quiet = lamp(quiet_from="12:00", quiet_until="12:01")
+    stage = Stage(config(lamp=lamp(), voice=voice, mute=voice, late=quiet))
+    stage.lines["LAMP"].broken = stage.missing = True
+    stage.players["voice"].is_there = stage.players["mute"].is_there = False
+    stage.see(outcome(event("a", "start", 0)))
+    stage.pass_s(5, EMPTY)
+    assert stage.worker.take_notifications() == []
+    stage.players["voice"].is_there = True
+    stage.pass_s(1, EMPTY)
+    stage.missing = False
+    stage.pass_s(60, EMPTY)
+    assert [one.outputs for one in stage.worker.take_notifications()] == [
+        ("voice",), ("voice", "lamp"), ("voice", "lamp", "late"),
+    ]  # fmt: skip
+
+
 def test_the_cabs_buzzer_pulses_at_a_warning_grows_and_is_silenced_by_the_button():
     stage = Stage(example("driver.toml"))
     buzzer = stage.lines["PQ.05"]

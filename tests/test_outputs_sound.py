@@ -13,9 +13,11 @@ from support.mosquitto import until
 
 from edged.config import SoundOutput
 from edged.errors import Unavailable
+from edged.outputs.examine import examine
 from edged.outputs.sentences import FOLDER, SENTENCES, recording
 from edged.outputs.sound import Player, alarm, chime, load_clips, play_silence, read_wav, trouble
 from edged.outputs.sound_plan import Playback, clips_of
+from edged.processes.child import ChildProcess
 
 needs_aplay = pytest.mark.skipif(shutil.which("aplay") is None, reason="needs alsa-utils: `apt install alsa-utils`")
 
@@ -114,7 +116,10 @@ def test_what_is_no_wav_is_told_with_the_remedy(tmp_path):
             read_wav(path)
         return str(caught.value).removeprefix(f"{path}: ")
 
-    assert problem(None) == "cannot be read (No such file or directory); see that edged's user may read it"
+    assert (
+        problem(None)
+        == "cannot be read (No such file or directory); see that it is there, and that edged's user may read it"
+    )
     for content in (b"", b"ID3 is an MP3", b"RIFF\0\0\0\0WAVE"):
         assert problem(content).startswith("is no WAV file with PCM samples (")
         assert problem(content).endswith("convert it: ffmpeg -i … -c:a pcm_s16le sound.wav")
@@ -221,10 +226,85 @@ def test_a_siren_that_is_heard_again_has_no_problem_any_more(tmp_path, caplog, m
     with Playing(settings()) as player, caplog.at_level(logging.INFO):
         player.play(Playback(1, "alarm"))
         assert until(lambda: "no such card" in (player.problem or ""))
+        assert player.heard is None
         card.touch()
         assert until(lambda: player.problem is None)
+        assert player.heard == Playback(1, "alarm")
         assert player._child is not None, "it goes on"
         assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_card_that_is_back_is_no_problem_any_more_although_nothing_is_to_be_heard(tmp_path, caplog, monkeypatch, cut):
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player, caplog.at_level(logging.INFO):
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: "no such card" in (player.problem or ""))
+        player.play(None, cut=cut)
+        failures = player._failures
+        assert until(lambda: player._failures >= failures + 3)
+        card.touch()
+        assert until(lambda: player.problem is None)
+        assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+        player.play(Playback(2, "alarm"))
+        assert until(lambda: player.heard == Playback(2, "alarm"))
+
+
+def test_what_aplay_says_with_its_last_breath_is_told(tmp_path, monkeypatch):
+    """It may say it, and end, between the moment it is listened to and the moment it is looked after."""
+
+    class Late(ChildProcess):
+        listened = 0
+
+        def listen(self) -> bool:
+            self.listened += 1
+            return self.listened == 1 or super().listen()
+
+        def has_ended(self) -> bool:
+            self._process.wait(30)
+            return super().has_ended()
+
+    monkeypatch.setattr("edged.outputs.sound.ChildProcess", Late)
+    pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player:
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: player.problem is not None)
+        assert "no such card" in player.problem
+
+
+def test_a_player_that_its_driver_holds_is_the_only_one_until_it_has_ended(tmp_path, caplog, monkeypatch):
+    """Else each alarm would leave one more behind, until no process can be started any more."""
+    begun: list[ChildProcess] = []
+    is_held = True
+
+    class Held(ChildProcess):
+        def __init__(self, *args) -> None:
+            super().__init__(*args)
+            begun.append(self)
+
+        def end(self, patience_s: float) -> bool:
+            return super().end(patience_s) and not is_held
+
+        def has_ended(self) -> bool:
+            return super().has_ended() and not is_held
+
+    monkeypatch.setattr("edged.outputs.sound.ChildProcess", Held)
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr("edged.processes.child.STARVED_S", 0.0)
+    pluggable(tmp_path, monkeypatch.setenv).touch()
+    with Playing(settings()) as player, caplog.at_level(logging.ERROR):
+        for number in range(1, 6):
+            player.play(Playback(number, "alarm"))
+            assert until(
+                lambda number=number: player._playing == Playback(number, "alarm") or player._failures >= number - 1
+            )
+        assert until(lambda: player._failures >= 8)
+        assert ["takes no samples" in line for line in caplog.messages] == [True]
+        assert len(begun) == 1
+        is_held = False
+        assert until(lambda: player.problem is None)
+        assert len(begun) == 2
 
 
 def test_a_new_alarm_is_tried_at_once_however_long_the_card_has_been_away(tmp_path, monkeypatch):
@@ -258,6 +338,16 @@ def test_a_wav_that_is_none_leaves_the_player_standing(tmp_path):
         assert player.is_alive()
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_card_on_which_the_daemon_plays_is_no_problem_of_the_card(tmp_path, monkeypatch, held):
+    pluggable(tmp_path, monkeypatch.setenv)
+    player = tmp_path / "programs" / "aplay"
+    player.write_text("#!/bin/sh\necho 'aplay: main:850: audio open error: Device or resource busy' >&2\nexit 1\n")
+    (one,) = examine({"voice": settings("plughw:CARD=Device")}, held=held)
+    assert (one.problem is None) is held
+    assert "uses the card; end that" in (one.problem or "") or "while the running daemon plays on it" in one.line
+
+
 def test_without_aplay_the_remedy_is_to_install_it(monkeypatch):
     monkeypatch.setattr("edged.outputs.sound.shutil.which", lambda _: None)
     with Playing(settings()) as player:
@@ -278,10 +368,11 @@ def test_a_card_that_takes_no_samples_is_given_up(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("said", "words"),
-    [(["aplay: main:850: audio open error: Device or resource busy"], "another program uses the card"),
+    [(["aplay: main:850: audio open error: Device or resource busy"], "another program or output uses the card"),
      (["aplay: main:850: audio open error: Permission denied"], "must be in the group audio"),
      (["aplay: pcm_write:2127: write error: No such device"], "was unplugged while it played"),
      (["ALSA lib confmisc.c:855:(parse_card) cannot find card '0'"], "no such card"),
+     (["aplay: No such file or directory"], "aplay is not installed; run"),
      (["something else"], "something else"), ([], "ended without a word")],
 )  # fmt: skip
 def test_what_aplay_says_becomes_a_line_with_the_remedy(said, words):

@@ -47,6 +47,18 @@ def test_a_real_broker_keeps_nothing_of_it_and_all_of_others(tmp_path: Path, ver
             assert {one.topic for one in subscriber.received} == {"edged/other/availability", "edged/dev1/availability"}
 
 
+@needs_mosquitto
+def test_a_broker_that_takes_no_message_with_an_answer_forgets_it_too(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker", settings=["max_qos 0"]) as broker:
+        for topic in OLD.whole:
+            publish(broker.port, topic, "offline", "-r", "-q", "0")
+        assert withdrawn(broker.port, OLD, version="5") == [OLD]
+        with Subscriber(broker.port, "#") as subscriber:
+            publish(broker.port, "edged/dev1/availability", "online", "-q", "0")
+            assert until(lambda: bool(subscriber.received))
+            assert [one.topic for one in subscriber.received] == ["edged/dev1/availability"]
+
+
 def test_where_somebody_is_online_nothing_is_touched_and_a_person_reads_what_to_do(caplog) -> None:
     def script(peer: Peer, number: int) -> None:
         peer.accept()
@@ -61,7 +73,7 @@ def test_where_somebody_is_online_nothing_is_touched_and_a_person_reads_what_to_
         assert withdrawn(broker.port, OLD) == []
     assert (broker.published, len(broker.connected_at)) == ([], TRIES)
     (line,) = caplog.messages
-    assert "edged/old stays on the broker: a device is online there" in line
+    assert "edged/old/# and homeassistant/device/edged_old/config stays on the broker: a device is online there" in line
     assert "mosquitto_sub --remove-retained -W 5 -t 'edged/old/#' -t 'homeassistant/device/edged_old/config'" in line
 
 
@@ -71,6 +83,17 @@ def test_only_another_discovery_prefix_is_withdrawn_although_the_device_itself_i
     assert [(one.topic, one.payload, one.retain) for one in broker.published] == [
         ("ha/device/edged_dev1/config", "", True)
     ]
+
+
+def test_nobody_is_told_to_remove_what_the_device_publishes_now(caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        with ScriptedBroker(hang_up) as broker:
+            assert withdrawn(broker.port, NEW_PREFIX) == []
+        with ScriptedBroker(polite) as broker:
+            assert withdrawn(broker.port, NEW_PREFIX) == [NEW_PREFIX]
+    stays, gone = caplog.messages
+    assert "mosquitto_sub --remove-retained -W 5 -t 'ha/device/edged_dev1/config'`" in stays
+    assert gone == "MQTT: the broker keeps nothing of ha/device/edged_dev1/config any more"
 
 
 def refuse(peer: Peer, number: int) -> None:
@@ -112,6 +135,7 @@ def test_whatever_the_broker_does_it_is_tried_a_few_times_and_said_once(script, 
         assert withdrawn(broker.port, OLD, version="5") == []
     assert 1 <= len(broker.connected_at) <= TRIES
     assert ["stays on the broker" in line for line in caplog.messages] == [True]
+    assert "trying again" not in caplog.text
     assert not [record for record in caplog.records if record.exc_info]
 
 

@@ -12,7 +12,7 @@ from edged.cli.options import config_option, json_lines_option, print_json, read
 from edged.config import Config, OutputConfig, config_path, load_config
 from edged.config.load import read_tables
 from edged.daemon.client import ask, request, socket_path
-from edged.errors import ConfigError, EdgedError, Failed, Unavailable, UsageError
+from edged.errors import ConfigError, Failed, Unavailable, UsageError
 from edged.outputs.examine import examine, make_safe, try_out
 from edged.outputs.gpio import chips
 from edged.outputs.kept import DrivenOutput, driven, kept, kept_in
@@ -40,15 +40,13 @@ def list_outputs(config_file: Path | None, as_json: bool) -> None:
     width = max(map(len, ("OUTPUT", *config.output)))
     if config.output and not as_json:
         click.echo(f"{'OUTPUT':<{width}}  KIND    WHAT DRIVES IT, OR WHY IT CANNOT WORK")
-    for name, settings in config.output.items():
-        try:
-            line, problem = examine(settings, held=held), None
-        except EdgedError as error:
-            line, problem, failed = "", str(error), failed + 1
+    for one in examine(config.output, held=held):
+        failed += one.problem is not None
         if as_json:
-            print_json({"output": name, "kind": settings.kind, "line": line or None, "problem": problem})
+            print_json({"output": one.name, "kind": one.kind, "line": one.line or None, "problem": one.problem})
         else:
-            click.secho(f"{name:<{width}}  {settings.kind:<6}  {problem or line}", fg="red" if problem else None)
+            shown = f"{one.name:<{width}}  {one.kind:<6}  {one.problem or one.line}"
+            click.secho(shown, fg="red" if one.problem else None)
     if not as_json:
         _print_rest(config)
     if failed:

@@ -3,42 +3,70 @@
 import os
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from edged.config import ButtonInput, OutputConfig, SoundOutput
-from edged.errors import Failed, Unavailable
+from edged.errors import EdgedError, Failed, Unavailable
 from edged.outputs import gpio
 from edged.outputs.kept import DrivenOutput
 from edged.outputs.rules import Cause
-from edged.outputs.sound import load_clips, play_silence
+from edged.outputs.sound import BUSY, load_clips, play_silence
 from edged.outputs.units import Inputs
 from edged.outputs.worker import Hardware, make_unit
 
 
-def examine(settings: OutputConfig, *, held: bool = False) -> str:
-    """What the output is driven by, for a person. `held`: the running daemon has it, and its line is in use by that.
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One output: what it is driven by, for a person, or why it cannot work, with the remedy."""
 
-    Raise Unavailable, naming the remedy, when it cannot work.
-    """
-    if isinstance(settings, SoundOutput):
-        return _examine_sound(settings)
+    name: str
+    kind: str
+    line: str
+    problem: str | None
+
+
+def examine(outputs: Mapping[str, OutputConfig], *, held: bool = False) -> Iterator[Examined]:
+    """Every output, as it is examined. `held`: the running daemon has them, and their lines are in use by that."""
+    taken: dict[tuple[str, int], str] = {}
+    for name, settings in outputs.items():
+        try:
+            line = (
+                _examine_sound(settings, held)
+                if isinstance(settings, SoundOutput)
+                else _line(name, settings, taken, held)
+            )
+        except EdgedError as error:
+            yield Examined(name, settings.kind, "", str(error))
+        else:
+            yield Examined(name, settings.kind, line, None)
+
+
+def _line(name: str, settings: gpio.LineSettings, taken: dict[tuple[str, int], str], held: bool) -> str:
+    """`taken`: the lines of the outputs before it. Raise Unavailable, naming the remedy, when it cannot work."""
     found = gpio.find(settings)
     if not os.access(found.path, os.R_OK | os.W_OK):
         raise Unavailable(gpio.no_permission(found.path))
     where = f"line {found.name or found.offset} of {found.label} ({found.path}, number {found.offset})"
+    other = taken.setdefault((found.path, found.offset), name)
+    if other != name:  # by its name and by its number, which only the chip knows to be the same
+        raise Unavailable(f"{where} is also that of output {other}; give each its own")
     if found.user == gpio.CONSUMER and held:
         return f"{where}, which the running daemon drives"
     if found.user is not None:
-        raise Unavailable(f"{where} is in use by {found.user}; end that, or take another line")
+        raise Unavailable(gpio.in_use(where, found.user))
     return f"{where} is free"
 
 
-def _examine_sound(settings: SoundOutput) -> str:
-    """Play a moment of silence, so that the card shows whether it takes samples."""
+def _examine_sound(settings: SoundOutput, held: bool) -> str:
+    """Play a moment of silence, so that the card shows whether it takes samples. Raise Unavailable when it does not."""
     clips = load_clips(settings)
     for clip in clips.values():
         clip.close()
-    if problem := play_silence(settings.device):
+    problem = play_silence(settings.device)
+    if held and problem is not None and BUSY in problem:  # a device that does not mix is so in each alarm
+        return f'device = "{settings.device}" is in use, as while the running daemon plays on it; see `edged status`'
+    if problem is not None:
         raise Unavailable(problem)
     return f'device = "{settings.device}" plays; {len(clips)} clip{"s" * (len(clips) != 1)} in {settings.language}'
 

@@ -135,13 +135,20 @@ def _request(library: Any, found: ChipLine, line_settings: Any) -> Any:
         raise Unavailable(no_permission(found.path)) from None
     except OSError as error:
         if error.errno == errno.EBUSY:
-            user = found.user or "another program or driver"
-            raise Unavailable(f"{where} is in use by {user}; end that, or take another line") from None
+            raise Unavailable(in_use(where, found.user)) from None
         if error.errno in (errno.EINVAL, errno.ENOTSUP):
             raise Unavailable(
                 f'{where}: the chip refuses these settings; try bias = "as-is" and the usual drive'
             ) from None
         raise Unavailable(f"{where}: cannot be requested ({os.strerror(error.errno or 0)})") from None
+
+
+def in_use(where: str, user: str | None) -> str:
+    """What to say of a line that `user` has, which calls itself so; None: it is not known who."""
+    if user == CONSUMER:
+        users = "its daemon, another of its outputs or an `edged outputs test`"
+        return f"{where} is in use by edged: by {users}; see `edged outputs list`"
+    return f"{where} is in use by {user or 'another program or driver'}; end that, or take another line"
 
 
 def no_permission(path: str) -> str:

@@ -1,5 +1,6 @@
 """Plays clips on a sound card by ALSA's `aplay`, a child process; the clips lie in memory, ready at their volume."""
 
+import errno
 import io
 import logging
 import os
@@ -36,6 +37,8 @@ WIDEST = 4
 ALARM_S = 30.0
 """The alarm's clip; it is begun again as long as the alarm lasts."""
 SILENCE_S = 0.05
+SILENCE = Playback(0, "silence")
+"""What shows that a card is back while there is nothing to be heard."""
 LATE_S = 5.0
 """A card that has not played a clip so long after it should be over takes no samples."""
 SETTLED_S = 0.3
@@ -45,6 +48,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 PLAYER = "aplay"
 HAS_CARD = "Playing "
 """How the line begins that `aplay` prints once it has opened the card."""
+BUSY = "another program or output uses the card"
 NO_PLAYER = "aplay is not installed; run `apt install alsa-utils`"
 
 
@@ -113,7 +117,9 @@ def read_wav(path: Path) -> tuple[Samples, int]:
             content = file.readframes(frames)
             content = content[: len(content) // (width * channels) * width * channels]  # the file may be cut off
     except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}); see that edged's user may read it") from None
+        raise Unavailable(
+            f"{path}: cannot be read ({error.strerror}); see that it is there, and that edged's user may read it"
+        ) from None
     except (wave.Error, EOFError, RuntimeError) as error:  # the last one is for a part that is longer than the file
         why = str(error) or "it is damaged"
         raise Unavailable(
@@ -151,7 +157,7 @@ def play_silence(device: str) -> str | None:
     """Play a moment of silence; return why the card does not, with the remedy, or None."""
     if shutil.which(PLAYER) is None:
         return NO_PLAYER
-    clip = Clip.of(np.zeros((int(RATE * SILENCE_S), 1), np.int16), RATE, 0)
+    clip = _silence()
     try:
         child = ChildProcess(_command(device, clip), [clip.descriptor])
         poll, deadline = select.poll(), time.monotonic() + LATE_S
@@ -166,6 +172,10 @@ def play_silence(device: str) -> str | None:
     if left_s <= 0 or not ended:
         return _takes_none(device)
     return None if child.exit_code == 0 else trouble(device, list(child.said))
+
+
+def _silence() -> Clip:
+    return Clip.of(np.zeros((int(RATE * SILENCE_S), 1), np.int16), RATE, 0)
 
 
 def _command(device: str, clip: Clip) -> list[str]:
@@ -185,11 +195,15 @@ class Player(Worker):
         super().__init__(f"sound {name}")
         self.problem: str | None = None
         """Why nothing is heard, with the remedy; None when all is well, as far as is known."""
+        self.heard: Playback | None = None
+        """The last one of which it is known that the card plays it, or has."""
         self._settings = settings
         self._bell = Bell()
         self._playback: tuple[Playback | None, bool] = None, False
         self._clips: dict[str, Clip] = {}
         self._child: ChildProcess | None = None
+        self._held: ChildProcess | None = None
+        """The last one whose end was no end: the card's driver holds it."""
         self._playing: Playback | None = None
         self._late_s = 0.0
         self._has_card_s: float | None = None
@@ -198,6 +212,7 @@ class Player(Worker):
         self._hung = False
         """The card took no samples: only a clip that is played to its end shows that it does."""
         self._failed: Playback | None = None
+        """What could not be played last; None once anything could."""
         self._retry_s = 0.0
         """When what has failed is tried again; anything else is tried at once, for the card may be back."""
 
@@ -223,7 +238,7 @@ class Player(Worker):
     def _load(self) -> None:
         """Get the clips; a file that is not there, or damaged, is tried again: its stick may be plugged in, or it be mended."""
         try:
-            self._clips = load_clips(self._settings)
+            self._clips = {**load_clips(self._settings), SILENCE.clip: _silence()}
         except Unavailable as error:
             self._retry_later(str(error), time.monotonic())
             return
@@ -243,10 +258,13 @@ class Player(Worker):
         playback, cut = self._playback
         if self._child is not None:
             self._attend(now_s)
+        if playback is None and self._failed is not None and (self._child is None or self._playing == SILENCE):
+            playback = SILENCE
         ends = playback is None and self._playing is not None and (cut or self._playing.goes_on)
         if self._child is not None and (ends or (playback is not None and playback != self._playing)):
             self._end_child()
-        if self._child is not None or playback is None or (playback == self._failed and now_s < self._retry_s):
+        waits = now_s < self._retry_s and playback in (self._failed, SILENCE)
+        if self._child is not None or playback is None or waits:
             return
         if playback != self._playing or playback.goes_on:
             self._begin(playback, now_s)
@@ -256,6 +274,10 @@ class Player(Worker):
         if clip is None:
             return  # it is not loaded; `problem` says why
         self._playing = playback
+        if self._held is not None and not self._held.has_ended():
+            self._retry_later(_takes_none(self._settings.device), now_s)
+            return
+        self._held = None
         try:
             self._child = ChildProcess(_command(self._settings.device, clip), [clip.descriptor])
         except OSError as error:
@@ -271,12 +293,11 @@ class Player(Worker):
         if self._has_card_s is None and any(line.startswith(HAS_CARD) for line in child.said):
             self._has_card_s = now_s
         if child.has_ended():
-            code, said = child.exit_code, list(child.said)
-            self._end_child()
-            if code == 0:
+            self._end_child()  # which takes in what it said last
+            if child.exit_code == 0:
                 self._works()
             else:
-                self._retry_later(trouble(self._settings.device, said), now_s)
+                self._retry_later(trouble(self._settings.device, child.said), now_s)
         elif now_s > self._late_s:
             self._end_child()
             self._hung = True
@@ -287,11 +308,13 @@ class Player(Worker):
     def _works(self) -> None:
         if self.problem is not None:
             log.info("%s: plays again", self.name)
-        self._failures, self._hung, self.problem = 0, False, None
+        self._failures, self._hung, self._failed, self.problem = 0, False, None, None
+        self.heard = self._playing
 
     def _end_child(self) -> None:
         if self._child is not None:
-            self._child.end(0.0)
+            if not self._child.end(0.0):
+                self._held = self._child
             self._child = None
 
     def _retry_later(self, problem: str, now_s: float) -> None:
@@ -311,8 +334,10 @@ def trouble(device: str, said: Collection[str]) -> str:
     said = [line for line in said if not line.startswith(HAS_CARD)]
     text = " ".join(said)
     where = f'no sound on device = "{device}"'
+    if text == f"{PLAYER}: {os.strerror(errno.ENOENT)}":  # as `launch.py` says it
+        return NO_PLAYER
     if "busy" in text:
-        return f"{where}: another program uses the card; end that, or name a device that mixes, as plughw does not"
+        return f"{where}: {BUSY}; end that, or name a device that mixes, as plughw does not"
     if "Permission denied" in text:
         return f"{where}: no permission; edged's user must be in the group audio"
     if "No such device" in text and "open error" not in text:

@@ -37,6 +37,7 @@ class Heard(Protocol):
     """A sound card's thread; see `edged.outputs.sound.Player`."""
 
     problem: str | None
+    heard: Playback | None
 
     def play(self, playback: Playback | None, *, cut: bool = False) -> None: ...
     def start(self) -> None: ...
@@ -94,8 +95,8 @@ class Unit:
         """Be silent until something new is true; return what this acknowledged."""
         return frozenset()
 
-    def new_causes(self) -> Iterable[Cause]:
-        """Those of which the last step was the first to notify."""
+    def notifies_of(self, now_s: float) -> Iterable[Cause]:
+        """What people are notified of by it now, after the step of that moment."""
         return ()
 
     def test(self, now_s: float, seconds: float) -> None:
@@ -203,8 +204,9 @@ class Lamp(LineUnit):
     def acknowledge(self) -> frozenset[Cause]:
         return self._activation.acknowledge()
 
-    def new_causes(self) -> Iterable[Cause]:
-        return self._activation.new_causes if self._activation.is_on and self.holder.line is not None else ()
+    def notifies_of(self, now_s: float) -> Iterable[Cause]:
+        is_on = self.holder.line is not None and self._activation.turn_s(now_s) is not None
+        return self._activation.open_causes if is_on else ()
 
     def state(self) -> OutputState:
         return _state(self.kind, self._activation, self.holder.problem, self._is_active)
@@ -242,6 +244,8 @@ class Voice(Unit):
         self._settings, self._activation, self._plan = settings, Activation(settings), SoundPlan(settings)
         self.player = player
         self._tests, self._tested_until_s = 0, -NEVER
+        self._asked: Playback | None = None
+        """What is to be heard, unless it is only a test."""
 
     def open(self, now_s: float) -> None:
         self.player.start()
@@ -249,7 +253,7 @@ class Voice(Unit):
     def step(self, inputs: Inputs) -> float:
         causes = heard_rules(self._settings.when, inputs.causes)
         self._activation.update(inputs.now_s, causes, _quiet(self._settings, inputs))
-        playback = self._plan.update(self._activation, inputs.now_s)
+        playback = self._asked = self._plan.update(self._activation, inputs.now_s)
         if playback is None and inputs.now_s < self._tested_until_s:
             playback = Playback(-self._tests, clip_for(self._settings.play, self._settings.when[0]))
         self.player.play(playback, cut=self._activation.is_acknowledged or self._activation.quiet)
@@ -259,8 +263,8 @@ class Voice(Unit):
     def acknowledge(self) -> frozenset[Cause]:
         return self._activation.acknowledge()
 
-    def new_causes(self) -> Iterable[Cause]:
-        return self._activation.new_causes if self._activation.is_on and self.player.problem is None else ()
+    def notifies_of(self, now_s: float) -> Iterable[Cause]:
+        return self._activation.open_causes if self._asked is not None and self._asked == self.player.heard else ()
 
     def test(self, now_s: float, seconds: float) -> None:
         self._tests, self._tested_until_s = self._tests + 1, now_s + seconds

@@ -186,7 +186,7 @@ class OutputWorker(Worker):
         next_s = now_s + STEP_EVERY_S
         for unit in self._units:
             next_s = min(next_s, unit.step(self._inputs(unit, now_s, seen, lost, minute)))
-            for cause in unit.new_causes():
+            for cause in unit.notifies_of(now_s):
                 self._notify(cause, unit.name)
         for unit in self._units:  # only now: to open what is not there takes a moment
             unit.open(now_s)

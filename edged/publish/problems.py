@@ -16,6 +16,7 @@ UNAVAILABLE = (0x88, 0x89)
 UNSPECIFIED = 0x80
 REFUSED_FROM = 0x80
 """Reason codes from here on are refusals."""
+AGAIN = "; trying again"
 TAKEN_OVER = 0x8E
 KEEPALIVE_TIMEOUT = 0x8D
 TOPIC_INVALID, NO_RETAIN, NO_QOS = 0x90, 0x9A, 0x9B
@@ -98,14 +99,14 @@ def closed_unanswered(config: MqttConfig) -> str:
 def lost(code: int, name: str, config: MqttConfig) -> str:
     """Why an accepted connection ended about which the broker said nothing."""
     how = "it was closed" if code == UNSPECIFIED else name
-    return f"lost the connection to {config.host}:{config.effective_port} ({how}); trying again"
+    return f"lost the connection to {config.host}:{config.effective_port} ({how}){AGAIN}"
 
 
 def ended(code: int, reason: str, config: MqttConfig, client_id: str) -> str:
     """Why the broker ended an accepted connection, in its own words."""
     if code == TAKEN_OVER:
         return another_client(client_id)
-    return f"{config.host}:{config.effective_port} ended the connection (reason: {reason}); trying again"
+    return f"{config.host}:{config.effective_port} ended the connection (reason: {reason}){AGAIN}"
 
 
 def oversize(config: MqttConfig, what: str) -> str:

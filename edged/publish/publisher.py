@@ -182,7 +182,7 @@ class Publisher(Worker):
         except Exception as error:  # noqa: BLE001  whatever a broker sends, or a full queue raises, this thread goes on
             _LOG.debug("MQTT: unexpected error", exc_info=True)
             self._report_problem(
-                f"lost the connection to the broker by an unexpected {type(error).__name__}; trying again"
+                f"lost the connection to the broker by an unexpected {type(error).__name__}{problems.AGAIN}"
             )
         finally:
             if not connection.accepted:

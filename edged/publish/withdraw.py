@@ -37,6 +37,11 @@ class Former:
     """The whole topic of its description for Home Assistant, None where there is none to be forgotten."""
 
     @property
+    def filters(self) -> list[str]:
+        """What to subscribe to for all of it, and for nothing that is in use: below the present root the device itself lives."""
+        return [*([f"{self.root}/#"] if self.topics else []), *([self.discovery] if self.discovery else [])]
+
+    @property
     def whole(self) -> list[str]:
         """Every topic to be forgotten; that by which others see whether somebody is there comes last."""
         last = messages.AVAILABILITY.at()
@@ -73,11 +78,12 @@ class Withdrawal(Worker):
                     return
             for former in list(self._left):
                 if (problem := self._withdraw(former)) is None:
-                    log.info("MQTT: the broker keeps nothing of %s any more", former.root)
+                    log.info("MQTT: the broker keeps nothing of %s any more", " and ".join(former.filters))
                     self._left.remove(former)
                     self._done(former)
                 elif not (tries_left or self.stopping.is_set()):
-                    log.warning(_STAYS, former.root, problem, former.root, former.discovery or f"{former.root}/state")
+                    options = " ".join(f"-t '{one}'" for one in former.filters)
+                    log.warning(_STAYS, " and ".join(former.filters), problem, options)
             if not self._left or (tries_left and self.stopping.wait(self._timing.withdraw_again_s)):
                 return
 
@@ -90,11 +96,14 @@ class Withdrawal(Worker):
                 is_own = former.root == f"{self._config.prefix}/{self._device_id}"
                 if not is_own and (why := self._why_taken(connection, former.root)):
                     return why
+                qos = min(1, connection.limits.qos)
                 for topic in former.whole:
-                    if why := self._answer(connection, connection.publish(topic, "", 1, True)):
+                    if why := self._answer(connection, connection.publish(topic, "", qos, True)):
                         return f"{topic}: {why}"
+                if qos == 0:  # not answered: taken when the connection still stands after a while
+                    self._turn(connection, self._timing.qos0_accepted_s, lambda: False)
         except Disconnected as error:
-            return str(error)
+            return str(error).removesuffix(problems.AGAIN)
         except Exception as error:  # whatever a broker sends, this thread goes on
             log.debug("MQTT: unexpected error", exc_info=True)
             return f"it ended by an unexpected {type(error).__name__}"
@@ -152,5 +161,5 @@ class Withdrawal(Worker):
 
 _STAYS = (
     "MQTT: what this device published as %s stays on the broker: %s; where no device is called so any more, run"
-    " `mosquitto_sub --remove-retained -W 5 -t '%s/#' -t '%s'` with the broker's address"
+    " `mosquitto_sub --remove-retained -W 5 %s` with the broker's address"
 )

@@ -77,6 +77,11 @@ class FakePlayer:
         self._clock, self.problem, self.last = clock, None, (None, False)
         self.played: list[tuple[float, str]] = []
         self.asked: list[Playback | None] = []
+        self.is_there = True
+
+    @property
+    def heard(self) -> Playback | None:
+        return self.last[0] if self.is_there else None
 
     def play(self, playback: Playback | None, *, cut: bool = False) -> None:
         self.asked.append(playback)
