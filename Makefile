@@ -216,5 +216,5 @@ image-check: setup ## Boot the image of BOARD by UEFI in QEMU, set up by one fil
 
 SCENARIO ?=
 .PHONY: vm
-vm: setup ## Try the package under a real systemd in QEMU: every scenario of tests/vm, or SCENARIO=install; LONG=1: the long forms (needs qemu-system-x86 and mmdebstrap)
+vm: setup ## Try the package under a real systemd in QEMU: every scenario of tests/vm, or SCENARIO=install; LONG=1: the long forms (needs qemu-system-x86, mmdebstrap and dosfstools)
 	@nice -n 10 $(BIN)/python -m tests.vm $(if $(LONG),--long) $(SCENARIO)

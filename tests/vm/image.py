@@ -60,7 +60,19 @@ class Image:
     """What the machine held when it was put to sleep: it goes on from there, and need not boot."""
 
 
+NEEDED_BY = {
+    "mkfs.vfat": "dosfstools",
+    "mkfs.ext4": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "fakeroot": "fakeroot",
+}
+"""The Debian packages of the programs that are run here."""
+
+
 def run(*command: object, **more) -> str:
+    if shutil.which(str(command[0])) is None:
+        raise SystemExit(f"vm: {command[0]} is not installed; apt install {NEEDED_BY.get(str(command[0]), command[0])}")
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **more)
     if done.returncode:
         raise SystemExit(f"vm: {command[0]} failed: {(done.stderr or done.stdout).strip()[-800:]}")
