@@ -475,38 +475,29 @@ def test_submitting_from_many_threads_loses_nothing(path: Path) -> None:
         assert stored(path) == 1000
 
 
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (StoreError("no room for a backup"), "no room for a backup"),
+        (OSError(errno.EIO, "Input/output error", "backups"), "Input/output error"),
+    ],
+    ids=["told by the store", "a folder that cannot be read"],
+)
 def test_failing_upkeep_is_said_once_and_ends_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception, words: str
 ) -> None:
     monkeypatch.setattr(store_worker, "UPKEEP_INTERVAL_S", 0.0)
     calls = []
 
     def failing(_: Store) -> None:
         calls.append(1)
-        raise StoreError("no room for a backup")
+        raise failure
 
     with Running(path, failing) as running:
         submit_events(running.worker, 1)
         assert until(lambda: len(calls) >= 3)
         assert running.worker.failure is None
-    assert caplog.text.count("no room for a backup") == 1
-
-
-def test_a_folder_of_backups_that_cannot_be_read_ends_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(store_worker, "UPKEEP_INTERVAL_S", 0.0)
-    calls = []
-
-    def failing(_: Store) -> None:
-        calls.append(1)
-        raise OSError(errno.EIO, "Input/output error", "backups")
-
-    with Running(path, failing) as running:
-        submit_events(running.worker, 1)
-        assert until(lambda: len(calls) >= 3)
-        assert running.worker.failure is None
-    assert caplog.text.count("Input/output error") == 1
+    assert caplog.text.count(words) == 1
 
 
 def test_the_reserve_file_is_made_only_where_there_is_plenty(tmp_path: Path, tiny_disk: Path) -> None:
