@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -200,6 +200,11 @@ def test_events_since_a_day_begin_with_that_local_day(zone: str) -> None:
         assert parse_since(word, there) == start.timestamp() * 1000
         assert parse_since(start.date().isoformat(), there) == start.timestamp() * 1000
         assert parse_since(f"{start:%Y%m%d}", there) == start.timestamp() * 1000
+        assert parse_since(f"{start:%Y-%m-%dT08:00}", there) == start.replace(hour=8).timestamp() * 1000
+        assert (
+            parse_since(f"{start:%Y-%m-%dT08:00Z}", there)
+            == start.replace(hour=8, tzinfo=timezone.utc).timestamp() * 1000
+        )
 
 
 @pytest.mark.parametrize("since", ["yesterday-ish", "24x", "2026-13-45", "20261345", "2026-W47-4", "2026W474"])

@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,8 +29,8 @@ LEAST_SHOWN_MS = 50
     "--since",
     default="24h",
     show_default=True,
-    help="How far back: 30m, 24h, 7d, the start of yesterday, today or a day like 2026-11-19 in report.timezone, or an instant"
-    " like 2026-11-19T08:00Z.",
+    help="How far back: 30m, 24h, 7d, or, in report.timezone, the start of yesterday, today or a day like 2026-11-19, or an"
+    " instant like 2026-11-19T08:00; with Z at its end it is UTC.",
 )
 @click.option(
     "--kind", type=click.Choice(["mask", "inattention", "drowsiness", "camera", "system"]), help="Only this kind."
@@ -48,7 +48,10 @@ def events(config_file: Path | None, as_json: bool, since: str, kind: str | None
 
 
 def parse_since(text: str, zone: ZoneInfo) -> int:
-    """UTC milliseconds of "24h" ago, of the start of a day there, or of an ISO instant. Raise UsageError for anything else."""
+    """UTC milliseconds of "24h" ago, of the start of a day, or of an ISO instant, in `zone` unless it says where.
+
+    Raise UsageError for anything else.
+    """
     now_ms = time.time_ns() // 1_000_000
     if text in ("today", "yesterday"):
         text = parse_day(text, zone, now_ms).isoformat()
@@ -57,16 +60,16 @@ def parse_since(text: str, zone: ZoneInfo) -> int:
     try:
         if "W" in text:
             raise ValueError("a week's date, which Python reads since 3.11 and a person hardly means")
-        if is_day := re.fullmatch(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})", text):
-            text = "-".join(is_day.group(1, 3, 4))  # Python 3.10 reads no 20261119
+        if day := re.fullmatch(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})", text):
+            text = "-".join(day.group(1, 3, 4))  # Python 3.10 reads no 20261119
         instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise UsageError(
             f"--since {text!r}: write 30m, 24h, 7d, yesterday, today, a day like 2026-11-19, or an instant like"
-            " 2026-11-19T08:00Z"
+            " 2026-11-19T08:00"
         ) from None
     if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=zone if is_day else timezone.utc)
+        instant = instant.replace(tzinfo=zone)
     return int(instant.timestamp() * 1000)
 
 
