@@ -13,6 +13,7 @@ from support.traces import Camera, Move, Script, every
 
 from edged.config import DrowsinessConfig
 from edged.signals.drowsiness import DrowsinessMonitor
+from edged.signals.levels import Evidence, Judge, perclos_weight
 from edged.types import Drowsiness, EyeReading, Face, HeadPose, Landmarks
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
@@ -553,3 +554,24 @@ def test_a_yawn_behind_a_hand_is_one_yawn_and_no_sleep():
     assert told[-1].yawns == 1
     assert reasons(told) == set()
     assert "mouth: covered" in told[90].unavailable
+
+
+def test_perclos_counts_straight_between_its_steps() -> None:
+    steps = (0.08, 0.11, 0.15)
+    weights = [perclos_weight(perclos, steps) for perclos in (0.03, 0.04, 0.06, 0.08, 0.095, 0.13, 0.15, 0.9)]
+    assert weights == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.5, 2.5, 3.0, 4.0])
+    assert perclos_weight(None, steps) == 0.0
+
+
+def test_perclos_leaves_a_level_only_well_below_where_it_reached_it() -> None:
+    judge = Judge(DrowsinessConfig(perclos_notice=0.08, perclos_warning=0.12, perclos_alarm=0.16, dwell_seconds=1))
+    nothing_else = Evidence(
+        perclos=None, eyes_seen=True, long_closures=0, slow_blinks=0, yawns=None, yawned_lately=False, nods=None
+    )
+
+    def last_level(perclos: float, *seconds: float) -> str:
+        return [judge.judge(second, replace(nothing_else, perclos=perclos)).level for second in seconds][-1]
+
+    assert last_level(0.09, 0.0, 0.5, 1.0) == "notice"
+    assert last_level(0.06, 1.5, 5.0, 9.0) == "notice", "half a step below it stays"
+    assert last_level(0.045, 9.5, 10.0, 10.5) == "alert"
