@@ -91,14 +91,14 @@ def keys(page: Any, *pressed: str) -> None:
 def test_a_device_is_claimed_and_entered_again_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
     with Console(tmp_path) as console, tab(browser, at(console.start())) as page:
         page.goto("/")
-        page.wait_for_function("() => document.activeElement.id === 'code'")
+        page.wait_for_selector("#code:focus")
         keys(page, console.state["code"], "Tab", PASSWORD, "Tab", PASSWORD, "Tab", "Enter")
         page.wait_for_selector("text=Is the rule kept today?")
         page.get_by_role("button", name="Log out").click()
-        page.wait_for_function("() => document.activeElement.id === 'password'")
+        page.wait_for_selector("#password:focus")
         keys(page, "not the password", "Enter")
         page.wait_for_selector("text=This is not the password")
-        page.wait_for_function("() => document.activeElement.id === 'password'")
+        page.wait_for_selector("#password:focus")
         keys(page, PASSWORD, "Enter")
         page.wait_for_selector("text=Is the rule kept today?")
 
@@ -187,7 +187,6 @@ def test_without_scripts_the_device_is_paused_and_watches_again(browser: Any, wa
         page.goto("/")
         assert page.locator(".picture img").count() == 1
         page.get_by_role("button", name="1 hour").click()
-        page.goto("/")
         page.wait_for_selector("text=Paused by console (admin)")
         page.goto("/kiosk/door")
         said = page.inner_text("#sign")
@@ -271,7 +270,7 @@ def test_from_the_login_to_a_saved_threshold_by_keyboard_alone(browser: Any, wat
 
     with tab(browser, at(watched)) as page:
         page.goto("/camera/door")
-        page.wait_for_function("() => document.activeElement.id === 'password'")
+        page.wait_for_selector("#password:focus")
         keys(page, PASSWORD, "Enter")
         page.wait_for_selector("#enter_score")
         tab_to("#enter_score")
@@ -288,9 +287,12 @@ def test_an_alarm_on_the_spot_is_acknowledged_with_a_button(browser: Any, watche
     with tab(browser, at(watched), cookie) as page:
         page.goto("/")
         page.get_by_role("button", name="Acknowledge buzzer").click()
-        for _ in range(50):  # the daemon's output takes it up in its next step
-            if page.locator("text=Acknowledged: it is silent").count():
-                break
+
+
+        def silent() -> bool:
             page.reload()
+            return bool(page.locator("text=Acknowledged: it is silent").count())
+
+        assert until(silent), "the daemon's output takes it up in its next step"
         assert "A camera sees nothing" in page.inner_text("#fresh")
         assert page.get_by_role("button", name="Acknowledge buzzer").count() == 0
