@@ -14,6 +14,7 @@ from edged.errors import ConfigError
 from edged.firstboot import __main__ as imported
 from edged.firstboot.settings import settings_of
 from edged.firstboot.together import JOURNAL
+from edged.processes.program import KILLED_S
 
 SYSTEMD = Path(__file__).parents[1] / "systemd"
 
@@ -58,7 +59,7 @@ def test_a_stick_that_never_answers_is_one_that_cannot_be_read(tmp_path, monkeyp
         raise subprocess.TimeoutExpired(command, seconds)
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", hang)
+    monkeypatch.setattr(imported, "run", hang)
     with imported.mounted("EDGED") as place:
         assert place is None
     assert "EDGED cannot be read" in caplog.text
@@ -72,8 +73,8 @@ def test_a_program_that_sleeps_in_a_driver_and_cannot_be_killed_is_not_waited_fo
     (tmp_path / "umount").symlink_to("mount")
     (tmp_path / "mount").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(subprocess.Popen, "kill", lambda program: None)
-    for limit in ("MOUNT_S", "UNMOUNT_S", "KILLED_S"):
+    monkeypatch.setattr("edged.processes.program.os.killpg", lambda *_: None)
+    for limit in ("MOUNT_S", "UNMOUNT_S"):
         monkeypatch.setattr(imported, limit, 0.5)
     began = time.monotonic()
     with imported.mounted("EDGED") as place:
@@ -87,7 +88,7 @@ def test_a_program_that_sleeps_in_a_driver_and_cannot_be_killed_is_not_waited_fo
 def test_two_sticks_that_never_answer_leave_the_unit_time():
     unit = (SYSTEMD / "edged-import.service").read_text()
     (limit,) = re.findall(r"^TimeoutStartSec=(\d+)s$", unit, re.MULTILINE)
-    a_stick = imported.MOUNT_S + 2 * imported.UNMOUNT_S + 3 * imported.KILLED_S
+    a_stick = imported.MOUNT_S + 2 * imported.UNMOUNT_S + 3 * KILLED_S
     assert 2 * a_stick < int(limit)
     assert "\nKillMode=process\n" in unit, "a program that cannot be killed is not waited for"
     assert "\nTimeoutStopSec=5s\n" in unit
@@ -101,10 +102,10 @@ def test_a_stick_that_cannot_be_unmounted_keeps_what_lies_on_it(tmp_path, monkey
         asked.append(command)
         if command[0] == "mount":
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
-        return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, "", "target is busy")
+        return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, b"", b"target is busy")
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", refuse_to_let_go)
+    monkeypatch.setattr(imported, "run", refuse_to_let_go)
     with imported.mounted("EDGED") as place:
         assert place is not None
     assert (place / "holiday.jpg").read_bytes() == b"a picture"
@@ -119,10 +120,10 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
         if command[0] == "mount":
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
             raise subprocess.TimeoutExpired(command, seconds)
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, b"", b"")
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", answer_late)
+    monkeypatch.setattr(imported, "run", answer_late)
     with imported.mounted("EDGED") as place:
         assert place is None
     assert [command[0] for command in asked] == ["mount", "umount"], "it is not waited for twice"
@@ -131,7 +132,7 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
 
 def test_the_folder_of_a_stick_goes_with_it(tmp_path, monkeypatch):
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", lambda command, _: subprocess.CompletedProcess(command, 0, "", ""))
+    monkeypatch.setattr(imported, "run", lambda command, _: subprocess.CompletedProcess(command, 0, b"", b""))
     with imported.mounted("EDGED") as place:
         assert place.is_dir()
     assert not place.exists()
