@@ -240,8 +240,8 @@ def _signature(text: bytes, key: Path) -> bytes:
         done = run(command, SIGNS_WITHIN_S, given=text, environment=quiet)
     except subprocess.TimeoutExpired:
         raise Failed(
-            f"key export.sign_key_file = '{key}': ssh-keygen has not signed within {SIGNS_WITHIN_S} s; see whether the disk of the"
-            " key answers"
+            f"key export.sign_key_file = '{key}': ssh-keygen has not signed within {SIGNS_WITHIN_S} s; see whether its disk"
+            " answers"
         ) from None
     except OSError as error:
         raise Failed(f"key export.sign_key_file = '{key}': ssh-keygen cannot sign ({error})") from None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from edged.firstboot.place import answers, note_stick
 from edged.firstboot.run import import_settings, introduce
 from edged.processes.program import run
 
@@ -21,6 +22,11 @@ BOOT = (Path("/boot/firmware"), Path("/boot/efi"))
 MOUNT_S, UNMOUNT_S, ASK_S = 30.0, 10.0, 10.0
 """So long each may take; two sticks that never answer leave some of the unit's time to what else there is."""
 NO_ANSWER = f"it has not answered within {MOUNT_S:g} s"
+NOT_READ = "it can be mounted, but a file on it cannot be read; take another stick"
+STICK_NOT_READ = (
+    f"The stick {STICK} cannot be read. Nothing of it was taken, and the box runs as before."
+    " Take another stick, formatted as FAT."
+)
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
@@ -35,6 +41,8 @@ def mounted(label: str) -> Iterator[Path | None]:
     place = Path(tempfile.mkdtemp(prefix="edged-"))
     try:
         refusal = _mount(device, place)
+        if refusal is None and not answers(place):
+            refusal = NOT_READ
         if refusal is not None:
             log.warning("the partition %s cannot be read: %s", label, refusal)
         yield place if refusal is None else None
@@ -77,6 +85,8 @@ def main() -> None:
         boot = [path for path in BOOT if path.is_mount()]
         folders = [path for path in (stick, *boot, seed) if path is not None]
         call_it(introduce(boot, root))
+        for folder in boot:
+            note_stick(folder, STICK_NOT_READ if stick is None and (LABELS / STICK).exists() else None)
         applied = import_settings(folders, root)
     if applied:
         notify_the_daemon()
