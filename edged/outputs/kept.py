@@ -77,7 +77,9 @@ def _line_of(table: object) -> DoorOutput | None:
 
     What this version does not know is passed over; a drive, bias or safe level that it does not know is the usual one.
     """
-    if not isinstance(table, dict) or "safe" not in table:  # a line without a safe level is one that is read, not driven
+    if (
+        not isinstance(table, dict) or "safe" not in table
+    ):  # a line without a safe level is one that is read, not driven
         return None
     line: dict[str, object] = {"kind": "door", **{key: table[key] for key in _OF_A_LINE if key in table}}
     try:
