@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -170,8 +171,9 @@ def test_a_contact_that_chatters_silences_nothing_for_long_and_floods_neither_lo
         assert until(lambda: not chip.is_high("RED"))
     finally:
         assert outputs.stop(20)
-    lines = [record.getMessage() for record in caplog.records if "button" in record.getMessage()]
-    assert lines == ["button button was pressed", f"output button: {presses.CHATTERS}"]
+    lines = Counter(record.getMessage() for record in caplog.records if "button" in record.getMessage())
+    assert lines["button button was pressed"] <= 10
+    assert lines[f"output button: {presses.CHATTERS}"] == lines["output button works again"] == 1
 
 
 def test_a_press_bounces_and_a_hand_presses_now_and_then() -> None:

@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 """Between attempts to get a line that is not there, or taken."""
-SAID_EVERY_S = 600.0
-"""The log says no more often that a contact chatters, however often it is quiet in between."""
 
 
 class DrivenLine(Protocol):
@@ -290,8 +288,6 @@ class Button(Unit):
         self.acknowledges = settings.acknowledges
         self.holder: LineHolder[PressedLine] = LineHolder(name, lambda: request(settings))
         self._presses = Presses()
-        self._said_s = -NEVER
-        """When the log said last that it chatters."""
 
     @property
     def chatters(self) -> bool:
@@ -302,20 +298,23 @@ class Button(Unit):
         self.holder.open(now_s)
 
     def step(self, inputs: Inputs) -> float:
+        chattered = self.chatters
         self._presses.settle(inputs.now_s)
+        if chattered and not self.chatters:
+            log.info("output %s works again", self.name)
         return NEVER
 
     def was_pressed(self, now_s: float) -> bool:
         """Call when its line is readable; False also for what is no press of a hand."""
         if self.holder.line is None:
             return False
+        chattered = self.chatters
         try:
             pressed = bool(self.holder.line.presses()) and self._presses.edge(now_s)
         except OSError as error:
             self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
             return False
-        if self.chatters and now_s - self._said_s >= SAID_EVERY_S:
-            self._said_s = now_s
+        if self.chatters and not chattered:
             log.error("output %s: %s", self.name, CHATTERS)
         return pressed
 

@@ -32,8 +32,6 @@ BLIND_AFTER_S, FRAMES_MISSED = 1.5, 4
 DEAD_AFTER_S = 5.0
 """A device of which a camera has had no analysed picture for so long, and so many at its present pace, is not alive."""
 MOST_NOTIFICATIONS, MOST_ASKED = 256, 32
-PRESS_LOGGED_EVERY_S = 60.0
-"""The log says no more often that a button was pressed; what a press silenced is in the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +93,6 @@ class OutputWorker(Worker):
         self._notifications: deque[Notification] = deque(maxlen=MOST_NOTIFICATIONS)
         self._notified: dict[str, list[str]] = {}
         """By the key of an event that is true now: the outputs that have notified of it."""
-        self._logged_s: dict[str, float] = {}
-        """By button: when the log said last that it was pressed."""
         self._states: Mapping[str, OutputState] = {unit.name: unit.state() for unit in self._units}
 
     @property
@@ -233,12 +229,8 @@ class OutputWorker(Worker):
                 self._press(button)
 
     def _press(self, button: Button) -> None:
-        now_s = self._clock.monotonic_s()
-        often = now_s - self._logged_s.get(button.name, -math.inf) < PRESS_LOGGED_EVERY_S
-        if not often:
-            self._logged_s[button.name] = now_s
-        log.log(logging.DEBUG if often else logging.INFO, "button %s was pressed", button.name)
-        self._asked.append(_Acknowledgement(button.acknowledges, f"button {button.name}", now_s))
+        log.info("button %s was pressed", button.name)
+        self._asked.append(_Acknowledgement(button.acknowledges, f"button {button.name}", self._clock.monotonic_s()))
 
     def _silence(self, asked: _Acknowledgement) -> None:
         for unit in self._units:
