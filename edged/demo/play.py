@@ -96,8 +96,7 @@ def play(
         finally:
             broker.stop()
             if console is not None:
-                console.terminate()
-                _ended(console)
+                _end_console(console)
         _edged("report", "today", "--config", str(config), "--out", str(report))
     return alerts.violations
 
@@ -173,11 +172,17 @@ def _start_console(config: Path, say: Say) -> "subprocess.Popen[str] | None":
     answers = bool(select.select([console.stdout], [], [], MARGIN_S)[0])
     address = console.stdout.readline().strip() if answers else ""
     if not address:
-        console.terminate()
-        _ended(console)
+        _end_console(console)
         return None
     say(f"See it in a browser, while it plays: {address}", "green")
     return console
+
+
+def _end_console(console: "subprocess.Popen[str]") -> None:
+    console.terminate()
+    _ended(console)
+    if console.stdout is not None:
+        console.stdout.close()
 
 
 def _ended(process: subprocess.Popen[Any]) -> int:
