@@ -1,5 +1,9 @@
 """Network cameras with odd habits: one that has only UDP, digests that FFmpeg does not speak; each is told truthfully."""
 
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 from support.cameras import goes, live_camera
 from support.mosquitto import until
@@ -86,3 +90,27 @@ def test_where_nothing_listens_or_no_tls_is_spoken_nothing_is_offered(stream):
         assert unsupported_algorithms(f"rtsps://{server.address}") == []
         gone = server.address
     assert unsupported_algorithms(f"rtsp://{gone}") == []
+
+
+def test_a_camera_that_answers_a_letter_at_a_time_is_listened_to_no_longer_than_any_other(monkeypatch):
+    monkeypatch.setattr("edged.capture.opencv.PATIENCE_S", 0.5)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle():
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while not over.wait(0.1):
+                    connection.sendall(b"x")
+
+        camera = threading.Thread(target=trickle)
+        camera.start()
+        ends = threading.Timer(30, over.set)
+        ends.start()
+        try:
+            assert unsupported_algorithms(f"rtsp://127.0.0.1:{server.getsockname()[1]}/") == []
+            assert not over.is_set()
+        finally:
+            over.set()
+            ends.cancel()
+            camera.join(20)

@@ -122,7 +122,9 @@ def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
         ("[mqtt]\nport = 70000", "key mqtt.port = 70000: must be less than or equal to 65535"),
         ("[mqtt]\npassword_file = 3", "key mqtt.password_file = 3: must be a path in quotes"),
         ('[models]\ndetector = "yolo"', "key models.detector = 'yolo': must be"),
-        ('[mask]\nviolations = ["no"]', "key mask.violations.0 = 'no': must be 'incorrect' or 'none'"),
+        ('[mask]\nviolations = ["no"]', "key mask.violations.0 = 'no': must be 'incorrect' or 'none'; did you mean \"none\"?"),
+        ('[drowsiness]\nalert_level = "Warnign"', "key drowsiness.alert_level = 'Warnign': must be 'notice', 'warning' or "
+         "'alarm'; did you mean \"warning\"?"),
         (CAMERA + "rotation = 45", "key camera.door.rotation = 45: must be 0, 90, 180 or 270"),
         (CAMERA + "region = [0, 0, 0.01, 1]", "key camera.door.region = [0, 0, 0.01, 1]: left, top, right, bottom must"),
         (CAMERA + 'fps = "fast"', "key camera.door.fps = 'fast': must be a valid number"),

@@ -167,6 +167,33 @@ def test_durations_are_monotonic_and_instants_know_their_zone():
     assert breaches(unsafe, EDGED) == {}
 
 
+WAITS = {"wait": 0, "join": 0, "communicate": 1, "urlopen": 2, "create_connection": 1}
+"""Methods and functions that wait for ever, unless they are given a `timeout`, by name or after so many other arguments."""
+PROGRAMS = re.compile(r"(subprocess\.(run|call|check_call|check_output|getoutput|getstatusoutput)|os\.(system|popen))")
+"""Waits for a killed program that sleeps in a driver, whatever its timeout; `edged.processes.program.run` does not."""
+WAITED_FOR = {
+    "edged/store/backup.py": {"self._thread.join()"},  # for who asked for a backup, however large the database is
+    "edged/live/glimpse.py": {"thread.join()"},  # each camera has its own limit
+    "edged/fleet/simulate_broker.py": {"line.wait()"},  # which has PATIENCE_S
+}
+
+
+def test_nothing_is_waited_for_without_a_limit():
+    def endless(path):
+        found = {ast.unparse(call) for called, call in calls(path) if PROGRAMS.fullmatch(called)}
+        for called, call in calls(path):
+            others = WAITS.get(called.rpartition(".")[2]) if "." in called else None
+            if (
+                others is not None
+                and len(call.args) <= others
+                and not {"timeout", "timeout_s"} & {given.arg for given in call.keywords}
+            ):
+                found.add(ast.unparse(call))
+        return found - WAITED_FOR.get(name(path), set())
+
+    assert breaches(endless, EDGED) == {}
+
+
 def test_each_outside_library_has_its_rooms():
     def in_another_room(path):
         room = path.relative_to(ROOT / "edged").with_suffix("").parts[0]

@@ -12,8 +12,10 @@ import pytest
 
 from edged.errors import ConfigError
 from edged.firstboot import __main__ as imported
+from edged.firstboot.place import ANSWER_S, STICK_ERROR
 from edged.firstboot.settings import settings_of
 from edged.firstboot.together import JOURNAL
+from edged.processes.program import KILLED_S
 
 SYSTEMD = Path(__file__).parents[1] / "systemd"
 
@@ -58,7 +60,7 @@ def test_a_stick_that_never_answers_is_one_that_cannot_be_read(tmp_path, monkeyp
         raise subprocess.TimeoutExpired(command, seconds)
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", hang)
+    monkeypatch.setattr(imported, "run", hang)
     with imported.mounted("EDGED") as place:
         assert place is None
     assert "EDGED cannot be read" in caplog.text
@@ -72,8 +74,8 @@ def test_a_program_that_sleeps_in_a_driver_and_cannot_be_killed_is_not_waited_fo
     (tmp_path / "umount").symlink_to("mount")
     (tmp_path / "mount").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(subprocess.Popen, "kill", lambda program: None)
-    for limit in ("MOUNT_S", "UNMOUNT_S", "KILLED_S"):
+    monkeypatch.setattr("edged.processes.program.os.killpg", lambda *_: None)
+    for limit in ("MOUNT_S", "UNMOUNT_S"):
         monkeypatch.setattr(imported, limit, 0.5)
     began = time.monotonic()
     with imported.mounted("EDGED") as place:
@@ -84,10 +86,58 @@ def test_a_program_that_sleeps_in_a_driver_and_cannot_be_killed_is_not_waited_fo
         os.kill(int(pid), signal.SIGKILL)
 
 
+def mounts(monkeypatch):
+    """Every program does what it is asked: a partition is mounted where it is to be."""
+    monkeypatch.setattr(imported, "run", lambda command, _: subprocess.CompletedProcess(command, 0, b"", b""))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_stick_that_hangs_while_it_is_read_is_passed_over_and_the_boot_partition_says_so(
+    tmp_path, monkeypatch, caplog
+):
+    """The reading child sleeps, as in a driver; nothing else may touch the file."""
+    stick, boot, root = tmp_path / "labels", tmp_path / "boot", tmp_path / "root"
+    for folder in (stick, boot, root / "etc"):
+        folder.mkdir(parents=True)
+    plug_in(stick, monkeypatch)
+    mounts(monkeypatch)
+    reader = os.getpid()
+
+    def hang(_):
+        assert os.getpid() != reader, "the import itself reads"
+        time.sleep(60)
+
+    monkeypatch.setattr("edged.firstboot.place._read", hang)
+    monkeypatch.setattr("edged.firstboot.place.ANSWER_S", 0.5)
+    began = time.monotonic()
+    with imported.mounted("EDGED") as place:
+        assert place is None
+    assert time.monotonic() - began < 15
+    assert "EDGED cannot be read: it can be mounted, but a file on it cannot be read; take another stick" in caplog.text
+
+    taken = []
+    monkeypatch.setattr(imported, "introduce", lambda *_: "edged")
+    monkeypatch.setattr(imported, "call_it", lambda _: None)
+    monkeypatch.setattr(imported, "import_settings", lambda folders, _: taken.append(folders))
+    monkeypatch.setattr(imported, "BOOT", (boot,))
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == boot)
+    imported.main()
+    assert taken == [[boot]]
+    assert "The stick EDGED cannot be read." in (boot / STICK_ERROR).read_text()
+
+    monkeypatch.undo()
+    plug_in(stick, monkeypatch)
+    mounts(monkeypatch)
+    with imported.mounted("EDGED") as place:
+        assert place is not None
+    imported.note_stick(boot, None)
+    assert not (boot / STICK_ERROR).exists()
+
+
 def test_two_sticks_that_never_answer_leave_the_unit_time():
     unit = (SYSTEMD / "edged-import.service").read_text()
     (limit,) = re.findall(r"^TimeoutStartSec=(\d+)s$", unit, re.MULTILINE)
-    a_stick = imported.MOUNT_S + 2 * imported.UNMOUNT_S + 3 * imported.KILLED_S
+    a_stick = imported.MOUNT_S + ANSWER_S + 2 * imported.UNMOUNT_S + 3 * KILLED_S
     assert 2 * a_stick < int(limit)
     assert "\nKillMode=process\n" in unit, "a program that cannot be killed is not waited for"
     assert "\nTimeoutStopSec=5s\n" in unit
@@ -101,10 +151,10 @@ def test_a_stick_that_cannot_be_unmounted_keeps_what_lies_on_it(tmp_path, monkey
         asked.append(command)
         if command[0] == "mount":
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
-        return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, "", "target is busy")
+        return subprocess.CompletedProcess(command, 0 if command[0] == "mount" else 32, b"", b"target is busy")
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", refuse_to_let_go)
+    monkeypatch.setattr(imported, "run", refuse_to_let_go)
     with imported.mounted("EDGED") as place:
         assert place is not None
     assert (place / "holiday.jpg").read_bytes() == b"a picture"
@@ -119,10 +169,10 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
         if command[0] == "mount":
             (Path(command[-1]) / "holiday.jpg").write_bytes(b"a picture")
             raise subprocess.TimeoutExpired(command, seconds)
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, b"", b"")
 
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", answer_late)
+    monkeypatch.setattr(imported, "run", answer_late)
     with imported.mounted("EDGED") as place:
         assert place is None
     assert [command[0] for command in asked] == ["mount", "umount"], "it is not waited for twice"
@@ -131,7 +181,7 @@ def test_a_stick_that_is_mounted_after_it_was_given_up_is_let_go_and_keeps_what_
 
 def test_the_folder_of_a_stick_goes_with_it(tmp_path, monkeypatch):
     plug_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(imported, "ask", lambda command, _: subprocess.CompletedProcess(command, 0, "", ""))
+    monkeypatch.setattr(imported, "run", lambda command, _: subprocess.CompletedProcess(command, 0, b"", b""))
     with imported.mounted("EDGED") as place:
         assert place.is_dir()
     assert not place.exists()

@@ -20,7 +20,8 @@ DOOR = '[output.door]\nkind = "door"\nline = "DOOR"\n'
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('[output.lamp]\nkind = "gpoi"', 'key output.lamp.kind: must be one of "gpio", "sound", "door", "button"'),
+        ('[output.lamp]\nkind = "gpoi"', 'key output.lamp.kind: must be one of "gpio", "sound", "door", "button"; '
+         'did you mean "gpio"?'),
         ('[output.lamp]\nwhen = ["mask_none"]', 'key output.lamp.kind: must be one of "gpio", "sound", "door", "button"'),
         ("output = 3", "key output = 3: must be a table, [output]"),
         ("[output]\nlamp = 3", 'key output.lamp.kind: must be one of "gpio", "sound", "door", "button"'),
@@ -29,6 +30,10 @@ DOOR = '[output.door]\nkind = "door"\nline = "DOOR"\n'
         (VOICE + 'line = "RED"', "key output.voice.line: unknown; "),
         (VOICE.replace('"mask_none"', ""), 'key output.voice.when = []: must name at least one rule, as in ["mask_none"]'),
         (VOICE.replace("mask_none", "masks"), "key output.voice.when.0 = 'masks': must be 'mask_none', 'mask_incorrect', "),
+        (VOICE.replace("mask_none", "mask_non"), "key output.voice.when.0 = 'mask_non': must be 'mask_none', 'mask_incorrect', "
+         "'mask_correct', 'inattention_long', 'inattention_repeated', 'drowsiness_notice', 'drowsiness_warning', "
+         "'drowsiness_alarm', 'drowsiness_microsleep', 'drowsiness_sleep', 'drowsiness_perclos', 'drowsiness_yawning', "
+         "'drowsiness_nodding', 'camera_lost' or 'alive'; did you mean \"mask_none\"?"),
         (VOICE + 'play = "beep"', "key output.voice.play = 'beep': must be \"auto\", \"chime\", \"voice\""),
         (VOICE + "volume = 101", "key output.voice.volume = 101: must be less than or equal to 100"),
         (VOICE + 'language = "xx"', "key output.voice.language = 'xx': must be 'en', 'de', 'es', 'fr', 'it' or 'pt'"),
@@ -38,6 +43,8 @@ DOOR = '[output.door]\nkind = "door"\nline = "DOOR"\n'
         (LAMP + "longest_seconds = 9\nrepeat_seconds = 9", "table [output.lamp]: repeat_seconds must be above longest_sec"),
         (LAMP + "longest_seconds = 0.1", "table [output.lamp]: shortest_seconds = 0.5 must not be above longest_seconds = 0.1"),
         (LAMP + 'cameras = ["gate"]', 'table [output]: lamp names the camera "gate", which is not there; there are: door'),
+        (LAMP + 'cameras = ["dor"]', 'table [output]: lamp names the camera "dor", which is not there; there are: door; did you '
+         'mean "door"?'),
         (LAMP.replace('"RED"', "17"), "table [output.lamp]: line = 17 is a number, which every chip has: name the chip too"),
         (LAMP.replace('"RED"', "[]"), "key output.lamp.line = []: must be the name of a line, such as \"GPIO17\", or its number"),
         (LAMP + DOOR.replace("DOOR", "RED"), "table [output]: door and lamp name the same line RED; give each its own"),

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -267,6 +268,33 @@ def test_where_nothing_says_which_lines_were_driven_that_is_said_with_what_is_wr
     assert isinstance(told.exception, ConfigError)
     assert "key nonsense: unknown" in str(told.exception)
     assert str(told.exception).endswith("; nothing says which lines were driven, so none was touched")
+
+
+@pytest.mark.parametrize(
+    ("written", "is_high"),
+    [
+        ({}, True),
+        ({"blink_hz": 3}, True),
+        ({"pattern": "morse", "when": ["smoke"]}, True),
+        ({"kind": "siren", "strength": {"db": 90}}, True),
+        ({"when": None, "longest_seconds": 1, "shortest_seconds": 2}, True),
+        ({"drive": "half-bridge", "bias": "keeper"}, True),
+        ({"safe": "hold"}, False),
+        ({"active_low": True, "new": 1}, False),
+        ({"active_low": "sometimes"}, None),
+        ({"line": {"bank": 1}}, None),
+    ],
+)
+def test_what_another_version_wrote_down_is_read_as_far_as_the_line_needs_it(chip, tmp_path, caplog, written, is_high):
+    lines_config(tmp_path, ("lamp", "RED", "active"), ("bell", "BUZZER", "active"))
+    record = tmp_path / "outputs.json"
+    tables = json.loads(record.read_bytes())
+    tables["lamp"] |= written
+    tables["key"] = {"kind": "button", "line": "BUTTON", "new": 1}
+    record.write_text(json.dumps(tables))
+    assert made_safe(lines_config(tmp_path, wrong="nonsense = 1\n")).exit_code == 0
+    assert (chip.is_high("RED"), chip.is_high("BUZZER"), chip.edges("BUTTON")) == (is_high, True, [])
+    assert any("which line output lamp has cannot be read" in line for line in caplog.messages) == (is_high is None)
 
 
 def test_a_line_that_the_config_names_no_more_is_made_safe_too_and_the_config_has_the_last_word(chip, tmp_path):

@@ -15,7 +15,7 @@ from edged.config import SoundOutput
 from edged.errors import Unavailable
 from edged.outputs.examine import examine
 from edged.outputs.sentences import FOLDER, SENTENCES, recording
-from edged.outputs.sound import Player, alarm, chime, load_clips, play_silence, read_wav, trouble
+from edged.outputs.sound import SILENCE, Player, alarm, chime, load_clips, play_silence, read_wav, trouble
 from edged.outputs.sound_plan import Playback, clips_of
 from edged.processes.child import ChildProcess
 
@@ -232,6 +232,62 @@ def test_a_siren_that_is_heard_again_has_no_problem_any_more(tmp_path, caplog, m
         assert player.heard == Playback(1, "alarm")
         assert player._child is not None, "it goes on"
         assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_card_that_is_missing_at_the_start_is_told_then_and_used_when_it_comes(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    with Playing(settings()) as player, caplog.at_level(logging.INFO):
+        assert until(lambda: "no such card; plug one in" in (player.problem or ""))
+        card.touch()
+        assert until(lambda: player.problem is None)
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: player.heard == Playback(1, "alarm"))
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_card_that_is_pulled_out_while_nothing_is_to_be_heard_is_told_then(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("edged.outputs.sound.LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr("edged.outputs.sound.CARDS_EVERY_S", 0.1)
+    monkeypatch.setattr("edged.outputs.sound.CARDS", tmp_path / "snd")
+    (tmp_path / "snd").mkdir()
+    (tmp_path / "snd" / "controlC0").touch()
+    card = pluggable(tmp_path, monkeypatch.setenv)
+    card.touch()
+    with Playing(settings()) as player, caplog.at_level(logging.INFO):
+        assert until(lambda: player.heard == SILENCE and player._failed is None)
+        for path in (card, tmp_path / "snd" / "controlC0"):
+            path.unlink()
+        assert until(lambda: "no such card" in (player.problem or ""))
+        card.touch()
+        assert until(lambda: player.problem is None)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_two_outputs_on_a_card_that_does_not_mix_are_no_problem_while_they_are_silent(tmp_path, caplog, monkeypatch):
+    """The second one finds the card in use by the silence of the first."""
+    monkeypatch.setattr("edged.outputs.sound.FIRST_WAIT_S", 0.1)
+    (tmp_path / "aplay").write_text(
+        f"""#!/bin/sh
+[ -e '{tmp_path}/tried' ] || {{
+    touch '{tmp_path}/tried'
+    echo 'aplay: main:850: audio open error: Device or resource busy' >&2
+    exit 1
+}}
+touch '{tmp_path}/played'
+"""
+    )
+    (tmp_path / "aplay").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with Playing(settings()) as player:
+        assert until((tmp_path / "played").exists)
+        assert until(lambda: player._failed is None)
+        (tmp_path / "aplay").write_text(
+            "#!/bin/sh\necho 'aplay: audio open error: Device or resource busy' >&2; exit 1\n"
+        )
+        player.play(Playback(1, "alarm"))
+        assert until(lambda: "another program or output uses the card" in (player.problem or ""))
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("cut", [True, False])

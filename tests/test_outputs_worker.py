@@ -1,9 +1,11 @@
 """The outputs' own thread beside a recorder, a disk and a sound card that hang: the lamp does not wait for any of them."""
 
+import logging
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ from edged.config import Config
 from edged.config.load import parse_config
 from edged.daemon.analysis import AnalysisWorker
 from edged.host.clock import SystemClock
+from edged.outputs import presses
 from edged.outputs.worker import OutputWorker
 from edged.types import Frame
 
@@ -54,6 +57,7 @@ def chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FileChip:
     return FileChip(tmp_path / "chips")
 
 
+PRESSES = "gpiochip0.1.presses"
 LAMP = {"kind": "gpio", "when": ["mask_none"], "line": "RED"}
 
 
@@ -122,6 +126,66 @@ def test_a_button_is_heard_by_the_thread(chip: FileChip) -> None:
         assert outputs.states()["lamp"].acknowledged
     finally:
         assert outputs.stop(20)
+
+
+def test_a_contact_that_chatters_silences_nothing_for_long_and_floods_neither_log_nor_thread(
+    chip: FileChip, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presses, "PRESS_S", 0.02)
+    monkeypatch.setattr(presses, "QUIET_S", 1.0)
+    caplog.set_level(logging.INFO)
+    outputs = OutputWorker(
+        config(lamp=LAMP, button={"kind": "button", "line": "BUTTON", "debounce_ms": 0}),
+        lambda _: False,
+        SystemClock(True),
+    )
+    turns = []
+    step = outputs.step
+    outputs.step = lambda now_s: turns.append(now_s) or step(now_s)  # type: ignore[method-assign]
+    outputs.start()
+    stop = threading.Event()
+    assert until(lambda: outputs.states()["button"].problem is None and (chip.folder / PRESSES).exists())
+
+    def chatter() -> None:
+        while not stop.wait(0.002):
+            chip.press("BUTTON")
+
+    contact = threading.Thread(target=chatter)
+    contact.start()
+    try:
+        assert until(lambda: outputs.states()["button"].problem is not None)
+        assert "its contact chatters" in str(outputs.states()["button"].problem)
+        assert outputs.problems() == [f"output button: {presses.CHATTERS}"]
+        outputs.observe(Frame("door", 0, 0.0, IMAGE), outcome(event("a", "start", 0)))
+        assert until(lambda: chip.is_high("RED"))
+        turns.clear()
+        time.sleep(2)
+        assert chip.is_high("RED")
+        assert len(turns) < 30
+    finally:
+        stop.set()
+        contact.join(20)
+    try:
+        assert until(lambda: outputs.states()["button"].problem is None)
+        chip.press("BUTTON")
+        assert until(lambda: not chip.is_high("RED"))
+    finally:
+        assert outputs.stop(20)
+    lines = Counter(record.getMessage() for record in caplog.records if "button" in record.getMessage())
+    assert lines["button button was pressed"] <= 10
+    assert lines[f"output button: {presses.CHATTERS}"] == lines["output button works again"] == 1
+
+
+def test_a_press_bounces_and_a_hand_presses_now_and_then() -> None:
+    one = presses.Presses()
+    assert [one.edge(at) for at in (0, 0.004, 0.02, 0.29)] == [True, False, False, False]
+    assert [one.edge(at) for at in (0.5, 1, 2, 4, 8, 16)] == [True] * 6
+    slow = presses.Presses()
+    counted = [slow.edge(at * 9.0) for at in range(100)]
+    assert counted == [True] * 29 + [False] * 71
+    slow.settle(99 * 9.0 + presses.QUIET_S)
+    assert not slow.chatters
+    assert slow.edge(1000.0)
 
 
 def test_without_outputs_nothing_runs_and_no_hardware_is_loaded():

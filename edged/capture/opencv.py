@@ -138,9 +138,10 @@ def _answer(uri: str) -> str:
     with socket.create_connection((parts.hostname or "", parts.port or USUAL_PORTS[parts.scheme]), PATIENCE_S) as plain:
         peer = _encrypted(plain) if parts.scheme == "rtsps" else plain
         peer.sendall(f"DESCRIBE {address} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode())
-        said = b""
+        said, deadline = b"", time.monotonic() + PATIENCE_S
         while b"\r\n\r\n" not in said and len(said) < MOST_BYTES and (part := peer.recv(4096)):
             said += part
+            peer.settimeout(max(0.001, deadline - time.monotonic()))  # one that sends a letter at a time has no longer
     return said.decode(errors="replace").replace("\r", "")
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from edged.backoff import backoff_s
 from edged.config.source import Source
+from edged.processes.child import ChildProcess
 
 STEADY_S = 2.0
 """A camera that gave pictures for this long is well again: its next loss begins with the shortest wait."""
@@ -112,19 +112,18 @@ def _restart_service(stopping: threading.Event) -> str | None:
 def _run(command: Sequence[str], remedy: str, stopping: threading.Event) -> str | None:
     """Why the command failed, None when it did not; killed when it takes too long or the daemon stops."""
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = ChildProcess(command)
     except OSError as error:
         return f"{command[0]}: {error.strerror}"
     deadline = time.monotonic() + TIMEOUT_S
-    while process.poll() is None and time.monotonic() < deadline and not stopping.wait(POLL_S):
-        pass
-    if process.poll() is None:
-        process.kill()
+    while not process.has_ended() and time.monotonic() < deadline and not stopping.wait(POLL_S):
+        process.listen()
+    in_time = process.has_ended()
+    process.end(0.0)
+    if not in_time:
         return f"it takes longer than {TIMEOUT_S:g} s"
-    said = process.communicate()[0].decode(errors="replace").strip().splitlines()
-    return f"{said[-1] if said else 'refused'}; {remedy}" if process.returncode else None
+    said = process.said
+    return f"{said[-1] if said else 'refused'}; {remedy}" if process.exit_code else None
 
 
 GSTREAMER = (

@@ -27,6 +27,7 @@ from edged.config.source import parse_source
 from edged.errors import Failed, UsageError
 from edged.host.device import resident_mb
 from edged.pipeline import STAGES, Pipeline
+from edged.processes.program import run
 from edged.types import Frame, Image, Lens
 
 NEAR = 120.0
@@ -218,16 +219,14 @@ def _first_frame_s(config_file: Path | None, picture: Image) -> float:
         cv2.imwrite(str(file), picture)
         start = time.perf_counter()
         try:
-            done = subprocess.run(
-                [*command, "--source", str(file)], capture_output=True, text=True, timeout=FIRST_FRAME_S, check=False
-            )
+            done = run([*command, "--source", str(file)], FIRST_FRAME_S)
         except subprocess.TimeoutExpired:
             raise Failed(
                 f"a fresh process has analysed no frame within {FIRST_FRAME_S:g} s; see what else the machine is busy with"
             ) from None
         elapsed = time.perf_counter() - start
     if done.returncode:
-        raise Failed(done.stderr.strip())
+        raise Failed(done.stderr.decode(errors="replace").strip())
     return round(elapsed, 2)
 
 

@@ -1,9 +1,9 @@
 """Turns a TOML file into a `Config`, or into one line for each mistake: file, key, value, remedy."""
 
-import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from edged.config.model import CameraConfig, Config
+from edged.config.nearest import did_you_mean, nearest
 from edged.config.output import OUTPUTS
 from edged.config.source import redact_refused
 from edged.errors import ConfigError
@@ -32,6 +33,9 @@ REGION_MISTAKES = (
     "too_long",
     "too_short",
 )
+
+IN_QUOTES = re.compile(r"'([^']*)'")
+"""How pydantic writes each value that would be right."""
 
 OUTPUT_KINDS = {get_args(model.model_fields["kind"].annotation)[0]: model for model in OUTPUTS}
 
@@ -139,7 +143,8 @@ def _describe(detail: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
         return _unknown(location, _known_keys(tuple(str(part) for part in detail["loc"][:-1])))
     if detail["type"].startswith("union_tag"):
         kinds = ", ".join(f'"{kind}"' for kind in OUTPUT_KINDS)
-        return f"key {_name((*location, 'kind'))}: must be one of {kinds}"
+        meant = did_you_mean(detail.get("ctx", {}).get("tag"), OUTPUT_KINDS)
+        return f"key {_name((*location, 'kind'))}: must be one of {kinds}{meant}"
     if detail["type"] == "missing":
         return f"key {_name(location)}: is missing; give it a value"
     message = _for_people(detail)
@@ -163,7 +168,8 @@ def _for_people(detail: Mapping[str, Any]) -> str:
     if "region" in detail["loc"] and detail["type"] in REGION_MISTAKES:
         return "must be shares of the picture from 0 to 1: left, top, right, bottom, as in [0.0, 0.1, 1.0, 0.9]; not pixels"
     message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-    return message[0].lower() + message[1:]
+    meant = did_you_mean(detail["input"], IN_QUOTES.findall(message)) if detail["type"] == "literal_error" else ""
+    return message[0].lower() + message[1:] + meant
 
 
 def _as_written(location: tuple[str, ...], raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -200,8 +206,8 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def _unknown(location: tuple[str, ...], known: set[str]) -> str:
-    near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-    remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    near = nearest(location[-1], known)
+    remedy = f"did you mean {near}?" if near else f"known here: {', '.join(sorted(known))}"
     return f"key {_name(location)}: unknown; {remedy}"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from edged.config.nearest import did_you_mean
 from edged.config.section import Identifier, Line, Section
 
 Rule = Literal[
@@ -232,7 +233,8 @@ def check_outputs(outputs: dict[str, OutputConfig], cameras: set[str]) -> None:
         for one in named:
             if one not in known:
                 there = ", ".join(sorted(known)) or "none"
-                raise ValueError(f'{name} names the {what} "{one}", which is not there; there are: {there}')
+                meant = did_you_mean(one, known)
+                raise ValueError(f'{name} names the {what} "{one}", which is not there; there are: {there}{meant}')
         if isinstance(output, LINES):
             other = lines.setdefault((output.chip, output.line), name)
             if other != name:

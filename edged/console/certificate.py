@@ -22,6 +22,7 @@ from pathlib import Path
 from edged.config import ConsoleConfig
 from edged.errors import Unavailable
 from edged.files import Stamp, replace, stamp_of
+from edged.processes.program import run
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +153,11 @@ def ends_soon(cert: Path) -> bool:
     """Whether it has ended, or does so soon, by this device's clock; False when nobody can tell."""
     command = ["openssl", "x509", "-checkend", str(SOON_S), "-noout", "-in", str(cert)]
     try:
-        return subprocess.run(command, capture_output=True, timeout=OPENSSL_S, check=False).returncode == 1
-    except (OSError, subprocess.SubprocessError):
+        return run(command, OPENSSL_S).returncode == 1
+    except OSError:
+        return False
+    except subprocess.TimeoutExpired:
+        log.warning("%s: openssl has not said within %g s when it ends; see whether its disk answers", cert, OPENSSL_S)
         return False
 
 
@@ -162,11 +166,17 @@ def missing_names(cert: Path) -> list[str]:
 
     Addresses of IPv6 do not count: systems change theirs each day, and the fingerprint would change with them.
     """
+    command = ["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(cert)]
     try:
-        command = ["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(cert)]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=OPENSSL_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
+        done = run(command, OPENSSL_S)
+    except OSError:
         return []
+    except subprocess.TimeoutExpired:
+        log.warning("%s: openssl has not listed its names within %g s; see whether its disk answers", cert, OPENSSL_S)
+        return []
+    if done.returncode:
+        return []
+    told = done.stdout.decode(errors="replace")
     known = {part.strip().replace("IP Address:", "IP:") for line in told.splitlines() for part in line.split(",")}
     return [name for name in _names() if name not in known and name.count(":") == 1]
 
@@ -198,11 +208,16 @@ def _make(cert: Path, key: Path, names: Sequence[str]) -> None:
 def _openssl(cert: Path, *arguments: str) -> None:
     """Run it. Raise Unavailable, with what it said last and the remedy."""
     try:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=OPENSSL_S, umask=0o077)
+        run(["openssl", *arguments], OPENSSL_S, umask=0o077).check_returncode()
     except FileNotFoundError:
         raise Unavailable(
             "openssl is not installed, which makes the certificate: `apt install openssl`, or set cert_file and key_file in"
             " [console]"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise Unavailable(
+            f"{cert}: openssl has made no certificate within {OPENSSL_S:g} s; see whether the folder's disk answers, or set"
+            " cert_file and key_file in [console]"
         ) from None
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", b"") or str(error).encode()

@@ -1,7 +1,7 @@
 """Plays the demo: scene, broker and subscriber here, the real daemon as a child process, the day's report at the end."""
 
 import json
-import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from edged.config import load_config
@@ -20,6 +21,7 @@ from edged.demo.broker import DemoBroker, free_port
 from edged.demo.scene import make_scene
 from edged.demo.week import SETTINGS, WEEK, report_files, write_weeks
 from edged.errors import Failed
+from edged.processes.program import run
 from edged.store import Store
 
 Say = Callable[[str, str], None]
@@ -31,6 +33,8 @@ FIRST_SHOWN = 1
 
 MARGIN_S = 60.0
 """The daemon gets this much longer than the recording lasts: to start, and to finish on a slow machine."""
+COMMAND_S = 120.0
+KILLED_S = 10.0
 
 
 @dataclass(slots=True)
@@ -92,8 +96,7 @@ def play(
         finally:
             broker.stop()
             if console is not None:
-                console.terminate()
-                console.communicate()
+                _end_console(console)
         _edged("report", "today", "--config", str(config), "--out", str(report))
     return alerts.violations
 
@@ -166,21 +169,32 @@ def _start_console(config: Path, say: Say) -> "subprocess.Popen[str] | None":
         text=True,
     )
     assert console.stdout is not None  # noqa: S101
-    address = console.stdout.readline().strip()
+    answers = bool(select.select([console.stdout], [], [], MARGIN_S)[0])
+    address = console.stdout.readline().strip() if answers else ""
     if not address:
-        console.communicate()
+        _end_console(console)
         return None
     say(f"See it in a browser, while it plays: {address}", "green")
     return console
 
 
-def _ended(daemon: subprocess.Popen[bytes]) -> int:
-    """The exit code of a daemon that was asked to stop; killed when it does not."""
+def _end_console(console: "subprocess.Popen[str]") -> None:
+    console.terminate()
+    _ended(console)
+    if console.stdout is not None:
+        console.stdout.close()
+
+
+def _ended(process: subprocess.Popen[Any]) -> int:
+    """The exit code of a daemon or console that was asked to stop; killed when it does not, which no driver must allow."""
     try:
-        return daemon.wait(MARGIN_S)
+        return process.wait(MARGIN_S)
     except subprocess.TimeoutExpired:
-        daemon.kill()
-        return daemon.wait()
+        process.kill()
+    try:
+        return process.wait(KILLED_S)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGKILL
 
 
 def _run_daemon(
@@ -230,13 +244,12 @@ def _tail(log: Path) -> str:
 
 
 def _edged(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "edged", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ,
-        check=False,
-    )
+    try:
+        done = run([sys.executable, "-m", "edged", *arguments], COMMAND_S)
+    except subprocess.TimeoutExpired:
+        raise Failed(
+            f"edged {arguments[0]} has not ended within {COMMAND_S:g} s; see what else the machine is busy with"
+        ) from None
     if done.returncode != 0:
-        raise Failed(done.stderr.strip() or f"edged {arguments[0]} ended with exit code {done.returncode}")
+        said = done.stderr.decode(errors="replace").strip()
+        raise Failed(said or f"edged {arguments[0]} ended with exit code {done.returncode}")

@@ -31,6 +31,7 @@ from edged.export.manifest import (
 )
 from edged.export.schema import KEYS, Row
 from edged.files import lock, replace
+from edged.processes.program import run
 
 SIGNS_WITHIN_S = 20
 PROGRESS = "progress.json"
@@ -236,8 +237,13 @@ def _signature(text: bytes, key: Path) -> bytes:
     command = ["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE]
     quiet = {**os.environ, "SSH_ASKPASS_REQUIRE": "force", "SSH_ASKPASS": "/bin/false"}
     try:
-        done = subprocess.run(command, input=text, capture_output=True, timeout=SIGNS_WITHIN_S, check=False, env=quiet)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = run(command, SIGNS_WITHIN_S, given=text, environment=quiet)
+    except subprocess.TimeoutExpired:
+        raise Failed(
+            f"key export.sign_key_file = '{key}': ssh-keygen has not signed within {SIGNS_WITHIN_S} s; see whether its disk"
+            " answers"
+        ) from None
+    except OSError as error:
         raise Failed(f"key export.sign_key_file = '{key}': ssh-keygen cannot sign ({error})") from None
     if done.returncode or not done.stdout:
         why = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]

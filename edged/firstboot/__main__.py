@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from edged.firstboot.place import answers, note_stick
 from edged.firstboot.run import import_settings, introduce
+from edged.processes.program import run
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +21,12 @@ STICK, SEED = "EDGED", "CIDATA"
 BOOT = (Path("/boot/firmware"), Path("/boot/efi"))
 MOUNT_S, UNMOUNT_S, ASK_S = 30.0, 10.0, 10.0
 """So long each may take; two sticks that never answer leave some of the unit's time to what else there is."""
-KILLED_S = 0.5
 NO_ANSWER = f"it has not answered within {MOUNT_S:g} s"
+NOT_READ = "it can be mounted, but a file on it cannot be read; take another stick"
+STICK_NOT_READ = (
+    f"The stick {STICK} cannot be read. Nothing of it was taken, and the box runs as before."
+    " Take another stick, formatted as FAT."
+)
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
@@ -35,6 +41,8 @@ def mounted(label: str) -> Iterator[Path | None]:
     place = Path(tempfile.mkdtemp(prefix="edged-"))
     try:
         refusal = _mount(device, place)
+        if refusal is None and not answers(place):
+            refusal = NOT_READ
         if refusal is not None:
             log.warning("the partition %s cannot be read: %s", label, refusal)
         yield place if refusal is None else None
@@ -61,29 +69,10 @@ def _mount(device: Path, place: Path) -> str | None:
 def _refusal(command: list[str], seconds: float) -> str | None:
     """Why the command did not do what it was asked, None when it did. A worn stick may never answer."""
     try:
-        done = ask(command, seconds)
+        done = run(command, seconds)
     except subprocess.TimeoutExpired:
         return NO_ANSWER
-    return None if done.returncode == 0 else done.stderr.strip() or "refused"
-
-
-def ask(command: list[str], seconds: float) -> "subprocess.CompletedProcess[str]":
-    """Like `subprocess.run`, which waits for ever for a killed program that sleeps in a driver: here it is left to the kernel."""
-    program = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        said = program.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        with suppress(subprocess.TimeoutExpired):
-            program.wait(KILLED_S)
-        raise
-    finally:
-        for pipe in (program.stdout, program.stderr):
-            assert pipe is not None  # noqa: S101  for the type checker
-            pipe.close()
-    return subprocess.CompletedProcess(command, program.returncode, *said)
+    return None if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or "refused"
 
 
 def main() -> None:
@@ -96,6 +85,8 @@ def main() -> None:
         boot = [path for path in BOOT if path.is_mount()]
         folders = [path for path in (stick, *boot, seed) if path is not None]
         call_it(introduce(boot, root))
+        for folder in boot:
+            note_stick(folder, STICK_NOT_READ if stick is None and (LABELS / STICK).exists() else None)
         applied = import_settings(folders, root)
     if applied:
         notify_the_daemon()
@@ -123,7 +114,7 @@ def notify_the_daemon() -> None:
 def _ask(command: str) -> bool:
     """Whether a program of the system did what it was asked; not every box has each."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        return ask(command.split(), ASK_S).returncode == 0
+        return run(command.split(), ASK_S).returncode == 0
     return False
 
 

@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+import signal
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,11 @@ APPLIED = "edged.toml.applied"
 ERROR = "edged-ERROR.txt"
 ERASED = "edged.toml.erased"
 """What was applied, while zeros are being written over it: a file that is half zeros is no new edged.toml."""
+STICK_ERROR = "edged-STICK-ERROR.txt"
+"""On the boot partition: that a stick could not be read, on which nothing can be written."""
+ANSWER_S = 5.0
+"""A partition from which so small a file has not been read after so long is one that never answers."""
+POLL_S = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +49,36 @@ def find(folder: Path) -> Found | None:
         except ValueError as error:
             return Found(folder, name, b"", str(error))
     return None
+
+
+def answers(folder: Path) -> bool:
+    """Whether what `find` reads can be read at all. A child reads it first, which a worn stick may hold for ever; after it
+    the file lies in memory.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            find(folder)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + ANSWER_S
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() >= deadline:
+            os.kill(child, signal.SIGKILL)  # one that sleeps in a driver is left to the kernel
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def note_stick(folder: Path, problem: str | None) -> None:
+    """Leave word on the boot partition of a stick that cannot be read, until one can; `problem`: why, None when it was read."""
+    try:
+        if problem is None:
+            (folder / STICK_ERROR).unlink(missing_ok=True)
+        else:
+            leave(folder, STICK_ERROR, problem + "\n")
+    except OSError as error:
+        log.warning("%s cannot be written (%s)", folder / STICK_ERROR, error.strerror)
 
 
 def _read(path: Path) -> bytes:

@@ -1,13 +1,21 @@
 """The board's temperature, whether it throttles itself, and by how much to slow down before it does."""
 
+import logging
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edged.processes.program import run
+
+log = logging.getLogger(__name__)
+
 ZONES = Path("/sys/class/thermal")
 PI_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-VCGENCMD = ("vcgencmd", "get_throttled")
+VCGENCMD = ("/usr/bin/vcgencmd", "get_throttled")
 ANSWER_S = 2.0
+SILENT_S = 600.0
+"""A firmware that has not answered is not asked for so long: each program that asks may stay in its driver for ever."""
 UNDER_VOLTAGE, FREQUENCY_CAPPED, THROTTLED, SOFT_LIMIT = 0x1, 0x2, 0x4, 0x8
 """Bits of the Pi firmware's `get_throttled` that hold now; those 16 places up say the same of any time since the start."""
 IMPLAUSIBLE_BELOW_C, IMPLAUSIBLE_ABOVE_C = -30.0, 130.0
@@ -19,6 +27,7 @@ COOLER_BY_C = 5.0
 STEPS = ((WARM_C, 0.67), (HOT_C, 0.5), (VERY_HOT_C, 0.25))
 LAST_SHARE = STEPS[-1][1]
 """The step after which the board slows itself, and everything with it."""
+_silent_until_s = float("-inf")
 HOLD_S = 30.0
 """A step up to more pictures waits this long after the last change; a step down never waits."""
 
@@ -88,10 +97,25 @@ def _pi_flags(firmware: Path) -> int:
         return int(firmware.read_text().strip(), 16)
     except (OSError, ValueError):
         pass
-    if not Path("/usr/bin/vcgencmd").exists():
+    if not Path(VCGENCMD[0]).exists() or time.monotonic() < _silent_until_s:
         return 0
     try:
-        said = subprocess.run(VCGENCMD, capture_output=True, timeout=ANSWER_S, check=True, text=True).stdout
-        return int(said.strip().partition("=")[2], 16)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        done = run(VCGENCMD, ANSWER_S)
+        return 0 if done.returncode else int(done.stdout.strip().partition(b"=")[2], 16)
+    except subprocess.TimeoutExpired:
+        _leave_alone()
         return 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _leave_alone() -> None:
+    global _silent_until_s
+    _silent_until_s = time.monotonic() + SILENT_S
+    log.warning(
+        "%s has not answered within %g s: for %g minutes it is not known whether the board slows itself or gets too little"
+        " power; restart the board if this comes again",
+        VCGENCMD[0],
+        ANSWER_S,
+        SILENT_S / 60,
+    )

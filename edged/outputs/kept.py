@@ -18,6 +18,8 @@ NAME = "outputs.json"
 MOST_BYTES = 256 * 1024
 DrivenOutput: TypeAlias = GpioOutput | DoorOutput
 _OUTPUT: TypeAdapter[OutputConfig] = TypeAdapter(OutputConfig)
+_HAVE_A_USUAL = {"bias", "drive", "safe"}
+_OF_A_LINE = {"chip", "line", "active_low"} | _HAVE_A_USUAL
 
 
 def driven(outputs: Mapping[str, OutputConfig]) -> dict[str, DrivenOutput]:
@@ -53,15 +55,40 @@ def kept(file: Path) -> dict[str, DrivenOutput]:
         tables = json.loads(_read(file))
     except (ValueError, RecursionError):
         return {}
-    return driven(dict(_valid(tables))) if isinstance(tables, dict) else {}
+    return driven(dict(_valid(file, tables))) if isinstance(tables, dict) else {}
 
 
-def _valid(tables: Mapping[str, object]) -> Iterator[tuple[str, OutputConfig]]:
+def _valid(file: Path, tables: Mapping[str, object]) -> Iterator[tuple[str, OutputConfig]]:
     for name, table in tables.items():
         try:
             yield name, _OUTPUT.validate_python(table)
         except ValidationError:
-            continue  # of another version
+            if (line := _line_of(table)) is not None:
+                yield name, line
+            else:
+                log.warning(
+                    "%s: which line output %s has cannot be read from it; that line keeps its level", file, name
+                )
+
+
+def _line_of(table: object) -> DoorOutput | None:
+    """The line of an output that another version wrote down, as a door's, which needs nothing else; None where even that
+    cannot be read.
+
+    What this version does not know is passed over; a drive, bias or safe level that it does not know is the usual one.
+    """
+    if (
+        not isinstance(table, dict) or "safe" not in table
+    ):  # a line without a safe level is one that is read, not driven
+        return None
+    line: dict[str, object] = {"kind": "door", **{key: table[key] for key in _OF_A_LINE if key in table}}
+    try:
+        return DoorOutput.model_validate(line)
+    except ValidationError as error:
+        wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+    if not wrong or not wrong <= _HAVE_A_USUAL:
+        return None
+    return DoorOutput.model_validate({key: value for key, value in line.items() if key not in wrong})
 
 
 def _read(file: Path) -> bytes:

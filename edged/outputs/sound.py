@@ -38,7 +38,12 @@ ALARM_S = 30.0
 """The alarm's clip; it is begun again as long as the alarm lasts."""
 SILENCE_S = 0.05
 SILENCE = Playback(0, "silence")
-"""What shows that a card is back while there is nothing to be heard."""
+"""What shows that a card is there, or back, while there is nothing to be heard."""
+CARDS = Path("/dev/snd")
+CARDS_EVERY_S = 5.0
+"""So often it is seen whether cards came or went."""
+BUSY_AT_FIRST = 3
+"""So often silence may find the card in use before that is a problem: another output may be at its own silence."""
 LATE_S = 5.0
 """A card that has not played a clip so long after it should be over takes no samples."""
 SETTLED_S = 0.3
@@ -215,6 +220,9 @@ class Player(Worker):
         """What could not be played last; None once anything could."""
         self._retry_s = 0.0
         """When what has failed is tried again; anything else is tried at once, for the card may be back."""
+        self._cards: frozenset[str] | None = None
+        """Those that were there last."""
+        self._cards_s = 0.0
 
     def play(self, playback: Playback | None, *, cut: bool = False) -> None:
         """What is to be heard from now on; `cut`: end at once what is heard. Never waits."""
@@ -229,6 +237,7 @@ class Player(Worker):
                 if not self._clips and time.monotonic() >= self._retry_s:
                     self._load()
                 self._wait()
+                self._notice_cards(time.monotonic())
                 self._follow(time.monotonic())
         finally:
             self._end_child()
@@ -243,8 +252,24 @@ class Player(Worker):
             self._retry_later(str(error), time.monotonic())
             return
         self._failures, self._retry_s, self.problem = 0, 0.0, None
+        self._failed = SILENCE  # shows at the start whether there is a card, and not at the first alarm
         if shutil.which(PLAYER) is None:
             self._fail(NO_PLAYER)
+
+    def _notice_cards(self, now_s: float) -> None:
+        """When a card came or went, silence shows at once whether this output still has one."""
+        if now_s < self._cards_s:
+            return
+        self._cards_s = now_s + CARDS_EVERY_S
+        try:
+            cards = frozenset(path.name for path in CARDS.iterdir())
+        except OSError:
+            cards = frozenset()
+        if self._clips and self._cards not in (None, cards):
+            self._failed, self._retry_s = self._failed or SILENCE, now_s
+            if self._playing == SILENCE and self._child is None:
+                self._playing = None  # it was played, and is to be once more
+        self._cards = cards
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -320,8 +345,10 @@ class Player(Worker):
     def _retry_later(self, problem: str, now_s: float) -> None:
         self._failures += 1
         self._retry_s = now_s + backoff_s(self._failures, FIRST_WAIT_S, LONGEST_WAIT_S)
+        waits = self._playing == SILENCE and BUSY in problem and self._failures <= BUSY_AT_FIRST
         self._failed, self._playing = self._playing, None  # what is still playback then is tried again
-        self._fail(problem)
+        if not waits:
+            self._fail(problem)
 
     def _fail(self, problem: str) -> None:
         if problem != self.problem:

@@ -9,6 +9,7 @@ from edged.backoff import backoff_s
 from edged.config import ButtonInput, DoorOutput, GpioOutput, SoundOutput
 from edged.errors import Unavailable
 from edged.outputs.activation import NEVER, Activation, Gate, is_quiet, level, line_level
+from edged.outputs.presses import CHATTERS, Presses
 from edged.outputs.rules import Cause
 from edged.outputs.sound_plan import Playback, SoundPlan, clip_for, heard_rules
 
@@ -286,25 +287,39 @@ class Button(Unit):
         super().__init__(name, ())
         self.acknowledges = settings.acknowledges
         self.holder: LineHolder[PressedLine] = LineHolder(name, lambda: request(settings))
+        self._presses = Presses()
+
+    @property
+    def chatters(self) -> bool:
+        """Its line is still to be read, but nobody should be woken by it."""
+        return self._presses.chatters
 
     def open(self, now_s: float) -> None:
         self.holder.open(now_s)
 
     def step(self, inputs: Inputs) -> float:
+        chattered = self.chatters
+        self._presses.settle(inputs.now_s)
+        if chattered and not self.chatters:
+            log.info("output %s works again", self.name)
         return NEVER
 
     def was_pressed(self, now_s: float) -> bool:
-        """Call when its line is readable."""
+        """Call when its line is readable; False also for what is no press of a hand."""
         if self.holder.line is None:
             return False
+        chattered = self.chatters
         try:
-            return bool(self.holder.line.presses())
+            pressed = bool(self.holder.line.presses()) and self._presses.edge(now_s)
         except OSError as error:
             self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
             return False
+        if self.chatters and not chattered:
+            log.error("output %s: %s", self.name, CHATTERS)
+        return pressed
 
     def state(self) -> OutputState:
-        return OutputState(self.kind, False, (), False, self.holder.problem)
+        return OutputState(self.kind, False, (), False, self.holder.problem or (CHATTERS if self.chatters else None))
 
     def close(self) -> None:
         self.holder.close()

@@ -217,8 +217,11 @@ class OutputWorker(Worker):
         poll.register(self._bell, select.POLLIN)
         buttons = [unit for unit in self._units if isinstance(unit, Button) and unit.holder.line is not None]
         for button in buttons:
+            poll.register(button.holder.line, 0 if button.chatters else select.POLLIN)  # type: ignore[arg-type]
+        poll.poll(timeout_s * 1000)
+        for button in buttons:
             poll.register(button.holder.line, select.POLLIN)  # type: ignore[arg-type]
-        ready = {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
+        ready = {descriptor for descriptor, _ in poll.poll(0)}
         self._bell.clear()
         for button in buttons:
             line = button.holder.line

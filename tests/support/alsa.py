@@ -16,13 +16,16 @@ def heard_in(path: Path, set_environment: Callable[[str, str], object]) -> str:
 
 
 def pluggable(folder: Path, set_environment: Callable[[str, str], object]) -> Path:
-    """A file that is the card: where it is, `aplay` opens it and never ends; without it, it says that there is none."""
+    """A file that is the card: where it is, `aplay` opens it and never ends, except with silence; without it, it says that
+    there is none.
+    """
     card, programs = folder / "card", folder / "programs"
     programs.mkdir()
     (programs / "aplay").write_text(
         f"""#!/bin/sh
 [ -e '{card}' ] || {{ echo 'aplay: main:850: audio open error: No such file or directory' >&2; exit 1; }}
 echo "Playing WAVE '/dev/fd/3' : Signed 16 bit Little Endian, Rate 22050 Hz, Mono" >&2
+[ "$(stat -Lc %s "$3")" -gt 4000 ] || exit 0  # a moment of silence
 exec sleep 600
 """
     )
