@@ -208,6 +208,7 @@ BOARD ?= generic-amd64
 .PHONY: image image-check
 image: setup ## Make an image for UEFI machines into build/image: BOARD=generic-amd64 or generic-arm64 (needs mmdebstrap, mtools, bmap-tools)
 	$(if $(filter generic-amd64 generic-arm64,$(BOARD)),,$(error BOARD is generic-amd64 or generic-arm64, not $(BOARD)))
+	@systemd/image/generic/build.sh $(BOARD)
 	@$(MAKE) --no-print-directory deb CODENAME=trixie ARCH=$(BOARD:generic-%=%)
 	@systemd/image/generic/build.sh $(BOARD) "$$(ls -t build/deb/edged_*+trixie*_$(BOARD:generic-%=%).deb | head -n 1)" build/image
 

@@ -164,3 +164,19 @@ def tool(*command: object) -> str:
     done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_what_is_missing_is_said_before_the_package_is_built(tmp_path):
+    """Debian's own folders are on its PATH always: a board of another processor, which nothing here runs, stands for a tool."""
+    (tmp_path / "dpkg").write_text("#!/bin/sh\necho amd64\n")
+    (tmp_path / "arch-test").write_text("#!/bin/sh\nexit 1\n")
+    for name in ("dpkg", "arch-test"):
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "mmdebstrap").symlink_to("/bin/true")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{PATH}"}
+    asked = [["bash", BUILD, "generic-amd64"], ["bash", BUILD, "generic-arm64"]]
+    done = [subprocess.run(one, env=environment, capture_output=True, text=True, check=False) for one in asked]
+    assert [one.returncode for one in done] == [0, 1]
+    assert "apt install arch-test qemu-user-static" in done[1].stderr
+    recipe = re.search(r"^image: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    assert recipe.index("build.sh $(BOARD)\n") < recipe.index(" deb ")

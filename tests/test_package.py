@@ -4,7 +4,9 @@ import hashlib
 import importlib.util
 import io
 import json
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -247,3 +249,14 @@ def test_units_start_modules_that_exist():
         named |= dict.fromkeys(re.findall(r"^Exec\w+=.* -m (\S+)", unit.read_text(), re.MULTILINE), unit.name)
     assert named
     assert {name: unit for name, unit in named.items() if importlib.util.find_spec(name) is None} == {}
+
+
+def test_a_machine_without_the_tools_of_the_other_processor_is_told_what_to_install(monkeypatch, tmp_path):
+    here = platform.machine()
+    arch = next(arch for arch, machine in build.MACHINES.items() if machine != here)
+    package = f"binutils-{build.MACHINES[arch].replace('_', '-')}-linux-gnu"
+    monkeypatch.setattr(sys, "argv", ["build.py", "trixie", arch, str(tmp_path / "out")])
+    monkeypatch.setattr(shutil, "which", lambda name: None if name.endswith("-strip") else f"/usr/bin/{name}")
+    with pytest.raises(SystemExit, match=f"is missing; apt install {package}$"):
+        build.main()
+    assert not (tmp_path / "out").exists()

@@ -44,6 +44,8 @@ RELEASES = {
     "jammy": Release("3.10", 35),
 }
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+NEEDED = {"dh": "debhelper", "dpkg-buildpackage": "dpkg-dev", "git": "git"}
+"""Programs of the building machine, and the packages that bring them."""
 
 
 def run(*command: str | Path, **more: object) -> str:
@@ -52,7 +54,8 @@ def run(*command: str | Path, **more: object) -> str:
     if done.returncode:
         told = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line.partition(" ")[2] for line in told if line.startswith("ERROR: ")]
-        stop(f"{Path(command[0]).name} failed: " + " ".join(errors or told[-1:]))
+        first = [line for line in told if ": error: " in line][:1]  # the later ones only say that there was one
+        stop(f"{Path(command[0]).name} failed: " + " ".join(errors or first or told[-1:]))
     return str(done.stdout)
 
 
@@ -265,13 +268,21 @@ def build(codename: str, arch: str, out: Path) -> Path:
     return out / package.name
 
 
+def programs(arch: str) -> dict[str, str]:
+    """What must be there to build for `arch`: debhelper strips another machine's libraries with that machine's tool."""
+    machine = MACHINES[arch]
+    if os.uname().machine == machine:
+        return NEEDED
+    return NEEDED | {f"{machine}-linux-gnu-strip": f"binutils-{machine.replace('_', '-')}-linux-gnu"}
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description="Builds the Debian package.")
     asked.add_argument("codename", choices=RELEASES)
     asked.add_argument("arch", choices=MACHINES)
     asked.add_argument("out", type=Path)
     given = asked.parse_args()
-    for program, package in {"dh": "debhelper", "dpkg-buildpackage": "dpkg-dev", "git": "git"}.items():
+    for program, package in programs(given.arch).items():
         if shutil.which(program) is None:
             stop(f"{program} is missing; apt install {package}")
     package = build(given.codename, given.arch, given.out)

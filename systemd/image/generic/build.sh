@@ -1,8 +1,8 @@
 #!/bin/bash
-# usage: build.sh BOARD PACKAGE OUT
+# usage: build.sh BOARD [PACKAGE OUT]
 # Makes an image of Debian 13 with edged for UEFI machines: OUT/edged-BOARD.img.xz with .bmap and .sha256. BOARD is
 # generic-amd64 or generic-arm64, PACKAGE the .deb for trixie. Needs root, or else fakeroot. The files get their names
-# when they are whole; a failure leaves nothing.
+# when they are whole; a failure leaves nothing. With BOARD alone it says whether this machine has what that needs.
 set -euo pipefail
 
 stop() {
@@ -10,8 +10,8 @@ stop() {
     exit 1
 }
 
-[ $# -eq 3 ] || stop "usage: build.sh BOARD PACKAGE OUT"
-board=$1 package=$2 out=$3 suite=trixie mirror=${MIRROR:-http://deb.debian.org/debian}
+[ $# -eq 1 ] || [ $# -eq 3 ] || stop "usage: build.sh BOARD [PACKAGE OUT]"
+board=$1 suite=trixie mirror=${MIRROR:-http://deb.debian.org/debian}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # One type of partition for each processor, by which systemd knows the root (Discoverable Partitions Specification).
 case $board in
@@ -19,17 +19,19 @@ generic-amd64) arch=amd64 efi=x64 serial=ttyS0 root_type=4f68bce3-e8cd-4db1-96e7
 generic-arm64) arch=arm64 efi=aa64 serial=ttyAMA0 root_type=b921b045-1df0-41c3-af44-4c6f280d3fae microcode= ;;
 *) stop "BOARD is generic-amd64 or generic-arm64, not $board" ;;
 esac
-[ -f "$package" ] || stop "$package is missing; make deb CODENAME=$suite ARCH=$arch makes it"
-package=$(realpath "$package")
-version=$(dpkg-deb --field "$package" Version) || stop "$package is no package"
-[ "$(dpkg-deb --field "$package" Package)" = edged ] && [ "$(dpkg-deb --field "$package" Architecture)" = $arch ] && [[ $version == *+$suite* ]] ||
-    stop "$package is not edged for $suite and $arch"
 PATH=$PATH:/usr/sbin:/sbin
 for program in mmdebstrap: mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools sfdisk:fdisk bmaptool:bmap-tools xz:xz-utils; do
     command -v "${program%:*}" >/dev/null || stop "${program%:*} is missing; apt install ${program#*:}"
 done
 [ "$(dpkg --print-architecture)" = $arch ] || arch-test $arch >/dev/null 2>&1 ||
     stop "this machine runs no programs for $arch; apt install arch-test qemu-user-static, and mount binfmt_misc"
+[ $# -eq 3 ] || exit 0
+package=$2 out=$3
+[ -f "$package" ] || stop "$package is missing; make deb CODENAME=$suite ARCH=$arch makes it"
+package=$(realpath "$package")
+version=$(dpkg-deb --field "$package" Version) || stop "$package is no package"
+[ "$(dpkg-deb --field "$package" Package)" = edged ] && [ "$(dpkg-deb --field "$package" Architecture)" = $arch ] && [[ $version == *+$suite* ]] ||
+    stop "$package is not edged for $suite and $arch"
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(fakeroot --)
 
