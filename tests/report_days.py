@@ -29,6 +29,12 @@ def config(
     )
 
 
+def door_and_cab(**report: Any) -> Config:
+    """A device that asks for masks at a door, and watches a driver."""
+    made = config(**report)
+    return made.model_copy(update={"camera": {**made.camera, **config(cameras=["cab"], profile="driver").camera}})
+
+
 def span(day: date, zone: str = "Europe/Madrid") -> tuple[int, int]:
     return tuple(day_span(day, ZoneInfo(zone)))
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.fleet_rows import counted, made_up_rows, question, versions
+from support.fleet_rows import DAYS, counted, made_up_cover, made_up_rows, question, versions
 
 from edged.errors import Failed
 from edged.fleet import engines
@@ -37,10 +37,41 @@ def test_every_engine_counts_as_an_independent_count_does(tmp_path, engine, form
     assert +cells == counted(rows)
 
 
+@pytest.mark.parametrize("form", ["jsonl.gz", "parquet"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_counts_the_coverage_of_cameras_that_follow_no_masks_apart(tmp_path, engine, form):
+    cover = made_up_cover(random.Random(6), devices=5)
+    unasked = [("dev-0001", DAYS[0], "gate"), ("dev-0001", DAYS[1], "door"), ("dev-0003", DAYS[0], "door"),
+               ("dev-0003", DAYS[0], "gate"), ("dev-0009", DAYS[0], "door"), ("dev-0002", DAYS[0], "roof")]  # fmt: skip
+    found = ask(engine, question(tmp_path, [], 3, form, cover=cover, unasked=unasked))
+    latest = {}
+    for row in sorted(cover, key=lambda row: row["seq"]):
+        latest[(row["device_id"], row["local_day"], row["camera"]), row["local_hour"]] = row
+    days, hours = Counter(), Counter()
+    for (key, hour), row in latest.items():
+        for name in ("open", "watched"):
+            days["cover", key, name] += row[f"{name}_s"]
+            hours["cover hour", hour, name] += row[f"{name}_s"]
+            if key in unasked:
+                days["unasked", key, name] += row[f"{name}_s"]
+                hours["unasked hour", hour, name] += row[f"{name}_s"]
+    told_days, told_hours = Counter(), Counter()
+    for row in found:
+        key = row["device_id"], row["local_day"], row["camera"]
+        for name in ("open", "watched"):
+            if row["record"] in ("cover", "unasked"):
+                told_days[row["record"], key, name] = row[f"{name}_sum"]
+            else:
+                told_hours[row["record"], row["local_hour"], name] = row[f"{name}_sum"]
+    assert (told_days, told_hours) == (days, hours)
+
+
 @pytest.mark.parametrize("engine", ENGINES[1:])
 def test_all_engines_give_the_same_rows(tmp_path, engine):
     rows = versions(random.Random(4), made_up_rows(random.Random(3), devices=6, passages=60))
-    assert ask(engine, question(tmp_path, rows, files=3)) == ask("sqlite", question(tmp_path, rows, files=3))
+    cover, unasked = made_up_cover(random.Random(6), devices=6), [("dev-0001", DAYS[0], "gate")]
+    asked = question(tmp_path, rows, files=3, cover=cover, unasked=unasked)
+    assert ask(engine, asked) == ask("sqlite", asked)
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "duckdb"])

@@ -20,7 +20,7 @@ import jsonschema_rs
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
-from report_days import HOUR, config, encounter, span, store_reports, watched
+from report_days import HOUR, config, door_and_cab, encounter, passages, span, store_reports, watched
 from test_export_day import DAY, Site
 
 from edged.cli.fleet import fleet
@@ -130,6 +130,124 @@ def test_one_device_gets_the_figures_of_its_own_report(tmp_path, form, engine):
     assert {n: found["violations"][n] for n in counts} == {n: own["violations"][n] for n in counts}
     assert found["outside_open_hours"] == own["outside_open_hours"]
     assert (found["complete"], found["troubles"]) == (True, [])
+
+
+DOOR_AND_CAB = ("encounters", "judged", "compliance_percent", "interval", "withheld", "coverage_percent")
+DOOR_AND_CAB += ("masks_coverage_percent", "coverage_partial", "target_percent", "verdict", "worst_hours")
+
+
+def door_site(folder, form="jsonl.gz", dark="cab", **more):
+    """A closed day at a door that asks for masks and in a cab, one of which is dark from one in the afternoon on."""
+    site = Site(folder, form)
+    settings = door_and_cab(open_from="07:00", open_until="20:00", target_percent=60)
+    site.settings = site.settings.model_copy(update={"camera": settings.camera, "report": settings.report})
+    begin, _ = span(DAY)
+    opened = (begin + 7 * HOUR, begin + 20 * HOUR)
+    odds = {"correct": 80, "incorrect": 8, "none": 7, "uncertain": 5}
+    site.store.write(
+        [
+            *passages(random.Random(1), [(opened[0], begin + 13 * HOUR)], lambda at: 0.9, odds),
+            *watched(*opened, "cab" if dark == "door" else "door"),
+            *watched(opened[0], begin + 13 * HOUR, dark),
+            encounter(9_999_999, begin + 9 * HOUR, "uncertain", "cab", votes={}),
+        ]
+    )
+    return site
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "parquet"])
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+@pytest.mark.parametrize(("dark", "withheld"), [("cab", None), ("door", "coverage")])
+def test_a_device_that_asks_for_masks_at_some_cameras_gets_the_figures_of_its_own_report(
+    tmp_path, form, engine, dark, withheld
+):
+    """The percentage rests on what the door watched, here as there, also after what was sent was put together."""
+    site = door_site(tmp_path, form, dark).close().export()
+    own = json.loads(StoreReader(site.store.path).report(str(DAY))["report"])
+    assert (own["withheld"], own["coverage_percent"]) == (withheld, 73.1)
+    assert own["masks_coverage_percent"] == (46.2 if dark == "door" else 100.0)
+    assert site.manifests()[0].unasked == ("cab",)
+    found = build(site.place, "day", engine)
+    assert {name: found[name] for name in DOOR_AND_CAB} == {name: own[name] for name in DOOR_AND_CAB}
+    shares = ("compliance_percent", "open", "watched_percent", "masks_watched_percent")
+    assert [[row[n] for n in shares] for row in found["by_hour"]] == [
+        [row[n] for n in shares] for row in own["by_hour"]
+    ]
+    for row in (*found["by_device"], next(row for row in found["by_day"] if row["date"] == str(DAY))):
+        assert [row[name] for name in ("coverage_percent", "masks_coverage_percent")] == [
+            own["coverage_percent"],
+            own["masks_coverage_percent"],
+        ]
+        assert row["compliance_percent"] == own["compliance_percent"]
+    assert not any("masks_coverage_percent" in row for row in found["by_device"][0]["by_camera"])
+    jsonschema_rs.Draft202012Validator(schema_of(FleetDocument)).validate(found)
+    shown = " ".join(re.sub(r"<[^>]*>", " ", render_fleet_html(found)).split())
+    assert f"Watched 73.1 % of open hours (for masks {own['masks_coverage_percent']} %)" in shown
+    rows = list(csv.DictReader(io.StringIO(render_fleet_csv(found))))
+    assert {row["masks_coverage_percent"] for row in rows if row["record"] in ("day", "device")} == {
+        str(own["masks_coverage_percent"])
+    }
+
+
+def test_a_device_without_masks_weakens_no_percentage_of_those_that_ask_for_them(made, place, tmp_path):
+    before = build(place, "day")
+    (tmp_path / "cab").mkdir()
+    site = Site(tmp_path / "cab")
+    driver = config(cameras=["cab"], profile="driver")
+    site.settings = site.settings.model_copy(update={"camera": driver.camera})
+    site.close().export()
+    shutil.copytree(site.place, place, dirs_exist_ok=True)
+    found = build(place, "day")
+    assert found["masks_coverage_percent"] == before["coverage_percent"] > found["coverage_percent"]
+    assert "masks_coverage_percent" not in before
+    assert (found["compliance_percent"], found["worst_hours"]) == (before["compliance_percent"], before["worst_hours"])
+    cab = next(row for row in found["by_device"] if row["device"] == "entrance-1")
+    assert (cab["coverage_percent"], "masks_coverage_percent" in cab) == (0.0, False)
+    assert canonical_json(found) == text(place, period="day", engine="sqlite")
+
+
+def test_a_manifest_of_an_earlier_version_counts_the_coverage_of_all_cameras(tmp_path):
+    """Nothing in it says which camera follows masks."""
+    site = door_site(tmp_path).close().export()
+    (path,) = site.place.rglob("*.manifest.json")
+    whole = json.loads(path.read_bytes())
+    del whole["unasked"]
+    data = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    path.unlink()
+    path.with_name(named("entrance-1", 1, data, "manifest.json")).write_bytes(data)
+    found = build(site.place, "day")
+    assert (found["complete"], found["coverage_percent"], "masks_coverage_percent" in found) == (True, 73.1, False)
+
+
+def test_the_last_manifest_of_a_day_says_which_cameras_followed_masks(tmp_path):
+    """A camera that asked for masks until noon: its passages came to the record after the first export."""
+    site = door_site(tmp_path).close().export()
+    begin, _ = span(DAY)
+    site.store.write([encounter(5_000_000 + n, begin + 8 * HOUR + n * 1000, "none", "cab") for n in range(40)])
+    site.close().export()
+    own = json.loads(StoreReader(site.store.path).report(str(DAY))["report"])
+    assert [one.unasked for one in site.manifests()] == [("cab",), ()]
+    for when in ("sent", "put together"):
+        found = build(site.place, "day")
+        assert found["judged"] == own["judged"]
+        assert (found["coverage_percent"], "masks_coverage_percent" in found) == (73.1, False), when
+        compact(Place(site.place), DAY, NOW)
+
+
+def test_a_camera_that_asked_for_masks_on_some_days_is_measured_by_these(tmp_path):
+    """The gate asks for none on the second day, and is dark then."""
+    site = Site(tmp_path)
+    for day in DAYS[1:]:
+        site.busy(day, seed=day.day, cameras=("door", "gate") if day == DAYS[1] else ("door",))
+    site.close(DAYS[1])
+    driver = config(cameras=["gate"], profile="driver").camera["gate"]
+    site.settings = site.settings.model_copy(update={"camera": {**site.settings.camera, "gate": driver}})
+    site.close(DAY).export()
+    found = build(site.place)
+    gate = next(row for row in found["by_device"][0]["by_camera"] if row["camera"] == "gate")
+    assert (gate["coverage_percent"], gate["masks_coverage_percent"], gate["withheld"]) == (46.2, 92.3, None)
+    assert (found["coverage_percent"], found["masks_coverage_percent"]) == (69.2, 92.3)
+    assert canonical_json(found) == text(site.place, engine="sqlite")
 
 
 def test_a_day_that_is_exported_late_has_the_figures_of_its_own_report_whatever_was_set_since(tmp_path):

@@ -45,7 +45,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=4,
 ).map(lambda value: json.dumps(value))
-KEYS = ["v", "schema_v", "number", "seq", "created_ms", "target_percent", "sums", "files", "previous", "models", "site"]
+KEYS = ["v", "schema_v", "number", "seq", "created_ms", "target_percent", "sums", "files", "previous", "models"]
+KEYS += ["site", "unasked"]
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 

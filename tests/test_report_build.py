@@ -6,6 +6,7 @@ import sqlite3
 import time
 import tracemalloc
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from report_days import (
     MINUTE,
     MODELS,
     config,
+    door_and_cab,
     encounter,
     new_store,
     passages,
@@ -22,8 +24,10 @@ from report_days import (
     violation,
     watched,
 )
+from support.payloads import check_document
 
 from edged.errors import StoreError
+from edged.payloads.report import ReportDocument
 from edged.report import build_report, canonical_json, list_violations, report_sha256
 from edged.store import EventRecord, Message, ReportRow, StoreReader
 
@@ -120,6 +124,73 @@ def test_every_configured_camera_counts_and_one_that_was_only_seen_too(tmp_path)
         "side": 0.0,
     }
     assert report["coverage_percent"] == 50.0
+
+
+def test_a_camera_that_is_not_asked_for_masks_withholds_no_percentage_of_those_that_are(tmp_path):
+    """The cab is parked from six in the morning on: the door was watched all day."""
+    cab = spread({"uncertain": 9}, START, START + 5 * HOUR, "cab")
+    cab = [replace(row, votes={}) for row in cab] + watched(START, START + 6 * HOUR, "cab")
+    settings = door_and_cab(target_percent=85)
+    report = build(tmp_path, spread({"correct": 2300, "none": 100}) + WATCHED + cab, settings)
+    assert (report["withheld"], report["compliance_percent"], report["verdict"]) == (None, 95.8, "met")
+    assert (report["coverage_percent"], report["masks_coverage_percent"]) == (62.5, 100.0)
+    assert report["coverage_partial"] is True, "the cab's drowsiness was not watched"
+    check_document(ReportDocument, report, "report")
+    noon = report["by_hour"][12]
+    assert (noon["watched_percent"], noon["masks_watched_percent"], noon["compliance_percent"] is None) == (
+        50.0,
+        100.0,
+        False,
+    )
+    assert {row["camera"]: (row["masks_followed"], row["coverage_percent"]) for row in report["by_camera"]} == {
+        "cab": (False, 25.0),
+        "door": (True, 100.0),
+    }
+    assert len(report["worst_hours"]) == 3
+
+
+def test_a_camera_that_is_not_asked_for_masks_lends_its_coverage_to_none_that_are(tmp_path):
+    """The door is dark from noon on, and the cab is watched all day: half of the hours have no percentage, nor has the day."""
+    morning = (START, START + 11 * HOUR)
+    changes = spread({"correct": 1100}, *morning) + watched(*morning) + watched(START, END, "cab")
+    report = build(tmp_path, changes, door_and_cab())
+    assert (report["coverage_percent"], report["masks_coverage_percent"]) == (72.9, 45.8)
+    assert (report["withheld"], report["compliance_percent"], report["worst_hours"]) == ("coverage", None, [])
+    assert report["by_hour"][20] | {"watched_percent": 50.0, "masks_watched_percent": 0.0} == report["by_hour"][20]
+
+
+def test_a_camera_that_asked_for_masks_until_noon_counts_with_its_passages(tmp_path):
+    """The config asks no more at the day's end: what it judged is in the figure, so how it was watched is too."""
+    morning = (START, START + 11 * HOUR)
+    was_asked = spread({"correct": 1100}, *morning, "cab") + watched(*morning, "cab")
+    report = build(tmp_path, was_asked, config(cameras=["cab"], profile="driver"))
+    assert (report["withheld"], report["coverage_percent"]) == ("coverage", 45.8)
+    settings = door_and_cab()
+    (tmp_path / "beside").mkdir()
+    report = build(tmp_path / "beside", was_asked + WATCHED, settings)
+    assert (report["withheld"], report["coverage_percent"], report["judged"]) == (None, 72.9, 1100)
+    assert "masks_coverage_percent" not in report, "all cameras followed masks on that day"
+
+
+def test_a_camera_that_was_removed_followed_masks_where_it_judged_some(tmp_path):
+    """The old door judged masks, so its passages too far away for a vote are uncertain ones; the old cab judged none."""
+    morning = (START, START + 8 * HOUR)
+    changes = [*spread({"correct": 300}), *WATCHED, *watched(*morning, "old-door"), *watched(*morning, "old-cab")]
+    changes += [encounter(n, START + n * HOUR, "correct", "old-door") for n in range(1, 4)]
+    for camera in ("old-door", "old-cab"):
+        changes += [encounter(n, START + n * MINUTE, "uncertain", camera, votes={}) for n in range(10, 20)]
+    report = build(tmp_path, changes)
+    followed = {row["camera"]: (row["masks_followed"], row["uncertain"]) for row in report["by_camera"]}
+    assert followed == {"door": (True, 0), "old-door": (True, 10), "old-cab": (False, 0)}
+    assert (report["coverage_percent"], report["masks_coverage_percent"]) == (55.6, 66.7)
+
+
+@pytest.mark.parametrize("profile", ["entrance", "driver"])
+def test_coverage_stands_once_where_all_cameras_are_asked_alike(tmp_path, profile):
+    settings = config(cameras=("door", "side"), profile=profile)
+    report = build(tmp_path, WATCHED, settings)
+    assert report["coverage_percent"] == 50.0
+    assert "masks_" not in canonical_json(report).replace("masks_followed", "")
 
 
 def test_a_hundred_percent_during_an_outage_is_withheld(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from report_days import HOUR, config, encounter, new_store, span, store_reports, violation, watched
+from report_days import HOUR, config, door_and_cab, encounter, new_store, span, store_reports, violation, watched
 from support.payloads import check_document
 from test_cli import edged
 
@@ -19,6 +19,7 @@ from edged.config import Config
 from edged.payloads.period import PeriodDocument
 from edged.report import build_period, build_report, canonical_json, days_of, render_period_csv, stored_report
 from edged.report.page import render_html, render_period_html
+from edged.report.screen import render_text
 from edged.report.statistics import wilson
 from edged.store import StoreReader
 
@@ -84,6 +85,39 @@ def test_a_week_that_still_runs_counts_the_days_there_were_and_today(tmp_path: P
     assert report["interval"]["design_effect_assumed"] is True, "no day has enough for one of its own"
     assert report["judged"] == 44
     assert "Not whole" in render_period_html(report)
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_week_rests_on_what_the_cameras_that_follow_masks_watched(tmp_path: Path, earlier: bool) -> None:
+    """The cab was parked, and its camera off, all week; reports of earlier versions do not tell the door's coverage apart."""
+    settings = door_and_cab(target_percent=70)
+    changes = [change for day in WEEK for change in people(day, 40, 10)]
+    week = period(tmp_path, changes, settings, stored=WEEK)
+    if earlier:
+        with closing(sqlite3.connect(tmp_path / "edged.db")) as base, base:
+            base.execute("UPDATE reports SET report = json_remove(report, '$.masks_coverage_percent')")
+        week = build_period(StoreReader(tmp_path / "edged.db"), settings, "week", WEEK[3], NEXT_MONDAY)
+    assert (week["withheld"], week["compliance_percent"]) == (None, 80.0)
+    assert (week["coverage_percent"], week["masks_coverage_percent"]) == (50.0, 100.0)
+    assert [day.get("masks_coverage_percent") for day in week["by_day"]] == [None if earlier else 100.0] * 7
+    assert not any("masks_coverage_percent" in row for row in week["by_camera"])
+    rows = list(csv.DictReader(render_period_csv(week).splitlines()))
+    assert [row["masks_coverage_percent"] for row in rows if row["record"] == "week"] == ["100.0"]
+    assert "(for masks 100.0 %)" in render_text(week)
+    assert earlier or render_period_html(week).count("(for masks 100.0 %)") == 7
+
+
+def test_a_camera_that_asked_for_masks_on_some_days_is_measured_by_these(tmp_path: Path) -> None:
+    """From Wednesday on it asks for none, and is off."""
+    changes = [change for day in WEEK[:2] for change in people(day, 40, 10)]
+    with new_store(tmp_path, changes) as store:
+        store_reports(store, config(), WEEK[:2])
+        store_reports(store, config(profile="driver"), WEEK[2:])
+        week = build_period(StoreReader(store.path), config(profile="driver"), "week", WEEK[3], NEXT_MONDAY)
+    for row in (week, *week["by_camera"]):
+        assert (row["withheld"], row["compliance_percent"]) == (None, 80.0)
+        assert (row["coverage_percent"], row["masks_coverage_percent"]) == (28.6, 100.0)
+    check_document(PeriodDocument, week, "period")
 
 
 def test_what_is_to_come_of_a_day_weighs_nothing_in_what_was_watched(tmp_path: Path) -> None:

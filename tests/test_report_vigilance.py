@@ -9,10 +9,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from report_days import HOUR, MINUTE, config, encounter, new_store, span, violation, watched
+from report_days import HOUR, MINUTE, config, door_and_cab, encounter, new_store, span, violation, watched
 
 from edged.report import INCIDENTS, build_report, canonical_json, list_violations, render_csv
+from edged.report.charts import hour_chart
 from edged.report.page import render_html
+from edged.report.screen import render_text
 from edged.store import StoreReader
 
 DAY = date(2026, 11, 19)
@@ -163,6 +165,27 @@ def test_of_a_cab_that_nobody_watched_the_page_does_not_say_that_nobody_was_seen
     text = text_of(render_html(report_of(tmp_path, [], config(cameras=["cab"], profile="driver"))))
     assert text.count("Nothing was watched: nothing was measured.") == 2
     assert "Nobody was seen" not in text
+
+
+@pytest.mark.parametrize(
+    ("camera", "door", "cab"), [("door", "Nobody was", "Nothing was"), ("cab", "Nothing was", "Nobody was")]
+)
+def test_who_saw_nobody_is_told_by_the_cameras_that_look_for_it(tmp_path, camera, door, cab):
+    """A door that asks for masks and a cab, of which one was watched."""
+    report = report_of(tmp_path, watched(START, END, camera), door_and_cab())
+    text = text_of(render_html(report))
+    shown = {"Nobody was": "Nobody was seen", "Nothing was": "Nothing was watched"}
+    assert text.count(f"{shown[cab]}: nothing was measured.") == 2
+    assert f"{shown[door]} No percentage of nothing." in text
+    assert f"{shown[door]}." in render_text(report)
+    share = "100.0" if camera == "door" else "0.0"
+    assert f"Watched 50.0 % of open hours (for masks {share} %)" in text
+    assert f"50.0 % of the open hours (for masks {share} %)" in render_text(report)
+    rows = {(row["record"], row["local_time"]): row for row in csv.DictReader(io.StringIO(render_csv(report)))}
+    for row in (rows["day", ""], rows["hour", "12:00"]):
+        assert (row["coverage_percent"], row["masks_coverage_percent"]) == ("50.0", share)
+    hatched = [column.unwatched for column in hour_chart(report).columns]
+    assert hatched == [0.0 if camera == "door" else 1.0] * 24, "the chart is of masks"
 
 
 # --- sites of one kind and of both

@@ -42,6 +42,13 @@ def as_reported(config: Config, report: Mapping[str, Any]) -> Config:
     return config.model_copy(update={"report": config.report.model_copy(update=then)})
 
 
+def unasked_cameras(config: Config, report: Mapping[str, Any]) -> frozenset[str]:
+    """The cameras that followed no masks on the day of `report`, as it says; those of `config` where it names no camera."""
+    if rows := report.get("by_camera"):
+        return frozenset(row["camera"] for row in rows if not row.get("masks_followed", True))
+    return frozenset(name for name, camera in config.camera.items() if not camera.tasks.mask)
+
+
 def day_rows(
     reader: StoreReader, config: Config, day: date, origin: Origin, report: Mapping[str, Any]
 ) -> dict[str, Iterator[Row]]:
@@ -51,17 +58,12 @@ def day_rows(
     asked for: a busy day takes little memory. Raise StoreError when the database cannot be read.
     """
     reported = reported_day(config, day, 1 << 52)
-    rows = {row["camera"]: row for row in report.get("by_camera", ())}
-    maskless = {camera for camera, row in rows.items() if not row.get("masks_followed", True)}
+    reported = replace(reported, maskless=reported.maskless | unasked_cameras(config, report))
+    known = [row["camera"] for row in report.get("by_camera", ())] or list(config.camera)
     names = {camera: settings.name or camera for camera, settings in config.camera.items()}
     head = {"site": config.report.site or config.device.name, "device_id": device_id(config.device.id)}
-    maker = _Maker(
-        replace(reported, maskless=reported.maskless | maskless),
-        {**report.get("camera_names", {}), **names},
-        head,
-        origin,
-    )
-    return {"encounter": _encounters(reader, maker), "cover": _cover(reader, maker, rows or config.camera)}
+    maker = _Maker(reported, {**report.get("camera_names", {}), **names}, head, origin)
+    return {"encounter": _encounters(reader, maker), "cover": _cover(reader, maker, known)}
 
 
 def _encounters(reader: StoreReader, maker: "_Maker") -> Iterator[Row]:

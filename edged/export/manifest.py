@@ -113,6 +113,8 @@ class Manifest(_Part):
     created_ms: Annotated[int, Field(ge=-(2**53), le=2**53)]
     files: tuple[DataFile, ...]
     sums: Sums
+    unasked: tuple[Identifier, ...] = ()
+    """The cameras that followed no masks on that day; earlier versions name none."""
     target_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     edged: str
     models: dict[str, str]

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from edged import __version__
 from edged.config import Config
 from edged.errors import EdgedError, Failed, UsageError
-from edged.export.day import Origin, as_reported, day_rows
+from edged.export.day import Origin, as_reported, day_rows, unasked_cameras
 from edged.export.files import format_of
 from edged.export.schema import KEYS, SCHEMA_V, VOID, Row
 from edged.export.spool import Exported, Spool, read_manifest
@@ -128,6 +128,7 @@ class Exporter:
             "seq": seq,
             "tz": config.report.timezone,
             "created_ms": self.now_ms,
+            "unasked": tuple(sorted(unasked_cameras(config, report))),
             "target_percent": config.report.target_percent,
             "edged": __version__,
             "models": dict(origin.models),

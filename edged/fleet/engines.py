@@ -80,6 +80,8 @@ class Question(NamedTuple):
     """Device-days whose rows, in files of many devices, do not count."""
     files_again: Sequence[Path] | None = None
     """Those files of passages and events that hold rows of device-days that came in several; all, where that is not known."""
+    unasked: Sequence[tuple[str, str, str]] = ()
+    """Of which device, on which day, which camera followed no masks."""
 
     @property
     def searched(self) -> Sequence[Path]:
@@ -233,11 +235,12 @@ def _duckdb(question: Question) -> Iterator[Run]:
 KEPT = "WHERE NOT EXISTS (SELECT 1 FROM refused n WHERE n.device_id = r.device_id AND n.local_day = r.local_day)"
 
 
-def _parameters(question: Question) -> list[tuple[str, tuple[str, str], list[tuple[str, str]]]]:
+def _parameters(question: Question) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
     """The small tables: their names, columns and rows."""
     return [
         ("again", ("device_id", "local_day"), list(question.again)),
         ("refused", ("device_id", "local_day"), list(question.refused)),
+        ("unasked", ("device_id", "local_day", "camera"), list(question.unasked)),
         ("report_params", ("day_from", "day_to"), [(question.day_from, question.day_to)]),
     ]
 
@@ -270,7 +273,8 @@ def _sqlite(question: Question) -> Iterator[Run]:
 
         for name, keys, values in _parameters(question):
             connection.execute(f"CREATE TABLE {name} ({', '.join(keys)}, PRIMARY KEY ({', '.join(keys)}))")
-            connection.executemany(f"INSERT INTO {name} VALUES (?, ?)", values)  # noqa: S608  a table of our own
+            marks = ", ".join("?" * len(keys))
+            connection.executemany(f"INSERT INTO {name} VALUES ({marks})", values)  # noqa: S608  a table of our own
         for table, kinds in TABLES.items():
             columns = {**kinds, "source": "VARCHAR"}
             connection.execute(f"CREATE TABLE all_{table} ({', '.join(f'{n} {kind}' for n, kind in columns.items())})")

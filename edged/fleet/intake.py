@@ -116,8 +116,16 @@ class Intake:
                     searched.add(part.path)
         refused = sorted(self.refused)
         return Question(
-            self.files, sorted(again), str(first), str(last), rows, vouched, refused, sorted(searched)
+            self.files, sorted(again), str(first), str(last), rows, vouched, refused, sorted(searched), self._unasked()
         )  # fmt: skip
+
+    def _unasked(self) -> list[tuple[str, str, str]]:
+        """Which cameras of which device-days followed no masks: of several manifests of a day the last one says it."""
+        last = {
+            sent.key: sent.manifest.unasked
+            for sent in sorted(self.counted, key=lambda sent: (sent.manifest.number, sent.name))
+        }
+        return sorted({(*key, camera) for key, cameras in last.items() for camera in cameras})
 
     def settle(self, first: date, last: date, ask: Callable[[Question], T]) -> T:
         """What `ask` makes of all that counts; what it cannot count is named and left out, and it is asked again."""

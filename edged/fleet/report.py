@@ -27,7 +27,16 @@ from edged.payloads.report import Figure
 from edged.report import days_of
 from edged.report.build import GOOD_COVERAGE_PERCENT, verdict, worst_hours
 from edged.report.statistics import LEAST_BLOCKS, BlockSums, DesignEffect, design_effect_of_sums
-from edged.report.tally import Tally, figure, part_percent, percent, withhold_unwatched
+from edged.report.tally import (
+    Tally,
+    Watched,
+    coverage,
+    figure,
+    hour_coverage,
+    part_percent,
+    percent,
+    withhold_unwatched,
+)
 
 FleetPeriod = Literal["day", "week", "month"]
 
@@ -77,6 +86,15 @@ def _blocks(sums: Mapping[str, int], tally: Tally) -> BlockSums:
     return BlockSums(sums["block_sum"], tally.correct, tally.judged, sums["yy_sum"], sums["yn_sum"], sums["nn_sum"])
 
 
+def _watched(cover: Iterable[Counts], unasked: Iterable[Counts], of_mixed: bool = False) -> Watched:
+    """From the coverage of all cameras, and of those among them that followed no masks; `of_mixed` for part of a `mixed` one."""
+    whole, without = _added(cover), _added(unasked)
+    opened, seen = (whole[name] - without[name] for name in ("open_sum", "watched_sum"))
+    mixed = of_mixed or 0 < opened < whole["open_sum"]
+    by_all = percent(whole["watched_sum"], whole["open_sum"])
+    return Watched(by_all, percent(seen, opened) if mixed else by_all, mixed)
+
+
 def _device_counts(known: Set[str], reported: int, troubles: Sequence[FleetTrouble]) -> FleetDevices:
     """Each device once; a trouble of no single device is none of theirs."""
     silent = {one["device"] for one in troubles if one["kind"] == "silent"}
@@ -110,11 +128,10 @@ class _Builder:
 
     def document(self) -> FleetDocument:
         request, whole = self._request, _added(self._by_record["device"])
-        cover = _added(self._by_record["cover"])
-        watched = percent(cover["watched_sum"], cover["open_sum"])
+        watched = _watched(self._by_record["cover"], self._by_record["unasked"])
         devices = [self._device(device) for device in sorted(self._manifests)]
-        of_masks = withhold_unwatched(self._figure(whole, devices), watched)
-        by_hour = self._by_hour()
+        of_masks = withhold_unwatched(self._figure(whole, devices), watched.for_masks)
+        by_hour = self._by_hour(watched.mixed)
         targets = {manifest.target_percent for manifests in self._manifests.values() for manifest in manifests}
         target = targets.pop() if len(targets) == 1 else None
         troubles = self._troubles()
@@ -131,8 +148,8 @@ class _Builder:
             **of_masks,
             "target_percent": target,
             "verdict": verdict(target, of_masks["interval"]),
-            "coverage_percent": watched,
-            "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
+            **coverage(watched),
+            "coverage_partial": watched.by_all is not None and watched.by_all < GOOD_COVERAGE_PERCENT,
             "by_hour": by_hour,
             "worst_hours": [] if of_masks["withheld"] == "coverage" else worst_hours(by_hour),
             "by_day": self._by_day(),
@@ -164,16 +181,15 @@ class _Builder:
     def _device(self, device: str) -> FleetDevice:
         manifests = self._manifests[device]
         whole = _added(self._by_device["device", device])
-        cover = _added(self._by_device["cover", device])
-        tally, watched = _tally(whole), percent(cover["watched_sum"], cover["open_sum"])
+        tally, watched = _tally(whole), _watched(self._by_device["cover", device], self._by_device["unasked", device])
         effect = design_effect_of_sums(_blocks(_added(self._by_device["block", device]), tally))
         return {
             "device": device,
             "site": manifests[-1].site,
             "tz": manifests[-1].tz,
             "days_reported": len({manifest.local_day for manifest in manifests}),
-            **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched),
-            "coverage_percent": watched,
+            **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched.for_masks),
+            **coverage(watched),
             "violations": whole["vinc_sum"] + whole["vnone_sum"],
             "distractions": whole["att_sum"],
             "drowsiness_events": whole["drw_sum"],
@@ -183,12 +199,14 @@ class _Builder:
     def _cameras(self, device: str) -> list[FleetCamera]:
         counts = {row["camera"]: row for row in self._by_device["camera", device]}
         cover: defaultdict[str, list[Counts]] = defaultdict(list)
-        for row in self._by_device["cover", device]:
-            cover[row["camera"]].append(row)
+        unasked: defaultdict[str, list[Counts]] = defaultdict(list)
+        for record, rows in (("cover", cover), ("unasked", unasked)):
+            for row in self._by_device[record, device]:
+                rows[row["camera"]].append(row)
         found: list[FleetCamera] = []
         for camera in sorted({*counts, *cover}):
             seconds, sums = _added(cover[camera]), Counter(_added([counts[camera]] if camera in counts else []))
-            tally, watched = _tally(sums), percent(seconds["watched_sum"], seconds["open_sum"])
+            tally, watched = _tally(sums), _watched(cover[camera], unasked[camera])
             effect = design_effect_of_sums(_blocks(sums, tally))
             found.append(
                 {
@@ -196,8 +214,8 @@ class _Builder:
                     "entrance": max(cover[camera], key=itemgetter("local_day"))["entrance"]
                     if cover[camera]
                     else camera,
-                    **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched),
-                    "coverage_percent": watched,
+                    **withhold_unwatched(figure(tally, tally.judged / effect.value, effect), watched.for_masks),
+                    **coverage(watched),
                     "open_s": seconds["open_sum"],
                     "watched_s": seconds["watched_sum"],
                     "paused_s": seconds["paused_sum"],
@@ -205,22 +223,25 @@ class _Builder:
             )
         return found
 
-    def _by_hour(self) -> list[FleetHour]:
-        """24 hours, each with the passages and the coverage of all devices by their own wall clocks."""
+    def _by_hour(self, mixed: bool) -> list[FleetHour]:
+        """24 hours, each with the passages and the coverage of all devices by their own wall clocks; `mixed` as the whole is."""
         counts = {row["local_hour"]: row for row in self._by_record["hour"]}
-        cover = {row["local_hour"]: row for row in self._by_record["cover hour"]}
+        cover, unasked = (
+            {row["local_hour"]: row for row in self._by_record[record]} for record in ("cover hour", "unasked hour")
+        )
         rows: list[FleetHour] = []
         for hour in range(24):
             tally = _tally(counts[hour]) if hour in counts else Tally()
-            seconds = cover.get(hour, {"watched_sum": 0, "open_sum": 0})
-            watched = percent(seconds["watched_sum"], seconds["open_sum"])
+            watched = _watched(
+                [cover[hour]] if hour in cover else [], [unasked[hour]] if hour in unasked else [], mixed
+            )
             rows.append(
                 {
                     "label": f"{hour:02d}:00",
                     **tally.counts(),
-                    "compliance_percent": part_percent(tally, watched),
-                    "open": seconds["open_sum"] > 0,
-                    "watched_percent": watched,
+                    "compliance_percent": part_percent(tally, watched.for_masks),
+                    "open": watched.by_all is not None,
+                    **hour_coverage(watched),
                 }
             )
         return rows
@@ -228,7 +249,8 @@ class _Builder:
     def _by_day(self) -> list[FleetDay]:
         counts: defaultdict[str, list[Counts]] = defaultdict(list)
         cover: defaultdict[str, list[Counts]] = defaultdict(list)
-        for record, found in (("device", counts), ("cover", cover)):
+        unasked: defaultdict[str, list[Counts]] = defaultdict(list)
+        for record, found in (("device", counts), ("cover", cover), ("unasked", unasked)):
             for row in self._by_record[record]:
                 found[row["local_day"]].append(row)
         reporting = Counter(
@@ -236,15 +258,15 @@ class _Builder:
         )
         rows: list[FleetDay] = []
         for day in map(str, self._request.days):
-            whole, seconds = _added(counts[day]), _added(cover[day])
-            tally, watched = _tally(whole), percent(seconds["watched_sum"], seconds["open_sum"])
+            whole, watched = _added(counts[day]), _watched(cover[day], unasked[day])
+            tally = _tally(whole)
             rows.append(
                 {
                     "date": day,
                     "devices": reporting[day],
                     **tally.counts(),
-                    "compliance_percent": part_percent(tally, watched),
-                    "coverage_percent": watched,
+                    "compliance_percent": part_percent(tally, watched.for_masks),
+                    **coverage(watched),
                     "violations": whole["vinc_sum"] + whole["vnone_sum"],
                 }
             )

@@ -2,8 +2,9 @@
 -- and ClickHouse run this text as it is; the SHA-256 of fold.sql and it, one after the other, stands in the report.
 --
 -- It asks: cell (what fold.sql gives of encounter, all files of passages and events, and of encounter_again, those whose
--- device-day came in more than one, see docs/fleet.md for the columns), cover, report_params (one row: day_from, day_to) and
--- again (device_id, local_day: the device-days that came in more than one file).
+-- device-day came in more than one, see docs/fleet.md for the columns), cover, report_params (one row: day_from, day_to),
+-- again (device_id, local_day: the device-days that came in more than one file) and unasked (device_id, local_day, camera: the
+-- cameras that followed no masks on that day).
 WITH of_quarter AS (
   SELECT c.device_id, c.camera, c.local_day, c.local_hour, c.quarter, c.ok_cnt, c.inc_cnt, c.none_cnt, c.unc_cnt,
          c.out_ok_cnt, c.out_inc_cnt, c.out_none_cnt, c.out_unc_cnt, c.vinc_cnt, c.vnone_cnt, c.held_cnt, c.vout_cnt,
@@ -19,7 +20,11 @@ cover_ranked AS (
   SELECT c.device_id, c.camera, c.entrance, c.local_day, c.local_hour, c.open_s, c.watched_s, c.paused_s,
          ROW_NUMBER() OVER (PARTITION BY c.device_id, c.local_day, c.camera, c.local_hour
                             ORDER BY c.seq DESC, c.watched_s DESC, c.entrance) AS rn
-  FROM cover c CROSS JOIN report_params p WHERE c.local_day >= p.day_from AND c.local_day <= p.day_to)
+  FROM cover c CROSS JOIN report_params p WHERE c.local_day >= p.day_from AND c.local_day <= p.day_to),
+unasked_cover AS (
+  SELECT c.device_id, c.camera, c.local_day, c.local_hour, c.open_s, c.watched_s
+  FROM cover_ranked c INNER JOIN unasked u ON u.device_id = c.device_id AND u.local_day = c.local_day AND u.camera = c.camera
+  WHERE c.rn = 1)
 SELECT 'camera' AS record, device_id, camera, '' AS entrance, '' AS local_day, 0 AS local_hour,
        SUM(ok_cnt) AS ok_sum, SUM(inc_cnt) AS inc_sum, SUM(none_cnt) AS none_sum, SUM(unc_cnt) AS unc_sum,
        SUM(out_ok_cnt) AS out_ok_sum, SUM(out_inc_cnt) AS out_inc_sum, SUM(out_none_cnt) AS out_none_sum, SUM(out_unc_cnt) AS out_unc_sum,
@@ -53,4 +58,12 @@ UNION ALL
 SELECT 'cover hour', '', '', '', '', local_hour,
        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, SUM(open_s), SUM(watched_s), SUM(paused_s)
 FROM cover_ranked WHERE rn = 1 GROUP BY local_hour
+UNION ALL
+SELECT 'unasked', device_id, camera, '', local_day, 0,
+       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, SUM(open_s), SUM(watched_s), 0
+FROM unasked_cover GROUP BY device_id, camera, local_day
+UNION ALL
+SELECT 'unasked hour', '', '', '', '', local_hour,
+       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, SUM(open_s), SUM(watched_s), 0
+FROM unasked_cover GROUP BY local_hour
 ORDER BY record, device_id, camera, local_day, local_hour

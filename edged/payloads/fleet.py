@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from edged.payloads.basics import Count, Percent, Version, documented
 from edged.payloads.report import Counts, Figure, OutsideOpenHours, WorstHour
@@ -42,6 +42,8 @@ class FleetHour(Counts):
     compliance_percent: Percent | None
     open: bool
     watched_percent: Percent | None
+    masks_watched_percent: NotRequired[Percent | None]
+    """By the cameras that follow masks, in reports with `masks_coverage_percent`."""
 
 
 @documented
@@ -52,6 +54,7 @@ class FleetDay(Counts):
     devices: Count
     compliance_percent: Percent | None
     coverage_percent: Percent | None
+    masks_coverage_percent: NotRequired[Percent | None]
     violations: Count
 
 
@@ -62,6 +65,8 @@ class FleetCamera(Figure):
     camera: str
     entrance: str
     coverage_percent: Percent | None
+    masks_coverage_percent: NotRequired[Percent | None]
+    """Of the days on which it followed masks, where it did not on others."""
     open_s: Count
     watched_s: Count
     paused_s: Count
@@ -76,6 +81,7 @@ class FleetDevice(Figure):
     tz: str
     days_reported: Count
     coverage_percent: Percent | None
+    masks_coverage_percent: NotRequired[Percent | None]
     violations: Count
     distractions: Count
     drowsiness_events: Count
@@ -123,6 +129,8 @@ class FleetDocument(Figure):
     """That of all devices, where they have the same."""
     verdict: Literal["met", "not met", "cannot tell"] | None
     coverage_percent: Percent | None
+    masks_coverage_percent: NotRequired[Percent | None]
+    """By the cameras that follow masks, on which the percentage rests; only where there are others too."""
     coverage_partial: bool
     by_hour: list[FleetHour]
     worst_hours: list[WorstHour]

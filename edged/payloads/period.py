@@ -15,6 +15,7 @@ class PeriodDay(Counts):
     complete: bool
     compliance_percent: Percent | None
     coverage_percent: Percent | None
+    masks_coverage_percent: NotRequired[Percent | None]
     violations: Count
     distractions: Count
     drowsiness_events: Count
@@ -26,6 +27,8 @@ class PeriodCamera(Figure):
     camera: str
     masks_followed: bool
     coverage_percent: Percent | None
+    masks_coverage_percent: NotRequired[Percent | None]
+    """Of the days on which it followed masks, where it did not on others."""
     gaps: Count
     gap_minutes: Count
 
@@ -94,6 +97,8 @@ class PeriodDocument(Figure):
     verdict: Literal["met", "not met", "cannot tell"] | None
     coverage_percent: Percent | None
     """How much of the open hours was watched; each day weighted by its open hours and cameras."""
+    masks_coverage_percent: NotRequired[Percent | None]
+    """By the cameras that follow masks, on which the percentage rests; only where there are others too."""
     by_day: list[PeriodDay]
     by_camera: list[PeriodCamera]
     violations: PeriodViolations

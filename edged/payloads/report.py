@@ -95,6 +95,8 @@ class HourRow(Counts):
     compliance_percent: Percent | None
     open: bool
     watched_percent: Percent | None
+    masks_watched_percent: NotRequired[Percent | None]
+    """By the cameras that follow masks, in reports with `masks_coverage_percent`."""
 
 
 class WorstHour(TypedDict):
@@ -343,7 +345,9 @@ class ReportDocument(ReportHead, Figure):
     """How often the day's report has been made."""
     masks_followed: NotRequired[bool]
     coverage_percent: Percent | None
-    """How much of the open hours was watched."""
+    """How much of the open hours was watched, by all cameras."""
+    masks_coverage_percent: NotRequired[Percent | None]
+    """By the cameras that follow masks, on which the percentage rests; only where there are others too."""
     coverage_partial: bool
     verdict: Literal["met", "not met", "cannot tell"] | None
     trend: Trend

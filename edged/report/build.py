@@ -3,7 +3,8 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from statistics import median
 from typing import Any, Literal, cast
@@ -33,10 +34,26 @@ from edged.payloads.report import (
 )
 from edged.payloads.report import Gap as ListedGap
 from edged.records import PAUSED
-from edged.report.counts import EventCounts, Passages, ReportedDay, count_events, count_passages, reported_day
+from edged.report.counts import (
+    EventCounts,
+    Passages,
+    ReportedDay,
+    count_events,
+    count_passages,
+    judging_cameras,
+    reported_day,
+)
 from edged.report.coverage import Gap, Minutes, gaps, paused_by, read_coverage, read_pauses, watched_ms
 from edged.report.day import Span, day_of, wall_clock
-from edged.report.tally import Blocks, part_percent, percent, withhold_unwatched
+from edged.report.tally import (
+    Blocks,
+    Watched,
+    coverage,
+    hour_coverage,
+    part_percent,
+    percent,
+    withhold_unwatched,
+)
 from edged.report.trend import build_trend
 from edged.report.vigilance import attention_section, drowsiness_section
 from edged.report.walk import walk_test
@@ -88,28 +105,31 @@ def build_report(
     StoreError when the database cannot be read.
     """
     reported = reported_day(config, day, now_ms)
+    cameras = read_coverage(reader, [hour.span for hour in reported.hours])
+    removed = cameras.keys() - config.camera.keys() if config.camera else set()
+    reported = replace(reported, maskless=reported.maskless | (removed - judging_cameras(reader, reported, removed)))
     passages = count_passages(reader, reported)
     events = count_events(reader, reported)
-    cameras = read_coverage(reader, [hour.span for hour in reported.hours])
     for camera in sorted({*config.camera, *passages.by_camera}):
         cameras.setdefault(camera, {})
-    watched = _watched_percent(cameras, reported.past_open())
-    figure = withhold_unwatched(passages.total.figure(), watched)
+    asked = {camera for camera in cameras if _follows_masks(camera, passages, reported)}
+    watched = _watched_percents(cameras, asked, reported.past_open())
+    figure = withhold_unwatched(passages.total.figure(), watched.for_masks)
     outages = _gaps(cameras, reported)
-    by_hour = _by_hour(passages, cameras, reported)
+    by_hour = _by_hour(passages, cameras, asked, reported)
     masks = _masks_followed(config, passages)
     return {
         **_head(config, reported, _walk_tests(reader, config, reported)),
         "revision": revision,
         "masks_followed": masks,
         **figure,
-        "coverage_percent": watched,
-        "coverage_partial": watched is not None and watched < GOOD_COVERAGE_PERCENT,
+        **coverage(watched),
+        "coverage_partial": watched.by_all is not None and watched.by_all < GOOD_COVERAGE_PERCENT,
         "verdict": verdict(config.report.target_percent, figure["interval"]) if masks else None,
         "trend": build_trend(reader, day, figure),
         "by_hour": by_hour,
         "worst_hours": [] if figure["withheld"] == "coverage" else worst_hours(by_hour),
-        "by_camera": _by_camera(passages, cameras, outages, reported),
+        "by_camera": _by_camera(passages, cameras, asked, outages, reported),
         "violations": _violations(events),
         "gaps": _listed_gaps(outages, reported, read_pauses(reader, reported.whole)),
         **_vigilance(config, passages, events, reported),
@@ -179,21 +199,35 @@ def _watched_percent(cameras: Mapping[str, Minutes], spans: Sequence[Span]) -> f
     return percent(sum(watched_ms(minutes, spans) for minutes in cameras.values()), opened)
 
 
-def _by_hour(passages: Passages, cameras: Mapping[str, Minutes], reported: ReportedDay) -> list[HourRow]:
+def _watched_percents(cameras: Mapping[str, Minutes], asked: Collection[str], spans: Sequence[Span]) -> Watched:
+    by_masks = {camera: minutes for camera, minutes in cameras.items() if camera in asked}
+    mixed = 0 < len(by_masks) < len(cameras)
+    by_all = _watched_percent(cameras, spans)
+    return Watched(by_all, _watched_percent(by_masks, spans) if mixed else by_all, mixed)
+
+
+def _follows_masks(camera: str, passages: Passages, reported: ReportedDay) -> bool:
+    """Whether the day's figure rests on this camera: it is asked for masks, or was on that day, since some were judged."""
+    return camera not in reported.maskless or camera in passages.by_camera
+
+
+def _by_hour(
+    passages: Passages, cameras: Mapping[str, Minutes], asked: Collection[str], reported: ReportedDay
+) -> list[HourRow]:
     past = reported.past_open()
     rows: list[HourRow] = []
     for number, hour in enumerate(reported.hours):
         tally = passages.by_hour[number]
         parts = [part for span in past if (part := span.overlap(hour.span)).length]
-        watched = _watched_percent(cameras, parts)
+        watched = _watched_percents(cameras, asked, parts)
         rows.append(
             {
                 "label": hour.label,
                 "utc_start": iso(hour.span.start),
                 **tally.counts(),
-                "compliance_percent": part_percent(tally, watched),
+                "compliance_percent": part_percent(tally, watched.for_masks),
                 "open": any(span.overlap(hour.span).length for span in reported.opened),
-                "watched_percent": watched,
+                **hour_coverage(watched),
             }
         )
     return rows
@@ -209,7 +243,11 @@ def worst_hours(by_hour: Sequence[HourRow] | Sequence[FleetHour]) -> list[WorstH
 
 
 def _by_camera(
-    passages: Passages, cameras: Mapping[str, Minutes], outages: Sequence[Gap], reported: ReportedDay
+    passages: Passages,
+    cameras: Mapping[str, Minutes],
+    asked: Collection[str],
+    outages: Sequence[Gap],
+    reported: ReportedDay,
 ) -> list[CameraRow]:
     past = reported.past_open()
     rows: list[CameraRow] = []
@@ -219,7 +257,7 @@ def _by_camera(
         rows.append(
             {
                 "camera": camera,
-                "masks_followed": camera not in reported.maskless or camera in passages.by_camera,
+                "masks_followed": camera in asked,
                 **withhold_unwatched(passages.by_camera.get(camera, Blocks()).figure(), watched),
                 "coverage_percent": watched,
                 "gaps": len(own),

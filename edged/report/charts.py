@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
-from edged.report.tally import STATES
+from edged.report.tally import STATES, masks_watched
 from edged.report.words import STATE_WORDS
 
 WIDTH = 720.0
@@ -209,14 +209,15 @@ def _row(hour: Mapping[str, Any], y: float, unit: float) -> Row:
 
 def _title(hour: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{hour[state]} {STATE_WORDS[state].lower()}" for state in STATES)
-    watched = "" if hour["watched_percent"] is None else f", watched {hour['watched_percent']:.0f} %"
+    share = masks_watched(hour)
+    watched = "" if share is None else f", watched {share:.0f} %"
     return f"{hour['label']}: {counts}{watched}"
 
 
 def _unwatched(hour: Mapping[str, Any]) -> float | None:
-    if hour["watched_percent"] is None:
+    if (share := masks_watched(hour)) is None:
         return None if not hour["open"] else 0.0
-    return 0.0 if hour["watched_percent"] >= FULLY_WATCHED_PERCENT else _rounded(1 - hour["watched_percent"] / 100)
+    return 0.0 if share >= FULLY_WATCHED_PERCENT else _rounded(1 - share / 100)
 
 
 def _runs(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:

@@ -1,7 +1,7 @@
 """Counts one local day's encounters and events, in open hours and outside them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -34,7 +34,9 @@ class ReportedDay:
     until: int
     finished: bool
     maskless: frozenset[str] = frozenset()
-    """Cameras whose profile does not ask for masks: their passages are not counted as uncertain."""
+    """Cameras that are not asked for masks: their passages are not counted as uncertain. Of one that was removed from the
+    config this is taken as true where it judged none on that day.
+    """
 
     def is_open(self, utc_ms: int) -> bool:
         return any(span.start <= utc_ms < span.end for span in self.opened)
@@ -152,9 +154,23 @@ def _count_notified(counted: EventCounts, row: Mapping[str, Any]) -> None:
         counted.acknowledged_s.append(max(0.0, acknowledged_ms - row["started_at"]) / 1000)
 
 
+def judging_cameras(reader: StoreReader, reported: ReportedDay, among: Collection[str]) -> frozenset[str]:
+    """Those `among` cameras that judged masks on that day, as votes show."""
+    return frozenset(
+        row["camera"]
+        for hour in (reported.hours if among else ())
+        for row in reader.encounters(*hour.span)
+        if row["camera"] in among and _has_votes(row)
+    )
+
+
+def _has_votes(row: Mapping[str, Any]) -> bool:
+    return any((row["votes"] or {}).values())
+
+
 def was_judged(row: Mapping[str, Any], reported: ReportedDay) -> bool:
     """Whether the mask was judged. Where the camera's profile does not ask for masks now, votes show that it did at that time."""
-    return row["camera"] not in reported.maskless or any((row["votes"] or {}).values())
+    return row["camera"] not in reported.maskless or _has_votes(row)
 
 
 def _count_violation(counted: EventCounts, row: Mapping[str, Any], reported: ReportedDay) -> None:

@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edged.report import charts
 from edged.report.build import report_sha256
 from edged.report.statistics import ASSUMED_DESIGN_EFFECT
-from edged.report.tally import LEAST_JUDGED
+from edged.report.tally import LEAST_JUDGED, masks_watched
 from edged.report.vigilance import LEAST_KNOWN_S
-from edged.report.words import WORDS, duration, long_date, number, signed, subject_of, with_names
+from edged.report.words import WORDS, duration, long_date, masks_apart, number, signed, subject_of, with_names
 
 SIZE = {
     "width": charts.WIDTH,
@@ -129,4 +129,5 @@ def environment_of(package: str) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "signed": signed, "duration": duration}
+    environment.filters |= {"masks_apart": masks_apart, "masks_watched": masks_watched}
     return environment

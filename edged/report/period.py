@@ -21,7 +21,7 @@ from edged.payloads.report import CameraRow, Counts, Figure, Incidents, ReportDo
 from edged.report.build import build_report, stored_report, verdict
 from edged.report.day import day_of
 from edged.report.statistics import ASSUMED_DESIGN_EFFECT, DesignEffect
-from edged.report.tally import Tally, figure, percent, withhold_unwatched
+from edged.report.tally import Tally, Watched, coverage, figure, percent, withhold_unwatched
 from edged.store import StoreReader
 
 Period = Literal["week", "month"]
@@ -53,8 +53,8 @@ def build_period(reader: StoreReader, config: Config, period: Period, day: date,
 
 
 def _summed(period: Period, days: Sequence[date], reports: Sequence[ReportDocument]) -> PeriodDocument:
-    watched = _watched_percent(reports)
-    of_masks = withhold_unwatched(_figure(reports), watched)
+    watched = _watched(reports)
+    of_masks = withhold_unwatched(_figure(reports), watched.for_masks)
     masks = any(report.get("masks_followed", True) for report in reports)
     newest = reports[-1]
     return {
@@ -73,7 +73,7 @@ def _summed(period: Period, days: Sequence[date], reports: Sequence[ReportDocume
         "masks_followed": masks,
         **of_masks,
         "verdict": verdict(newest["target_percent"], of_masks["interval"]) if masks else None,
-        "coverage_percent": watched,
+        **coverage(watched),
         "by_day": [_day(report) for report in reports],
         "by_camera": _by_camera(reports),
         "violations": {
@@ -143,9 +143,17 @@ def _figure(reports: Sequence[Figure]) -> Figure:
     return figure(tally, effective, DesignEffect(tally.judged / effective if effective else 1.0, assumed, blocks))
 
 
-def _watched_percent(reports: Sequence[ReportDocument]) -> float | None:
+def _watched(reports: Sequence[ReportDocument]) -> Watched:
     """Each day weighted by its open hours and cameras."""
-    return _weighted((report["coverage_percent"], _open_hours(report) * len(report["by_camera"])) for report in reports)
+    by_all = _weighted((one["coverage_percent"], _open_hours(one) * len(one["by_camera"])) for one in reports)
+    return _of_masks([(row, _open_hours(one)) for one in reports for row in one["by_camera"]], by_all)
+
+
+def _of_masks(days: Sequence[tuple[CameraRow, int]], by_all: float | None) -> Watched:
+    """From rows of cameras and the open hours of each: those that followed masks, apart from all."""
+    asked = [(row["coverage_percent"], hours) for row, hours in days if row.get("masks_followed", True)]
+    mixed = 0 < len(asked) < len(days)
+    return Watched(by_all, _weighted(asked) if mixed else by_all, mixed)
 
 
 def _open_hours(report: ReportDocument) -> int:
@@ -160,12 +168,13 @@ def _weighted(shares: Iterable[tuple[float | None, int]]) -> float | None:
 
 
 def _day(report: ReportDocument) -> PeriodDay:
+    for_masks, told = report.get("masks_coverage_percent"), "masks_coverage_percent" in report
     return {
         "date": report["date"],
         "complete": report["complete"],
         **_tally([report]).counts(),
         "compliance_percent": report["compliance_percent"],
-        "coverage_percent": report["coverage_percent"],
+        **coverage(Watched(report["coverage_percent"], for_masks, told)),
         "violations": report["violations"]["count"],
         "distractions": report["attention"]["distractions"]["count"] if "attention" in report else 0,
         "drowsiness_events": report["drowsiness"]["events"]["count"] if "drowsiness" in report else 0,
@@ -183,12 +192,12 @@ def _by_camera(reports: Sequence[ReportDocument]) -> list[PeriodCamera]:
 def _camera(camera: str, days: Sequence[tuple[CameraRow, int]]) -> PeriodCamera:
     """From the camera's row and the open hours of each day: its percentage is withheld as that of the whole is."""
     rows = [row for row, _ in days]
-    watched = _weighted((row["coverage_percent"], hours) for row, hours in days)
+    watched = _of_masks(days, _weighted((row["coverage_percent"], hours) for row, hours in days))
     return {
         "camera": camera,
         "masks_followed": any(row.get("masks_followed", True) for row in rows),
-        **withhold_unwatched(_figure(rows), watched),
-        "coverage_percent": watched,
+        **withhold_unwatched(_figure(rows), watched.for_masks),
+        **coverage(watched),
         "gaps": sum(row["gaps"] for row in rows),
         "gap_minutes": sum(row["gap_minutes"] for row in rows),
     }

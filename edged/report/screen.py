@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edged.report.words import UNSEEN_WORDS, VERDICT_WORDS, WORDS, duration, long_date, number, subject_of, with_names
+from edged.report.tally import masks_watched
+from edged.report.words import (
+    UNSEEN_WORDS,
+    VERDICT_WORDS,
+    WORDS,
+    duration,
+    long_date,
+    masks_apart,
+    number,
+    subject_of,
+    with_names,
+)
 
 LABEL = 12
 MOST_GAPS = 5
@@ -40,7 +51,7 @@ def _masks(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         few = f"; indicative only: {report['judged']} judged" if report["few"] else ""
         yield "Masks", f"{number(report['compliance_percent'])} % worn correctly ({_interval(report)}){few}"
     elif not report["encounters"]:
-        yield "Masks", f"{UNSEEN_WORDS[report['coverage_percent'] != 0]}."
+        yield "Masks", f"{UNSEEN_WORDS[masks_watched(report) != 0]}."
     else:
         yield "Masks", f"No percentage. {WORDS['withheld'][report['withheld']]}"
     if report["verdict"]:
@@ -51,7 +62,10 @@ def _masks(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _facts(report: Mapping[str, Any], masks: bool) -> Iterator[tuple[str, str]]:
     watched = report["coverage_percent"]
-    yield "Watched", "no open time yet" if watched is None else f"{number(watched)} % of the open hours"
+    yield (
+        "Watched",
+        "no open time yet" if watched is None else f"{number(watched)} % of the open hours{masks_apart(report)}",
+    )
     if masks:
         yield "Violations", _events(report["violations"], report["violations"], WORDS["state"])
     if "attention" in report:
@@ -104,7 +118,7 @@ def _cameras(report: Mapping[str, Any], masks: bool) -> Iterator[tuple[str, ...]
             number(row["uncertain"]) if asked else "–",
         )
         gaps = f"{number(row['gaps'])} ({duration(60 * row['gap_minutes'])})" if row["gaps"] else "none"
-        yield (row["camera"], *(figures if masks else ()), _percent(row["coverage_percent"]), gaps)
+        yield (row["camera"], *(figures if masks else ()), _percent(row["coverage_percent"]) + masks_apart(row), gaps)
 
 
 def _table(rows: Iterator[tuple[str, ...]]) -> Sequence[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edged.config import Config
 from edged.report.counts import INCIDENTS, list_violations
+from edged.report.tally import masks_watched
 from edged.store import StoreReader
 
 COLUMNS = (
@@ -48,6 +49,9 @@ VIGILANCE_COLUMNS = (
 )
 """After all others, and only where cameras follow attention or drowsiness."""
 
+MASKS_COVERAGE = "masks_coverage_percent"
+"""The last column, and only where cameras that follow masks stand beside others: of the former alone."""
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -85,7 +89,7 @@ def render_csv(
     """
     buffer = io.StringIO()
     more = VIGILANCE_COLUMNS if "attention" in report or "drowsiness" in report else ()
-    table = csv.DictWriter(buffer, (*COLUMNS, *more), restval="")
+    table = csv.DictWriter(buffer, (*COLUMNS, *more, *_last_column(report)), restval="")
     table.writeheader()
     for row in (_day(report), *map(_hour, report["by_hour"]), *_attention(report), *_drowsiness(report)):
         table.writerow(guarded(row | {"date": report["date"]}))
@@ -100,13 +104,10 @@ def render_csv(
 def render_period_csv(report: Mapping[str, Any]) -> str:
     """The same columns, with a row for the week or month, one for each of its days, and one for each camera."""
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, COLUMNS, restval="")
+    table = csv.DictWriter(buffer, (*COLUMNS, *_last_column(report)), restval="")
     table.writeheader()
     whole = _day({**report, "utc_start": ""}) | {"record": report["period"], "date": report["first_day"]}
-    days = [
-        {"record": "day", "date": day["date"], "coverage_percent": day["coverage_percent"]} | _counts(day)
-        for day in report["by_day"]
-    ]
+    days = [{"record": "day", "date": day["date"]} | _coverage(day) | _counts(day) for day in report["by_day"]]
     cameras = [{"record": "camera", "camera": row["camera"]} | _whole(row) for row in report["by_camera"]]
     table.writerows(guarded(row) for row in (whole, *days, *cameras))
     return buffer.getvalue()
@@ -119,7 +120,7 @@ FLEET_COLUMNS = ("device", "days", "distractions", "drowsiness_events", "violati
 def render_fleet_csv(report: Mapping[str, Any]) -> str:
     """The same columns and some more: what is wrong first, then a row for the whole, each day, hour, device and entrance."""
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, (*COLUMNS, *FLEET_COLUMNS), restval="")
+    table = csv.DictWriter(buffer, (*COLUMNS, *FLEET_COLUMNS, *_last_column(report)), restval="")
     table.writeheader()
     days = {"date": report["first_day"], "days": report["days"]}
     troubles = [
@@ -131,9 +132,9 @@ def render_fleet_csv(report: Mapping[str, Any]) -> str:
         {
             "record": "day",
             "date": row["date"],
-            "coverage_percent": row["coverage_percent"],
             "violations": row["violations"],
         }
+        | _coverage(row)
         | _counts(row)
         for row in report["by_day"]
     ]
@@ -156,9 +157,18 @@ def _devices(report: Mapping[str, Any], days: Mapping[str, Any]) -> Iterator[dic
 def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
     interval = row["interval"] or {"lower": None, "upper": None}
     bounds = {"interval_lower": interval["lower"], "interval_upper": interval["upper"]}
-    return {**_counts(row), **bounds, "coverage_percent": row["coverage_percent"]} | (
-        {"site": row["site"]} if "site" in row else {}
-    )
+    return {**_counts(row), **bounds, **_coverage(row)} | ({"site": row["site"]} if "site" in row else {})
+
+
+def _last_column(report: Mapping[str, Any]) -> tuple[str, ...]:
+    return (MASKS_COVERAGE,) if MASKS_COVERAGE in report else ()
+
+
+def _coverage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What was watched, as `coverage_percent` and, where a report tells it apart, for masks."""
+    by_all = row["coverage_percent"] if "coverage_percent" in row else row["watched_percent"]
+    apart = {"masks_coverage_percent", "masks_watched_percent"} & row.keys()
+    return {"coverage_percent": by_all} | ({MASKS_COVERAGE: masks_watched(row)} if apart else {})
 
 
 def _counts(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +218,7 @@ def _day(report: Mapping[str, Any]) -> dict[str, Any]:
         **_counts(report),
         "interval_lower": interval["lower"],
         "interval_upper": interval["upper"],
-        "coverage_percent": report["coverage_percent"],
+        **_coverage(report),
     }
 
 
@@ -218,7 +228,7 @@ def _hour(hour: Mapping[str, Any]) -> dict[str, Any]:
         "local_time": hour["label"],
         "utc": hour["utc_start"],
         **_counts(hour),
-        "coverage_percent": hour["watched_percent"],
+        **_coverage(hour),
     }
 
 

@@ -1,9 +1,11 @@
 """Counts of passages by mask state, and the percentage they support."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from edged.payloads.report import Bounds, Counts, Figure, Interval
 from edged.report.statistics import DesignEffect, Range, bounds, design_effect, wilson
@@ -113,12 +115,53 @@ def part_percent(tally: Tally, watched_percent: float | None) -> float | None:
     return percent(tally.correct, tally.judged) if watched and tally.judged >= LEAST_JUDGED else None
 
 
+class Watched(NamedTuple):
+    """How much of the open time was watched. A figure of masks rests on the cameras that follow them alone."""
+
+    by_all: float | None
+    for_masks: float | None
+    mixed: bool
+    """Whether some cameras follow masks and some do not: else both percentages are one."""
+
+
+class _Coverage(TypedDict):
+    coverage_percent: float | None
+    masks_coverage_percent: NotRequired[float | None]
+
+
+class _HourCoverage(TypedDict):
+    watched_percent: float | None
+    masks_watched_percent: NotRequired[float | None]
+
+
+def coverage(watched: Watched) -> _Coverage:
+    """As reports tell it: that for masks only where it says something else."""
+    told: _Coverage = {"coverage_percent": watched.by_all}
+    return {**told, "masks_coverage_percent": watched.for_masks} if watched.mixed else told
+
+
+def hour_coverage(watched: Watched) -> _HourCoverage:
+    """As `coverage`, of an hour."""
+    told: _HourCoverage = {"watched_percent": watched.by_all}
+    return {**told, "masks_watched_percent": watched.for_masks} if watched.mixed else told
+
+
+def masks_watched(row: Mapping[str, Any]) -> float | None:
+    """How much the cameras that follow masks watched, by a report, or a row of one, of whatever version."""
+    names = ("masks_coverage_percent", "masks_watched_percent", "coverage_percent", "watched_percent")
+    share: float | None = row[next(name for name in names if name in row)]
+    return share
+
+
 def percents(interval: Range) -> Bounds:
     return {"lower": round(100 * interval.lower, 1), "upper": round(100 * interval.upper, 1)}
 
 
 def withhold_unwatched(figure: Figure, coverage_percent: float | None) -> Figure:
-    """The figure without its percentages when less than half of the open time was watched: the rest may differ."""
+    """The figure without its percentages when less than half of the open time was watched: the rest may differ.
+
+    `coverage_percent` is that of the cameras that follow masks.
+    """
     if figure["withheld"] or (coverage_percent is not None and coverage_percent >= LEAST_COVERAGE_PERCENT):
         return figure
     return {**figure, **_NO_FIGURE, "withheld": "coverage"}

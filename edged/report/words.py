@@ -84,6 +84,12 @@ def number(value: float | None, digits: int = 1) -> str:
     return f"{value:,.{0 if isinstance(value, int) else digits}f}".replace(",", "\u2009")
 
 
+def masks_apart(row: Mapping[str, Any]) -> str:
+    """What follows on a row's coverage where that of the cameras that follow masks is another: " (for masks 98.0 %)"."""
+    apart = next((row[name] for name in ("masks_coverage_percent", "masks_watched_percent") if name in row), None)
+    return "" if apart is None else f" (for masks {number(apart)} %)"
+
+
 def signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−")
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from edged.export.files import encode
-from edged.export.schema import ENCOUNTER
+from edged.export.schema import COVER, ENCOUNTER
 from edged.fleet.engines import Question
 
 DAYS = ("2026-11-19", "2026-11-20")
@@ -44,6 +44,21 @@ def _row(chance, device, day, number, kind):
     }
 
 
+def made_up_cover(chance, devices):
+    """Coverage of both cameras of each device by hour; of some hours in two versions, the later one watched for longer."""
+    rows = []
+    for device in range(devices):
+        for day in DAYS:
+            for camera in ("door", "gate"):
+                for hour in range(6, 21):
+                    row = dict.fromkeys(COVER, 0) | {name: "" for name, kind in COVER.items() if kind == "VARCHAR"}
+                    row |= {"device_id": f"dev-{device:04d}", "camera": camera, "local_day": day, "local_hour": hour}
+                    row |= {"open_s": 3600, "watched_s": chance.randrange(3000), "seq": 1}
+                    rows += [row, row | {"watched_s": 3600, "seq": 2}] if chance.random() < 0.2 else [row]
+    chance.shuffle(rows)
+    return rows
+
+
 def versions(chance, rows):
     """The true rows among duplicates (some 13 of 100), versions that were put right, and rows that were taken back."""
     found = []
@@ -73,12 +88,13 @@ def counted(rows):
     return cells
 
 
-def question(folder, rows, files, form="jsonl.gz", again=True):
+def question(folder, rows, files, form="jsonl.gz", again=True, cover=(), unasked=()):
     """A question about these rows, dealt out to so many files."""
-    paths = []
-    for number in range(files):
-        path = folder / f"rows-{files}-{len(rows)}-{number}.{form}"
-        path.write_bytes(encode(rows[number::files], "encounter", form, folder))
-        paths.append(path)
+    paths = {"encounter": [], "cover": []}
+    for table, whole in (("encounter", rows), ("cover", cover)):
+        for number in range(files if whole else 0):
+            path = folder / f"rows-{files}-{len(whole)}-{number}.{table}.{form}"
+            path.write_bytes(encode(whole[number::files], table, form, folder))
+            paths[table].append(path)
     keys = {(row["device_id"], row["local_day"]) for row in rows}
-    return Question({"encounter": paths, "cover": []}, sorted(keys) if again else [], DAYS[0], DAYS[-1])
+    return Question(paths, sorted(keys) if again else [], DAYS[0], DAYS[-1], unasked=unasked)

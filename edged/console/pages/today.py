@@ -21,7 +21,7 @@ from edged.payloads.report import ReportDocument
 from edged.records import ALERTING
 from edged.report import day_of, day_span
 from edged.report.day import open_spans
-from edged.report.words import number
+from edged.report.words import masks_apart, number
 from edged.store.disk_space import ADVISED_FREE_BYTES
 
 REFRESH_S = 30
@@ -157,7 +157,9 @@ def watched_words(report: ReportDocument, open_ms: int, clock_set: bool, began: 
         return Watched("The clock is not set yet: the time that is watched now cannot be counted.", False, True)
     if open_ms < LEAST_OPEN_MS:
         return Watched(f"Open since {report['open_from']}: it is too early to say how much was watched.", False, False)
-    return Watched(f"Watched {number(percent)} % of the open hours so far.", report["coverage_partial"], False)
+    return Watched(
+        f"Watched {number(percent)} % of the open hours so far{masks_apart(report)}.", report["coverage_partial"], False
+    )
 
 
 def _stored(site: Site, day: str) -> Any:
