@@ -1,5 +1,7 @@
 """Recordings as they come: their own time stamps, cut off, on their side, endless; and H.264 out with the same times."""
 
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -337,6 +339,39 @@ def test_annotated_videos_are_h264_with_the_times_of_their_pictures(tmp_path: Pa
     assert times_of(opened(path)) == pytest.approx(UNEVEN, abs=0.002)
     with path.open("rb") as file:
         assert is_our_video(file)
+
+
+@pytest.mark.parametrize("step_s", [60.0, 3000.0, 3600.0])
+def test_a_time_lapse_is_annotated_whole(tmp_path: Path, step_s: float) -> None:
+    """A picture an hour: the rate that the file states is no multiple of any that players know."""
+    lapse = write_coded(tmp_path / "lapse.mp4", [number * step_s for number in range(4)])
+    path = tmp_path / "a.mp4"
+    with path.open("w+b") as file, VideoWriter(file, min(opened(lapse).fps, 1 / step_s)) as writer:
+        for number in range(4):
+            writer.write(shaded(number), number * step_s)
+    assert times_of(opened(path)) == pytest.approx([number * step_s for number in range(4)])
+
+
+@pytest.mark.parametrize("room", [10, 500, 4000])
+def test_a_disk_that_fills_while_a_video_is_written_is_one_error(
+    tmp_path: Path, room: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Disk(io.FileIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            if self.tell() + len(bytes(data)) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            if os.fstat(self.fileno()).st_size > room // 2:  # as buffers do, which write what they hold first
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().seek(offset, whence)
+
+    with Disk(tmp_path / "a.mp4", "w+") as disk, pytest.raises(OSError, match="No space left"):
+        with VideoWriter(disk, 25) as writer:  # type: ignore[arg-type]
+            for number in range(48):
+                writer.write(shaded(number % 20), number / 25)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_other_videos_are_not_taken_for_ours(tmp_path: Path) -> None:
