@@ -121,6 +121,18 @@ def test_copies_are_made_anew(tmp_path: Path) -> None:
     assert {file.name for file in out.iterdir()} == {"a.jpg", "v.mp4"}
 
 
+def test_a_copy_of_an_earlier_run_is_not_told_as_made(tmp_path: Path) -> None:
+    one, video, out = picture(tmp_path / "pics" / "a.jpg"), tmp_path / "pics" / "v.mkv", tmp_path / "out"
+    write_coded(video, EVEN[:5])
+    assert analyze(tmp_path / "pics", "--out", out).returncode == 0
+    one.write_bytes(b"")
+    video.write_bytes(b"no video")
+    picture(tmp_path / "pics" / "b.jpg")
+    done = analyze(tmp_path / "pics", "--out", out)
+    assert done.returncode == 1
+    assert f"edged: 1 annotated file in {out}" in done.stderr.splitlines()
+
+
 def test_pictures_of_the_same_name_have_copies_of_their_own(tmp_path: Path) -> None:
     picture(tmp_path / "one" / "a.jpg", 3)
     picture(tmp_path / "two" / "a.jpg", 6)
