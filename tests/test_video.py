@@ -102,6 +102,17 @@ def test_a_recording_without_time_stamps_says_what_it_assumes(tmp_path: Path, ki
     assert times_of(video) == pytest.approx(EVEN)
 
 
+def test_the_jpegs_of_a_pi_camera_are_a_recording(tmp_path: Path) -> None:
+    """`rpicam-vid --codec mjpeg` writes whole JFIF files, one after the other; FFmpeg's own have no JFIF header."""
+    path = tmp_path / "a.mjpeg"
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    path.write_bytes(cv2.imencode(".jpg", noise)[1].tobytes() * 48)
+    video = opened(path)
+    assert "holds no time stamps; 25 pictures a second are assumed" in str(video.assumption)
+    assert times_of(video) == pytest.approx(EVEN)
+    assert video.flaw is None
+
+
 def test_who_knows_the_rate_better_may_say_so(tmp_path: Path) -> None:
     video = opened(write_coded(tmp_path / "a.h264", EVEN), "?fps=5")
     assert video.assumption is None
