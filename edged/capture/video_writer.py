@@ -49,7 +49,7 @@ class VideoWriter:
             self._target.check()
 
     def write(self, image: Image, time_s: float) -> None:
-        """Add a picture, BGR, at `time_s`, later than the last. Raise Failed when it cannot be coded, OSError when the disk is full.
+        """Add a picture, BGR, at `time_s`, later than the last. Raise Failed where it cannot be coded, OSError where not written.
 
         All pictures get the size of the first; H.264 wants even ones, so that an odd row or column at the border is left out.
         """
