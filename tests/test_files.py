@@ -110,7 +110,9 @@ def ended(program: str, target: Path) -> int:
 
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP"])
 def test_a_program_that_is_ended_leaves_nothing_half_made(tmp_path: Path, ending: str) -> None:
-    program = f"context = files.writing(target); context.__enter__().write(b'half'); os.kill(os.getpid(), signal.{ending})"
+    program = (
+        f"context = files.writing(target); context.__enter__().write(b'half'); os.kill(os.getpid(), signal.{ending})"
+    )
     assert ended(program, tmp_path / "a") == -getattr(signal, ending)
     assert files(tmp_path) == set()
     ignored = f"signal.signal(signal.{ending}, signal.SIG_IGN); files.write(target, b'1'); os.kill(os.getpid(), signal.{ending})"

@@ -124,3 +124,18 @@ def test_imager_is_told_what_it_checks(tmp_path):
     done = subprocess.run(manifest, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert not out.exists()
+
+
+def test_an_image_is_not_written_over_by_the_manifest_that_somebody_forgot_to_name(tmp_path):
+    images = [tmp_path / f"edged-pi{board}.img.xz" for board in "45"]
+    for image in images:
+        image.write_bytes(lzma.compress(bytes(1000)))
+    before = images[1].read_bytes()
+    command = [sys.executable, RPI / "manifest.py", "https://example.org", *images]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert images[1].read_bytes() == before
+    out = tmp_path / "none" / "a.rpi-imager-manifest"
+    done = subprocess.run([*command, out], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "No such file or directory" in done.stderr

@@ -378,10 +378,13 @@ def test_a_disk_that_fills_while_a_video_is_written_is_one_error(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().seek(offset, whence)
 
-    with Disk(tmp_path / "a.mp4", "w+") as disk, pytest.raises(OSError, match="No space left"):
-        with VideoWriter(disk, 25) as writer:  # type: ignore[arg-type]
+    def write(disk: Disk) -> None:
+        with disk, VideoWriter(disk, 25) as writer:  # type: ignore[arg-type]
             for number in range(48):
                 writer.write(shaded(number % 20), number / 25)
+
+    with pytest.raises(OSError, match="No space left"):
+        write(Disk(tmp_path / "a.mp4", "w+"))
     assert capfd.readouterr() == ("", "")
 
 
