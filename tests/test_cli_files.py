@@ -266,6 +266,16 @@ def test_a_copy_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> N
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {"a.jpg", "z.jpg"}
 
 
+def test_a_picture_that_a_detector_cannot_take_does_not_end_the_run(tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    cv2.imwrite(str(tmp_path / "pics" / "a.png"), np.zeros((4, 33_000, 3), np.uint8))
+    good = picture(tmp_path / "pics" / "z.png")
+    done = analyze("--detector", "mtcnn", "--json", tmp_path / "pics")
+    assert done.returncode == 1
+    assert [record["source"] for record in records(done)] == [str(good)]
+    assert f"{tmp_path}/pics/a.png: a picture of 33000 x 4 px is too long for MTCNN" in one_line(done)
+
+
 def test_a_folder_that_cannot_be_listed_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = picture(tmp_path / "good" / "a.png"), tmp_path / "bad"
     bad.mkdir()
