@@ -379,6 +379,19 @@ def test_a_mask_is_not_drawn_over_the_picture_itself(tmp_path: Path) -> None:
     assert printed.stderr.startswith(b"/dev/stdout: ")
 
 
+def test_a_name_that_nobody_asked_for_is_never_that_of_a_file_that_is_there(tmp_path: Path) -> None:
+    portrait = tmp_path / "one.png"
+    portrait.write_bytes(cv2.imencode(".png", pytest.importorskip("skimage.data").astronaut()[..., ::-1])[1].tobytes())
+    for words, name in ((("--mask", "list"), "masks"), ((portrait,), "one-mask1")):
+        (tmp_path / f"{name}.png").write_bytes(b"my own")
+        (tmp_path / f"{name}-2.png").symlink_to("nowhere")
+        done = edged("wear-mask", *words, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"{name}-3.png: " in done.stdout
+        assert (tmp_path / f"{name}.png").read_bytes() == b"my own"
+        assert (tmp_path / f"{name}-3.png").stat().st_size > 10_000
+
+
 # --- wrong configs
 
 

@@ -19,7 +19,7 @@ TICK: Final = Fraction(1, 90_000)
 OPTIONS = {"preset": "veryfast", "crf": "21", "bf": "0"}
 """Pictures far apart make a wrong length where they are coded in another order than shown, so none is."""
 SLOWEST_FPS: Final = 0.1
-"""A time lapse is told to players at this rate: they go by the times of the pictures."""
+"""The rate that a slower time lapse states in its header. Players go by the times of its pictures."""
 
 
 class VideoWriter:
