@@ -145,12 +145,12 @@ def _pictures(source: Path | None, count: int) -> list[Image]:
     kind = kind_of(source)
     if (kind_by_content(source) if kind == "other" else kind) != "video":
         return [read_picture(source)]
+    pictures: list[Image] = []
+    held = 0
     with closing(VideoFile(parse_source(source.absolute().as_uri()))) as video:
-        pictures: list[Image] = []
-        while len(pictures) < count and sum(picture.nbytes for picture in pictures) < MOST_BYTES:
-            if video.skip() is None:
-                break
+        while len(pictures) < count and held < MOST_BYTES and video.skip() is not None:
             pictures.append(video.picture())
+            held += pictures[-1].nbytes
     return pictures
 
 
