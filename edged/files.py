@@ -5,12 +5,15 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 import stat
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO, TypeAlias
 
 from edged.errors import Failed, UsageError
@@ -19,6 +22,8 @@ STDOUT = 1
 Stamp: TypeAlias = tuple[int, int, int]
 FIRST_BYTE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
 """A `struct flock`."""
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""End a program at once unless it asks not to: `timeout`, a service manager, a terminal that is closed."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -85,11 +90,12 @@ def scratch(target: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
         final = Path(os.path.realpath(target))  # where a symbolic link that leads nowhere yet leads
         partial = _empty(final.parent) if there is None else _spool(final.parent)
         try:
-            yield partial
-            if there is None:
-                _publish(partial, final)
-            else:
-                _pour(partial, target, there)
+            with _gone_when_ended(partial):
+                yield partial
+                if there is None:
+                    _publish(partial, final)
+                else:
+                    _pour(partial, target, there)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
@@ -216,6 +222,43 @@ def _spool(folder: Path) -> Path:
         return _empty(Path(tempfile.gettempdir()), 0o600)
 
 
+@contextmanager
+def _gone_when_ended(partial: Path) -> Iterator[None]:
+    """A program that is ended in the block takes `partial` with it. Signals that somebody handles or ignores stay with them."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        partial.unlink(missing_ok=True)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    with _handled([number for number in ENDINGS if signal.getsignal(number) is signal.SIG_DFL], end):
+        yield
+
+
+@contextmanager
+def _not_now() -> Iterator[None]:
+    """What would end the program in the block, Ctrl-C too, does so after it."""
+    came: list[int] = []
+    asked = [number for number in (signal.SIGINT, *ENDINGS) if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    with _handled(asked, lambda number, _: came.append(number)):
+        yield
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """`handler` for these signals; nothing in other threads than the main one, where Python allows no handlers."""
+    before = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            before = {number: signal.signal(number, handler) for number in numbers}
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
 def _publish(partial: Path, final: Path) -> None:
     """Give a whole file its name, unless another has taken that meanwhile."""
     sync(partial)
@@ -235,10 +278,12 @@ def _pour(partial: Path, target: Path, there: os.stat_result) -> None:
     else:
         descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
     with partial.open("rb") as source, open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
-        if regular:
-            _reserve(descriptor, partial.stat().st_size)
-        shutil.copyfileobj(source, file)
-        if regular:
+        if not regular:
+            shutil.copyfileobj(source, file)
+            return
+        _reserve(descriptor, partial.stat().st_size)
+        with _not_now():  # from here on the old content is not there any more
+            shutil.copyfileobj(source, file)
             file.truncate()
             file.flush()
             os.fsync(descriptor)

@@ -11,10 +11,12 @@ import numpy as np
 
 from edged.analyse.analyser import Reading, is_cut_below, is_masked, read_faces
 from edged.assembly import EVERYTHING, Models, build_pipeline
+from edged.capture.child_protocol import MOST_PIXELS
 from edged.capture.recordings import read_picture
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config
 from edged.config.source import parse_source
+from edged.errors import Failed, UsageError
 from edged.offline_result import Analysed, Eyes, Found
 from edged.pipeline import Outcome
 from edged.readers import SURE_SCORES
@@ -64,15 +66,25 @@ def analyse_picture(
 
     `field_of_view` is the picture's own, from left to right in degrees; 60 when left out, or that of a tight crop where
     there is a pad. Faces are counted from the score on that begins a track in a recording; of these the largest alone where
-    `one_person` is asked, who drives. Raise SourceLost when the file is not a picture.
+    `one_person` is asked, who drives. Raise SourceLost when the file is not a picture,
+    Failed when it is too large for the detector, or with its pad for memory.
     """
     image = read_picture(path)
     border = round(pad * max(image.shape[:2]))
+    pixels = (image.shape[0] + 2 * border) * (image.shape[1] + 2 * border)
+    if border and pixels > MOST_PIXELS:
+        raise Failed(
+            f"{path}: widened by {pad:g} of its longer side it has {pixels / 1e6:.0f} megapixels, and"
+            f" {MOST_PIXELS // 1_000_000} at most can be analysed; choose a smaller --pad"
+        )
     padded = image
     if border:
         padded = np.asarray(cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8)
     lens = _lens(image, border, field_of_view)
-    detections = models.detector.detect(padded)
+    try:
+        detections = models.detector.detect(padded)
+    except UsageError as error:
+        raise Failed(f"{path}: {error}") from None
     scores = models.judge.judge(padded, [d.box for d in detections]) if detections else []
     # Best first, so those worth reading come first; what is hardly a face has no eyes.
     worth = sum(detection.score >= LEAST_SCORE_READ for detection in detections)

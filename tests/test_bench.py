@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 from support.doubles import ConstantJudge, ScriptedDetector, sighting
+from support.recordings import write_coded
 
-from edged.cli.bench import _first_frame_s
+from edged.cli.bench import _first_frame_s, _pictures
 from edged.cli.bench_clip import FPS, DetectorRuns, over_all, play, settings_for
+from edged.cli.bench_stack import _read
 from edged.config import Config
-from edged.errors import Failed
+from edged.errors import Failed, UsageError
 from edged.inference import default_engines_dir
 from tests.support.gpu_engines import copy_of_engines, trained_here, untrained
 
@@ -89,7 +91,33 @@ def test_a_clip_that_was_cut_off_is_told(clip, tmp_path):
 def test_a_fresh_process_that_takes_for_ever_is_one_line(monkeypatch):
     monkeypatch.setattr("edged.cli.bench.FIRST_FRAME_S", 0.01)
     with pytest.raises(Failed, match="no frame within"):
-        _first_frame_s(None, np.zeros((8, 8, 3), np.uint8))
+        _first_frame_s(None, "entrance", np.zeros((8, 8, 3), np.uint8))
+
+
+def test_the_first_frame_is_that_of_the_profile_that_is_timed(monkeypatch):
+    """A cab's camera loads more models than an entrance's."""
+    asked = []
+    done = subprocess.CompletedProcess([], 1, "", "edged: it is as it is\n")
+    monkeypatch.setattr("edged.cli.bench.subprocess.run", lambda command, **_: asked.append(command) or done)
+    with pytest.raises(Failed, match=r"^it is as it is$"):  # one "edged:" is added when it is told
+        _first_frame_s(None, "driver", np.zeros((8, 8, 3), np.uint8))
+    assert asked[0][asked[0].index("--profile") + 1] == "driver"
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mjpeg", "a.h264", "a.recording"])
+def test_frames_of_every_kind_of_recording_are_timed(tmp_path, name):
+    kind = "mkv" if name == "a.recording" else name.partition(".")[2]
+    path = write_coded(tmp_path / f"b.{kind}", [number / 25 for number in range(12)]).rename(tmp_path / name)
+    assert len(_pictures(path, 10)) == 10
+    assert len(_pictures(path, 100)) == 12
+
+
+def test_the_frames_that_are_held_have_a_bound(tmp_path, monkeypatch):
+    path = write_coded(tmp_path / "a.mp4", [number / 25 for number in range(12)])
+    monkeypatch.setattr("edged.cli.bench.MOST_BYTES", 3 * _pictures(path, 1)[0].nbytes)
+    assert len(_pictures(path, 100)) == 3
+    monkeypatch.setattr("edged.cli.bench.MOST_BYTES", 1)
+    assert len(_pictures(path, 100)) == 1
 
 
 def test_what_is_no_clip_is_one_line(tmp_path):
@@ -204,6 +232,7 @@ def test_without_any_older_model_each_missing_one_is_a_line_with_its_remedy(engi
         (["--classifier", "resnet50=a.onnx"], "give both"),
         (["--stack", "baselines", "--classifier", "vgg=a.onnx"], "one of resnet50, xception, mobilenet"),
         (["--stack", "baselines", "--classifier", "resnet50"], "NAME=FILE"),
+        (["--clip", __file__, "--source", __file__], "leave one of them out"),
     ],
 )
 def test_options_that_make_no_sense_are_told(given, message):
@@ -218,3 +247,10 @@ def test_a_named_file_that_cannot_be_read_is_a_missing_one(tmp_path, engines):
     done = bench("--stack", "baselines", "--classifier", named, "--frames", 5, EDGED_ENGINES=engines)
     assert done.returncode == 69
     assert f"resnet50: {tmp_path / 'none.onnx'}: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "fifo"])
+def test_a_classifier_without_end_is_not_waited_for(tmp_path, device):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="not a regular file"):
+        _read(tmp_path / device)

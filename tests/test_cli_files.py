@@ -121,6 +121,18 @@ def test_copies_are_made_anew(tmp_path: Path) -> None:
     assert {file.name for file in out.iterdir()} == {"a.jpg", "v.mp4"}
 
 
+def test_a_copy_of_an_earlier_run_is_not_told_as_made(tmp_path: Path) -> None:
+    one, video, out = picture(tmp_path / "pics" / "a.jpg"), tmp_path / "pics" / "v.mkv", tmp_path / "out"
+    write_coded(video, EVEN[:5])
+    assert analyze(tmp_path / "pics", "--out", out).returncode == 0
+    one.write_bytes(b"")
+    video.write_bytes(b"no video")
+    picture(tmp_path / "pics" / "b.jpg")
+    done = analyze(tmp_path / "pics", "--out", out)
+    assert done.returncode == 1
+    assert f"edged: 1 annotated file in {out}" in done.stderr.splitlines()
+
+
 def test_pictures_of_the_same_name_have_copies_of_their_own(tmp_path: Path) -> None:
     picture(tmp_path / "one" / "a.jpg", 3)
     picture(tmp_path / "two" / "a.jpg", 6)
@@ -254,6 +266,16 @@ def test_a_copy_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> N
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {"a.jpg", "z.jpg"}
 
 
+def test_a_picture_that_a_detector_cannot_take_does_not_end_the_run(tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    cv2.imwrite(str(tmp_path / "pics" / "a.png"), np.zeros((4, 33_000, 3), np.uint8))
+    good = picture(tmp_path / "pics" / "z.png")
+    done = analyze("--detector", "mtcnn", "--json", tmp_path / "pics")
+    assert done.returncode == 1
+    assert [record["source"] for record in records(done)] == [str(good)]
+    assert f"{tmp_path}/pics/a.png: a picture of 33000 x 4 px is too long for MTCNN" in one_line(done)
+
+
 def test_a_folder_that_cannot_be_listed_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = picture(tmp_path / "good" / "a.png"), tmp_path / "bad"
     bad.mkdir()
@@ -355,6 +377,19 @@ def test_a_mask_is_not_drawn_over_the_picture_itself(tmp_path: Path) -> None:
     )
     assert printed.stdout.startswith(b"\x89PNG")
     assert printed.stderr.startswith(b"/dev/stdout: ")
+
+
+def test_a_name_that_nobody_asked_for_is_never_that_of_a_file_that_is_there(tmp_path: Path) -> None:
+    portrait = tmp_path / "one.png"
+    portrait.write_bytes(cv2.imencode(".png", pytest.importorskip("skimage.data").astronaut()[..., ::-1])[1].tobytes())
+    for words, name in ((("--mask", "list"), "masks"), ((portrait,), "one-mask1")):
+        (tmp_path / f"{name}.png").write_bytes(b"my own")
+        (tmp_path / f"{name}-2.png").symlink_to("nowhere")
+        done = edged("wear-mask", *words, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"{name}-3.png: " in done.stdout
+        assert (tmp_path / f"{name}.png").read_bytes() == b"my own"
+        assert (tmp_path / f"{name}-3.png").stat().st_size > 10_000
 
 
 # --- wrong configs

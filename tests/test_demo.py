@@ -21,8 +21,8 @@ from support.daemon import needs_models, write_clip
 from support.mosquitto import PATIENCE_S, until
 
 from edged.demo.broker import DemoBroker
-from edged.demo.play import play
-from edged.errors import Unavailable
+from edged.demo.play import _edged, play, refuse_others
+from edged.errors import Failed, SourceLost, Unavailable, UsageError
 
 
 @needs_models
@@ -52,6 +52,34 @@ def test_at_a_terminal_the_scene_begins_anew_while_somebody_looks(
     play(None, tmp_path / "day.html", lambda line, _: said.append(line), stay=stay)
     assert seen == [7]
     assert said[-1].strip() == "· demo is offline"
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"", "is empty"), (b"no video", "not a video")])
+def test_a_source_that_shows_nothing_is_told_at_once(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(SourceLost, match=told):
+        play(tmp_path / "a.mp4", tmp_path / "day.html", lambda *_: None)
+
+
+@pytest.mark.parametrize("name", ["demo-report.html", "week/2026-11-18.html"])
+def test_a_page_that_somebody_else_made_is_not_written_over(tmp_path: Path, name: str) -> None:
+    """A week's pages have the names that a site's own reports have."""
+    page = tmp_path / name
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("<html>My own</html>")
+    with pytest.raises(UsageError, match="was not made by `edged demo`"):
+        refuse_others(tmp_path / "demo-report.html", tmp_path / "week")
+    (tmp_path / "demo-report.html").write_text("<h1>Demo entrance</h1>")
+    page = tmp_path / "week" / "2026-11-18.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("<p>Made up by edged demo: …</p>")
+    refuse_others(tmp_path / "demo-report.html", tmp_path / "week")
+
+
+def test_a_verb_that_takes_for_ever_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edged.demo.play.MOST_VERB_S", 0.01)
+    with pytest.raises(Failed, match="edged report did not end within"):
+        _edged("report")
 
 
 AT_A_TERMINAL = """

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -97,6 +98,41 @@ def test_a_file_that_is_there_keeps_its_content_until_all_is_known(tmp_path: Pat
         file.write(b"half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
+    assert files(tmp_path) == {"a"}
+
+
+PARENT = "import os, signal, sys; from pathlib import Path; from edged import files; target = Path(sys.argv[1]); "
+
+
+def ended(program: str, target: Path) -> int:
+    return subprocess.run([sys.executable, "-c", PARENT + program, str(target)], timeout=60, check=False).returncode
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP"])
+def test_a_program_that_is_ended_leaves_nothing_half_made(tmp_path: Path, ending: str) -> None:
+    program = (
+        f"context = files.writing(target); context.__enter__().write(b'half'); os.kill(os.getpid(), signal.{ending})"
+    )
+    assert ended(program, tmp_path / "a") == -getattr(signal, ending)
+    assert files(tmp_path) == set()
+    ignored = f"signal.signal(signal.{ending}, signal.SIG_IGN); files.write(target, b'1'); os.kill(os.getpid(), signal.{ending})"
+    assert ended(ignored, tmp_path / "a") == 0
+    assert ended(f"files.write(target, b'2'); os.kill(os.getpid(), signal.{ending})", tmp_path / "a") != 0
+    assert (tmp_path / "a").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_file_that_is_there_has_the_old_or_the_new_content_whole(tmp_path: Path, ending: str) -> None:
+    """A signal that comes while the new content is put in its place waits until it is there."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old and long")
+    program = (
+        "copy = files.shutil.copyfileobj; files.shutil.copyfileobj = lambda source, file: "
+        f"(file.write(source.read(1)), file.flush(), os.kill(os.getpid(), signal.{ending}), copy(source, file)); "
+        "files.write(target, b'new')"
+    )
+    assert ended(program, path) != 0
+    assert path.read_bytes() == b"new"
     assert files(tmp_path) == {"a"}
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from convert.onnx_graph import Graph
 from edged.errors import ModelError
@@ -165,6 +165,18 @@ def external_constant(model):
     model.graph.node.insert(0, helper.make_node("Constant", [], ["c"], value=tensor))
 
 
+def external_among_others(model):
+    """In an attribute that holds several tensors, or a sparse one."""
+    tensor = TensorProto(name="c", data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+    model.graph.node.append(helper.make_node("Identity", ["planes"], ["c"], others=[tensor]))
+
+
+def external_sparse(model):
+    values = TensorProto(name="c", data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+    sparse = SparseTensorProto(values=values, dims=[1])
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["c"], sparse_value=sparse))
+
+
 def inner_graph(model):
     empty = helper.make_graph([], "then", [], [helper.make_tensor_value_info("t", 1, [1])])
     model.graph.node.append(helper.make_node("If", ["planes"], ["o"], then_branch=empty, else_branch=empty))
@@ -213,6 +225,8 @@ def test_the_cpu_opens_no_data_outside_the_file_either(tmp_path, monkeypatch, lo
     ("change", "expected"),
     [
         (external_constant, "lies outside the file"),
+        (external_among_others, "lies outside the file"),
+        (external_sparse, "lies outside the file"),
         (inner_graph, "If has a graph inside"),
         (lambda m: m.graph.node.append(helper.make_node("Evil", ["planes"], ["o"], domain="com.x")), "com.x.Evil"),
         (lambda m: m.functions.add(), "functions of its own"),

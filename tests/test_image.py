@@ -29,7 +29,7 @@ def test_the_example_on_the_partition_is_a_whole_file(tmp_path):
 
 def test_every_path_of_the_layer_exists():
     hooks = LAYER.partition("customize-hooks:")[2]
-    assert "cp -a ../overlay/." in hooks
+    assert "../overlay/." in hooks
     assert (RPI / "../overlay/etc/systemd/system.conf.d/edged-watchdog.conf").is_file()
     assert "cp pkgs/edged_arm64.deb" in hooks
     shipped = re.findall(r'"\$1"/opt/edged/share/edged/(\S+)', hooks)
@@ -124,3 +124,33 @@ def test_imager_is_told_what_it_checks(tmp_path):
     done = subprocess.run(manifest, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert not out.exists()
+
+
+def test_an_image_is_not_written_over_by_the_manifest_that_somebody_forgot_to_name(tmp_path):
+    images = [tmp_path / f"edged-pi{board}.img.xz" for board in "45"]
+    for image in images:
+        image.write_bytes(lzma.compress(bytes(1000)))
+    before = images[1].read_bytes()
+    command = [sys.executable, RPI / "manifest.py", "https://example.org", *images]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert images[1].read_bytes() == before
+    out = tmp_path / "none" / "a.rpi-imager-manifest"
+    done = subprocess.run([*command, out], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "No such file or directory" in done.stderr
+
+
+def test_the_folders_of_the_system_keep_their_modes_whatever_those_of_the_checkout_are(tmp_path):
+    """Who clones with a umask of 077 would make an image whose / only root may enter."""
+    overlay, system = tmp_path / "overlay" / "etc", tmp_path / "system" / "etc"
+    for folder, mode in ((overlay, 0o700), (system, 0o755)):
+        folder.mkdir(parents=True)
+        for each in (folder, folder.parent):
+            each.chmod(mode)
+    (overlay / "a.conf").touch()
+    (tmp_path / "rpi").mkdir()
+    (hook,) = re.findall(r"^    - (cp .*overlay/.*)$", LAYER, re.MULTILINE)
+    subprocess.run(["sh", "-euc", hook, "sh", system.parent], cwd=tmp_path / "rpi", check=True)
+    assert (system / "a.conf").exists()
+    assert [each.stat().st_mode & 0o777 for each in (system.parent, system)] == [0o755, 0o755]

@@ -1,7 +1,9 @@
 """flash-jetson against a tree of stubs that write down how they were called: order, consent, and going on after a failure."""
 
 import hashlib
+import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -66,6 +68,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder, self.work, self.usb = folder, folder / "work", folder / "usb"
         self.record, self.fail = folder / "record", folder / "fail"
+        self.checkout_mode, self.umask = 0o755, 0o022
         self.package = folder / "edged_0.2.0+noble1_arm64.deb"
         self.package.write_bytes(b"package")
         tree = folder / "made" / "Linux_for_Tegra"
@@ -96,6 +99,9 @@ class Bench:
             f"f.BINFMT, f.USB_DEVICES = pathlib.Path({str(self.folder / 'binfmt')!r}), pathlib.Path({str(self.usb)!r})\n"
             "os.geteuid, platform.machine = lambda: 0, lambda: 'x86_64'\n"
             "os.fchown = lambda *_: None\n"
+            f"synced, state = pathlib.Path({str(self.folder / 'synced')!r}), pathlib.Path({str(self.work)!r}) / f.STATE\n"
+            "os.sync = lambda: synced.open('a').write(state.read_text() + '\\n')\n"
+            f"os.umask({self.umask}); f.OVERLAY = pathlib.Path({str(self.overlay())!r})\n"
             "f.main(sys.argv[1:])\n"
         )
         options = ["--board", board, "--package", str(self.package), "--folder", str(self.work)]
@@ -104,6 +110,14 @@ class Bench:
         command = [sys.executable, "-c", host, what, *options]
         done = subprocess.run(command, input=answer, env=environment, capture_output=True, text=True, check=False)
         return done.returncode, done.stderr
+
+    def overlay(self) -> Path:
+        """What all images have, as a checkout with these modes has it."""
+        copy = self.folder / "overlay"
+        shutil.copytree(JETSON.parent / "overlay", copy, dirs_exist_ok=True)
+        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            folder.chmod(self.checkout_mode)
+        return copy
 
     def called(self) -> list[str]:
         return self.record.read_text().splitlines() if self.record.exists() else []
@@ -137,6 +151,22 @@ def test_everything_is_called_once_and_in_order(bench):
     assert (rootfs / "etc/installed").read_bytes() == b"package"
     assert bench.call("prepare") == (0, "")
     assert bench.names() == ORDER, "a step that was done was done again"
+
+
+def test_what_a_step_made_is_on_the_disk_before_the_step_is_written_down(bench):
+    assert bench.call("prepare", "--accept-licence")[0] == 0
+    steps = [len(json.loads(line)) for line in (bench.folder / "synced").read_text().splitlines()]
+    assert steps == list(range(8))
+
+
+def test_the_folders_of_the_system_keep_their_modes(bench):
+    """Whatever those of the checkout are, and the umask of who calls it: others than root must get through /."""
+    bench.checkout_mode, bench.umask = 0o700, 0o077
+    status, said = bench.call("prepare", "--accept-licence")
+    assert status == 0, said
+    rootfs = bench.work / "Linux_for_Tegra" / "rootfs"
+    folders = [rootfs / name for name in ("", "etc/systemd", "etc/systemd/system.conf.d")]
+    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o755] * 3
 
 
 @pytest.mark.parametrize("way", ["exit 7", "kill -9 $PPID"], ids=["fails", "power cut"])

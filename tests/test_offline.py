@@ -25,7 +25,7 @@ from edged.assembly import Models
 from edged.cli.summary import Summary
 from edged.config import Config
 from edged.config.signals import PROFILES
-from edged.errors import SourceLost
+from edged.errors import Failed, SourceLost
 from edged.offline import TIGHT_CROP_BELOW, Recording, analyse_picture
 from edged.render.annotate import COLOURS
 from edged.types import Box, Detection, EyeReading, HeadPose, Image, Lens, MaskScores, MaskState
@@ -96,6 +96,14 @@ def test_padding_shows_the_detector_more_and_changes_no_coordinates(picture):
     assert analysed.image.shape == (100, 200, 3)
     assert analysed.faces[0].box == Box(20, 10, 60, 50)
     assert np.array_equal(analysed.faces[0].points, POINTS)
+
+
+def test_padding_has_the_bound_that_pictures_have(picture, monkeypatch):
+    """A photograph of 36 megapixels, padded by its whole side, took three gigabytes."""
+    monkeypatch.setattr("edged.offline.MOST_PIXELS", 200 * 300)
+    assert analyse_picture(picture, Config(), models([[]]), pad=0.25).faces == []
+    with pytest.raises(Failed, match=r"--pad$"):
+        analyse_picture(picture, Config(), models([[]]), pad=0.26)
 
 
 @pytest.mark.parametrize(

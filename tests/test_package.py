@@ -237,6 +237,16 @@ def test_an_ffmpeg_that_is_older_replaces_nothing(site):
     assert (site / slim.CV_LIBS / "libopenblasp-r0-bb.so").is_symlink()
 
 
+@pytest.mark.parametrize(("mounted", "status"), [(True, 0), (False, 1)])
+def test_purging_ends_well_where_the_record_has_a_disk_of_its_own(tmp_path, mounted, status):
+    """`rm` takes what is on it, and fails for the folder itself. Neither program is the real one here."""
+    for name, code in (("rm", 1), ("mountpoint", int(not mounted))):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+    command = ["/bin/sh", RECIPE / "edged.postrm", "purge"]
+    assert subprocess.run(command, env={"PATH": str(tmp_path)}, check=False).returncode == status
+
+
 def test_libraries_that_slim_does_not_know_end_the_build(site):
     (site / slim.CV_LIBS / "libvpx-bb.so.11.0.1").unlink()
     with pytest.raises(SystemExit, match="0 libraries called vpx"):

@@ -1,5 +1,8 @@
 """Drawn masks: what they hide, what they leave, and that nothing upsets them."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +53,22 @@ def test_the_picture_given_is_left_alone_and_changed_only_near_the_mask():
     assert np.array_equal(image, before)
     assert (worn.image[worn.coverage > 250] != before[worn.coverage > 250]).any(axis=1).mean() > 0.9
     assert np.array_equal(worn.image[:60], before[:60])
+
+
+def test_a_face_that_fills_a_large_photograph_looks_as_it_does_on_a_small_one():
+    """Also in seconds and within a small device's memory: a wide blur is made of a smaller copy, the fabric in bands."""
+    small, style = np.random.default_rng(0).integers(60, 200, (300, 300, 3), np.uint8), STYLES[4]
+    large = np.kron(small, np.ones((10, 10, 1), np.uint8))
+    tracemalloc.start()
+    began = time.process_time()
+    worn = wear_mask(large, face() * 10, style, Wear.CORRECT, np.random.default_rng(0))
+    took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected = wear_mask(small, face(), style, Wear.CORRECT, np.random.default_rng(0))
+    apart = worn.image.reshape(300, 10, 300, 10, 3).mean(axis=(1, 3)) - expected.image
+    assert np.abs(apart).mean() < 3
+    assert took < 20
+    assert peak < 100 * large.shape[0] * large.shape[1]
 
 
 def test_the_same_seed_draws_the_same_picture():

@@ -1,5 +1,7 @@
 """Recordings as they come: their own time stamps, cut off, on their side, endless; and H.264 out with the same times."""
 
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -98,6 +100,17 @@ def test_a_recording_without_time_stamps_says_what_it_assumes(tmp_path: Path, ki
     video = opened(write_coded(tmp_path / f"a.{kind}", EVEN))
     assert "holds no time stamps; 25 pictures a second are assumed" in str(video.assumption)
     assert times_of(video) == pytest.approx(EVEN)
+
+
+def test_the_jpegs_of_a_pi_camera_are_a_recording(tmp_path: Path) -> None:
+    """`rpicam-vid --codec mjpeg` writes whole JFIF files, one after the other; FFmpeg's own have no JFIF header."""
+    path = tmp_path / "a.mjpeg"
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    path.write_bytes(cv2.imencode(".jpg", noise)[1].tobytes() * 48)
+    video = opened(path)
+    assert "holds no time stamps; 25 pictures a second are assumed" in str(video.assumption)
+    assert times_of(video) == pytest.approx(EVEN)
+    assert video.flaw is None
 
 
 def test_who_knows_the_rate_better_may_say_so(tmp_path: Path) -> None:
@@ -337,6 +350,42 @@ def test_annotated_videos_are_h264_with_the_times_of_their_pictures(tmp_path: Pa
     assert times_of(opened(path)) == pytest.approx(UNEVEN, abs=0.002)
     with path.open("rb") as file:
         assert is_our_video(file)
+
+
+@pytest.mark.parametrize("step_s", [60.0, 3000.0, 3600.0])
+def test_a_time_lapse_is_annotated_whole(tmp_path: Path, step_s: float) -> None:
+    """A picture an hour: the rate that the file states is no multiple of any that players know."""
+    lapse = write_coded(tmp_path / "lapse.mp4", [number * step_s for number in range(4)])
+    path = tmp_path / "a.mp4"
+    with path.open("w+b") as file, VideoWriter(file, min(opened(lapse).fps, 1 / step_s)) as writer:
+        for number in range(4):
+            writer.write(shaded(number), number * step_s)
+    assert times_of(opened(path)) == pytest.approx([number * step_s for number in range(4)])
+
+
+@pytest.mark.parametrize("room", [10, 500, 4000])
+def test_a_disk_that_fills_while_a_video_is_written_is_one_error(
+    tmp_path: Path, room: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Disk(io.FileIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            if self.tell() + len(bytes(data)) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            if os.fstat(self.fileno()).st_size > room // 2:  # as buffers do, which write what they hold first
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().seek(offset, whence)
+
+    def write(disk: Disk) -> None:
+        with disk, VideoWriter(disk, 25) as writer:  # type: ignore[arg-type]
+            for number in range(48):
+                writer.write(shaded(number % 20), number / 25)
+
+    with pytest.raises(OSError, match="No space left"):
+        write(Disk(tmp_path / "a.mp4", "w+"))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_other_videos_are_not_taken_for_ours(tmp_path: Path) -> None:

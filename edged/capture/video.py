@@ -188,8 +188,10 @@ class _Pass:
         self._file.close()
 
     def _open(self) -> InputContainer:
+        # FFmpeg takes a row of JPEGs for a series of picture files, which have no times and may be named by others.
+        kind = "mjpeg" if self._file.is_jpeg else None
         try:
-            container = av.open(self._file, "r", options=OPTIONS, container_options=OPTIONS)
+            container = av.open(self._file, "r", kind, options=OPTIONS, container_options=OPTIONS)
         except (FFmpegError, OSError, ValueError, MemoryError) as error:
             raise SourceLost(f"{self._path}: {_why(self._path, error)}") from None
         streams = container.streams.video
@@ -257,10 +259,11 @@ class _Bounded:
         """Raise SourceLost when it cannot be opened, or not be read."""
         self._descriptor: int | None = None
         with _opened(path) as file:
-            has_index = file.read(8).endswith(b"ftyp")
+            head = file.read(8)
             self._descriptor = os.dup(file.fileno())  # a file object would warn if it were never closed
         self._since_found = 0
-        self.most_bytes = MOST_BYTES_OF_AN_INDEX if has_index else MOST_BYTES_A_PICTURE
+        self.is_jpeg = head.startswith(b"\xff\xd8\xff")
+        self.most_bytes = MOST_BYTES_OF_AN_INDEX if head.endswith(b"ftyp") else MOST_BYTES_A_PICTURE
         self.seek(0)
 
     @property

@@ -113,6 +113,7 @@ def analyze(
             DetectionLimits(smallest_face or SMALLEST_FACE, least_score or LEAST_SCORE, still=True),
         ),
     )
+    made = 0
     for analysed in _progress(
         _pictures(pictures, config, thorough, pad, field_of_view, asked, problems), len(pictures), "pictures"
     ):
@@ -120,13 +121,14 @@ def analyze(
         if out is not None:
             with _going_on(problems):
                 write_picture(copies[analysed.source], analysed.annotated(asked), analysed.source)
+                made += 1
     for video in videos:
         with _going_on(problems):
             recording = Recording(video, config, models, field_of_view, fps, one_person=asked.one_person)
             _analyse_video(recording, as_json, copies.get(video), asked)
+            made += 1
             problems += [recording.flaw] if recording.flaw else []
     if out is not None and not as_json:
-        made = sum(copy.exists() for copy in copies.values())
         click.echo(f"edged: {count_of(made, 'annotated file')} in {out}", err=True)
     if problems:
         raise Failed("\n".join(problems))

@@ -16,6 +16,7 @@ from edged.assembly import MASK_ONLY, Models, Wrap, build_pipeline, load_models
 from edged.cli.bench_clip import play, settings_for
 from edged.config import Config
 from edged.errors import EdgedError, Unavailable, UsageError
+from edged.files import read_regular
 from edged.inference import OnnxEngine, default_engines_dir, load_manifest
 from edged.inference.manifest import MAX_MODEL_BYTES
 from edged.pipeline import STAGES
@@ -85,10 +86,9 @@ def stacks(files: Mapping[str, Path]) -> tuple[list[Stack], list[str]]:
 
 def _read(file: Path) -> bytes:
     try:
-        size = file.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise UsageError(f"{file}: {size} bytes is more than a classifier can have; name another file")
-        return file.read_bytes()
+        return read_regular(file, MAX_MODEL_BYTES)
+    except ValueError as error:
+        raise UsageError(f"{file}: {error}, which is more than a classifier can have; name another file") from None
     except OSError as error:
         raise UsageError(
             f"{file}: cannot be read ({error.strerror}); name the ONNX file of a trained classifier"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edged.demo.play import make_week, play
+from edged.demo.play import make_week, play, refuse_others
 from edged.types import MASK_WORDS
 
 STAY_S = 0.5
@@ -67,7 +67,9 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
 
     for ending in (signal.SIGHUP, signal.SIGTERM):
         # A terminal that is closed ends it as Ctrl-C does: nothing that it started goes on alone.
-        signal.signal(ending, signal.default_int_handler)
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # nohup
+            signal.signal(ending, signal.default_int_handler)
+    refuse_others(report, week)
     is_shown = source is None and seconds is None and sys.stdout.isatty()
     violations = play(source, report, say, seconds, stay if is_shown else None)
     if not is_shown:

@@ -1,5 +1,7 @@
 """`edged wear-mask`: draw a mask on every face of a picture."""
 
+import os
+from itertools import chain, count
 from pathlib import Path
 
 import click
@@ -45,7 +47,9 @@ SMALLEST_FACE = 24.0
     help="Where exactly the mask sits; the same seed draws the same picture.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here; in the current folder when left out."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write here; under a new name in the current folder when left out.",
 )
 def wear_mask_command(
     image: Path | None, config_file: Path | None, mask: str, wear: str, crop: bool, seed: int, out: Path | None
@@ -55,7 +59,7 @@ def wear_mask_command(
         drawn = contact_sheet(_first_face(image, config_file) if image else None, Wear(wear), seed)
         for number, style in enumerate(STYLES, 1):
             click.echo(f"{number}  {style.name}")
-        _write(out or Path("masks.png"), drawn, [path for path in (image, config_path(config_file)) if path])
+        _write(out or _free("masks"), drawn, [path for path in (image, config_path(config_file)) if path])
         return
     if image is None:
         raise UsageError("IMAGE is missing; name a picture, or use --mask list")
@@ -65,7 +69,7 @@ def wear_mask_command(
             rng = np.random.default_rng(seed + number)
             picture = wear_mask(picture, face.points, STYLES[int(mask) - 1], Wear(wear), rng).image
     drawn = face_crop(picture, max(faces, key=lambda face: face.box.side).box) if crop else picture
-    _write(out or Path(f"{image.stem}-mask{mask}.png"), drawn, [image, config_path(config_file)])
+    _write(out or _free(f"{image.stem}-mask{mask}"), drawn, [image, config_path(config_file)])
 
 
 def _faces(path: Path, config: Config) -> tuple[Image, list[Detection]]:
@@ -83,6 +87,12 @@ def _faces(path: Path, config: Config) -> tuple[Image, list[Detection]]:
 def _first_face(path: Path, config_file: Path | None) -> tuple[Image, Detection]:
     picture, faces = _faces(path, read_config_if_any(config_file))
     return picture, max(faces, key=lambda face: face.box.side)
+
+
+def _free(stem: str) -> Path:
+    """A name of ours in the current folder: with a number where there is such a file, which may be somebody's own."""
+    names = (Path(f"{stem}{number}.png") for number in chain([""], (f"-{again}" for again in count(2))))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _write(path: Path, picture: Image, inputs: list[Path]) -> None:

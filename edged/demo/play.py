@@ -1,7 +1,6 @@
 """Plays the demo: scene, broker and subscriber here, the real daemon as a child process, the day's report at the end."""
 
 import json
-import select
 import signal
 import subprocess
 import sys
@@ -10,17 +9,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from edged.capture.video import VideoFile
 from edged.config import load_config
+from edged.config.source import parse_source
 from edged.demo.broker import DemoBroker, free_port
 from edged.demo.scene import make_scene
-from edged.demo.week import SETTINGS, WEEK, report_files, write_weeks
-from edged.errors import Failed
+from edged.demo.week import MADE_UP, SETTINGS, WEEK, report_files, write_weeks
+from edged.errors import Failed, UsageError
+from edged.files import read_regular
 from edged.processes.program import run
 from edged.store import Store
 
@@ -31,9 +33,13 @@ ICONS = {"mask_none": ("✗", "red", "no mask"), "mask_incorrect": ("!", "blue",
 FIRST_SHOWN = 1
 """Of the made-up week: Tuesday is an ordinary day, with a gap."""
 
+SITE = "Demo entrance"
+"""Stands in the report of what was played."""
+MOST_PAGE_BYTES = 16 << 20
+MOST_VERB_S = 120.0
+
 MARGIN_S = 60.0
 """The daemon gets this much longer than the recording lasts: to start, and to finish on a slow machine."""
-COMMAND_S = 120.0
 KILLED_S = 10.0
 
 
@@ -66,12 +72,15 @@ def play(
     seconds: float | None = None,
     stay: Callable[[Counter[str]], None] | None = None,
 ) -> Counter[str]:
-    """Run the whole job once; return the alerts by state. Raise Failed when the daemon does not come through.
+    """Run the whole job once; return the alerts by state. Raise Failed when the daemon does not come through,
+    SourceLost when `source` shows nothing.
 
     `seconds` ends it so long after the daemon is up, for recordings of any length. `stay`, where somebody looks on: the scene
     begins anew again and again; once it has played, and its report is made, this is called with the alerts so far, and the
     scene ends when it returns.
     """
+    if source is not None:
+        _require_pictures(source)
     with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
         work = Path(folder)
         alerts = Alerts(say)
@@ -96,7 +105,8 @@ def play(
         finally:
             broker.stop()
             if console is not None:
-                _end_console(console)
+                console.terminate()
+                _ended(console)
         _edged("report", "today", "--config", str(config), "--out", str(report))
     return alerts.violations
 
@@ -119,6 +129,26 @@ def make_week(folder: Path, say: Say) -> Path:
             _edged("report", str(day), "--config", str(config), "--out", str(file))
             say(f"  {file.name}", "white")
     return report_files(folder)[FIRST_SHOWN]
+
+
+def refuse_others(report: Path, week: Path) -> None:
+    """Raise UsageError where a page would be written over one that the demo did not make, as a site's own report is."""
+    for page, mark, option in ((report, SITE, "--report"), *((page, MADE_UP, "--week") for page in report_files(week))):
+        if page.is_file() and not _holds(page, mark):
+            raise UsageError(f"{page}: is there already, and was not made by `edged demo`; choose another {option}")
+
+
+def _holds(page: Path, mark: str) -> bool:
+    try:
+        return mark.encode() in read_regular(page, MOST_PAGE_BYTES)
+    except (OSError, ValueError):
+        return False
+
+
+def _require_pictures(source: Path) -> None:
+    """Raise SourceLost where there are none: the daemon waits for a camera that is away, and would for ever."""
+    with closing(VideoFile(parse_source(source.absolute().as_uri()))) as video:
+        video.skip()
 
 
 def _scene(work: Path, say: Say) -> tuple[Path, float]:
@@ -149,7 +179,7 @@ host = "127.0.0.1"
 port = {port}
 
 [report]
-site = "Demo entrance"
+site = "{SITE}"
 requirement = "Masks are worn over mouth and nose."
 
 [console]
@@ -169,32 +199,35 @@ def _start_console(config: Path, say: Say) -> "subprocess.Popen[str] | None":
         text=True,
     )
     assert console.stdout is not None  # noqa: S101
-    answers = bool(select.select([console.stdout], [], [], MARGIN_S)[0])
-    address = console.stdout.readline().strip() if answers else ""
+    patience = threading.Timer(MARGIN_S, console.kill)
+    patience.start()
+    try:
+        address = console.stdout.readline().strip()
+    except BaseException:  # as KeyboardInterrupt: nobody else knows of this process yet
+        console.kill()
+        _ended(console)
+        raise
+    finally:
+        patience.cancel()
     if not address:
-        _end_console(console)
+        _ended(console)
         return None
     say(f"See it in a browser, while it plays: {address}", "green")
     return console
 
 
-def _end_console(console: "subprocess.Popen[str]") -> None:
-    console.terminate()
-    _ended(console)
-    if console.stdout is not None:
-        console.stdout.close()
-
-
-def _ended(process: subprocess.Popen[Any]) -> int:
+def _ended(process: "subprocess.Popen[Any]") -> int:
     """The exit code of a daemon or console that was asked to stop; killed when it does not, which no driver must allow."""
     try:
-        return process.wait(MARGIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    try:
-        return process.wait(KILLED_S)
-    except subprocess.TimeoutExpired:
+        for patience_s in (MARGIN_S, KILLED_S):
+            try:
+                return process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
         return -signal.SIGKILL
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _run_daemon(
@@ -244,12 +277,13 @@ def _tail(log: Path) -> str:
 
 
 def _edged(*arguments: str) -> None:
+    """One verb. Raise Failed when it fails, or takes longer than MOST_VERB_S."""
     try:
-        done = run([sys.executable, "-m", "edged", *arguments], COMMAND_S)
+        done = run([sys.executable, "-m", "edged", *arguments], MOST_VERB_S)
     except subprocess.TimeoutExpired:
         raise Failed(
-            f"edged {arguments[0]} has not ended within {COMMAND_S:g} s; see what else the machine is busy with"
+            f"edged {arguments[0]} did not end within {MOST_VERB_S:g} s; see what else the machine is busy with"
         ) from None
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise Failed(said or f"edged {arguments[0]} ended with exit code {done.returncode}")
+        told = done.stderr.decode(errors="replace").strip().removeprefix("edged: ")
+        raise Failed(told or f"edged {arguments[0]} ended with exit code {done.returncode}")

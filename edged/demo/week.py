@@ -26,7 +26,8 @@ WEEK = tuple(MONDAY + timedelta(days=number) for number in range(7))
 WEEKS_BEFORE = 4
 """So many are made up before it, for the trend."""
 
-SETTINGS = """
+MADE_UP = "Made up by edged demo"
+SETTINGS = f"""
 [device]
 id = "example"
 name = "Example"
@@ -39,7 +40,7 @@ source = "images:///example"
 
 [report]
 site = "Example data: Main entrance"
-requirement = "Made up by edged demo: no camera has seen anybody. Masks are worn over mouth and nose."
+requirement = "{MADE_UP}: no camera has seen anybody. Masks are worn over mouth and nose."
 timezone = "Europe/Berlin"
 open_from = "07:00"
 open_until = "20:00"

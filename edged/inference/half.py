@@ -259,8 +259,7 @@ def _check_plain(model: onnx.ModelProto, name: str) -> None:
     CVE-2024-27318); so it is refused wherever it stands, not followed.
     """
     graph = model.graph
-    tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
-    for tensor in tensors:
+    for tensor in (*graph.initializer, *(t for node in graph.node for a in node.attribute for t in _tensors(a))):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise ModelError(
                 f"model {name}: tensor {tensor.name!r} lies outside the file; save the model as a single file"
@@ -276,3 +275,10 @@ def _check_plain(model: onnx.ModelProto, name: str) -> None:
             raise ModelError(
                 f"model {name}: {node.op_type} has a graph inside, which is not supported; export it without"
             )
+
+
+def _tensors(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
+    """All that stand in it."""
+    yield from (attribute.t, *attribute.tensors)
+    for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+        yield from (sparse.values, sparse.indices)

@@ -1,6 +1,8 @@
 """Puts one mask on one face of a picture: fabric, light and shadow taken from the face, and what it leaves visible."""
 
+import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,9 +13,14 @@ from edged.render.mean_face import five_points, sixty_eight_points
 from edged.render.outline import Array, Outline, Wear, mask_outline
 from edged.types import Image, MaskState, Points
 
+_Number = TypeVar("_Number", np.uint8, np.float32)
 _SUBPIXEL_BITS = 4
 _FAR = 1e5
 """Points beyond this (or not finite) belong to no face in a picture."""
+_MOST_BLUR = 64.0
+"""Pixels. A wider blur is made of a smaller copy: its time grows with its width, to minutes on a photograph of a phone."""
+_BAND = 1 << 18
+"""Pixels whose fabric coordinates are worked out at once: each takes some 300 bytes meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +112,7 @@ def _light(face: NDArray[np.float32], alpha: NDArray[np.uint8], unit: float) -> 
         return np.ones((*face.shape[:2], 3), np.float32)
     mean = under.mean(axis=0)
     grey = face.mean(axis=2)
-    smooth = cv2.GaussianBlur(grey, (0, 0), max(1.0, unit / 3))
+    smooth = _blurred(grey, max(1.0, unit / 3))
     local = np.clip(smooth / max(float(smooth[alpha > 127].mean()), 1.0), 0.4, 1.6) ** 0.7
     # Skin of middling brightness in good light averages about 130; darker pictures get darker masks, but less than
     # in proportion, since dark skin is not dim light.
@@ -126,8 +133,19 @@ def _shadow(alpha: NDArray[np.uint8], unit: float) -> NDArray[np.float32]:
     offset = max(1, round(0.03 * unit))
     moved = np.roll(alpha, offset, axis=0)
     moved[:offset] = 0
-    soft = cv2.GaussianBlur(moved, (0, 0), max(0.7, 0.03 * unit)).astype(np.float32) / 255
+    soft = _blurred(moved, max(0.7, 0.03 * unit)).astype(np.float32) / 255
     return np.asarray(1 - 0.28 * soft, np.float32)
+
+
+def _blurred(plane: NDArray[_Number], sigma: float) -> NDArray[_Number]:
+    """A Gaussian blur, however wide it is."""
+    if sigma <= _MOST_BLUR:
+        return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), plane.dtype)
+    height, width = plane.shape
+    times = 2 * sigma / _MOST_BLUR
+    small = cv2.resize(plane, (math.ceil(width / times), math.ceil(height / times)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / times)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), plane.dtype)
 
 
 def _draw_loops(face: NDArray[np.float32], outline: Outline, style: MaskStyle, origin: Array) -> None:
@@ -151,11 +169,14 @@ def _fabric_coordinates(outline: Outline, window: _Window) -> tuple[NDArray[np.f
     weights = np.linalg.solve(terms.T @ terms + ridge, terms.T @ outline.grid[:, 2:])
     x = (np.arange(window.width) + window.x - centre[0]) / outline.unit
     y = (np.arange(window.height) + window.y - centre[1]) / outline.unit
-    grid_x, grid_y = np.meshgrid(x, y)
-    values = _cubic(grid_x.ravel(), grid_y.ravel()) @ weights
-    shape = (window.height, window.width)
-    across = np.clip(values[:, 0], -1.3, 1.3).reshape(shape).astype(np.float32)
-    down = np.clip(values[:, 1], -0.3, 1.3).reshape(shape).astype(np.float32)
+    across, down = (np.empty((window.height, window.width), np.float32) for _ in range(2))
+    rows = max(1, _BAND // window.width)
+    for top in range(0, window.height, rows):
+        band = slice(top, top + rows)
+        grid_x, grid_y = np.meshgrid(x, y[band])
+        values = _cubic(grid_x.ravel(), grid_y.ravel()) @ weights
+        across[band] = np.clip(values[:, 0], -1.3, 1.3).reshape(grid_x.shape)
+        down[band] = np.clip(values[:, 1], -0.3, 1.3).reshape(grid_x.shape)
     return across, down
 
 

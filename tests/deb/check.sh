@@ -11,6 +11,7 @@ jammy | noble) mirror=http://archive.ubuntu.com/ubuntu components=main,universe 
 esac
 parcel=$(mktemp -d)
 trap 'rm -rf "$parcel"' EXIT
+trap 'exit 1' INT TERM
 cp "$package" "$parcel/edged.deb"
 cp "$clip" "$parcel/entrance.mp4"
 cp "$tests/inside.sh" "$tests/../vm/scenarios/install/files.sh" "$parcel/"

@@ -4,6 +4,7 @@
 # generic-amd64 or generic-arm64, PACKAGE the .deb for trixie. Needs root, or else fakeroot. The files get their names
 # when they are whole; a failure leaves nothing. With BOARD alone it says whether this machine has what that needs.
 set -euo pipefail
+umask 022
 
 stop() {
     echo "image: $*" >&2
@@ -78,7 +79,7 @@ for package in "$1"/tmp/*.deb; do
     dpkg-deb -x "$package" "$SCRATCH/loader"
     rm "$package"
 done
-cp -r "$HERE/../overlay/." "$HERE/overlay/." "$1/"
+cp -r --no-preserve=mode "$HERE/../overlay/." "$HERE/overlay/." "$1/"
 cp "$SCRATCH/fstab" "$1/etc/fstab"
 mkdir -p "$1/boot/firmware"
 echo edged >"$1/etc/hostname"

@@ -184,7 +184,8 @@ def edged(job: Job) -> None:
         chroot "$root" apt-get install -q -y --no-install-recommends /tmp/edged.deb $beside"""
     run("unshare", "--mount", "--propagation=private", "sh", "-c", inside, "sh", job.rootfs)
     (job.rootfs / "tmp" / "edged.deb").unlink()
-    shutil.copytree(OVERLAY, job.rootfs, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    # Neither / nor /etc gets the mode that its namesake has in the checkout, as copytree would have it.
+    run("cp", "--recursive", "--no-preserve=mode", f"{OVERLAY}/.", job.rootfs)
     for key in job.rootfs.glob("etc/ssh/ssh_host_*"):
         key.unlink()
     (job.rootfs / "etc" / "machine-id").write_text("")
@@ -236,6 +237,7 @@ def prepare(job: Job) -> None:
         del done[number:]
         write_down(job.folder, done)
         step(job)
+        os.sync()  # or a power cut could leave the step written down, and not what it made
         done.append(key)
         write_down(job.folder, done)
     print("flash-jetson: the images are ready; attach the board in recovery mode, and call flash-jetson flash")
@@ -305,6 +307,7 @@ def main(words: list[str] | None = None) -> None:
     wanted = f"+{job.source['ubuntu']}"
     if not (job.package.is_file() and wanted in job.package.name and job.package.name.endswith("_arm64.deb")):
         stop(f"{job.package} is no package for this Ubuntu; make deb CODENAME={job.source['ubuntu']} ARCH=arm64")
+    os.umask(0o022)  # of what is made, much is the system's
     job.folder.mkdir(parents=True, exist_ok=True)
     with (job.folder / "lock").open("w") as alone:
         if not lock(alone.fileno()):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20
-NAME = re.compile(r"edged-pi(\d)\.img\.xz")
+NAME = re.compile(r"edged-pi([45])\.img\.xz")
+ENDING = ".rpi-imager-manifest"
 
 
 def entry(base: str, image: Path) -> dict[str, Any]:
@@ -48,8 +49,16 @@ def main() -> None:
     if len(sys.argv) < 4:
         sys.exit("usage: manifest.py BASE_URL IMAGE.img.xz... OUT")
     base, *images, out = sys.argv[1:]
+    if not out.endswith(ENDING):  # the name of an image, most likely, which must not be written over
+        sys.exit(f"manifest: {out} is no name for the manifest; end it in {ENDING}")
     text = json.dumps({"os_list": [entry(base, Path(image)) for image in images]}, indent=1)
-    Path(out).write_text(text + "\n")
+    part = Path(f"{out}.part")
+    try:
+        part.write_text(text + "\n")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        sys.exit(f"manifest: {out} cannot be written ({error.strerror})")
 
 
 if __name__ == "__main__":
