@@ -97,8 +97,8 @@ def test_a_fresh_process_that_takes_for_ever_is_one_line(monkeypatch):
 def test_the_first_frame_is_that_of_the_profile_that_is_timed(monkeypatch):
     """A cab's camera loads more models than an entrance's."""
     asked = []
-    done = subprocess.CompletedProcess([], 1, "", "edged: it is as it is\n")
-    monkeypatch.setattr("edged.cli.bench.subprocess.run", lambda command, **_: asked.append(command) or done)
+    done = subprocess.CompletedProcess([], 1, b"", b"edged: it is as it is\n")
+    monkeypatch.setattr("edged.cli.bench.run", lambda command, _: asked.append(command) or done)
     with pytest.raises(Failed, match=r"^it is as it is$"):  # one "edged:" is added when it is told
         _first_frame_s(None, "driver", np.zeros((8, 8, 3), np.uint8))
     assert asked[0][asked[0].index("--profile") + 1] == "driver"
