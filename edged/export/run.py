@@ -18,6 +18,7 @@ from edged.host.clock import DAY_MS
 from edged.host.device import device_id
 from edged.report import stored_report
 from edged.report.day import Span, day_of, day_span
+from edged.report.stored import has_lost
 from edged.store import StoreReader
 
 RECHECKED_DAYS = 31
@@ -84,7 +85,7 @@ class Exporter:
     def _why_none(self, day: date) -> str:
         """Why a day that was asked for has no export."""
         closed = any(row["day"] == day.isoformat() for row in self.reader.reports())
-        if closed and self._has_lost(day):
+        if closed and has_lost(self.reader, self._zone, day):
             return "the store does not have all of this day any more (store.retention_days), so it is not exported"
         if closed:
             return "is not exported: it is older than export.keep_days, or waits for something that still goes on"
@@ -92,14 +93,6 @@ class Exporter:
             "the store has no report of this day yet, so it is not closed; `edged status` says whether the daemon runs and"
             " the clock is trusted"
         )
-
-    def _has_lost(self, day: date) -> bool:
-        """Whether the store has fewer rows of a day than its report counted, as once retention deletes them."""
-        counted = next((row["counted"] for row in self.reader.reports() if row["day"] == day.isoformat()), None)
-        if not isinstance(counted, dict):
-            return False
-        now = self.reader.counted(*day_span(day, self._zone))
-        return any(now[table] < count for table, count in counted.items() if table in now)
 
     def _used(self, spool: Spool, progress: Mapping[str, Mapping[str, int]], only: date | None) -> list[Exported]:
         """The exports that are read now: to be sent, compared with the store, or followed by the next."""
@@ -143,7 +136,9 @@ class Exporter:
             mark = self.reader.mark(*day_span(day, self._zone))
             if own and progress["seen"].get(row["day"]) == mark:
                 continue
-            if not own and self._has_lost(day):  # half a day would say that the other half was not watched
+            if not own and has_lost(
+                self.reader, self._zone, day
+            ):  # half a day would say that the other half was not watched
                 continue
             if (made := self._made(spool, progress, day, own, exported)) is None:
                 continue

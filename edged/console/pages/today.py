@@ -16,7 +16,7 @@ from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.signs import MASK_ICONS
 from edged.console.site import Site
 from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, span, working
-from edged.errors import EdgedError, StoreError
+from edged.errors import EdgedError, Failed, StoreError
 from edged.payloads.report import ReportDocument
 from edged.records import ALERTING
 from edged.report import day_of, day_span
@@ -118,10 +118,10 @@ def _role(request: Request) -> str:
 
 
 def _quietly(question: Any) -> Any:
-    """Its answer; None when the record cannot be read, which the page says elsewhere."""
+    """Its answer; None when the record, or that report, cannot be read, which the page says elsewhere."""
     try:
         return question()
-    except StoreError:
+    except (StoreError, Failed):
         return None
 
 
