@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.events import shown_events
+from edged.console.live import old_after_ms
 from edged.console.parts import alarms, backend_words
 from edged.console.render import render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
@@ -186,6 +187,7 @@ def _cameras(site: Site, status: Mapping[str, Any] | None, report: ReportDocumen
                 "age_s": round(state["frame_age_ms"] / 1000)
                 if state and state.get("frame_age_ms") is not None
                 else None,
+                "old_ms": old_after_ms(site.config.camera.get(camera)),
                 "present": state["counts"] if state else None,
                 "row": rows.get(camera),
             }
