@@ -288,7 +288,6 @@ def test_an_alarm_on_the_spot_is_acknowledged_with_a_button(browser: Any, watche
         page.goto("/")
         page.get_by_role("button", name="Acknowledge buzzer").click()
 
-
         def silent() -> bool:
             page.reload()
             return bool(page.locator("text=Acknowledged: it is silent").count())

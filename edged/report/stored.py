@@ -88,12 +88,12 @@ def flaw_of(report: object) -> str | None:
         return "open_from or open_until: is no time of day"
     return (
         None
-        if all(map(_is_told, (whole, *whole["by_camera"])))
+        if all(map(_is_complete, (whole, *whole["by_camera"])))
         else "compliance_percent: stands without what goes with it"
     )
 
 
-def _is_told(figure: Figure) -> bool:
+def _is_complete(figure: Figure) -> bool:
     """Whether a percentage has its interval, and one that is missing its reason."""
     if figure["compliance_percent"] is not None:
         return figure["interval"] is not None and figure["bounds"] is not None
