@@ -77,6 +77,8 @@ class Pipeline:
     timer: Callable[[], float] = time.perf_counter
     _last: tuple[float, Outcome] | None = None
     """The newest frame's time and outcome."""
+    _size: tuple[int, ...] | None = None
+    """The newest frame's height and width."""
 
     def step(self, frame: Frame) -> Outcome:
         """Take one frame through all stages. A frame of the same instant as the one before is the same frame: it costs
@@ -85,7 +87,9 @@ class Pipeline:
         if self._last is not None and self._last[0] == frame.time_s:
             return replace(self._last[1], events=[], encounters=[])
         start = self.timer()
-        if self.cuts is not None and self.cuts.is_cut(frame.image):
+        cut = self.cuts is not None and self.cuts.is_cut(frame.image)
+        before, self._size = self._size, frame.image.shape[:2] if frame.image.size else self._size
+        if cut or before not in (None, self._size):  # in pixels of another size, no face is where it was
             self._end_tracks()
         detections = self._detect(frame)
         detected = self.timer()
@@ -115,7 +119,7 @@ class Pipeline:
         self._end_tracks()
         if self.cuts is not None:
             self.cuts.forget()
-        self._last = None
+        self._last = self._size = None
         return Outcome([], [], Signals(), self.events.finish(time_s, reason), self.encounters.finish())
 
     def _end_tracks(self) -> None:

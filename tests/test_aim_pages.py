@@ -310,6 +310,26 @@ def test_a_sign_without_scripts_says_nothing_of_a_look_that_is_none_or_too_old(t
         assert "cannot see" in browser.get("/kiosk/door").text.partition("<nav")[0], "whoever was there has gone"
 
 
+@pytest.mark.parametrize(
+    ("fps", "age_s", "is_new"), [(0.5, 3.0, True), (0.5, 5.5, False), (15, 3.0, False), (15, 1.5, True)]
+)
+def test_what_is_old_follows_the_cameras_rate_on_every_page(
+    tmp_path: Path, fps: float, age_s: float, is_new: bool
+) -> None:
+    cameras = {"camera": {"door": {"source": "file:///a", "fps": fps}}}
+    with Console(tmp_path, cameras) as console, LiveSocket(console.database) as live:
+        browser = console.start().claimed()
+        live.show([face("correct")])
+        live.freeze()
+        live.made_s -= age_s
+        sign = browser.get("/kiosk/door").text
+        assert ("Thank you" in sign.partition("<nav")[0]) == is_new
+        told = [
+            re.findall(r'data-old-ms="(\d+)"', browser.get(path).text) for path in ("/kiosk/door", "/camera/door", "/")
+        ]
+        assert told == [["5000" if fps < 1 else "2000"]] * 3
+
+
 def test_a_clear_view_outlasts_a_camera_that_is_busy_and_ends_when_it_is_refused(tmp_path: Path) -> None:
     with Console(tmp_path) as console, LiveSocket(console.database) as live:
         browser = console.start().claimed()

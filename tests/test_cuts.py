@@ -104,6 +104,12 @@ def test_who_stands_where_somebody_stood_before_a_cut_is_somebody_else():
     assert first.last_seen_s < second.first_seen_s
 
 
+def test_in_a_picture_of_another_size_nobody_is_where_somebody_was():
+    """The same scene, as the camera was set to another resolution: the box is in other pixels."""
+    first, second = play(scene(1), cv2.resize(scene(1), (640, 480)))
+    assert (first.track, second.track) == (1, 2)
+
+
 def test_within_a_scene_it_is_one_person():
     assert len(play(scene(1), scene(1, 90, 30))) == 1
 

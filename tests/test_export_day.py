@@ -3,6 +3,10 @@
 import gzip
 import json
 import random
+import re
+import resource
+import shutil
+import signal
 import subprocess
 from collections import Counter
 from datetime import date, timedelta
@@ -16,7 +20,7 @@ from edged.export import Exporter
 from edged.export.files import decode
 from edged.export.manifest import Manifest, parse_name, sha256
 from edged.export.schema import COVER, ENCOUNTER
-from edged.store import EncounterRow, StoreReader
+from edged.store import EncounterRow, ReportRow, StoreReader
 
 DAY = date(2026, 11, 19)
 FORMATS = ["jsonl.gz", "parquet"]
@@ -244,25 +248,86 @@ def test_files_are_deleted_by_their_age_also_while_the_place_is_away(tmp_path):
     assert [path.name for path in (tmp_path / "export/record/v=1").iterdir()] == [f"dt={later}"]
 
 
+def damaged(path, damage):
+    data = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        altered = data[:40] + bytes([data[40] ^ 1]) + data[41:]
+        path.write_bytes({"cut": data[:-9], "empty": b"", "altered": altered}[damage])
+
+
 @pytest.mark.parametrize(
     ("ending", "damage"),
-    [*product(("encounter", "cover", "manifest"), ("cut", "altered")), ("encounter", "gone"), ("cover", "gone")],
+    [
+        *product(("encounter", "cover", "manifest"), ("cut", "altered", "empty")),
+        ("encounter", "gone"),
+        ("cover", "gone"),
+    ],
 )
-def test_a_file_that_is_damaged_here_is_one_line_and_replaces_no_whole_one(site, tmp_path, ending, damage):
-    site.busy().close().export()
-    (path,) = (tmp_path / "export").rglob(f"*.{ending}.*")
-    data, sent = path.read_bytes(), site.files()
-    path.unlink()
-    if damage != "gone":
-        path.write_bytes(data[:-9] if damage == "cut" else data[:40] + bytes([data[40] ^ 1]) + data[41:])
-    with pytest.raises(Failed, match=rf"{path.name}: is damaged.*move .* away, and the days are exported again"):
-        site.export(DAY)
-    assert site.files() == sent
-    site.store.write([encounter(9_999_999, span(DAY)[0] + 9 * HOUR, "none")])
-    with pytest.raises(Failed, match="is damaged"):
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_export_that_is_damaged_here_is_set_aside_and_its_day_exported_again(site, tmp_path, ending, damage, sent):
+    """Neither it nor what comes after it is held up, and no passage counts twice where it was sent whole before."""
+    days = [DAY - timedelta(days=1), DAY]
+    for number, day in enumerate(days):
+        site.busy(day, seed=10 * number + 1)
+    site.close(days[0])
+    if sent:
         site.export()
-    path.write_bytes(data)
-    assert len(site.export().manifests()) == 2
+    else:
+        site.place.rename(tmp_path / "away")
+        with pytest.raises(Unavailable, match="1 exports wait"):
+            site.export()
+        (tmp_path / "away").rename(site.place)
+    before = site.files()
+    (path,) = (tmp_path / "export/record").rglob(f"*.{ending}.*")
+    damaged(path, damage)
+    site.said.clear()
+    site.close(days[1]).export()
+    (said,) = [line for line in site.said if "is damaged" in line]
+    assert re.search(rf"{path.name}: is damaged.*moved to .*export/damaged/dt={days[0]}\. .*exported again", said)
+    assert {name: data for name, data in site.files().items() if name in before} == before
+    whole = {row["event_id"]: row["seq"] for row in site.rows(day=days[0])}
+    assert [one.number for day in days for one in site.manifests(day)] == [*([1] if sent else []), 2, 3]
+    assert set(whole.values()) == {2}
+    assert len(site.rows(day=days[0])) == len(whole) * (2 if sent else 1)
+    site.said.clear()
+    after = site.files()
+    site.export().export(days[0])
+    assert (site.files(), [line for line in site.said if "is damaged" in line]) == (after, [])
+
+
+def test_what_is_set_aside_is_bounded_and_no_number_is_given_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr("edged.export.spool.MOST_SET_ASIDE", 2)
+    site = Site(tmp_path).busy().close().export()
+    for number in range(1, 5):
+        (path,) = (tmp_path / "export/record").rglob("*.manifest.json")
+        path.write_bytes(b"")
+        site.export()
+        assert [one.number for one in site.manifests()] == list(range(1, number + 2))
+    kept = sorted(path.name for path in (tmp_path / "export/damaged").rglob("*.manifest.json"))
+    assert [parse_name(name).number for name in kept] == [3, 4]
+    shutil.rmtree(tmp_path / "export/damaged")
+    shutil.rmtree(tmp_path / "export/record")
+    site.export()
+    assert [one.number for one in site.manifests()][-1] == 6
+
+
+def test_a_damaged_export_of_a_day_that_the_store_has_deleted_is_set_aside_alone(tmp_path):
+    site = Site(tmp_path).busy()
+    stored = ReportRow(
+        str(DAY), "Europe/Madrid", site.now, "{}", "", counted=StoreReader(site.store.path).counted(*span(DAY))
+    )
+    site.store.write([stored])
+    site.export()
+    before = site.files()
+    damaged(next((tmp_path / "export").rglob("*.encounter.*")), "cut")
+    site.store.prune(span(DAY)[0] + 13 * HOUR)
+    assert site.export().files() == before
+    with pytest.raises(
+        Failed, match=r"2026-11-19: the store does not have all of this day any more \(store\.retention_days"
+    ):
+        site.export(DAY)
 
 
 def test_a_device_that_is_given_another_id_sends_every_day_once(tmp_path):
@@ -362,6 +427,39 @@ def test_a_place_that_is_not_there_is_made_by_nobody_and_tried_again(site):
         site.export()
     site.place.mkdir()
     assert len(site.export().manifests()) == 1
+
+
+def test_a_full_disk_is_one_line_and_the_day_is_exported_once_there_is_room(site, tmp_path):
+    """Whoever writes: DuckDB raises errors of its own."""
+    site.store.write([encounter(1, span(DAY)[0] + 12 * HOUR, "none")])
+    site.close()
+    parquet = site.settings.export.format == "parquet"
+    what, room = ("Parquet ", 1500) if parquet else ("", 100)  # for what DuckDB reads, and not for what it writes
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(
+            Unavailable, match=rf"export/record/v=1/dt=2026-11-19: {what}cannot be written .*it is tried again"
+        ):
+            site.export()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handled)
+    assert len(site.export().manifests()) == 1
+    assert not [path for path in (tmp_path / "export").rglob("*") if path.name.startswith(".edged")]
+
+
+def test_old_files_that_cannot_be_deleted_hide_nothing(tmp_path, monkeypatch):
+    site = Site(tmp_path, keep_days=7).busy().close().export()
+    monkeypatch.setattr("edged.export.spool._remove", lambda path: path.rmdir())  # of a file: OSError
+    site.now += 30 * 24 * HOUR
+    later = DAY + timedelta(days=30)
+    site.busy(later, seed=50).close(later).export()
+    assert any(
+        "cannot be deleted (Not a directory); see that the user edged may write there" in line for line in site.said
+    )
+    assert len(site.manifests(later)) == 1
 
 
 def test_json_lines_need_no_library(site):

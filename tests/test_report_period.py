@@ -17,7 +17,15 @@ from test_cli import edged
 
 from edged.config import Config
 from edged.payloads.period import PeriodDocument
-from edged.report import build_period, build_report, canonical_json, days_of, render_period_csv, stored_report
+from edged.report import (
+    build_period,
+    build_report,
+    canonical_json,
+    days_of,
+    render_csv,
+    render_period_csv,
+    stored_report,
+)
 from edged.report.page import render_html, render_period_html
 from edged.report.screen import render_text
 from edged.report.statistics import wilson
@@ -95,7 +103,9 @@ def test_a_week_rests_on_what_the_cameras_that_follow_masks_watched(tmp_path: Pa
     week = period(tmp_path, changes, settings, stored=WEEK)
     if earlier:
         with closing(sqlite3.connect(tmp_path / "edged.db")) as base, base:
+            base.create_function("sha256", 1, lambda text: hashlib.sha256(text.encode()).hexdigest())
             base.execute("UPDATE reports SET report = json_remove(report, '$.masks_coverage_percent')")
+            base.execute("UPDATE reports SET sha256 = sha256(report)")
         week = build_period(StoreReader(tmp_path / "edged.db"), settings, "week", WEEK[3], NEXT_MONDAY)
     assert (week["withheld"], week["compliance_percent"]) == (None, 80.0)
     assert (week["coverage_percent"], week["masks_coverage_percent"]) == (50.0, 100.0)
@@ -209,6 +219,32 @@ def test_the_table_of_a_week_tells_interval_and_coverage_of_each_camera(tmp_path
     (camera,) = report["by_camera"]
     assert float(row["coverage_percent"]) == camera["coverage_percent"]
     assert float(row["interval_lower"]) == camera["interval"]["lower"]
+
+
+def test_the_table_of_a_week_counts_the_same_events_as_the_tables_of_its_days_and_the_page(tmp_path: Path) -> None:
+    settings = config(cameras=["door", "cab"])
+    driver = settings.camera["cab"].model_copy(update={"profile": "driver", "name": "Cab"})
+    settings = settings.model_copy(update={"camera": {"door": settings.camera["door"], "cab": driver}})
+    noon = span(WEEK[2])[0] + 12 * HOUR
+    events = [
+        *violation(7, noon, "away", "cab", kind="inattention"),
+        *violation(8, noon, "sleep", "cab", kind="drowsiness"),
+        *violation(9, noon + HOUR, "sleep", "cab", kind="drowsiness"),
+    ]
+    report = period(tmp_path, [*people(WEEK[2], 40, 10), *events], settings, stored=[WEEK[2]])
+    rows = list(csv.DictReader(render_period_csv(report).splitlines()))
+    day = stored_report(StoreReader(tmp_path / "edged.db"), WEEK[2])
+    assert day is not None
+    of_day = list(csv.DictReader(render_csv(day).splitlines()))
+    assert list(rows[0]) == list(of_day[0])
+    counts = {"violations": "10", "distractions": "1", "drowsiness_events": "2"}
+    (own,) = [row for row in rows if row["record"] == "day" and row["date"] == str(WEEK[2])]
+    for row in (rows[0], own, of_day[0]):
+        assert {name: row[name] for name in counts} == counts
+    for record, name in (("attention", "distractions"), ("drowsiness", "drowsiness_events")):
+        for table in (rows, of_day):
+            assert next(row[name] for row in table if row["record"] == record) == counts[name]
+    assert [row["camera"] for row in of_day if row["record"] == "camera"] == ["cab", "door"]
 
 
 def test_a_stored_report_that_is_damaged_is_counted_anew(tmp_path: Path) -> None:

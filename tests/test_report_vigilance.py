@@ -195,7 +195,7 @@ def test_a_site_without_such_cameras_sees_nothing_of_it(tmp_path):
     report = report_of(tmp_path, [encounter(1, START, "correct")], config())
     assert not {"attention", "drowsiness"} & report.keys()
     assert not [word for word in ("attenti", "drows") if word in render_html(report).lower()]
-    assert next(csv.reader(io.StringIO(render_csv(report))))[-2:] == ["site", "began_utc"]
+    assert next(csv.reader(io.StringIO(render_csv(report))))[-2:] == ["began_utc", "violations"]
 
 
 def test_a_site_that_asks_nobody_for_masks_has_no_word_of_them(tmp_path):

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +284,10 @@ def test_a_report_of_a_day_that_is_not_over_is_withdrawn_and_replaced_at_the_bro
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(site, date(2026, 11, 18), 1)
-    site.store.write([ReportRow(day, ZONE, NOON, f'{{"date":"{day}"}}', day) for day in ("2026-11-18", "2036-11-18")])
+    texts = {day: f'{{"date":"{day}"}}' for day in ("2026-11-18", "2036-11-18")}
+    site.store.write(
+        [ReportRow(day, ZONE, NOON, text, sha256(text.encode()).hexdigest()) for day, text in texts.items()]
+    )
     site.start()
     site.reporter.check()
     assert site.retained() == "2026-11-18", "at once: whatever the broker keeps is replaced"

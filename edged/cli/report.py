@@ -21,6 +21,7 @@ from edged.report import (
     build_period,
     build_report,
     canonical_json,
+    counted_anew,
     day_csv,
     days_of,
     parse_day,
@@ -113,7 +114,11 @@ def _file_in(out: str, name: str) -> Path:
 
 
 def _of_day(reader: StoreReader, config: Config, day: date, now_ms: int, form: str) -> str:
-    found = stored_report(reader, day) or build_report(reader, config, day, now_ms)
+    found = stored_report(reader, day)
+    if found is None:
+        if line := counted_anew(reader, ZoneInfo(config.report.timezone), day):
+            _say(line)
+        found = build_report(reader, config, day, now_ms)
     if form == "csv":
         return day_csv(reader, config, day, found)
     renderers = {"html": render_html, "text": render_text, "json": canonical_json}
@@ -121,8 +126,12 @@ def _of_day(reader: StoreReader, config: Config, day: date, now_ms: int, form: s
 
 
 def _of_period(reader: StoreReader, config: Config, period: Period, day: date, now_ms: int, form: str) -> str:
-    found = build_period(reader, config, period, day, now_ms)
+    found = build_period(reader, config, period, day, now_ms, _say)
     if form == "csv":
         return render_period_csv(found)
     renderers = {"html": render_period_html, "text": render_text, "json": canonical_json}
     return renderers[form](found)
+
+
+def _say(line: str) -> None:
+    click.echo(f"edged: {line}", err=True)

@@ -7,12 +7,22 @@ from typing import Any
 
 import anyio
 
+from edged.config import CameraConfig
 from edged.errors import Unavailable
 
 LONGEST_WAIT_S = 4.0
 """The daemon answers after two seconds when there is no newer picture."""
 MOST_HEAD_BYTES = 256 * 1024
 MOST_PICTURE_BYTES = 4 * 1024 * 1024
+OLD_S, LATE_S = 2.0, 1.0
+
+
+def old_after_ms(camera: CameraConfig | None) -> int:
+    """A picture that is older says nothing about who is there now: the next one, and the one after it, are overdue.
+
+    What the pages' scripts go by, too. None: of a camera that is not in the config any more.
+    """
+    return round(1000 * max(OLD_S, 2 / camera.fps + LATE_S if camera else 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -16,7 +17,7 @@ from edged.errors import ConfigError, Failed, Unavailable
 from edged.files import Stamp, is_first_byte_locked, stamp_of
 from edged.host.clock import SystemClock
 from edged.payloads.report import ReportDocument
-from edged.report import build_report, day_of, stored_report
+from edged.report import build_report, counted_anew, day_of, stored_report
 from edged.report.day import wall_clock
 from edged.report.words import MONTHS
 from edged.store import StoreReader
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 CLEAR_S, METRICS_S, GLIMPSES_S = 2.0, 1.0, 10.0
 REPORT_S = 15.0
+MOST_WARNED = 100
 ANSWER_S = 4.0
 """A page waits no longer for a daemon that gives no sign of life."""
 SILENT_S = 5.0
@@ -76,6 +78,7 @@ class Site:
         """That the daemon did not answer, and until when it is not asked again."""
         self._counting = threading.Lock()
         self._counted: tuple[tuple[date, str], float, ReportDocument] | None = None
+        self._warned: deque[str] = deque(maxlen=MOST_WARNED)
         self._layered = self._newest = load_layered(path)
         self._stamp = self._stamp_now()
 
@@ -172,16 +175,27 @@ class Site:
             return None
 
     def report_of(self, day: date) -> ReportDocument:
-        """The day's report: as it was stored, else as it stands now, which is counted anew every REPORT_S at most."""
+        """The day's report: as it was stored, else as it stands now, which is counted anew every REPORT_S at most.
+
+        Raise Failed where neither what was stored nor what it counted is whole any more.
+        """
         found = stored_report(self.reader, day)
         if found is not None:
             return found
+        if line := counted_anew(self.reader, self.zone, day):
+            self.warn(line)
         with self._counting:
             key, now_s = (day, config_sha256(self.config)), self.clock.monotonic_s()
             if self._counted is None or self._counted[0] != key or now_s - self._counted[1] >= REPORT_S:
                 made = build_report(self.reader, self.config, day, self.clock.utc_ms())
                 self._counted = key, now_s, made
             return self._counted[2]
+
+    def warn(self, line: str) -> None:
+        """Log once what every page of it would say again."""
+        if line not in self._warned:
+            self._warned.append(line)
+            log.warning("%s", line)
 
     def wall_clock(self, utc_ms: int, seconds: bool = False) -> str:
         """The time of day there; of another day than today with its date."""

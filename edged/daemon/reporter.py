@@ -13,8 +13,9 @@ from edged.deliver import report_channels
 from edged.errors import EdgedError
 from edged.host.clock import DAY_MS, WatchedClock
 from edged.payloads.report import ReportDocument
-from edged.report import build_report, canonical_json, day_span, report_sha256, stored_report
+from edged.report import build_report, canonical_json, counted_anew, day_span, report_sha256, stored_report
 from edged.report.day import finished_days, is_finished, utc_offsets
+from edged.report.stored import has_lost, is_damaged
 from edged.store import LocalTime, ReportRow, ReportWithdrawn, StoreReader
 from edged.store.worker import StoreWorker
 from edged.worker import Worker
@@ -101,7 +102,10 @@ class Reporter(Worker):
             answer({"ok": False, "error": str(error)})
 
     def _build(self, day: date) -> ReportDocument:
-        return stored_report(self._reader, day) or self._built(day, 1)
+        stored = stored_report(self._reader, day)
+        if stored is None:
+            counted_anew(self._reader, self._zone, day)
+        return stored or self._built(day, 1)
 
     def _built(self, day: date, revision: int) -> ReportDocument:
         return build_report(
@@ -152,8 +156,8 @@ class Reporter(Worker):
             row = stored.get(finished.isoformat())
             if row is None:
                 self._make(finished, 1)
-            elif recounts and (more := self._gained(finished, row["counted"])):
-                self._make(finished, int(row["revision"]) + 1, f"the day has {more} rows more than when it was made")
+            elif recounts and (why := self._why_again(finished, row)):
+                self._make(finished, int(row["revision"]) + 1, why)
 
     def _days(self, now: int) -> list[date]:
         """The days that are over and should have a report."""
@@ -162,6 +166,15 @@ class Reporter(Worker):
             return []
         earliest = max(first, now - MOST_DAYS_MADE_UP * DAY_MS)
         return list(finished_days(earliest, now - GRACE_MS, self._zone))
+
+    def _why_again(self, day: date, row: Mapping[str, Any]) -> str | None:
+        """Why a day's stored report is to be made again; one of an earlier version is not, nor where rows are gone."""
+        if more := self._gained(day, row["counted"]):
+            return f"the day has {more} rows more than when it was made"
+        stored = self._reader.report(day.isoformat())
+        if stored is not None and is_damaged(stored) and not has_lost(self._reader, self._zone, day):
+            return "the stored one is damaged"
+        return None
 
     def _gained(self, day: date, counted: Mapping[str, int] | None) -> int:
         """How many rows the day has gained since its report; what retention deletes is no gain. 0 when that is not known."""
@@ -219,7 +232,7 @@ class Reporter(Worker):
         if newest["sha256"] == self._published:
             return
         row = self._reader.report(newest["day"])
-        if row is not None:
+        if row is not None and not is_damaged(row):  # else it is made again
             self._published = row["sha256"]
             self._publish(row["report"])
 

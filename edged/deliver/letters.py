@@ -12,6 +12,7 @@ from edged.config import Config
 from edged.errors import Failed
 from edged.report import render_text
 from edged.report.page import render_html
+from edged.report.stored import flaw_of
 from edged.report.table import day_csv
 from edged.report.words import DISTRACTION_WORDS, DROWSINESS_WORDS, STATE_WORDS
 from edged.store import StoreReader
@@ -22,6 +23,8 @@ CLOSING = "Sent by edged. Alerts and reports are about passages and events, and 
 
 def report_letter(config: Config, reader: StoreReader, report: Mapping[str, Any]) -> EmailMessage:
     """The report of a day. Raise Failed where what was stored is none of this version, StoreError without the database."""
+    if flaw := flaw_of(report):
+        raise Failed(f"a stored report cannot be made into a mail ({flaw}); send it with `edged report DATE --mail`")
     try:
         text, page = render_text(report), render_html(report)
         table = day_csv(reader, config, date.fromisoformat(report["date"]), report)

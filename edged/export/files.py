@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from edged.errors import Failed
+from edged.errors import Failed, Unavailable
 from edged.export.schema import TABLES, Row
+from edged.shared_remedies import DISK
 
 Format = Literal["parquet", "jsonl.gz"]
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl.gz")
@@ -64,17 +65,27 @@ def json_lines(rows: Iterable[Row]) -> bytes:
 
 
 def encode(rows: Iterable[Row], table: str, form: Format, folder: Path) -> bytes:
-    """The bytes of a file with `rows`, made in `folder`. Raise Failed where DuckDB is requested and missing."""
+    """The bytes of a file with `rows`, made in `folder`.
+
+    Raise Failed where DuckDB is requested and missing, Unavailable where it has no room, OSError without DuckDB.
+    """
     lines = json_lines(rows)
     if form == "jsonl.gz":
         return lines
-    with tempfile.TemporaryDirectory(prefix=".edged-", dir=folder) as made, duckdb_connection() as connection:
+    connect = duckdb_connection()
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix=".edged-", dir=folder) as made, connect as connection:
         source, target = Path(made) / "rows.jsonl.gz", Path(made) / "rows.parquet"
         source.write_bytes(lines)
-        connection.execute(
-            f"COPY ({reading(table, [source])}) TO {literal(target)}"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_AT_ONCE})"
-        )
+        try:
+            connection.execute(
+                f"COPY ({reading(table, [source])}) TO {literal(target)}"
+                f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_AT_ONCE})"
+            )
+        except duckdb.Error as error:  # as of a full disk; no OSError
+            why = str(error).splitlines()[0]
+            raise Unavailable(f"{folder}: Parquet cannot be written ({why}); {DISK}; it is tried again") from None
         return target.read_bytes()
 
 

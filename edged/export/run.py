@@ -1,6 +1,6 @@
 """Exports what is due: closed days that have no files yet, late changes of those that have, and whatever was not sent."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from edged.host.clock import DAY_MS
 from edged.host.device import device_id
 from edged.report import stored_report
 from edged.report.day import Span, day_of, day_span
+from edged.report.stored import has_lost
 from edged.store import StoreReader
 
 RECHECKED_DAYS = 31
@@ -52,25 +53,62 @@ class Exporter:
         """Make what is due, of `day` or of every day, and send it to `export.to`.
 
         Of `day` all is sent, again where it was sent before; otherwise what the place does not have by what is remembered.
-        What cannot be sent is said once all that is due has been made. Raise EdgedError.
+        What cannot be sent is said once all that is due has been made. An export of which a file is damaged is set aside,
+        and its day exported again where the store has all of it. Raise EdgedError.
         """
         if self.config.export.to is None:
             raise UsageError("nowhere to export to: set export.to in the config, or give --to")
         with spool_of(self.config).locked() as spool:
             progress = spool.progress()
+            for damage in spool.set_damaged_aside(self._used(spool, progress, day)):
+                self.say(damage)
             self._make(spool, progress, day)
             chosen = [one for one in spool.everything() if day is None or one.local_day == day.isoformat()]
             if day is not None and not chosen:
-                raise Failed(
-                    f"{day}: the store has no report of this day yet, so it is not closed; `edged status` says"
-                    " whether the daemon runs and the clock is trusted"
-                )
+                raise Failed(f"{day}: {self._why_none(day)}")
             try:
                 self._send(spool, progress, chosen, again=day is not None)
             finally:
-                kept = self._today() - timedelta(days=self.config.export.keep_days)
-                for gone in spool.forget_before(kept):
-                    self.say(f"{gone}: its exported files were older than export.keep_days, and are deleted")
+                self._forget(spool)
+
+    def _forget(self, spool: Spool) -> None:
+        """Delete what is old. Where that fails it is said, and does not hide why nothing could be sent."""
+        try:
+            for gone in spool.forget_before(self._today() - timedelta(days=self.config.export.keep_days)):
+                self.say(f"{gone}: its exported files were older than export.keep_days, and are deleted")
+        except OSError as error:
+            self.say(
+                f"{error.filename or spool.folder}: is older than export.keep_days and cannot be deleted ({error.strerror});"
+                " see that the user edged may write there, and that the disk is sound"
+            )
+
+    def _why_none(self, day: date) -> str:
+        """Why a day that was asked for has no export."""
+        closed = any(row["day"] == day.isoformat() for row in self.reader.reports())
+        if closed and has_lost(self.reader, self._zone, day):
+            return "the store does not have all of this day any more (store.retention_days), so it is not exported"
+        if closed:
+            return "is not exported: it is older than export.keep_days, or waits for something that still goes on"
+        return (
+            "the store has no report of this day yet, so it is not closed; `edged status` says whether the daemon runs and"
+            " the clock is trusted"
+        )
+
+    def _used(self, spool: Spool, progress: Mapping[str, Mapping[str, int]], only: date | None) -> list[Exported]:
+        """The exports that are read now: to be sent, compared with the store, or followed by the next."""
+        newest, oldest_checked, place = spool.exported()[-1:], str(self._oldest_checked), self.config.export.to or ""
+        return [
+            one
+            for one in spool.everything()
+            if one in newest
+            or one.local_day == str(only)
+            or one.local_day >= oldest_checked
+            or one.name.number > _done(progress["sent"], one, place)
+        ]
+
+    @property
+    def _oldest_checked(self) -> date:
+        return self._today() - timedelta(days=RECHECKED_DAYS)
 
     def _today(self) -> date:
         """By this machine's clock, but no later than after the newest closed day: a clock that leapt ages no file."""
@@ -83,9 +121,11 @@ class Exporter:
 
     def _make(self, spool: Spool, progress: dict[str, dict[str, Any]], only: date | None) -> None:
         exported = spool.exported()
-        before = {one.local_day for one in spool.everything()} - {one.local_day for one in exported}
-        oldest = self._today() - timedelta(days=self.config.export.keep_days)
-        oldest_checked = self._today() - timedelta(days=RECHECKED_DAYS)
+        under_others = [
+            one for one in (*spool.everything(), *spool.set_aside()) if one.name.device_id != spool.device_id
+        ]
+        before = {one.local_day for one in under_others} - {one.local_day for one in exported}
+        oldest, oldest_checked = self._today() - timedelta(days=self.config.export.keep_days), self._oldest_checked
         for row in self.reader.reports():
             day = date.fromisoformat(row["day"])
             own = [one for one in exported if one.local_day == row["day"]]
@@ -96,7 +136,11 @@ class Exporter:
             mark = self.reader.mark(*day_span(day, self._zone))
             if own and progress["seen"].get(row["day"]) == mark:
                 continue
-            if (made := self._made(spool, day, own, exported)) is None:
+            if not own and has_lost(
+                self.reader, self._zone, day
+            ):  # half a day would say that the other half was not watched
+                continue
+            if (made := self._made(spool, progress, day, own, exported)) is None:
                 continue
             exported += made
             progress["seen"] = {at: seen for at, seen in progress["seen"].items() if at >= str(oldest_checked)}
@@ -104,7 +148,12 @@ class Exporter:
             spool.remember(progress)
 
     def _made(
-        self, spool: Spool, day: date, own: Sequence[Exported], everything: Sequence[Exported]
+        self,
+        spool: Spool,
+        progress: Mapping[str, Mapping[str, int]],
+        day: date,
+        own: Sequence[Exported],
+        everything: Sequence[Exported],
     ) -> list[Exported] | None:
         """The manifest that the day needs, if any; None where the day waits for something that goes on."""
         report: Mapping[str, Any] = dict(stored_report(self.reader, day) or {})
@@ -115,9 +164,14 @@ class Exporter:
             return None
         origin = Origin.of(report)
         tables: Mapping[str, Iterable[Row]] = day_rows(self.reader, config, day, origin, report)
-        seq = 1
+        number = spool.next_number(progress["sent"])
+        seq = read_manifest(own[-1].path).seq + 1 if own else 1
+        if (
+            spool.set_aside()
+        ):  # it may have been of this day, and sent: a day has had no more exports than there are numbers
+            seq = number
+            tables = {name: _with_seq(rows, seq) for name, rows in tables.items()}
         if own:
-            seq = read_manifest(own[-1].path).seq + 1
             changed = {name: self._changed(spool, own, name, rows, seq, whole) for name, rows in tables.items()}
             if not any(changed.values()):
                 return []
@@ -136,8 +190,8 @@ class Exporter:
         }
         last = everything[-1] if everything else None
         form = format_of(self.config.export.format)
-        made = spool.add(day, tables, form, about, last, self.config.export.sign_key_file)
-        late = "" if seq == 1 else f", late changes number {seq - 1}"
+        made = spool.add(number, day, tables, form, about, last, self.config.export.sign_key_file)
+        late = f", late changes number {seq - 1}" if own else ", exported again" if seq > 1 else ""
         rows = {file.table: file.rows for file in read_manifest(made.path).files}
         self.say(f"{day}: {rows['encounter']} rows, {rows['cover']} of cover{late}")
         return [made]
@@ -177,6 +231,10 @@ class Exporter:
                 spool.remember(progress)
         if waiting:
             self.say(f"{len(waiting)} exports are at {place}")
+
+
+def _with_seq(rows: Iterable[Row], seq: int) -> Iterator[Row]:
+    return ({**row, "seq": seq} for row in rows)
 
 
 def _of(one: Exported, place: str) -> str:

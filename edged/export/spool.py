@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -30,11 +30,15 @@ from edged.export.manifest import (
     sha256,
 )
 from edged.export.schema import KEYS, Row
-from edged.files import lock, replace
+from edged.files import lock, replace, sync
 from edged.processes.program import run
 
 SIGNS_WITHIN_S = 20
 PROGRESS = "progress.json"
+DAMAGED = "damaged"
+"""The folder of what was set aside, day by day as in a place."""
+MOST_SET_ASIDE = 20
+"""Exports of which the damaged files are kept: the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +51,25 @@ class Exported:
 
     @property
     def parts(self) -> list[Path]:
-        """Its files in the order in which they are sent: data, signature, manifest. Raise Failed where one is damaged."""
+        """Its files in the order in which they are sent: data, signature, manifest. Raise Damaged where one is."""
         data = [self.data(file) for file in read_manifest(self.path).files]
         signature = self.path.with_name(f"{self.path.name}.sig")
         return [*data, *([signature] if signature.exists() else []), self.path]
 
     def data(self, file: DataFile) -> Path:
-        """Where one of its files of rows lies. Raise Failed where that is damaged: sent, it would replace a whole one."""
+        """Where one of its files of rows lies. Raise Damaged where that is: sent, it would replace a whole one."""
         path = self.path.parent / file.name
         try:
             whole = sha256(path.read_bytes()) == file.sha256
         except OSError:
             whole = False
         if not whole:
-            raise Failed(
-                f"{path}: is damaged or gone; copy it back from where it was sent, or move its manifest and the later ones"
-                " away, and the days are exported again"
-            )
+            raise Damaged(f"{path}: is damaged or gone")
         return path
+
+
+class Damaged(Failed):
+    """A file of an export is not what it was when it was written."""
 
 
 class Spool:
@@ -72,7 +77,7 @@ class Spool:
 
     def __init__(self, folder: Path, device_id: str) -> None:
         self.folder = folder
-        self._device_id = device_id
+        self.device_id = device_id
 
     @contextmanager
     def locked(self) -> Iterator["Spool"]:
@@ -93,17 +98,68 @@ class Spool:
 
     def exported(self) -> list[Exported]:
         """Every manifest of this device, in the order of their numbers."""
-        return [one for one in self.everything() if one.name.device_id == self._device_id]
+        return [one for one in self.everything() if one.name.device_id == self.device_id]
 
     def everything(self) -> list[Exported]:
         """As `exported`, after those of the ids that this device had before."""
+        return self._found(self.folder / ROOT)
+
+    def set_aside(self) -> list[Exported]:
+        """As `everything`, of the damaged exports that `set_damaged_aside` moved away and that are still kept."""
+        return self._found(self.folder / DAMAGED)
+
+    def _found(self, root: Path) -> list[Exported]:
         found = [
             Exported(path, name, match[1])
-            for path in self.folder.glob(f"{ROOT}/dt=*/*.{MANIFEST}")
+            for path in root.glob(f"dt=*/*.{MANIFEST}")
             if (name := parse_name(path.name)) and (match := DAY_FOLDER.fullmatch(path.parent.name))
         ]
         return sorted(
-            found, key=lambda one: (one.name.device_id == self._device_id, one.name.device_id, one.name.number)
+            found, key=lambda one: (one.name.device_id == self.device_id, one.name.device_id, one.name.number)
+        )
+
+    def set_damaged_aside(self, used: Iterable[Exported]) -> list[str]:
+        """Move away those exports of `used` of which a file is damaged or gone; a line on each.
+
+        Raise Unavailable where they cannot be moved.
+        """
+        said = []
+        for one in used:
+            try:
+                one.parts  # noqa: B018  reading them is the check
+            except Damaged as damage:
+                aside = self.folder / DAMAGED / one.path.parent.name
+                try:
+                    self._move(one, aside)
+                except OSError as error:
+                    raise Unavailable(f"{damage}, and cannot be moved to {aside} ({error.strerror})") from None
+                said.append(
+                    f"{damage}; this export was moved to {aside}. Where the store still has all of {one.local_day}, that is"
+                    " exported again; else copy the files back from where they were sent. See that the disk is sound"
+                )
+        return said
+
+    def _move(self, one: Exported, aside: Path) -> None:
+        """Move all files of an export, the manifest first: without it the others do not count."""
+        aside.mkdir(parents=True, exist_ok=True)
+        for path in [one.path, *_files_of(one)]:
+            path.replace(aside / path.name)
+        for folder in (aside, one.path.parent):
+            sync(folder)
+        for old in sorted(self.set_aside(), key=lambda one: (one.local_day, one.name.number))[:-MOST_SET_ASIDE]:
+            for path in [*_files_of(old), old.path]:
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # another export of the day is still there
+                old.path.parent.rmdir()
+
+    def next_number(self, sent: Mapping[str, int]) -> int:
+        """That of the next manifest: no number is given twice, whatever was damaged or moved away since.
+
+        `sent` is that of `progress`.
+        """
+        own = [one.name.number for one in (*self.exported(), *self.set_aside()) if one.name.device_id == self.device_id]
+        return 1 + max(
+            [*own, *(number for of, number in sent.items() if of.partition(" ")[0] == self.device_id)], default=0
         )
 
     def known(self, exported: Iterable[Exported], table: str) -> dict[tuple[Any, ...], Row]:
@@ -118,6 +174,7 @@ class Spool:
 
     def add(
         self,
+        number: int,
         day: date,
         tables: Mapping[str, Iterable[Row]],
         form: Format,
@@ -125,9 +182,8 @@ class Spool:
         before: Exported | None,
         sign_key: Path | None,
     ) -> Exported:
-        """Write the files of one more manifest after `before`. Raise Unavailable where the disk does not allow it."""
+        """Write the files of manifest `number`, the next after `before`. Raise Unavailable where the disk does not allow it."""
         last = read_manifest(before.path) if before else None
-        number = last.number + 1 if last else 1
         folder = self.folder / folder_of(day)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +193,7 @@ class Spool:
             manifest = Manifest(
                 sums=passing["encounter"].sums,
                 **about,
-                device_id=self._device_id,
+                device_id=self.device_id,
                 local_day=day.isoformat(),
                 chain=last.chain if last else secrets.token_hex(8),
                 number=number,
@@ -149,7 +205,7 @@ class Spool:
                 else None,
             )
             text = manifest.text()
-            path = folder / named(self._device_id, number, text, MANIFEST)
+            path = folder / named(self.device_id, number, text, MANIFEST)
             if sign_key is not None:
                 replace(path.with_name(f"{path.name}.sig"), _signature(text, sign_key), 0o640)
             replace(path, text, 0o640)
@@ -159,7 +215,7 @@ class Spool:
 
     def _data(self, folder: Path, number: int, table: str, rows: SummedUp, form: Format) -> DataFile:
         data = encode(rows, table, form, folder)
-        name = named(self._device_id, number, data, f"{table}.{form}")
+        name = named(self.device_id, number, data, f"{table}.{form}")
         replace(folder / name, data, 0o640)
         return DataFile(name=name, table=cast(Table, table), rows=rows.count, bytes=len(data), sha256=sha256(data))
 
@@ -167,7 +223,7 @@ class Spool:
         """Remove what an export left that was cut short before its manifest."""
         for path in folder.iterdir():
             name = parse_name(path.name)
-            if name and (name.device_id, name.number) == (self._device_id, number):
+            if name and (name.device_id, name.number) == (self.device_id, number):
                 path.unlink()
             elif path.name.startswith(".edged-"):
                 _remove(path)
@@ -211,7 +267,7 @@ def _each(values: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """A manifest of our own. Raise Failed where it is damaged."""
+    """A manifest of our own. Raise Damaged where it is."""
     name = parse_name(path.name)
     try:
         data = path.read_bytes()
@@ -219,7 +275,16 @@ def read_manifest(path: Path) -> Manifest:
             raise ValueError("these are not the bytes that it is named after")
         return Manifest.model_validate_json(data)
     except (OSError, ValueError):
-        raise Failed(f"{path}: is damaged; move it and the later ones away, and the days are exported again") from None
+        raise Damaged(f"{path}: is damaged") from None
+
+
+def _files_of(one: Exported) -> list[Path]:
+    """All files of an export beside its manifest, by their names: the manifest may not be readable."""
+    return [
+        path
+        for path in one.path.parent.iterdir()
+        if path != one.path and (name := parse_name(path.name)) and name[:2] == one.name[:2]
+    ]
 
 
 def _remove(path: Path) -> None:

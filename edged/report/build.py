@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from statistics import median
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -73,19 +73,6 @@ def canonical_json(report: Mapping[str, Any]) -> str:
 def report_sha256(report: Mapping[str, Any]) -> str:
     """Of the canonical JSON."""
     return hashlib.sha256(canonical_json(report).encode()).hexdigest()
-
-
-def stored_report(reader: StoreReader, day: date) -> ReportDocument | None:
-    """The report of a finished day as it was stored; None without one, or of one that is damaged.
-
-    Raise StoreError when the database cannot be read.
-    """
-    row = reader.report(day.isoformat())
-    try:
-        report = None if row is None else json.loads(row["report"])
-    except (ValueError, TypeError):
-        return None
-    return cast(ReportDocument, report) if isinstance(report, dict) else None
 
 
 def build_report(

@@ -1,7 +1,7 @@
 """Sums up a week or a month from the reports of its days."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from typing_extensions import TypedDict
 
 from edged.config import Config
+from edged.errors import Failed
 from edged.payloads.period import (
     PeriodAttention,
     PeriodCamera,
@@ -18,9 +19,10 @@ from edged.payloads.period import (
     PeriodEvents,
 )
 from edged.payloads.report import CameraRow, Counts, Figure, Incidents, ReportDocument
-from edged.report.build import build_report, stored_report, verdict
+from edged.report.build import build_report, verdict
 from edged.report.day import day_of
 from edged.report.statistics import ASSUMED_DESIGN_EFFECT, DesignEffect
+from edged.report.stored import counted_anew, stored_report
 from edged.report.tally import Tally, Watched, coverage, figure, percent, withhold_unwatched
 from edged.store import StoreReader
 
@@ -34,21 +36,37 @@ def days_of(period: Period, day: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((following - first).days)]
 
 
-def build_period(reader: StoreReader, config: Config, period: Period, day: date, now_ms: int) -> PeriodDocument:
+def build_period(
+    reader: StoreReader,
+    config: Config,
+    period: Period,
+    day: date,
+    now_ms: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> PeriodDocument:
     """The sums of the stored reports of the period that holds `day`; days without one are reported as they stand now.
 
-    Days that have not begun are left out, and those from before the record. Raise StoreError when the database cannot
-    be read.
+    Days that have not begun are left out, those from before the record, and those of which neither the report nor the rows
+    are whole any more. `say` gets a line on each stored report that cannot be used. Raise StoreError when the database
+    cannot be read, Failed when no day is left.
     """
     days, zone = days_of(period, day), ZoneInfo(config.report.timezone)
     first = reader.first_instant()
     began = day_of(now_ms if first is None else first, zone)
-    reports = []
+    reports, lost = [], None
     for one in days:
         stored = stored_report(reader, one)
         if stored is None and (one == day or began <= one <= day_of(now_ms, zone)):
-            stored = build_report(reader, config, one, now_ms)
+            try:
+                if line := counted_anew(reader, zone, one):
+                    say(line)
+                stored = build_report(reader, config, one, now_ms)
+            except Failed as error:
+                lost = error
+                say(str(error))
         reports += [stored] if stored is not None else []
+    if lost is not None and not reports:
+        raise lost
     return _summed(period, days, reports)
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -34,6 +34,7 @@ COLUMNS = (
     "coverage_percent",
     "site",
     "began_utc",
+    "violations",
 )
 COUNTS = ("encounters", "judged", "correct", "incorrect", "none", "uncertain", "compliance_percent")
 VIGILANCE_COLUMNS = (
@@ -51,6 +52,8 @@ VIGILANCE_COLUMNS = (
 
 MASKS_COVERAGE = "masks_coverage_percent"
 """The last column, and only where cameras that follow masks stand beside others: of the former alone."""
+INCIDENT_COLUMNS = {"attention": "distractions", "drowsiness": "drowsiness_events"}
+"""Where the events of each of a report's sections are counted."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -81,39 +84,50 @@ def _joined(listed: Listed, kept: Listed) -> Listed:
 def render_csv(
     report: Mapping[str, Any], violations: Listed | None = None, incidents: Mapping[str, Listed] | None = None
 ) -> str:
-    """RFC 4180 text with a `day` row, an `hour` row for each hour, and a `violation` row for each violation.
+    """RFC 4180 text: the day's `_sums`, an `hour` row for each hour, and a `violation` row for each violation.
 
-    Where cameras follow it, an `attention` and a `drowsiness` row for the site (no camera) and for each camera, and an
-    `inattention event` or `drowsiness event` row for each such event. `violations` are all of the day's (see
+    An `inattention event` or `drowsiness event` row for each such event. `violations` are all of the day's (see
     `list_violations`), and `incidents` all of each other kind; without them only those the report lists are written.
     """
-    buffer = io.StringIO()
-    more = VIGILANCE_COLUMNS if "attention" in report or "drowsiness" in report else ()
-    table = csv.DictWriter(buffer, (*COLUMNS, *more, *_last_column(report)), restval="")
-    table.writeheader()
-    for row in (_day(report), *map(_hour, report["by_hour"]), *_attention(report), *_drowsiness(report)):
-        table.writerow(guarded(row | {"date": report["date"]}))
-    for violation in report["violations"]["first"] if violations is None else violations:
-        table.writerow(guarded(_violation(violation) | {"date": report["date"]}))
+    rows = [*_sums(report, "day", map(_hour, report["by_hour"]))]
+    rows += map(_violation, report["violations"]["first"] if violations is None else violations)
     for kind, listed in (_listed_incidents(report) | dict(incidents or {})).items():
-        for incident in listed:
-            table.writerow(guarded(_violation(incident) | {"record": f"{kind} event", "date": report["date"]}))
-    return buffer.getvalue()
+        rows += [_violation(incident) | {"record": f"{kind} event"} for incident in listed]
+    return _text(report, ({"date": report["date"], **row} for row in rows))
 
 
 def render_period_csv(report: Mapping[str, Any]) -> str:
-    """The same columns, with a row for the week or month, one for each of its days, and one for each camera."""
+    """The same columns: the `_sums` of the week or month, with a `day` row for each of its days."""
+    days = ({"record": "day", "date": day["date"]} | _counts(day) | _covered(day) for day in report["by_day"])
+    return _text(report, ({"date": report["first_day"], **row} for row in _sums(report, report["period"], days)))
+
+
+def _text(report: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the sections that the report does not have would fill is left out."""
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, (*COLUMNS, *_last_column(report)), restval="")
+    followed = any(section in report for section in INCIDENT_COLUMNS)
+    columns = (*COLUMNS, *(VIGILANCE_COLUMNS if followed else ()), *_last_column(report))
+    table = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore")
     table.writeheader()
-    whole = _day({**report, "utc_start": ""}) | {"record": report["period"], "date": report["first_day"]}
-    days = [{"record": "day", "date": day["date"]} | _coverage(day) | _counts(day) for day in report["by_day"]]
-    cameras = [{"record": "camera", "camera": row["camera"]} | _whole(row) for row in report["by_camera"]]
-    table.writerows(guarded(row) for row in (whole, *days, *cameras))
+    table.writerows(map(guarded, rows))
     return buffer.getvalue()
 
 
-FLEET_COLUMNS = ("device", "days", "distractions", "drowsiness_events", "violations", "trouble")
+def _sums(report: Mapping[str, Any], record: str, parts: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """What every report of a device has: a row for the whole, `parts`, and a `camera` row for each camera.
+
+    Where cameras follow it, an `attention` and a `drowsiness` row for the site (no camera), and for each camera in the
+    report of a day.
+    """
+    yield {"record": record, "utc": report.get("utc_start", "")} | _whole(report) | _covered(report)
+    yield from parts
+    for row in report["by_camera"]:
+        yield {"record": "camera", "camera": row["camera"]} | _whole(row)
+    yield from _attention(report)
+    yield from _drowsiness(report)
+
+
+FLEET_COLUMNS = ("device", "days", "distractions", "drowsiness_events", "trouble")
 """After all others, in the table over many devices."""
 
 
@@ -175,28 +189,37 @@ def _counts(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in COUNTS}
 
 
+def _covered(row: Mapping[str, Any]) -> dict[str, Any]:
+    """How much was watched of a day or more, and how many events there were, of a whole report or of a day in one."""
+    events = {"violations": row["violations"]} | {
+        column: _incidents(row[section]) if section in row else row.get(column, "")
+        for section, column in INCIDENT_COLUMNS.items()
+    }
+    counts = {name: found["count"] if isinstance(found, Mapping) else found for name, found in events.items()}
+    return {**_coverage(row), **counts}
+
+
+def _incidents(section: Mapping[str, Any]) -> Any:
+    """The events of a section: `distractions` in the report of a day on attention, `events` in the others."""
+    return section["distractions"] if "distractions" in section else section["events"]
+
+
 def _attention(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The site's row, then each camera's."""
-    if (section := report.get("attention")) is not None:
-        same = ("passages", "known_s", "attentive_percent")
-        for row, count in [
-            (section, section["distractions"]["count"]),
-            *((camera, camera["distractions"]) for camera in section["by_camera"]),
-        ]:
-            own = {name: row[name] for name in same}
-            yield {"record": "attention", "camera": row.get("camera"), **own, "distractions": count}
+    return _followed(report, "attention", ("passages", "known_s", "attentive_percent"))
 
 
 def _drowsiness(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The site's row, then each camera's."""
-    if (section := report.get("drowsiness")) is not None:
-        same = ("passages", "eyes_read_s", "highest_perclos_percent", "yawns", "nods")
-        for row, count in [
-            (section, section["events"]["count"]),
-            *((camera, camera["events"]) for camera in section["by_camera"]),
-        ]:
-            own = {name: row[name] for name in same}
-            yield {"record": "drowsiness", "camera": row.get("camera"), **own, "drowsiness_events": count}
+    return _followed(report, "drowsiness", ("passages", "eyes_read_s", "highest_perclos_percent", "yawns", "nods"))
+
+
+def _followed(report: Mapping[str, Any], name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The site's row of a section, then each camera's where the report has those."""
+    if (section := report.get(name)) is not None:
+        for row in (section, *section.get("by_camera", ())):
+            events = _incidents(row)
+            count = events["count"] if isinstance(events, Mapping) else events
+            own = {column: row.get(column) for column in columns}
+            yield {"record": name, "camera": row.get("camera"), **own, INCIDENT_COLUMNS[name]: count}
 
 
 def _listed_incidents(report: Mapping[str, Any]) -> dict[str, Listed]:
@@ -207,19 +230,6 @@ def _listed_incidents(report: Mapping[str, Any]) -> dict[str, Listed]:
     if "drowsiness" in report:
         listed["drowsiness"] = report["drowsiness"]["events"]["first"]
     return listed
-
-
-def _day(report: Mapping[str, Any]) -> dict[str, Any]:
-    interval = report["interval"] or {"lower": None, "upper": None}
-    return {
-        "record": "day",
-        "utc": report["utc_start"],
-        "site": report["site"],
-        **_counts(report),
-        "interval_lower": interval["lower"],
-        "interval_upper": interval["upper"],
-        **_coverage(report),
-    }
 
 
 def _hour(hour: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """A day's figure beside earlier days': the same weekday last week, and the four weeks before."""
 
-import json
 from collections.abc import Sequence
 from datetime import date, timedelta
 
 from edged.payloads.report import Comparison, Figure, Points, Trend
 from edged.report.statistics import newcombe, wilson
+from edged.report.stored import stored_report
 from edged.report.tally import LEAST_JUDGED, percent
 from edged.store import StoreReader
 
@@ -35,16 +35,12 @@ def _days_before(day: date) -> list[date]:
 
 
 def _stored(reader: StoreReader, day: date) -> Figure | None:
-    """The day's stored report if it has a percentage; one that cannot be read is no reason to fail today's."""
-    row = reader.report(day.isoformat())
-    if row is None:
+    """The day's stored report if it has a percentage; one that cannot be used is no reason to fail today's."""
+    report = stored_report(reader, day)
+    if report is None or report["interval"] is None:
         return None
-    try:
-        report = json.loads(row["report"])
-        whole = int(report["correct"]), int(report["judged"]), float(report["interval"]["effective_judged"])
-    except (ValueError, TypeError, KeyError):
-        return None
-    return report if 0 <= whole[0] <= whole[1] >= LEAST_JUDGED and whole[2] > 0 else None
+    counts, effective = (report["correct"], report["judged"]), report["interval"]["effective_judged"]
+    return report if counts[0] <= counts[1] >= LEAST_JUDGED and effective > 0 else None
 
 
 def _comparison(figure: Figure, earlier: Sequence[Figure]) -> Comparison | None:

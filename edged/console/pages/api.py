@@ -118,7 +118,7 @@ def period_report(request: Request) -> Any:
     if period not in ("week", "month"):
         raise HTTPException(404, "there are reports of a day, a week and a month")
     requested: Period = "week" if period == "week" else "month"
-    return build_period(site.reader, site.config, requested, asked_day(request), site.clock.utc_ms())
+    return build_period(site.reader, site.config, requested, asked_day(request), site.clock.utc_ms(), site.warn)
 
 
 def order(verb: str, request: Request) -> Any:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from edged.config import CameraConfig
 from edged.console.labels import LABELS
 from edged.console.labels import change as change_of
+from edged.console.live import old_after_ms
 from edged.console.pages.live import clear_reason, end_clear
 from edged.console.render import Banner, render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
@@ -96,6 +97,7 @@ def camera(request: Request) -> Response:
         banners=tuple(banners),
         camera=camera,
         settings=settings,
+        old_ms=old_after_ms(settings),
         sides=SIDES,
         region=_percent(settings),
         limits=LIMITS,

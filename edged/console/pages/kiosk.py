@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edged.console.live import ask_live
+from edged.console.live import ask_live, old_after_ms
 from edged.console.render import render
 from edged.console.route import page, site_of
 from edged.console.signs import ICONS, ORDER, SIGNS, sign_of, unseeing
@@ -18,8 +18,6 @@ from edged.live import live_path
 
 RELOAD_S = 2
 """How often a screen without scripts loads the sign again."""
-OLD_MS = 2000
-"""A look at the door that is older says nothing about who stands there now; kiosk.js has the same."""
 
 
 async def kiosk(request: Request) -> Response:
@@ -36,6 +34,7 @@ async def kiosk(request: Request) -> Response:
         title=site.camera_name(camera),
         refresh_s=RELOAD_S,
         camera=camera,
+        old_ms=old_after_ms(config.camera[camera]),
         language=language,
         signs=SIGNS,
         icons=ICONS,
@@ -52,7 +51,7 @@ async def _said(site: Site, camera: str, language: str) -> tuple[str, str]:
     except Unavailable:
         return unseeing(language, None)
     state = None if about.get("error") else str(about.get("camera_state"))
-    if state == "online" and _is_new(about):
+    if state == "online" and _is_new(about, old_after_ms(site.config.camera[camera])):
         return sign_of([str(face.get("state")) for face in about.get("faces", [])]), ""
     pause: dict[str, Any] = {}
     if state == "paused":
@@ -62,10 +61,10 @@ async def _said(site: Site, camera: str, language: str) -> tuple[str, str]:
     return unseeing(language, state, str(pause.get("who", "")), until)
 
 
-def _is_new(about: Mapping[str, Any]) -> bool:
+def _is_new(about: Mapping[str, Any], old_ms: int) -> bool:
     """Whether the camera was looked at just now."""
     age_ms = about.get("age_ms")
-    return about.get("frame_id") is not None and age_ms is not None and age_ms <= OLD_MS
+    return about.get("frame_id") is not None and age_ms is not None and age_ms <= old_ms
 
 
 ROUTES = [page("/kiosk/{camera}", kiosk)]

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from edged.console.render import render
 from edged.console.route import Entry, asked_day, page, site_of
 from edged.console.site import Site
-from edged.errors import UsageError
+from edged.errors import Failed, UsageError
 from edged.report import Period, build_period, canonical_json, day_csv, day_of, days_of, render_period_csv
 from edged.report.build import GOOD_COVERAGE_PERCENT
 from edged.report.page import render_html, render_period_html
@@ -30,7 +30,8 @@ class Day:
 
     day: date
     state: str
-    """"report": there is one; "running": today; "open": over, and without a report yet; "none": before the record; "future"."""
+    """"report": there is one; "running": today; "open": over, and without a report yet; "none": before the record; "future";
+    "damaged": neither its report nor what that counted is whole any more."""
     percent: float | None = None
     verdict: str | None = None
     partial: bool = False
@@ -82,7 +83,7 @@ def period_report(request: Request) -> Response:
     if request.path_params["period"] != period:
         raise HTTPException(404, "there are reports of a day, a week and a month")
     day = asked_day(request)
-    report = build_period(site.reader, site.config, period, day, site.clock.utc_ms())
+    report = build_period(site.reader, site.config, period, day, site.clock.utc_ms(), site.warn)
     first, name = days_of(period, day)[0], f"{days_of(period, day)[0]}-{period}"
     if form == "csv":
         return _document(form, render_period_csv(report), name)
@@ -131,7 +132,10 @@ def _day(site: Site, day: date, known: set[str], began: date) -> Day:
         return Day(day, "none")
     if day.isoformat() not in known and day != site.today():
         return Day(day, "open")
-    report = site.report_of(day)
+    try:
+        report = site.report_of(day)
+    except Failed:  # its own page says why
+        return Day(day, "damaged")
     state = "report" if report["complete"] else "running"
     return Day(day, state, report["compliance_percent"], report["verdict"], report["coverage_partial"])
 

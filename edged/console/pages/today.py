@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edged.console.events import shown_events
+from edged.console.live import old_after_ms
 from edged.console.parts import alarms, backend_words
 from edged.console.render import render
 from edged.console.route import Entry, form_of, page, see, site_of, visitor_of
 from edged.console.signs import MASK_ICONS
 from edged.console.site import Site
 from edged.console.working import CAMERA_ICONS, CAMERA_WORDS, span, working
-from edged.errors import EdgedError, StoreError
+from edged.errors import EdgedError, Failed, StoreError
 from edged.payloads.report import ReportDocument
 from edged.records import ALERTING
 from edged.report import day_of, day_span
@@ -118,10 +119,10 @@ def _role(request: Request) -> str:
 
 
 def _quietly(question: Any) -> Any:
-    """Its answer; None when the record cannot be read, which the page says elsewhere."""
+    """Its answer; None when the record, or that report, cannot be read, which the page says elsewhere."""
     try:
         return question()
-    except StoreError:
+    except (StoreError, Failed):
         return None
 
 
@@ -188,6 +189,7 @@ def _cameras(site: Site, status: Mapping[str, Any] | None, report: ReportDocumen
                 "age_s": round(state["frame_age_ms"] / 1000)
                 if state and state.get("frame_age_ms") is not None
                 else None,
+                "old_ms": old_after_ms(site.config.camera.get(camera)),
                 "present": state["counts"] if state else None,
                 "row": rows.get(camera),
             }

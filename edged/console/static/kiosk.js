@@ -1,5 +1,5 @@
 // The sign at the door follows whoever stands there; without a look at the door that is new enough it says that it is blind.
-const sign = document.getElementById("sign"), RETRY_MS = 500, PACE_MS = 100, OLD_MS = 2000, EXPLAIN_MS = 2000, DAY_MS = 86400000;
+const sign = document.getElementById("sign"), RETRY_MS = 500, PACE_MS = 100, EXPLAIN_MS = 2000, DAY_MS = 86400000;
 const { signs, icons, order } = JSON.parse(document.getElementById("words").textContent);
 const text = (id, value) => { const part = document.getElementById(id); if (part.textContent !== value) part.textContent = value; };
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -19,7 +19,7 @@ function put(state, more) {
 }
 
 function show() {
-  if (performance.now() - madeAt > OLD_MS) return explain();
+  if (performance.now() - madeAt > Number(sign.dataset.oldMs)) return explain();
   told = null;
   put(order.find((state) => states.includes(state)) || "nobody", states.length > 1 ? signs.several.replace("%", states.length) : "");
 }
@@ -32,6 +32,7 @@ async function explain() {
   try {
     const page = new DOMParser().parseFromString(await (await fetch(location.href, { cache: "no-store", redirect: "error" })).text(), "text/html");
     told = unseeing(page);
+    sign.dataset.oldMs = page.getElementById("sign").dataset.oldMs;
   } catch { told = null; } finally { asking = false; }
 }
 

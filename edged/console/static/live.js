@@ -1,13 +1,13 @@
 // The live picture of one camera: boxes, words and meters always belong to the very picture that is drawn.
 const STATES = { correct: "✓", incorrect: "!", none: "✗", uncertain: "?", static: "▢" }, JUDGED = ["correct", "incorrect", "none"];
 const MOUTH_OPEN = 0.25;
-const OLD_MS = 2000, PACE_MS = 100, RETRY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
+const PACE_MS = 100, RETRY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
 
 const root = document.getElementById("live");
 const at = (id) => document.getElementById(id);
 const words = JSON.parse(at("words").textContent);
 const canvas = at("picture"), boxes = at("boxes"), gone = at("gone"), age = at("age"), list = at("faces");
-const stallMs = Number(root.dataset.stallMs);
+const stallMs = Number(root.dataset.stallMs), oldMs = Number(root.dataset.oldMs);
 // One who looks stays one when the page is loaded anew: a camera has two places.
 const viewer = (sessionStorage.viewer ||= Math.random().toString(36).slice(2, 12));
 let after = "", faces = [], sight = {}, size = [16, 9], madeAt = null, trouble = "", drawing = null;
@@ -60,7 +60,7 @@ async function follow() {
 
 function tell() {
   const ms = madeAt === null ? Infinity : performance.now() - madeAt;
-  const late = ms > OLD_MS, lost = ms > stallMs;
+  const late = ms > oldMs, lost = ms > Math.max(stallMs, oldMs);
   root.classList.toggle("old", late);
   root.dataset.state = lost ? "gone" : late ? "old" : "live";
   gone.hidden = !lost;

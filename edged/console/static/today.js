@@ -1,5 +1,5 @@
 // Keeps the first page fresh: the figures twice a minute, each camera's picture once a second, and its age always.
-const FRESH_MS = 30000, PICTURE_MS = 1000, RETRY_MS = 5000, OLD_MS = 2000, CLOCKS_MS = 120000;
+const FRESH_MS = 30000, PICTURE_MS = 1000, RETRY_MS = 5000, CLOCKS_MS = 120000;
 // One who looks stays one when the page is loaded anew: a camera has two places.
 const viewer = (sessionStorage.viewer ||= Math.random().toString(36).slice(2, 12));
 const fresh = document.getElementById("fresh");
@@ -56,7 +56,7 @@ function tell(camera) {
     const age = tile.querySelector(".age");
     if (!age) continue;
     const ms = known.made === null ? null : performance.now() - known.made;
-    tile.classList.toggle("old", ms === null || ms > OLD_MS + PICTURE_MS);
+    tile.classList.toggle("old", ms === null || ms > Number(tile.dataset.oldMs) + PICTURE_MS);
     age.textContent = known.why || (ms === null ? "" : `${Math.max(0, Math.round(ms / 1000))} s old`);
   }
 }
