@@ -118,6 +118,6 @@ def test_a_command_of_the_demo_that_hangs_is_said_in_one_line(monkeypatch, tmp_p
     (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(play.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(play, "COMMAND_S", 0.5)
-    with pytest.raises(Failed, match=r"edged report has not ended within 0.5 s; see"):
+    monkeypatch.setattr(play, "MOST_VERB_S", 0.5)
+    with pytest.raises(Failed, match=r"edged report did not end within 0.5 s; see"):
         play._edged("report", "today")
