@@ -40,6 +40,22 @@ def test_what_it_reads_says_and_ends_with(tmp_path):
         run([str(tmp_path / "missing")], 30)
 
 
+def test_one_that_never_falls_silent_fills_no_memory_and_is_killed(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(OSError, match="it says more than 1048576 bytes"):
+        run(["sh", "-c", f"echo $$ >{tmp_path / 'pid'}; exec yes"], 30)
+    assert time.monotonic() - began < 20
+    assert gone((tmp_path / "pid").read_text().strip())
+
+
+def test_one_that_reads_slowly_or_not_to_the_end_is_given_what_it_takes():
+    text = b"line\n" * 100_000
+    assert run(["sh", "-c", "sleep 0.3; wc -c"], 30, given=text).stdout.strip() == b"500000"
+    done = run(["sh", "-c", "head -c 4; exec 0<&-; sleep 0.3; exit 5"], 30, given=text)
+    assert (done.returncode, done.stdout) == (5, b"line")
+    assert run(["cat"], 30, given=b"").stdout == b""
+
+
 def test_one_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path):
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
