@@ -124,6 +124,9 @@ def test_a_stick_that_hangs_while_it_is_read_is_passed_over_and_the_boot_partiti
     imported.main()
     assert taken == [[boot]]
     assert "The stick EDGED cannot be read." in (boot / STICK_ERROR).read_text()
+    monkeypatch.setattr(imported, "LABELS", tmp_path / "none")
+    imported.main()
+    assert (boot / STICK_ERROR).exists(), "it was pulled out, and nobody has read this yet"
 
     monkeypatch.undo()
     plug_in(stick, monkeypatch)

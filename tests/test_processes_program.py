@@ -126,14 +126,3 @@ def test_a_certificate_that_openssl_does_not_make_or_read_in_time_is_said_in_one
     assert not certificate.ends_soon(tmp_path / "cert")
     assert certificate.missing_names(tmp_path / "cert") == []
     assert len([line for line in caplog.messages if "openssl has not" in line]) == 2
-
-
-def test_a_command_of_the_demo_that_hangs_is_said_in_one_line(monkeypatch, tmp_path):
-    from edged.demo import play
-
-    (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(play.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(play, "MOST_VERB_S", 0.5)
-    with pytest.raises(Failed, match=r"edged report did not end within 0.5 s; see"):
-        play._edged("report", "today")
