@@ -78,11 +78,7 @@ def _talk(program: "subprocess.Popen[bytes]", given: bytes, within_s: float) -> 
                     if not given:
                         ready.unregister(key.fileobj)
                         program.stdin.close()  # type: ignore[union-attr]
-                elif part := os.read(key.fd, 65_536):
-                    key.data.extend(part)
-                    if len(key.data) > MOST_BYTES:
-                        raise OSError(errno.EFBIG, f"it says more than {MOST_BYTES} bytes")
-                else:
+                elif not _hear(key.fd, key.data):
                     ready.unregister(key.fileobj)
     program.wait(left_s())
     return bytes(said[0]), bytes(said[1])
@@ -94,3 +90,12 @@ def _give(descriptor: int, given: bytes) -> int:
         return os.write(descriptor, given[: select.PIPE_BUF])
     except BrokenPipeError:
         return len(given)
+
+
+def _hear(descriptor: int, said: bytearray) -> bool:
+    """Take in what a pipe has that is ready; False at its end. Raise OSError when that is too much."""
+    part = os.read(descriptor, 65_536)
+    said.extend(part)
+    if len(said) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it says more than {MOST_BYTES} bytes")
+    return bool(part)
