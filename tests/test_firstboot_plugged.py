@@ -137,6 +137,14 @@ def test_a_stick_that_hangs_while_it_is_read_is_passed_over_and_the_boot_partiti
     assert not (boot / STICK_ERROR).exists()
 
 
+def test_a_mount_that_cannot_be_run_is_one_line_and_ends_no_import(tmp_path, monkeypatch, caplog):
+    plug_in(tmp_path, monkeypatch)
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    with imported.mounted("EDGED") as place:
+        assert place is None
+    assert "the partition EDGED cannot be read: mount: No such file or directory" in caplog.text
+
+
 def test_two_sticks_that_never_answer_leave_the_unit_time():
     unit = (SYSTEMD / "edged-import.service").read_text()
     (limit,) = re.findall(r"^TimeoutStartSec=(\d+)s$", unit, re.MULTILINE)

@@ -72,6 +72,8 @@ def _refusal(command: list[str], seconds: float) -> str | None:
         done = run(command, seconds)
     except subprocess.TimeoutExpired:
         return NO_ANSWER
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
     return None if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or "refused"
 
 
