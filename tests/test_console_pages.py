@@ -429,6 +429,13 @@ REPORT = {"coverage_percent": 0.1, "coverage_partial": True, "open_from": "08:00
             None,
             "Watched 45.8 % of the open hours so far (for masks 98.0 %).",
         ),
+        (
+            REPORT | {"coverage_percent": 98.0, "masks_coverage_percent": 98.0},
+            9e7,
+            True,
+            None,
+            "Watched 98.0 % of the open hours so far.",
+        ),
         (REPORT | {"coverage_percent": 0.0}, 9e7, False, None, "The clock is not set yet: "),
         (REPORT | {"coverage_percent": 100.0}, 6e5, True, None, "Open since 08:00: it is too early"),
         (REPORT, 9e7, True, None, "Watched 0.1 % of the open hours so far."),

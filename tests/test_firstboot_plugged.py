@@ -124,6 +124,9 @@ def test_a_stick_that_hangs_while_it_is_read_is_passed_over_and_the_boot_partiti
     imported.main()
     assert taken == [[boot]]
     assert "The stick EDGED cannot be read." in (boot / STICK_ERROR).read_text()
+    monkeypatch.setattr(imported, "LABELS", tmp_path / "none")
+    imported.main()
+    assert (boot / STICK_ERROR).exists(), "it was pulled out, and nobody has read this yet"
 
     monkeypatch.undo()
     plug_in(stick, monkeypatch)
@@ -132,6 +135,14 @@ def test_a_stick_that_hangs_while_it_is_read_is_passed_over_and_the_boot_partiti
         assert place is not None
     imported.note_stick(boot, None)
     assert not (boot / STICK_ERROR).exists()
+
+
+def test_a_mount_that_cannot_be_run_is_one_line_and_ends_no_import(tmp_path, monkeypatch, caplog):
+    plug_in(tmp_path, monkeypatch)
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    with imported.mounted("EDGED") as place:
+        assert place is None
+    assert "the partition EDGED cannot be read: mount: No such file or directory" in caplog.text
 
 
 def test_two_sticks_that_never_answer_leave_the_unit_time():

@@ -251,17 +251,38 @@ def test_a_card_that_is_pulled_out_while_nothing_is_to_be_heard_is_told_then(tmp
     monkeypatch.setattr("edged.outputs.sound.CARDS_EVERY_S", 0.1)
     monkeypatch.setattr("edged.outputs.sound.CARDS", tmp_path / "snd")
     (tmp_path / "snd").mkdir()
-    (tmp_path / "snd" / "controlC0").touch()
+    for name in ("controlC0", "pcmC0D0p"):
+        (tmp_path / "snd" / name).touch()
     card = pluggable(tmp_path, monkeypatch.setenv)
     card.touch()
     with Playing(settings()) as player, caplog.at_level(logging.INFO):
         assert until(lambda: player.heard == SILENCE and player._failed is None)
-        for path in (card, tmp_path / "snd" / "controlC0"):
+        for path in (card, tmp_path / "snd" / "pcmC0D0p"):
             path.unlink()
         assert until(lambda: "no such card" in (player.problem or ""))
         card.touch()
         assert until(lambda: player.problem is None)
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_cameras_microphone_that_comes_and_goes_wakes_no_speaker(tmp_path, monkeypatch):
+    """A USB camera that is reset brings and takes one each time."""
+    monkeypatch.setattr("edged.outputs.sound.CARDS_EVERY_S", 0.05)
+    monkeypatch.setattr("edged.outputs.sound.CARDS", tmp_path / "snd")
+    (tmp_path / "snd").mkdir()
+    (tmp_path / "snd" / "pcmC0D0p").touch()
+    pluggable(tmp_path, monkeypatch.setenv).touch()
+    with Playing(settings()) as player:
+        assert until(lambda: player.heard == SILENCE and player._failed is None)
+        begun: list[Playback] = []
+        begin = player._begin
+        player._begin = lambda playback, now_s: (begun.append(playback), begin(playback, now_s))[1]  # type: ignore[method-assign]
+        for name in ("controlC1", "pcmC1D0c"):
+            (tmp_path / "snd" / name).touch()
+        time.sleep(1)
+        assert begun == []
+        (tmp_path / "snd" / "pcmC2D0p").touch()
+        assert until(lambda: begun == [SILENCE])
 
 
 def test_two_outputs_on_a_card_that_does_not_mix_are_no_problem_while_they_are_silent(tmp_path, caplog, monkeypatch):

@@ -176,16 +176,54 @@ def test_a_contact_that_chatters_silences_nothing_for_long_and_floods_neither_lo
     assert lines[f"output button: {presses.CHATTERS}"] == lines["output button works again"] == 1
 
 
+def test_a_hand_that_has_pressed_again_and_again_silences_an_alarm_by_holding_the_button_down(
+    chip: FileChip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presses, "PRESS_S", 0.02)
+    outputs = OutputWorker(
+        config(lamp=LAMP, button={"kind": "button", "line": "BUTTON"}), lambda _: False, SystemClock(True)
+    )
+    outputs.start()
+    try:
+        assert until((chip.folder / PRESSES).exists)
+        while not outputs.problems():
+            chip.press("BUTTON")
+            time.sleep(0.03)
+        outputs.observe(Frame("door", 0, 0.0, IMAGE), outcome(event("a", "start", 0)))
+        assert until(lambda: chip.is_high("RED"))
+        chip.press("BUTTON")
+        time.sleep(0.5)
+        assert chip.is_high("RED")
+        assert "only when it is held down for 1 s" in outputs.problems()[0]
+        chip.hold("BUTTON")
+        assert until(lambda: not chip.is_high("RED"), presses.QUIET_S / 2)
+        assert outputs.problems()
+        outputs.observe(Frame("door", 1, 1.0, IMAGE), outcome(event("b", "start", 1)))
+        assert until(lambda: chip.is_high("RED"))
+        time.sleep(2 * presses.HELD_S)
+        assert chip.is_high("RED"), "a contact that sticks silences what comes"
+    finally:
+        assert outputs.stop(20)
+
+
 def test_a_press_bounces_and_a_hand_presses_now_and_then() -> None:
     one = presses.Presses()
-    assert [one.edge(at) for at in (0, 0.004, 0.02, 0.29)] == [True, False, False, False]
-    assert [one.edge(at) for at in (0.5, 1, 2, 4, 8, 16)] == [True] * 6
+    assert [one.edge(at, False) for at in (0, 0.004, 0.02, 0.29)] == [True, False, False, False]
+    assert [one.edge(at, False) for at in (0.5, 1, 2, 4, 8, 16)] == [True] * 6
     slow = presses.Presses()
-    counted = [slow.edge(at * 9.0) for at in range(100)]
+    counted = [slow.edge(at * 9.0, False) for at in range(100)]
     assert counted == [True] * 29 + [False] * 71
     slow.settle(99 * 9.0 + presses.QUIET_S)
     assert not slow.chatters
-    assert slow.edge(1000.0)
+    assert slow.edge(1000.0, False)
+
+
+def test_a_hand_that_silences_alarm_after_alarm_is_heard_each_time() -> None:
+    """At a busy door somebody may do so all morning."""
+    busy = presses.Presses()
+    assert all(busy.edge(at * 0.9, silences=True) for at in range(1000))
+    bounced = presses.Presses()
+    assert [bounced.edge(at, silences=True) for at in (0, 0.004, 0.29)] == [True, False, False]
 
 
 def test_without_outputs_nothing_runs_and_no_hardware_is_loaded():

@@ -40,6 +40,22 @@ def test_what_it_reads_says_and_ends_with(tmp_path):
         run([str(tmp_path / "missing")], 30)
 
 
+def test_one_that_never_falls_silent_fills_no_memory_and_is_killed(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(OSError, match="it says more than 1048576 bytes"):
+        run(["sh", "-c", f"echo $$ >{tmp_path / 'pid'}; exec yes"], 30)
+    assert time.monotonic() - began < 20
+    assert gone((tmp_path / "pid").read_text().strip())
+
+
+def test_one_that_reads_slowly_or_not_to_the_end_is_given_what_it_takes():
+    text = b"line\n" * 100_000
+    assert run(["sh", "-c", "sleep 0.3; wc -c"], 30, given=text).stdout.strip() == b"500000"
+    done = run(["sh", "-c", "head -c 4; exec 0<&-; sleep 0.3; exit 5"], 30, given=text)
+    assert (done.returncode, done.stdout) == (5, b"line")
+    assert run(["cat"], 30, given=b"").stdout == b""
+
+
 def test_one_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path):
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
@@ -110,14 +126,3 @@ def test_a_certificate_that_openssl_does_not_make_or_read_in_time_is_said_in_one
     assert not certificate.ends_soon(tmp_path / "cert")
     assert certificate.missing_names(tmp_path / "cert") == []
     assert len([line for line in caplog.messages if "openssl has not" in line]) == 2
-
-
-def test_a_command_of_the_demo_that_hangs_is_said_in_one_line(monkeypatch, tmp_path):
-    from edged.demo import play
-
-    (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(play.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(play, "COMMAND_S", 0.5)
-    with pytest.raises(Failed, match=r"edged report has not ended within 0.5 s; see"):
-        play._edged("report", "today")

@@ -72,6 +72,8 @@ def _refusal(command: list[str], seconds: float) -> str | None:
         done = run(command, seconds)
     except subprocess.TimeoutExpired:
         return NO_ANSWER
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
     return None if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or "refused"
 
 
@@ -85,8 +87,9 @@ def main() -> None:
         boot = [path for path in BOOT if path.is_mount()]
         folders = [path for path in (stick, *boot, seed) if path is not None]
         call_it(introduce(boot, root))
-        for folder in boot:
-            note_stick(folder, STICK_NOT_READ if stick is None and (LABELS / STICK).exists() else None)
+        is_plugged_in = stick is not None or (LABELS / STICK).exists()
+        for folder in boot if is_plugged_in else ():  # a start without a stick says nothing of the last one
+            note_stick(folder, STICK_NOT_READ if stick is None else None)
         applied = import_settings(folders, root)
     if applied:
         notify_the_daemon()

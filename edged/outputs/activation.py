@@ -50,9 +50,14 @@ class Activation:
         """What is true and was not acknowledged."""
         return self.causes - self.acknowledged
 
+    @property
+    def to_acknowledge(self) -> frozenset[Cause]:
+        """What somebody who acknowledges now would silence."""
+        return self.open_causes if self.on_since_s is not None else frozenset()
+
     def acknowledge(self) -> frozenset[Cause]:
         """Be silent until something new is true; return what was acknowledged by this."""
-        fresh = self.causes - self.acknowledged if self.on_since_s is not None else frozenset[Cause]()
+        fresh = self.to_acknowledge
         self.acknowledged |= fresh
         return fresh
 

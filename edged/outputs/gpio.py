@@ -70,8 +70,9 @@ class OutputLine:
 class ButtonLine:
     """One line that is read; `fileno` becomes readable when the button was pressed."""
 
-    def __init__(self, request: Any) -> None:
-        self._request = request
+    def __init__(self, request: Any, offset: int) -> None:
+        self._request, self._offset = request, offset
+        self._active = _library().line.Value.ACTIVE
 
     def fileno(self) -> int:
         return int(self._request.fd)
@@ -79,6 +80,10 @@ class ButtonLine:
     def presses(self) -> int:
         """How often it was pressed since the last time; call when `fileno` is readable. Raise OSError when the chip is gone."""
         return len(self._request.read_edge_events(MOST_PRESSES))
+
+    def is_down(self) -> bool:
+        """Whether it is pressed now. Raise OSError when the chip is gone."""
+        return bool(self._request.get_value(self._offset) == self._active)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -117,7 +122,8 @@ def open_button(settings: ButtonInput) -> ButtonLine:
         active_low=settings.active_low,
         debounce_period=timedelta(milliseconds=settings.debounce_ms),
     )
-    return ButtonLine(_request(library, find(settings), line_settings))
+    found = find(settings)
+    return ButtonLine(_request(library, found, line_settings), found.offset)
 
 
 def _bias(line: Any, settings: LineSettings) -> Any:

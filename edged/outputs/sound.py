@@ -40,6 +40,8 @@ SILENCE_S = 0.05
 SILENCE = Playback(0, "silence")
 """What shows that a card is there, or back, while there is nothing to be heard."""
 CARDS = Path("/dev/snd")
+PLAYING = "pcm*p"
+"""Those of its names that play: a camera's microphone comes and goes with its camera, and concerns no output."""
 CARDS_EVERY_S = 5.0
 """So often it is seen whether cards came or went."""
 BUSY_AT_FIRST = 3
@@ -262,7 +264,7 @@ class Player(Worker):
             return
         self._cards_s = now_s + CARDS_EVERY_S
         try:
-            cards = frozenset(path.name for path in CARDS.iterdir())
+            cards = frozenset(path.name for path in CARDS.iterdir() if path.match(PLAYING))
         except OSError:
             cards = frozenset()
         if self._clips and self._cards not in (None, cards):

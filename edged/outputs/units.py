@@ -31,6 +31,7 @@ class PressedLine(Protocol):
 
     def fileno(self) -> int: ...
     def presses(self) -> int: ...
+    def is_down(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -95,6 +96,10 @@ class Unit:
     def acknowledge(self) -> frozenset[Cause]:
         """Be silent until something new is true; return what this acknowledged."""
         return frozenset()
+
+    def can_be_silenced(self) -> bool:
+        """Whether `acknowledge` would silence anything now."""
+        return False
 
     def notifies_of(self, now_s: float) -> Iterable[Cause]:
         """What people are notified of by it now, after the step of that moment."""
@@ -205,6 +210,9 @@ class Lamp(LineUnit):
     def acknowledge(self) -> frozenset[Cause]:
         return self._activation.acknowledge()
 
+    def can_be_silenced(self) -> bool:
+        return bool(self._activation.to_acknowledge)
+
     def notifies_of(self, now_s: float) -> Iterable[Cause]:
         is_on = self.holder.line is not None and self._activation.turn_s(now_s) is not None
         return self._activation.open_causes if is_on else ()
@@ -264,6 +272,9 @@ class Voice(Unit):
     def acknowledge(self) -> frozenset[Cause]:
         return self._activation.acknowledge()
 
+    def can_be_silenced(self) -> bool:
+        return bool(self._activation.to_acknowledge)
+
     def notifies_of(self, now_s: float) -> Iterable[Cause]:
         return self._activation.open_causes if self._asked is not None and self._asked == self.player.heard else ()
 
@@ -304,13 +315,19 @@ class Button(Unit):
             log.info("output %s works again", self.name)
         return NEVER
 
-    def was_pressed(self, now_s: float) -> bool:
-        """Call when its line is readable; False also for what is no press of a hand."""
-        if self.holder.line is None:
+    def was_pressed(self, now_s: float, readable: bool, silences: bool) -> bool:
+        """Call after each wait; False also for what is no press of a hand. `readable`: its line is; `silences`: a press would
+        silence something now.
+        """
+        line = self.holder.line
+        if line is None:
             return False
         chattered = self.chatters
         try:
-            pressed = bool(self.holder.line.presses()) and self._presses.edge(now_s)
+            if readable:
+                pressed = bool(line.presses()) and self._presses.edge(now_s, silences)
+            else:
+                pressed = chattered and line.is_down() and self._presses.held(now_s)
         except OSError as error:
             self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
             return False

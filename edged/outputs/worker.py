@@ -224,18 +224,21 @@ class OutputWorker(Worker):
         ready = {descriptor for descriptor, _ in poll.poll(0)}
         self._bell.clear()
         for button in buttons:
-            line = button.holder.line
-            if line is not None and line.fileno() in ready and button.was_pressed(self._clock.monotonic_s()):
+            readable = button.holder.line is not None and button.holder.line.fileno() in ready
+            silences = any(unit.can_be_silenced() for unit in self._acknowledged_by(button.acknowledges))
+            if button.was_pressed(self._clock.monotonic_s(), readable, silences):
                 self._press(button)
 
     def _press(self, button: Button) -> None:
         log.info("button %s was pressed", button.name)
         self._asked.append(_Acknowledgement(button.acknowledges, f"button {button.name}", self._clock.monotonic_s()))
 
+    def _acknowledged_by(self, outputs: Sequence[str]) -> list[Unit]:
+        """None named: all."""
+        return [unit for unit in self._units if not outputs or unit.name in outputs]
+
     def _silence(self, asked: _Acknowledgement) -> None:
-        for unit in self._units:
-            if asked.outputs and unit.name not in asked.outputs:
-                continue
+        for unit in self._acknowledged_by(asked.outputs):
             for key in {cause.key for cause in unit.acknowledge() if cause.key}:
                 self._notifications.append(
                     Notification(key, tuple(self._notified.get(key, ())), asked.time_s, asked.who)

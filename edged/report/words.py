@@ -86,8 +86,8 @@ def number(value: float | None, digits: int = 1) -> str:
 
 def masks_apart(row: Mapping[str, Any]) -> str:
     """What follows on a row's coverage where that of the cameras that follow masks is another: " (for masks 98.0 %)"."""
-    apart = next((row[name] for name in ("masks_coverage_percent", "masks_watched_percent") if name in row), None)
-    return "" if apart is None else f" (for masks {number(apart)} %)"
+    apart = row.get("masks_coverage_percent")
+    return "" if apart in (None, row["coverage_percent"]) else f" (for masks {number(apart)} %)"
 
 
 def signed(value: float) -> str:

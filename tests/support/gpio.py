@@ -68,6 +68,11 @@ class FileChip:
         with presses.open("wb", buffering=0) as fifo:
             fifo.write(b"\x01")
 
+    def hold(self, line: str) -> None:
+        """Press it, and do not let go."""
+        self.path.with_name(f"{self.path.name}.{self.lines.index(line)}.down").touch()
+        self.press(line)
+
 
 def use(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Have this process see the chips in `folder`."""

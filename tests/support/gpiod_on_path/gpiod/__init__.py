@@ -107,6 +107,10 @@ class LineRequest:
         with log_of(self._chip, line).open("a") as log:
             log.write(f"{time.monotonic():.6f} {int(high)}\n")
 
+    def get_value(self, line):
+        is_down = self._chip.with_name(f"{self._chip.name}.{line}.down").exists()
+        return Value.ACTIVE if is_down else Value.INACTIVE
+
     def read_edge_events(self, max_events=None):
         return list(os.read(self._events, max_events or 64))
 
