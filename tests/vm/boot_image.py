@@ -162,6 +162,9 @@ def check(image: Path, folder: Path) -> None:
         box.wait("systemctl is-active edged-console.service", FIRST_BOOT_S, "the console")
         box.wait("edged events --kind mask --json | grep -q event_id", ALERT_S, "an alert")
         tell("an alert stands in the record")
+        tested = box.ask("edged selftest")
+        assert tested.returncode == 0, tested.stdout + tested.stderr
+        tell(f"edged selftest: {tested.stdout.count('✓')} parts as they should be")
         said = box.ask(LOOK)
         assert said.returncode == 0, said.stderr
         name, machine_id, _, size, interval, watchdog, failed, enabled, took, secure, passwords = (
