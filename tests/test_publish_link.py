@@ -70,7 +70,7 @@ def test_a_connection_given_up_is_left_without_a_farewell_so_that_the_will_speak
                 peer.read()
         time.sleep(0.05)
 
-    with ScriptedBroker(script) as broker, publishing(broker.port):
+    with ScriptedBroker(script) as broker, publishing(broker.port, timing=fast(acknowledge_s=0.6)):
         assert until(lambda: len(kinds) >= 2)
         assert PUBLISH in kinds[0]
         assert DISCONNECT not in kinds[0]
