@@ -177,14 +177,15 @@ def test_a_folder_that_goes_while_an_engine_is_built_is_no_end_of_the_daemon(pla
     assert "cannot be written (No such file or directory)" in caplog.text
 
 
-def test_a_second_one_waits_for_the_first(place):
-    place.gpu(faults={"build": "slow 3"})
+def test_a_second_one_waits_for_the_first(place, tmp_path):
+    place.gpu(faults={"build": f"until {tmp_path / 'goes on'}"})
     first = place.start()
     assert until(lambda: place.times("build") == 1, LONGEST_S)
     second = place.start()
     told = []
     assert until(lambda: told.append(second.poll()) or isinstance(told[-1], BuildProgress), LONGEST_S)
     assert told[-1] == BuildProgress("eyes", "waiting for another build", 0.0)
+    (tmp_path / "goes on").touch()
     assert end_of(first) == end_of(second)
     assert place.times("build") == 1
 
