@@ -185,7 +185,7 @@ def test_a_contact_whose_next_press_ends_its_chattering_is_said_to_work_again(ca
     line = SimpleNamespace(presses=lambda: 1, close=lambda: None)
     button = Button("button", ButtonInput(kind="button", line="BUTTON"), lambda _: line)
     button.open(0.0)
-    assert not all([button.was_pressed(float(at)) for at in range(20)])
+    assert [button.was_pressed(float(at)) for at in range(20)].count(False) > 0
     assert button.was_pressed(20 + presses.QUIET_S)
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 

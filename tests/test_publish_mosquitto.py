@@ -22,7 +22,7 @@ from support.mosquitto import (
     until,
 )
 from support.payloads import own
-from support.publishing import MemoryOutbox, fast, mqtt_config, publishing
+from support.publishing import MemoryOutbox, end, fast, mqtt_config, publishing
 
 from edged.publish import Command, Publisher, probe_broker
 from edged.store import Acknowledged, Store, StoreReader
@@ -131,7 +131,7 @@ def test_two_thousand_rows_of_a_real_store_are_delivered_in_order_and_deleted(
             publisher.wake()
             _write_acknowledgements(store, acknowledged, 1000)
         finally:
-            publisher.stop(5)
+            end(publisher, 5)
         assert reader.outbox_depth() == 0
         assert until(lambda: len(subscriber.received) >= 2000)
         assert [json.loads(payload)["n"] for payload in subscriber.payloads(EVENTS)] == list(range(2000))

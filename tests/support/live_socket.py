@@ -41,7 +41,7 @@ class LiveSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stop(5.0)
+        self._server.stop(LONGEST_S)
 
     def show(self, faces: Sequence[Mapping[str, Any]] = ()) -> None:
         with self._taking:
