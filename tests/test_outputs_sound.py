@@ -174,7 +174,7 @@ def test_clips_of_which_one_cannot_be_loaded_leave_nothing_open(monkeypatch):
     for _ in range(20):
         with pytest.raises(Unavailable, match="/nowhere"):
             load_clips(settings(play="voice", when=["mask_none", "mask_incorrect", "camera_lost", "alive"]))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @needs_aplay

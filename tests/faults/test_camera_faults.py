@@ -74,7 +74,7 @@ def suffer(weather, fault, count, kind, stall_seconds):
             frames = worker.state().frames
             assert until(lambda: inbox.take(1.0) and worker.state().frames > frames + good)  # noqa: B023
             memory = memory or (resident_mb() if number == 4 else 0.0)
-        assert until(lambda: Traces.now() == before), (before, Traces.now())
+        assert until(lambda: not Traces.now().exceeds(before)), (before, Traces.now())
         assert resident_mb() < memory + MOST_GROWTH_MB
     assert until(lambda: Traces.now().processes < before.processes)
     print(f"{fault}: {count} times, seen within {max(seen_s):.2f} s, back within {max(back_s):.2f} s")
@@ -149,7 +149,7 @@ def test_a_daemon_that_ends_at_any_moment_leaves_no_process_and_no_memory(tmp_pa
                 daemon.signal(signal.SIGTERM)
                 daemon.wait()
             assert until(lambda: not of_daemon(mark, pid)), daemon.log  # noqa: B023
-    assert until(lambda: Traces.now().shared_memory == shared_before)
+    assert until(lambda: Traces.now().shared_memory <= shared_before)
     assert "Traceback" not in daemon.log
 
 

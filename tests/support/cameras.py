@@ -109,6 +109,10 @@ class Traces(NamedTuple):
             sum(path.name.startswith(SHARED_MEMORY) for path in Path("/dev/shm").glob("*")),
         )
 
+    def exceeds(self, before: "Traces") -> bool:
+        """Whether any has grown. What other tests have left may go meanwhile, and says nothing."""
+        return any(now > then for now, then in zip(self, before, strict=True))
+
 
 def children(pid: int) -> list[int]:
     """The processes started by `pid` that are alive, zombies too."""
