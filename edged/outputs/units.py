@@ -300,7 +300,7 @@ class Button(Unit):
     def step(self, inputs: Inputs) -> float:
         chattered = self.chatters
         self._presses.settle(inputs.now_s)
-        self._tell(chattered)
+        self._notify_chatter(chattered)
         return NEVER
 
     def was_pressed(self, now_s: float) -> bool:
@@ -313,10 +313,10 @@ class Button(Unit):
         except OSError as error:
             self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
             return False
-        self._tell(chattered)
+        self._notify_chatter(chattered)
         return pressed
 
-    def _tell(self, chattered: bool) -> None:
+    def _notify_chatter(self, chattered: bool) -> None:
         """Say when the contact has begun to chatter, or no longer does: also a press may come after a time that is quiet."""
         if self.chatters and not chattered:
             log.error("output %s: %s", self.name, CHATTERS)
