@@ -70,7 +70,7 @@ def place(tmp_path, monkeypatch):
         preparation.stop()
     made.started.clear()
     assert until(lambda: children() == before, LONGEST_S)
-    assert set(Path("/proc/self/fd").iterdir()) <= descriptors
+    assert until(lambda: set(Path("/proc/self/fd").iterdir()) <= descriptors)
     assert not [kind for kind in made.kinds() if "partial" in kind]
 
 
