@@ -70,7 +70,7 @@ def place(tmp_path, monkeypatch):
         preparation.stop()
     made.started.clear()
     assert until(lambda: children() == before, LONGEST_S)
-    assert set(Path("/proc/self/fd").iterdir()) <= descriptors
+    assert until(lambda: set(Path("/proc/self/fd").iterdir()) <= descriptors)
     assert not [kind for kind in made.kinds() if "partial" in kind]
 
 
@@ -177,14 +177,15 @@ def test_a_folder_that_goes_while_an_engine_is_built_is_no_end_of_the_daemon(pla
     assert "cannot be written (No such file or directory)" in caplog.text
 
 
-def test_a_second_one_waits_for_the_first(place):
-    place.gpu(faults={"build": "slow 3"})
+def test_a_second_one_waits_for_the_first(place, tmp_path):
+    place.gpu(faults={"build": f"until {tmp_path / 'goes on'}"})
     first = place.start()
     assert until(lambda: place.times("build") == 1, LONGEST_S)
     second = place.start()
     told = []
     assert until(lambda: told.append(second.poll()) or isinstance(told[-1], BuildProgress), LONGEST_S)
     assert told[-1] == BuildProgress("eyes", "waiting for another build", 0.0)
+    (tmp_path / "goes on").touch()
     assert end_of(first) == end_of(second)
     assert place.times("build") == 1
 

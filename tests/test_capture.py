@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.mosquitto import until
+from support.mosquitto import PATIENCE_S, until
 from support.recordings import QuickCamera, camera, number_of, shaded, take_all, write_folder, write_video
 
 from edged.capture import CameraState, CameraWorker, FrameInbox, open_source
@@ -115,10 +115,10 @@ def test_a_patient_frame_waits_for_its_place_and_is_never_dropped():
 def test_a_patient_frame_goes_in_as_soon_as_the_last_one_is_taken():
     inbox, done = FrameInbox(["a"]), []
     inbox.offer(frame("a", 0))
-    waiter = threading.Thread(target=lambda: done.append(inbox.offer_patiently(frame("a", 1), 10)))
+    waiter = threading.Thread(target=lambda: done.append(inbox.offer_patiently(frame("a", 1), PATIENCE_S)))
     waiter.start()
-    assert [inbox.take(1).index, inbox.take(1).index] == [0, 1]
-    waiter.join(1)
+    assert [inbox.take(PATIENCE_S).index, inbox.take(PATIENCE_S).index] == [0, 1]
+    waiter.join(PATIENCE_S)
     assert done == [True]
 
 
@@ -126,10 +126,10 @@ def test_closing_wakes_everybody_who_waits():
     inbox, results = FrameInbox(["a", "b"]), []
     inbox.offer(frame("b"))
     inbox.take(0)
-    taker = threading.Thread(target=lambda: results.append(inbox.take(30.0)))
+    taker = threading.Thread(target=lambda: results.append(inbox.take(2 * PATIENCE_S)))
     taker.start()
     inbox.close()
-    taker.join(1)
+    taker.join(PATIENCE_S)
     assert results == [None]
     inbox.offer(frame("a"))
     assert inbox.take(0) is None
@@ -368,7 +368,7 @@ def test_a_missing_file_is_tried_again_until_it_is_there(tmp_path):
         assert until(lambda: "no such file" in worker.state().reason)
         assert (worker.state().status, worker.state().frames) == ("offline", 0)
         write_video(tmp_path / "a.avi", 3)
-        assert inbox.take(1.0) is not None
+        assert inbox.take(PATIENCE_S) is not None
         assert eventually(worker, "online").reason is None
 
 
@@ -384,7 +384,7 @@ def test_time_never_goes_back_when_a_recording_is_opened_again(tmp_path):
     for number in range(1, 30):
         (folder / f"{number:02}.png").write_bytes(b"broken")
     with camera(f"images://{folder}?fps=1") as (_, inbox):
-        times = [inbox.take(1.0).time_s for _ in range(4)]
+        times = [inbox.take(PATIENCE_S).time_s for _ in range(4)]
     assert np.diff(times).min() > 20
 
 

@@ -114,9 +114,12 @@ def test_a_camera_that_may_not_be_asked_says_which_group(dev, monkeypatch):
 
 
 def test_a_driver_that_never_answers_holds_nobody_up(dev, monkeypatch):
+    answer = threading.Event()
     monkeypatch.setattr(listing, "ANSWER_S", 0.1)
-    monkeypatch.setattr(listing, "query", lambda _: threading.Event().wait(30))
+    monkeypatch.setattr(listing, "query", lambda _: answer.wait(30) and None)
     assert "does not answer" in attached(dev)[0].problem
+    answer.set()  # the thread that was held ends here, and not while others are counted
+    assert until(lambda: attached(dev) == [])
 
 
 def test_a_driver_that_never_answers_holds_one_thread_however_often_it_is_asked(dev, monkeypatch):

@@ -101,7 +101,7 @@ def test_a_fault_is_told_in_words_and_the_camera_comes_back(weather, fault):
 
 @pytest.mark.parametrize("fault", ["hang", "hang_deaf"])
 def test_a_camera_that_hangs_is_stalled_and_started_again(weather, fault):
-    with live_camera(SOURCE, weather.open) as (worker, _):
+    with live_camera(SOURCE, weather.open, stall_seconds=1) as (worker, _):
         assert goes(worker, "online")
         weather.becomes(fault)
         assert goes(worker, "stalled")

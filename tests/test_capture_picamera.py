@@ -77,7 +77,7 @@ def test_a_picamera2_built_for_another_numpy_names_the_package_that_helps(tmp_pa
 
 def test_capture_that_hangs_is_stalled_and_started_again(pi):
     pi("hangs")
-    with live_camera("picamera://0?width=320&height=240&fps=60") as (worker, _):
+    with live_camera("picamera://0?width=320&height=240&fps=60", stall_seconds=1) as (worker, _):
         assert goes(worker, "stalled")
         assert until(lambda: worker.state().reconnects >= 1)
 

@@ -66,6 +66,7 @@ def test_people_who_look_away_are_told_of_recorded_and_reported(
         assert until(lambda: any(p["away"] for p in payloads(subscriber, "camera/room/attention")))
         counts = payloads(subscriber, "camera/room/attention")[-1]
         assert (counts["drowsy"] is not None) is drowsiness
+        assert profile == "driver" or until(lambda: payloads(subscriber, "camera/room/counts"))
         assert (payloads(subscriber, "camera/room/counts") == []) is (profile == "driver")
         status = daemon.status()
         assert status["cameras"]["room"]["profile"] == profile
@@ -107,8 +108,8 @@ def test_an_entrance_loads_none_of_it_until_a_reload_asks_for_it_and_home_assist
         gone = {"p": "sensor"}
         assert until(lambda: json.loads(subscriber.payloads(config)[-1])["cmps"]["room_attentive"] == gone)
         assert daemon.stop() == 0
-        daemon.start()
         told = len(subscriber.payloads(config))
+        daemon.start()
         assert until(lambda: len(subscriber.payloads(config)) > told)
         assert json.loads(subscriber.payloads(config)[-1])["cmps"]["room_attentive"] == gone, (
             "remembered over a restart"

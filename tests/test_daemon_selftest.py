@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon, looped, needs_models, write_clip
-from support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, publish, until
+from support.mosquitto import PATIENCE_S, Mosquitto, Subscriber, needs_mosquitto, publish, until
 
 from edged.daemon.selftest import SelfTest
 from edged.host.clock import SystemClock
@@ -135,8 +136,9 @@ def test_it_is_asked_for_and_answered_over_mqtt_while_the_daemon_watches(tmp_pat
             daemon.start()
             assert daemon.serves(), daemon.log
             before = daemon.status()["cameras"]["door"]["frames_analysed"]
-            publish(broker.port, ASK, '{"request_id":"a"}')
-            publish(broker.port, ASK, '{"request_id":"b"}')
+            both = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1", "-t", ASK, "-l"]
+            asked = '{"request_id":"a"}\n{"request_id":"b"}\n'  # at once, so that the first one is under way
+            subprocess.run(both, input=asked, text=True, check=True, timeout=PATIENCE_S)
             assert until(lambda: len(subscriber.payloads(RESULT)) == 2), daemon.log
             busy, first = map(json.loads, subscriber.payloads(RESULT))
             assert (busy["request_id"], busy["ok"]) == ("b", False)

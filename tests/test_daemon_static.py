@@ -42,13 +42,13 @@ def test_a_portrait_alerts_once_and_is_then_counted_apart(tmp_path):
         with daemon:
             daemon.start()
 
-            def counts() -> dict[str, int]:
-                told = subscriber.payloads("edged/dev1/camera/door/counts")
-                last = json.loads(told[-1]) if told else {}
-                return {key: last.get(key) for key in ("present", "none", "static")}
+            def counts() -> list[dict[str, int]]:
+                """All that was told: on a busy machine the first is over before it is looked at."""
+                told = map(json.loads, subscriber.payloads("edged/dev1/camera/door/counts"))
+                return [{key: one.get(key) for key in ("present", "none", "static")} for one in told]
 
-            assert until(lambda: counts() == {"present": 1, "none": 1, "static": 0}), daemon.log
-            assert until(lambda: counts() == {"present": 0, "none": 0, "static": 1}), daemon.log
+            assert until(lambda: {"present": 1, "none": 1, "static": 0} in counts()), daemon.log
+            assert until(lambda: counts()[-1] == {"present": 0, "none": 0, "static": 1}), daemon.log
             assert until(lambda: daemon.status()["cameras"]["door"]["static_faces"] == 1)
             analysed = daemon.status()["cameras"]["door"]["frames_analysed"]
             assert until(lambda: daemon.status()["cameras"]["door"]["frames_analysed"] > analysed + 50)

@@ -45,9 +45,12 @@ def test_at_a_terminal_the_scene_begins_anew_while_somebody_looks(
         page = next(re.search(r"http://\S+", line) for line in said if "browser" in line)
         assert page is not None
         again = until(lambda: any("is online" in line for line in said))
-        with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(page[0]) as answer:
-            text = answer.read().decode()
-        seen.append(("Working: 1 of 1 camera watched" in text) + 2 * again + 4 * (tmp_path / "day.html").exists())
+
+        def works() -> bool:  # a moment after it is online
+            with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(page[0]) as answer:
+                return "Working: 1 of 1 camera watched" in answer.read().decode()
+
+        seen.append(until(works) + 2 * again + 4 * (tmp_path / "day.html").exists())
 
     play(None, tmp_path / "day.html", lambda line, _: said.append(line), stay=stay)
     assert seen == [7]

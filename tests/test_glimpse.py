@@ -14,6 +14,7 @@ import pytest
 from support.cameras import TEST_PICTURE, needs_gstreamer
 from support.console import Console
 from support.doubles import ScriptedDetector
+from support.mosquitto import PATIENCE_S
 
 from edged.capture.attached import Attached
 from edged.config import CameraConfig, ModelsConfig
@@ -150,4 +151,4 @@ def test_the_setup_shows_each_attached_camera_and_asks_once_for_all_pictures(tmp
             assert asked.count("glimpses") == TRIES + 1
             assert console.browser().get("/setup/camera/picture?source=v4l2%3A///dev/video0").status == 303
         finally:
-            server.stop(5.0)
+            server.stop(PATIENCE_S)

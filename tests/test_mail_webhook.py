@@ -304,7 +304,7 @@ def test_a_worker_that_hangs_stops_in_time_and_what_it_held_stays(site) -> None:
     worker = ChannelWorker("webhook", site.hook, site.reader, site.writer)
     worker.start()
     assert until(lambda: site.receiver.posts)
-    assert worker.stop(2.0)
+    assert worker.stop(20.0), "and not when the whole conversation has lasted too long"
     assert (worker.problem, site.reader.outbox_depth("webhook")) == (None, 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.alsa import heard_in, pluggable
-from support.mosquitto import until
+from support.mosquitto import PATIENCE_S, until
 
 from edged.config import SoundOutput
 from edged.errors import Unavailable
@@ -174,7 +174,7 @@ def test_clips_of_which_one_cannot_be_loaded_leave_nothing_open(monkeypatch):
     for _ in range(20):
         with pytest.raises(Unavailable, match="/nowhere"):
             load_clips(settings(play="voice", when=["mask_none", "mask_incorrect", "camera_lost", "alive"]))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @needs_aplay
@@ -200,7 +200,7 @@ def test_a_siren_ends_at_once_a_sentence_at_its_end_unless_somebody_acknowledges
             player.play(Playback(len(clip), clip))
             assert until(lambda clip=clip: player._child is not None and player._playing == Playback(len(clip), clip))
             player.play(None)
-            assert until(lambda: player._child is None, 1.0) is ends
+            assert until(lambda: player._child is None, PATIENCE_S if ends else 1.0) is ends
         player.play(None, cut=True)
         assert until(lambda: player._child is None)
 

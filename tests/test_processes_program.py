@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.mosquitto import until
 
 from edged.capture import recovery
 from edged.errors import Failed, Unavailable
@@ -57,15 +58,14 @@ def test_one_that_reads_slowly_or_not_to_the_end_is_given_what_it_takes():
 
 
 def test_one_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path):
-    began = time.monotonic()
-    with pytest.raises(subprocess.TimeoutExpired):
-        run(["sh", "-c", f"sleep 60 & echo $! >{tmp_path / 'pid'}; wait"], 1)
-    assert time.monotonic() - began < 20
-    pid = (tmp_path / "pid").read_text().strip()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and not gone(pid):
-        time.sleep(0.05)
-    assert gone(pid)
+    file, limit_s = tmp_path / "pid", 1
+    while not (file.exists() and file.read_text().endswith("\n")):  # on a busy machine it is killed before it has begun
+        began = time.monotonic()
+        with pytest.raises(subprocess.TimeoutExpired):
+            run(["sh", "-c", f"sleep 600 & echo $! >{file}; wait"], limit_s)
+        assert time.monotonic() - began < limit_s + 60
+        limit_s *= 2
+    assert until(lambda: gone(file.read_text().strip()))
 
 
 def gone(pid: str) -> bool:
@@ -83,8 +83,8 @@ def test_one_that_cannot_be_killed_or_whose_output_stays_open_is_not_waited_for(
     monkeypatch.setattr("edged.processes.program.os.killpg", lambda pid, _: killed.append(pid))
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
-        run(["sleep", "60"], 0.5)
-    assert time.monotonic() - began < 15
+        run(["sleep", "600"], 0.5)
+    assert time.monotonic() - began < 100
     killpg(killed[0], signal.SIGKILL)
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support.mosquitto import until
 from support.payloads import own
-from support.publishing import FAST, MemoryOutbox, fast, mqtt_config, publishing
+from support.publishing import FAST, MemoryOutbox, end, fast, mqtt_config, publishing
 from support.scripted_broker import DISCONNECT, PUBACK, PUBLISH, Peer, Published, ScriptedBroker
 
 from edged.publish import Publisher
@@ -55,7 +55,7 @@ def test_every_connection_starts_with_the_outbox_then_online_then_values_and_dis
         publisher.retain(own("camera/door/status", "c", retain=True))
         publisher.start()
         assert until(lambda: len(said) >= 3 and len(said[2]) == 5)
-        publisher.stop(1)
+        end(publisher)
     assert said[:3] == [[f'{{"n":{number}}}', "online", "s", "c", '{"d":1}'] for number in (1, 2, 3)]
 
 
@@ -70,7 +70,7 @@ def test_a_connection_given_up_is_left_without_a_farewell_so_that_the_will_speak
                 peer.read()
         time.sleep(0.05)
 
-    with ScriptedBroker(script) as broker, publishing(broker.port):
+    with ScriptedBroker(script) as broker, publishing(broker.port, timing=fast(acknowledge_s=0.6)):
         assert until(lambda: len(kinds) >= 2)
         assert PUBLISH in kinds[0]
         assert DISCONNECT not in kinds[0]
@@ -238,12 +238,12 @@ def test_connections_that_are_accepted_and_lost_are_called_flapping_and_slow_dow
         peer.accept()
         serve_for_a_moment(peer)
 
-    timing = fast(first_delay_s=0.02, longest_delay_s=0.3)
+    timing = fast(first_delay_s=0.02, longest_delay_s=0.3, steady_s=60.0)
     with ScriptedBroker(script) as broker, publishing(broker.port, timing=timing) as publisher:
         assert until(lambda: "device.id" in (publisher.problem or ""))
-        assert until(lambda: len(broker.connected_at) == 7)
+        assert until(lambda: len(broker.connected_at) >= 7)
         gaps = [b - a for a, b in zip(broker.connected_at, broker.connected_at[1:], strict=False)]
-        assert gaps[-1] >= 0.8 * 0.3
+        assert gaps[5] >= 0.8 * 0.3
 
 
 def test_neither_starting_nor_handing_in_nor_stopping_waits_for_a_silent_broker() -> None:
@@ -297,7 +297,7 @@ def test_the_beat_goes_on_connected_or_not() -> None:
         publisher.start()
         before = publisher._beat_s
         beats = until(lambda: publisher._beat_s != before)  # that of a call that may last counts as a later one
-        publisher.stop(2)
+        end(publisher)
         assert beats
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import struct
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,18 +11,21 @@ from support.publishing import MemoryOutbox, fast, mqtt_config, publishing
 from support.scripted_broker import PUBLISH, SUBACK, Peer, ScriptedBroker
 
 from edged.publish import Former
+from edged.publish.timing import Timing
 from edged.publish.withdraw import TRIES, Withdrawal
 
 OLD = Former("edged/old", ("availability", "state", "camera/door/status"), "homeassistant/device/edged_old/config")
 NEW_PREFIX = Former("edged/dev1", (), "ha/device/edged_dev1/config")
-QUICK = fast(retained_s=0.1, withdraw_again_s=0.1, trial_s=0.3, connect_s=0.5)
+QUICK = fast(retained_s=0.1, withdraw_again_s=0.1, trial_s=20.0)
+IMPATIENT = replace(QUICK, trial_s=0.3, connect_s=0.5)
+"""For brokers that do not answer."""
 
 
-def withdrawn(port: int, *former: Former, connected: Callable[[], bool] = lambda: True, **keys: str) -> list[Former]:
+def withdrawn(port: int, *former: Former, timing: Timing = QUICK, **keys: str) -> list[Former]:
     """What a withdrawal that has run to its end has withdrawn."""
     done: list[Former] = []
     worker = Withdrawal(
-        mqtt_config(port, **keys), "dev1", None, former, QUICK, is_connected=connected, done=done.append
+        mqtt_config(port, **keys), "dev1", None, former, timing, is_connected=lambda: True, done=done.append
     )
     worker.work()
     return done
@@ -64,9 +67,10 @@ def test_where_somebody_is_online_nothing_is_touched_and_a_person_reads_what_to_
         peer.accept()
         kind, _, body = peer.read()
         assert kind == 8
-        peer.write(SUBACK, body[:2] + b"\1")
         topic = b"edged/old/availability"
-        peer.write(PUBLISH, struct.pack("!H", len(topic)) + topic + b"online", flags=1)
+        kept = struct.pack("!H", len(topic)) + topic + b"online"
+        # At once, as brokers do: it is not waited for long.
+        peer.send(bytes([SUBACK << 4, 3, *body[:2], 1, PUBLISH << 4 | 1, len(kept)]) + kept)
         peer.serve()
 
     with caplog.at_level(logging.INFO), ScriptedBroker(script) as broker:
@@ -132,7 +136,7 @@ def close(peer: Peer, number: int) -> None:
 @pytest.mark.parametrize("script", [refuse, hang_up, say_nothing, talk_nonsense, forbid_subscriptions, close])
 def test_whatever_the_broker_does_it_is_tried_a_few_times_and_said_once(script, caplog) -> None:
     with ScriptedBroker(script) as broker:
-        assert withdrawn(broker.port, OLD, version="5") == []
+        assert withdrawn(broker.port, OLD, timing=IMPATIENT, version="5") == []
     assert 1 <= len(broker.connected_at) <= TRIES
     assert ["stays on the broker" in line for line in caplog.messages] == [True]
     assert "trying again" not in caplog.text

@@ -168,9 +168,9 @@ def test_damage_of_any_kind_anywhere_is_survived(path: Path, tmp_path: Path, dam
         shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns(str(number), *map(str, range(number))))
         database = copy / path.name
         database.write_bytes(_damaged(path.read_bytes(), number, chance))
-        began = time.monotonic()
+        began = time.process_time()
         with Store(database) as store:
-            assert time.monotonic() - began < OPENS_WITHIN_S
+            assert time.process_time() - began < OPENS_WITHIN_S
             store.write([started("new")])
             found = store.restored
         restored += found is not None

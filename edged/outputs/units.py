@@ -311,8 +311,7 @@ class Button(Unit):
     def step(self, inputs: Inputs) -> float:
         chattered = self.chatters
         self._presses.settle(inputs.now_s)
-        if chattered and not self.chatters:
-            log.info("output %s works again", self.name)
+        self._notify_chatter(chattered)
         return NEVER
 
     def was_pressed(self, now_s: float, readable: bool, silences: bool) -> bool:
@@ -331,9 +330,15 @@ class Button(Unit):
         except OSError as error:
             self.holder.lost(now_s, f"the GPIO chip is gone ({error.strerror}); plug it in again")
             return False
+        self._notify_chatter(chattered)
+        return pressed
+
+    def _notify_chatter(self, chattered: bool) -> None:
+        """Say when the contact has begun to chatter, or no longer does: also a press may come after a time that is quiet."""
         if self.chatters and not chattered:
             log.error("output %s: %s", self.name, CHATTERS)
-        return pressed
+        elif chattered and not self.chatters:
+            log.info("output %s works again", self.name)
 
     def state(self) -> OutputState:
         return OutputState(self.kind, False, (), False, self.holder.problem or (CHATTERS if self.chatters else None))

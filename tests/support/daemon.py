@@ -107,7 +107,7 @@ class Daemon:
             "[mask]", "vote_seconds = 0.4", "hold_seconds = 0.1", "least_votes = 1", "cooldown_seconds = 0",
             "most_alerts_per_minute = 600", "enter_score = 0.5", "leave_score = 0.4", "smallest_face = 20",
             "[events]", "lost_seconds = 0.2", "encounter_seconds = 0.2",
-            "[defaults]", "stall_seconds = 1", "fps = 10",
+            "[defaults]", "stall_seconds = 5", "fps = 10",
         ]  # fmt: skip
         if port is not None:
             lines += ["[mqtt]", 'host = "127.0.0.1"', f"port = {port}"]

@@ -25,7 +25,8 @@ def gpu_environment(
 ) -> dict[str, str]:
     """What to add to the environment of a process that is to have a GPU.
 
-    `faults` says what happens at a moment: "crash" (SIGSEGV), "hang", "slow SECONDS", "gorge MEGABYTES" (and hang),
+    `faults` says what happens at a moment: "crash" (SIGSEGV), "hang", "slow SECONDS", "until FILE" (is there),
+    "gorge MEGABYTES" (and hang),
     "refuse WHAT AFTER" (so many such moments pass, then the machine refuses).
     With `stands_back` preparations are of the lowest priority, as they are outside of tests.
     Engines that answer "at once" are faster than the CPU; with "" they compute, on the CPU. In the file `diary` each

@@ -18,8 +18,8 @@ from edged.sockets import LineServer
 WAIT_S = 0.3
 PICTURE_S = 0.5
 """A busy browser may come late: a picture that is older is followed by another one of the same people."""
-LONGEST_S = 5.0
-"""The daemon answers within two seconds, and then sends."""
+LONGEST_S = 60.0
+"""The daemon answers within two seconds, and then sends: but how busy the machine is says nothing about it."""
 MOST_BYTES = 2_000_000
 
 
@@ -41,7 +41,7 @@ class LiveSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stop(5.0)
+        self._server.stop(LONGEST_S)
 
     def show(self, faces: Sequence[Mapping[str, Any]] = ()) -> None:
         with self._taking:

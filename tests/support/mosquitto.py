@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -29,24 +30,32 @@ needs_mosquitto = pytest.mark.skipif(
 PATIENCE_S = 60.0
 """How long a test waits for what must come. It says only when to give up: how busy the machine is says nothing about the code."""
 
-LOWEST_PORT, PORTS_OF_A_WORKER = 10_000, 2_000
+LOWEST_PORT, PORTS_OF_A_PROCESS, MOST_PROCESSES = 10_000, 1_000, 22
 """Below the ports that the kernel gives to whoever asks for any one."""
 
 
+@cache
 def _own_ports() -> Iterator[int]:
-    """Ports that no other worker of this test run takes; from a random one on, since another run may be under way."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = LOWEST_PORT + worker * PORTS_OF_A_WORKER
-    start = random.randrange(PORTS_OF_A_WORKER)
-    return (first + number % PORTS_OF_A_WORKER for number in itertools.count(start))
+    """Ports that no other process of any test run on this machine takes, for as long as this one lives."""
+    for number in range(MOST_PROCESSES):
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0edged-tests-ports-{number}")  # a name that goes with its process, whatever ends that
+        except OSError:
+            mark.close()
+            continue
+        _marks.append(mark)
+        first, start = LOWEST_PORT + number * PORTS_OF_A_PROCESS, random.randrange(PORTS_OF_A_PROCESS)
+        return (first + (start + count) % PORTS_OF_A_PROCESS for count in itertools.count())
+    raise AssertionError(f"{MOST_PROCESSES} processes have ports for tests already")
 
 
-_ports = _own_ports()
+_marks: list[socket.socket] = []
 
 
 def free_port() -> int:
     """A port on which nobody listens, and which stays free while its server is away: none is given twice in a row."""
-    for port in itertools.islice(_ports, PORTS_OF_A_WORKER):
+    for port in itertools.islice(_own_ports(), PORTS_OF_A_PROCESS):
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:

@@ -14,6 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from support.mosquitto import PATIENCE_S
+
 PACKETS_EACH = 7 * 188
 REALM, NONCE = "camera", "0123456789abcdef"
 USER, PASSWORD = "viewer", "s3cret"
@@ -56,7 +58,7 @@ class PlainRtspServer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE_S)
 
     def _accept(self) -> None:
         while not self._ends.is_set():

@@ -13,6 +13,7 @@ import numpy as np
 from edged.capture import CameraWorker, FrameInbox
 from edged.config import CameraConfig
 from edged.types import Frame, Image
+from support.mosquitto import PATIENCE_S
 
 SHADE = 12
 
@@ -62,9 +63,9 @@ def camera(source: str, **settings: object) -> Iterator[tuple[QuickCamera, Frame
 
 
 def take_all(worker: CameraWorker, inbox: FrameInbox) -> list[Frame]:
-    """Every frame until the recording has ended, or ten seconds."""
+    """Every frame until the recording has ended."""
     frames: list[Frame] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not (worker.ended and inbox.is_empty()) and time.monotonic() < deadline:
         frame = inbox.take(0.05)
         frames += [frame] if frame else []

@@ -66,8 +66,9 @@ from support.doubles import (
     sighting,
     square,
 )
-from support.mosquitto import until
+from support.mosquitto import PATIENCE_S, until
 from support.payloads import own
+from support.publishing import end
 from support.receivers import alert
 from support.scripted_broker import Peer, ScriptedBroker
 from support.storing import HandClock, backup_is_over
@@ -244,7 +245,7 @@ def recording(config: Config, folder: Path) -> Facts:
         reason = camera.state().reason
     finally:
         inbox.close()
-        camera.stop(5.0)
+        camera.stop(PATIENCE_S)
     if not frames:
         return {"reason": reason and reason.split(":")[0]}
     corners = [tuple(int(v > 128) for v in frames[0].image[y, x]) for y in (2, -3) for x in (2, -3)]
@@ -422,7 +423,7 @@ def daemon(config: Config, folder: Path) -> Facts:
             publisher.start()
             publisher.retain(own("marker", "marked", retain=True))
             until(lambda: heard.get("tls") or any(one.topic.endswith("marker") for one in broker.published))
-            publisher.stop(1.0)
+            end(publisher)
     except ConfigError as error:
         return {"error": where(error)}
     topics = [one.topic for one in broker.published]

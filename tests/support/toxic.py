@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from support.mosquitto import PATIENCE_S
+
 CHUNK = 4096
 PAUSE_S = 0.3
 
@@ -42,7 +44,7 @@ class ToxicProxy:
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self.cut()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
     def strike(self, poison: str, *ways: str) -> None:
         """`ways`: "up" to the broker, "down" from it."""

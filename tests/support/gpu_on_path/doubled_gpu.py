@@ -31,6 +31,9 @@ def at(moment: str) -> None:
         time.sleep(3600)
     elif fault == "slow":
         time.sleep(float(amount))
+    elif fault == "until":
+        while not Path(amount).exists():
+            time.sleep(0.05)
     elif fault == "refuse":
         _counted[moment] += 1
         what, after = amount.split()
