@@ -87,3 +87,25 @@ def test_a_disk_that_is_full_at_the_start_stops_nothing_but_storing(
         assert daemon.count("SELECT count(*) FROM events WHERE state = 'started'") == 1
         restarted = "SELECT count(*) FROM events WHERE event_id = 'E1' AND end_reason = 'restart'"
         assert daemon.count(restarted) == int(is_there)
+
+
+def test_what_a_slow_disk_has_not_taken_yet_when_it_is_stopped_is_waited_for(tmp_path: Path) -> None:
+    """An old card takes seconds for a commit; systemd waits for longer than the daemon does."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed; apt install strace")
+    clip = write_clip(tmp_path / "clip.mp4")
+    with Daemon(tmp_path, {"door": looped(clip)}) as daemon:
+        daemon.start()
+        assert until(lambda: daemon.count("SELECT count(*) FROM events WHERE kind = 'mask'")), daemon.log
+        slow = ["-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:delay_enter=3000000"]
+        strace = ["strace", "-f", "-p", str(daemon.pid), "-o", str(tmp_path / "traced"), *slow]
+        with subprocess.Popen(strace, stderr=subprocess.PIPE, text=True) as tracer:
+            attached = tracer.stderr.readline()
+            if "attached" not in attached:
+                tracer.kill()
+                pytest.skip(f"strace may not trace here: {attached.strip()}")
+            assert until(lambda: daemon.count("SELECT count(*) FROM events WHERE ended_at IS NULL AND kind = 'mask'"))
+            assert daemon.stop() == 0
+            tracer.wait(60)
+    assert "the store did not finish" not in daemon.log
+    assert daemon.count("SELECT count(*) FROM events WHERE ended_at IS NULL") == 0

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 SUPERVISE_EVERY_S = 1.0
 DRAIN_S = 0.7
+STORE_S = 10.0
+"""For what an old card takes seconds to write; with all else still less than the service's TimeoutStopSec."""
 STARTED_AFRESH = 1
 """Exit code after which systemd starts the daemon again (`Restart=on-failure`)."""
 
@@ -100,7 +102,7 @@ class App:
         log.info("edged serves %s as %s (%s)", cameras, self.core.device, device_model())
 
     def _stop(self) -> None:
-        """In reverse, within five seconds: pictures, analysis, messages, store."""
+        """In reverse, within five seconds where the disk keeps up: pictures, analysis, messages, store."""
         self._notifier.stopping()
         for server in (self._status, self._live):
             server.stopping.set()
@@ -115,7 +117,7 @@ class App:
         self._status.stop(1.0)
         self._live.stop(1.0)
         self._supervisor.thermal.stop(0.5)
-        if core.store.stop(2.0):
+        if core.store.stop(STORE_S):
             core.store.close()
         else:
             log.error("the store did not finish in time")  # and still uses what `close` would close
