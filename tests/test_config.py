@@ -94,7 +94,7 @@ def loaded(tmp_path):
         ('[mqtt]\npassword = "x"', "key mqtt.password: unknown; did you mean password_file?"),
         ('[report]\ntime_zone = "UTC"', "key report.time_zone: unknown; did you mean timezone?"),
         ("[defaults]\nfsp = 5", "key defaults.fsp: unknown; did you mean fps?"),
-        ('[defaults]\nname = "Door"', "key defaults.name: unknown; known here: credentials_file, field_of_view, flip, fps, "
+        ('[defaults]\nxyzzy = "Door"', "key defaults.xyzzy: unknown; known here: credentials_file, field_of_view, flip, fps, "
          "profile, region, reset, rotation, smallest_face, stall_seconds, transport"),
         (CAMERA + "rotate = 90", "key camera.door.rotate: unknown; did you mean rotation?"),
         (CAMERA + "[camera.door.mask]\nleast_vote = 9", "key camera.door.mask.least_vote: unknown; did you mean least_votes?"),
@@ -107,6 +107,53 @@ def loaded(tmp_path):
 )  # fmt: skip
 def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
     assert mistakes(text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[device]\ntimezone = "UTC"', "key device.timezone: unknown; it stands in [report]"),
+        ('[defaults]\nname = "Door"', "key defaults.name: unknown; it stands in [device] or [camera.door]"),
+        ('source = "picamera://0"', "key source: unknown; it stands in [camera.door]"),
+        ('[network]\nwifi = "Hall"', "key network: unknown; it stands only in the edged.toml of a stick; take it out"),
+        ('[[ssh]]\nkey = "x"', "key ssh: unknown; it stands only in the edged.toml of a stick; take it out"),
+        (CAMERA + 'password = "x"', "key camera.door.password: unknown; user and password stand in source, as in "
+         "rtsp://user:password@host/path, or in credentials_file"),
+        ('[mqtt]\nserver = "x"', "key mqtt.server: unknown; did you mean host?"),
+        ('[mqtt]\nHost = "x"', "key mqtt.Host: unknown; did you mean host?"),
+    ],
+)  # fmt: skip
+def test_a_key_that_belongs_elsewhere_is_told_with_its_place(mistakes, text, line):
+    assert mistakes(text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Madrid", "; did you mean Europe/Madrid?"),
+        ("europe/madrid", "; did you mean Europe/Madrid?"),
+        ("America/New York", "; did you mean America/New_York?"),
+        ("Istanbul", "; did you mean Asia/Istanbul or Europe/Istanbul?"),
+        ("GMT+1", "New_York"),
+    ],
+)
+def test_a_time_zone_is_told_with_the_one_that_was_meant(mistakes, written, meant):
+    (line,) = mistakes(f'[report]\ntimezone = "{written}"')
+    assert line.endswith(meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[mask]\nviolations = "none"', "key mask.violations = 'none': must be a list in brackets, as in"),
+        (f'[device]\nname = "{"x" * 200}"', "characters at most"),
+        ("[mail]\nto = [" + '"a@b.org",' * 99 + "]", "of them at most"),
+    ],
+)
+def test_what_is_no_list_or_too_long_is_told_in_plain_words(mistakes, text, line):
+    (said,) = mistakes(text)
+    assert line in said
+    assert "tuple" not in said
 
 
 @pytest.mark.parametrize(
@@ -192,6 +239,9 @@ def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, look
         ("rtsp://10.0.0.3/x%0d%0aTeardown:", "a control character cannot stand in an address, not even written as %0d"),
         ("rtsp://known?@evil/", "an @ after the host is written %40"),
         ("rtsp://known#@evil/", "an @ after the host is written %40"),
+        ("rtsp://<ip>/stream1", "the host must be the camera's name or address, as in rtsp://192.168.1.20/path"),
+        ("rtsp://192.168.1.300/stream1", "the host must be the camera's name or address"),
+        ("rtsp://192.168.1/stream1", "the host must be the camera's name or address"),
         ("rtsp://10.0.0.3:99999/x", "the port must be a whole number from 1 to 65535; usual is 554"),
     ],
 )

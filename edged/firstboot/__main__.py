@@ -27,6 +27,10 @@ STICK_NOT_READ = (
     f"The stick {STICK} cannot be read. Nothing of it was taken, and the box runs as before."
     " Take another stick, formatted as FAT."
 )
+USAGE = (
+    "edged.firstboot takes no arguments, and nothing was done: edged-import.service runs it, as root; it takes edged.toml from"
+    " a stick named EDGED, the boot partition or CIDATA, and writes it into /etc. To look at a file: edged config check"
+)
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
@@ -79,6 +83,8 @@ def _refusal(command: list[str], seconds: float) -> str | None:
 
 def main() -> None:
     """Exit code 0 whatever lies on a stick: the box must come up as before."""
+    if sys.argv[1:]:
+        sys.exit(USAGE)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     os.umask(0o022)
     root = Path("/")
