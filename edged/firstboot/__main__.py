@@ -29,7 +29,7 @@ STICK_NOT_READ = (
 )
 USAGE = (
     "edged.firstboot takes no arguments, and nothing was done: edged-import.service runs it, as root; it takes edged.toml from"
-    " a stick named EDGED, the boot partition or CIDATA, and writes it into /etc. To look at a file: edged config check"
+    " a stick named EDGED, the boot partition or CIDATA, and writes it into /etc"
 )
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
