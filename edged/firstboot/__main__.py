@@ -83,8 +83,6 @@ def _refusal(command: list[str], seconds: float) -> str | None:
 
 def main() -> None:
     """Exit code 0 whatever lies on a stick: the box must come up as before."""
-    if sys.argv[1:]:
-        sys.exit(USAGE)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     os.umask(0o022)
     root = Path("/")
@@ -128,4 +126,6 @@ def _ask(command: str) -> bool:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        sys.exit(USAGE)
     main()
