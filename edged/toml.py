@@ -23,6 +23,8 @@ MOST_KEY_PARTS = 8
 _NOT_KEYS = re.compile(
     r'"""(?:\\.|[^\\])*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*"?|\'[^\'\n]*\'?|#[^\n]*', re.DOTALL
 )
+_DOCUMENTS = (b"{\\rtf", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"<")
+"""How the files of word processors and web pages begin."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TOO_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MOST_KEY_PARTS}}}")
 
@@ -42,10 +44,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 
     A byte order mark, which some editors put first, and either kind of line ending are accepted.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
+    text = _decoded(data)
     if found := _TOO_DEEP.search(_NOT_KEYS.sub(_placeholder, text)):
         raise ValueError(f"a key of more than {MOST_KEY_PARTS} parts ({' '.join(found[0].split())[:40]}…)")
     try:
@@ -58,6 +57,26 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         if "int_max_str_digits" in str(error):
             raise ValueError("a number of thousands of digits; write a smaller one") from None
         raise
+
+
+def _decoded(data: bytes) -> str:
+    """The text of `data`. Raise ValueError saying how to save it."""
+    if data and not data.strip(b"\0"):
+        raise ValueError("holds nothing but zeros, as a file that was not written to its end; copy it once more")
+    if data.lstrip().startswith(_DOCUMENTS):
+        raise ValueError(
+            "is no plain text but a document or a web page; save it from a text editor as plain text, UTF-8"
+        )
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:2]:
+        raise ValueError("is UTF-16 text; in the editor, choose the encoding UTF-8 where you save it")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"byte {error.start} is not UTF-8 text; in the editor, choose the encoding UTF-8 where you save the file"
+            f" (at line {line})"
+        ) from None
 
 
 def _placeholder(found: re.Match[str]) -> str:

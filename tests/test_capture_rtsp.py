@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,11 @@ def seen_by_everybody() -> str:
     mine = [os.getpid(), *children(os.getpid())]
     for pid in mine[1:]:
         mine += children(pid)
-    texts = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in mine[1:]]
-    texts += [Path(f"/proc/{pid}/environ").read_bytes() for pid in mine]
+    texts = []
+    for pid in mine:
+        with suppress(ProcessLookupError, FileNotFoundError):  # one that has ended shows nothing any more
+            texts.append(Path(f"/proc/{pid}/environ").read_bytes())
+            texts.append(Path(f"/proc/{pid}/cmdline").read_bytes() if pid != mine[0] else b"")
     return b"\n".join(texts).decode(errors="replace")
 
 

@@ -94,7 +94,7 @@ def loaded(tmp_path):
         ('[mqtt]\npassword = "x"', "key mqtt.password: unknown; did you mean password_file?"),
         ('[report]\ntime_zone = "UTC"', "key report.time_zone: unknown; did you mean timezone?"),
         ("[defaults]\nfsp = 5", "key defaults.fsp: unknown; did you mean fps?"),
-        ('[defaults]\nname = "Door"', "key defaults.name: unknown; known here: credentials_file, field_of_view, flip, fps, "
+        ('[defaults]\nxyzzy = "Door"', "key defaults.xyzzy: unknown; known here: credentials_file, field_of_view, flip, fps, "
          "profile, region, reset, rotation, smallest_face, stall_seconds, transport"),
         (CAMERA + "rotate = 90", "key camera.door.rotate: unknown; did you mean rotation?"),
         (CAMERA + "[camera.door.mask]\nleast_vote = 9", "key camera.door.mask.least_vote: unknown; did you mean least_votes?"),
@@ -107,6 +107,53 @@ def loaded(tmp_path):
 )  # fmt: skip
 def test_an_unknown_key_is_told_with_the_nearest_one(mistakes, text, line):
     assert mistakes(text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[device]\ntimezone = "UTC"', "key device.timezone: unknown; it stands in [report]"),
+        ('[defaults]\nname = "Door"', "key defaults.name: unknown; it stands in [device] or [camera.door]"),
+        ('source = "picamera://0"', "key source: unknown; it stands in [camera.door]"),
+        ('[network]\nwifi = "Hall"', "key network: unknown; it stands only in the edged.toml of a stick; take it out"),
+        ('[[ssh]]\nkey = "x"', "key ssh: unknown; it stands only in the edged.toml of a stick; take it out"),
+        (CAMERA + 'password = "x"', "key camera.door.password: unknown; user and password stand in source, as in "
+         "rtsp://user:password@host/path, or in credentials_file"),
+        ('[mqtt]\nserver = "x"', "key mqtt.server: unknown; did you mean host?"),
+        ('[mqtt]\nHost = "x"', "key mqtt.Host: unknown; did you mean host?"),
+    ],
+)  # fmt: skip
+def test_a_key_that_belongs_elsewhere_is_told_with_its_place(mistakes, text, line):
+    assert mistakes(text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Madrid", "; did you mean Europe/Madrid?"),
+        ("europe/madrid", "; did you mean Europe/Madrid?"),
+        ("America/New York", "; did you mean America/New_York?"),
+        ("Istanbul", "; did you mean Asia/Istanbul or Europe/Istanbul?"),
+        ("GMT+1", "New_York"),
+    ],
+)
+def test_a_time_zone_is_told_with_the_one_that_was_meant(mistakes, written, meant):
+    (line,) = mistakes(f'[report]\ntimezone = "{written}"')
+    assert line.endswith(meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[mask]\nviolations = "none"', "key mask.violations = 'none': must be a list in brackets, as in"),
+        (f'[device]\nname = "{"x" * 200}"', "characters at most"),
+        ("[mail]\nto = [" + '"a@b.org",' * 99 + "]", "of them at most"),
+    ],
+)
+def test_what_is_no_list_or_too_long_is_told_in_plain_words(mistakes, text, line):
+    (said,) = mistakes(text)
+    assert line in said
+    assert "tuple" not in said
 
 
 @pytest.mark.parametrize(
@@ -192,6 +239,9 @@ def test_tensorrt_is_looked_for_unless_another_way_is_named(tmp_path, text, look
         ("rtsp://10.0.0.3/x%0d%0aTeardown:", "a control character cannot stand in an address, not even written as %0d"),
         ("rtsp://known?@evil/", "an @ after the host is written %40"),
         ("rtsp://known#@evil/", "an @ after the host is written %40"),
+        ("rtsp://<ip>/stream1", "the host must be the camera's name or address, as in rtsp://192.168.1.20/path"),
+        ("rtsp://192.168.1.300/stream1", "the host must be the camera's name or address"),
+        ("rtsp://192.168.1/stream1", "the host must be the camera's name or address"),
         ("rtsp://10.0.0.3:99999/x", "the port must be a whole number from 1 to 65535; usual is 554"),
     ],
 )
@@ -377,7 +427,21 @@ def test_a_file_of_root_and_its_group_says_who_may_read_it(tmp_path):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"\xff\xfe[mask]", "not valid TOML: byte 0 is not UTF-8 text; save the file as UTF-8"),
+        (b"\xff\xfe[mask]", "not valid TOML: is UTF-16 text; in the editor, choose the encoding UTF-8"),
+        ("[mask]\r\n".encode("utf-16"), "not valid TOML: is UTF-16 text; in the editor, choose the encoding UTF-8"),
+        ("[mask]\r\n".encode("utf-16-le"), "not valid TOML: is UTF-16 text; in the editor, choose the encoding UTF-8"),
+        (b"[mask]\n# f\xfcr", "not valid TOML: byte 10 is not UTF-8 text; in the editor, choose the encoding UTF-8"),
+        (
+            b"{\\rtf1\\ansi [mask]}",
+            "not valid TOML: is no plain text but a document or a web page; save it from a text",
+        ),
+        (b"PK\x03\x04\x14\x00\x06", "not valid TOML: is no plain text but a document or a web page"),
+        (b"\n<!DOCTYPE html>", "not valid TOML: is no plain text but a document or a web page"),
+        (b"\x00" * 900, "not valid TOML: holds nothing but zeros, as a file that was not written to its end"),
+        (
+            b"[mask",
+            "not valid TOML: Expected ']' at the end of a table declaration (at end of document); the file ends too",
+        ),
         (b"[mask\n", "not valid TOML: "),
         (b"a = 1\na = 2", "not valid TOML: Cannot overwrite a value"),
         (b"a = " + b"[" * 5000, "not valid TOML: nested too deep"),
@@ -660,12 +724,24 @@ def test_a_key_of_odd_characters_is_told_on_one_line(mistakes):
         ("// fps", "a comment begins with #, as in # fps"),
         ('name = "Door\nfps = 3', 'the quote at the end is missing, as in name = "Door"'),
         ("name = Main entrance", 'text stands in quotes, as in name = "Main entrance"'),
+        ('name = "the "old" door"', "as in name = 'the \"old\" door'"),
+        (r'name = "a\door"', r"as in name = 'a\door'"),
+        ('name = "Anna\'s \\door"', 'as in name = "Anna\'s \\\\door"'),
+        ("name = 'Anna's door'", 'as in name = "Anna\'s door"'),
+        (r'timezone = "Europe\Madrid"', 'a backslash is written as /, as in timezone = "Europe/Madrid"'),
+        ('to = "10.0.0.1", "10.0.0.2"', 'several values stand in brackets, as in to = ["10.0.0.1", "10.0.0.2"]'),
+        ("[camera.front door]", "as in [camera.front-door]"),
+        ("[camera.Tür]", "as in [camera.Tur]"),
+        ("\u00a0\u00a0fps = 5", "a blank in this line is no ordinary space, as copied from a web page; type the line anew, "
+         "as in fps = 5"),
+        ("\u200bfps = 5", "a blank in this line is no ordinary space, as copied from a web page; type the line anew"),
+        ("fps = 5\nfps = 6", "this key stands twice in its table; take one of them out"),
     ],
-)
+)  # fmt: skip
 def test_a_line_that_is_no_toml_is_shown_with_its_number_and_its_right_spelling(numbered, text, right):
     (line,) = numbered(f"# the hall\n[camera.door]\n{text}\n")
     assert "not valid TOML: " in line
-    assert "(at line 3, column " in line
+    assert re.search(r"\(at line [34], column ", line)
     assert line.endswith(right)
 
 
@@ -676,6 +752,38 @@ def test_a_line_that_may_hold_a_secret_is_not_repeated(numbered, text):
     (line,) = numbered(text)
     assert "hunter2" not in line
     assert line.endswith("text stands in quotes")
+
+
+@pytest.mark.parametrize("password", [r"hunter2\door", 'hunter2"door', '"hunter2"'])
+def test_a_password_of_odd_characters_is_told_how_it_is_written_and_not_another_password(numbered, password):
+    (line,) = numbered(f'[mqtt]\npassword = "{password}"')
+    assert "hunter2" not in line
+    assert line.endswith("stands between single quotes: '…'; where it holds ' too, write \\\" and \\\\")
+
+
+@pytest.mark.parametrize(
+    ("second", "remedy"),
+    [
+        ("[camera.door]", "give the second camera a name of its own, as in [camera.door2]"),
+        ("[ssh]\n[ssh]", "each has two brackets, as in [[ssh]]"),
+        ("[ssh]\n[[ssh]]", "each has two brackets, as in [[ssh]]"),
+    ],
+)
+def test_a_table_that_stands_twice_is_told_with_what_was_meant(numbered, second, remedy):
+    (line,) = numbered(f'{CAMERA}\n{second}\nsource = "picamera://0"')
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('# the hall\n[Camera.Door]\nsource = "picamera://0"', 2),
+        (CAMERA + '\n[camera."a b"]\nsource = "picamera://0"', 4),
+        ("[mqtt.Host]\nname = 1", 1),
+    ],
+)
+def test_the_line_is_told_of_a_name_in_capitals_or_with_a_blank(numbered, text, line):
+    assert numbered(text)[0].endswith(f"(line {line})")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import pytest
@@ -16,6 +17,7 @@ from support.payloads import check_document, check_lines, check_message
 
 from edged.cli import cli
 from edged.config import load_config
+from edged.config.source import RESERVED
 from edged.messages import TOPICS
 from edged.payloads.mqtt import Command
 from edged.store import Store
@@ -152,3 +154,9 @@ def test_the_subscriber_in_python_prints_an_alert(tmp_path):
                 assert lines[0].split() == ["2026-11-29T08:41:09.777Z", "cab", "drowsiness_microsleep", "0.5"]
             finally:
                 subscriber.kill()
+
+
+def test_the_characters_of_a_camera_s_password_are_written_as_the_page_on_sticks_says():
+    characters = [one for one in RESERVED if one != "@"]
+    written = " ".join(quote(one, safe="") for one in characters)
+    assert f"`{' '.join(characters)}` are written `{written}`" in (DOCS / "install.md").read_text("utf-8")

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from edged.config import load_config
+from edged.config.load import STICK_ONLY
+from edged.firstboot.countries import COUNTRIES, WRITTEN_OTHERWISE
 from edged.firstboot.place import APPLIED, ERROR
 from edged.firstboot.run import SEEN, import_settings, introduce
+from edged.firstboot.settings import OnlyHere
 from edged.firstboot.together import JOURNAL
 from edged.firstboot.write import CONFIG, CONNECTION, FOLDER, LOCALTIME, SSH_KEYS, WIRELESS
 from edged.toml import load_toml
@@ -158,6 +161,146 @@ def test_a_mistake_is_told_with_its_line_and_nothing_is_taken(root, stick, text,
     assert word in told
     assert "s3cret" not in told
     assert (stick / "edged.toml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("right", "written", "line"),
+    [
+        (
+            '"ES"',
+            '"UK"',
+            'line 18: key network.country: must be the two capital letters of a country (ISO 3166), such as "ES"; '
+            'did you mean "GB"?',
+        ),
+        (
+            '"ES"',
+            '"es"',
+            'line 18: key network.country: must be the two capital letters of a country (ISO 3166), such as "ES"; '
+            'did you mean "ES"?',
+        ),
+        (
+            '"ES"',
+            '"XX"',
+            'line 18: key network.country: must be the two capital letters of a country (ISO 3166), such as "ES"',
+        ),
+        ("wifi =", "ssid =", "line 16: key network.ssid: unknown; did you mean wifi?"),
+        ("wifi =", "WiFi =", "line 16: key network.WiFi: unknown; did you mean wifi?"),
+        ("[network]", "[Network]", "line 15: key Network: unknown; did you mean network?"),
+        ("[network]", "[wifi]", "line 15: key wifi: unknown; it stands in [network]"),
+        ("[mqtt]", "[MQTT]", "line 7: key MQTT: unknown; did you mean mqtt?"),
+        ("[camera.door]", "[Camera.Door]", "line 4: key Camera: unknown; did you mean camera?"),
+        ("[[ssh]]", "[ssh]", "line 23: key ssh: is written with two brackets, [[ssh]]"),
+        (
+            '["192.168.1.1"]',
+            '"192.168.1.1"',
+            'line 21: key network.dns: must be a list in brackets, as in ["…"]; one alone stands in brackets too',
+        ),
+        (
+            '["192.168.1.1"]',
+            '["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"]',
+            "line 21: key network.dns: takes 3 of them at most",
+        ),
+        ('["192.168.1.1"]', '["dns.example"]', "line 21: key network.dns: must be an address alone, as in 192.168.1.1"),
+        (
+            "30/24",
+            "300/24",
+            "line 19: key network.address: must be an address with the network's length, as in 192.168.1.20/24",
+        ),
+        (
+            "30/24",
+            "0/24",
+            "line 19: key network.address: 192.168.1.0 stands for the whole network 192.168.1.0/24; take an address of "
+            "a single machine",
+        ),
+        (
+            "30/24",
+            "1/24",
+            "line 15: key network: address and gateway are both 192.168.1.1, the router's; give the box another "
+            "address",
+        ),
+        (
+            'y = "192.168.1.1"',
+            'y = "192.168.2.1"',
+            "line 15: key network: gateway 192.168.2.1 is not in the network of address "
+            "192.168.1.30/24; correct one of them",
+        ),
+        (
+            'y = "192.168.1.1"',
+            'y = "fritz.box"',
+            "line 20: key network.gateway: must be an address alone, as in 192.168.1.1",
+        ),
+        (
+            "Europe/Madrid",
+            "Madrid",
+            "line 13: key report.timezone = 'Madrid': not an IANA time zone; names look like Europe/Madrid or "
+            "America/New_York; did you mean Europe/Madrid?",
+        ),
+        ('"br0ker-s3cret"', "12345678", "line 10: key mqtt.password: must be text in quotes"),
+        (
+            "br0ker-",
+            "br0ker\\n",
+            "line 10: key mqtt.password: holds a line break or another control character; a backslash is written "
+            "\\\\, or the text stands between single quotes",
+        ),
+        ('username = "edged"\n', "", "line 7: table [mqtt]: password needs username"),
+        (" w1fi\\\\s3cret", "s3cr", "line 17: key network.password: must be 8 characters at least"),
+        (
+            " w1fi\\\\s3cret",
+            "Müller-s3cret",
+            "line 17: key network.password: must be 8 to 63 letters, digits and signs, without umlauts "
+            "or accents; a backslash is written \\\\, or the text stands between single quotes",
+        ),
+        (
+            "ssh-ed25519 ",
+            "-----BEGIN OPENSSH PRIVATE KEY----- ",
+            'line 24: key ssh.0.key: must be one line of a .pub file, such as "ssh-ed25519 AAAA… me@laptop"',
+        ),
+        (
+            "rtsp://192.168.1.20:554",
+            "rtsp://<camera>",
+            "line 5: key camera.door.source = 'rtsp://<camera>/stream1': the host must be the "
+            "camera's name or address, as in rtsp://192.168.1.20/path",
+        ),
+    ],
+)
+def test_a_beginner_s_mistake_is_one_line_that_says_what_to_write(root, stick, right, written, line):
+    assert right in GOOD[1:]
+    (stick / "edged.toml").write_text(GOOD[1:].replace(right, written))
+    assert not import_settings([stick], root)
+    assert (stick / ERROR).read_text().splitlines()[1:] == [line]
+
+
+@pytest.mark.parametrize(
+    ("address", "gateway"),
+    [("10.1.2.3/32", "10.0.0.1"), ("10.0.0.0/31", "10.0.0.1"), ("fd00::5/64", "fe80::1"), ("fd00::/64", "fd00::1")],
+)
+def test_an_address_that_has_a_way_to_its_router_is_taken(root, stick, address, gateway):
+    text = GOOD.replace("192.168.1.30/24", address).replace('gateway = "192.168.1.1"', f'gateway = "{gateway}"')
+    (stick / "edged.toml").write_text(text)
+    assert import_settings([stick], root)
+
+
+def test_the_countries_are_those_of_the_system_s_list():
+    listed = Path("/usr/share/zoneinfo/iso3166.tab")
+    if not listed.exists():
+        pytest.skip("this machine has no list of countries")
+    lines = (line for line in listed.read_text().splitlines() if line and not line.startswith("#"))
+    assert {line.split("\t")[0] for line in lines} <= COUNTRIES
+    assert set(WRITTEN_OTHERWISE.values()) <= COUNTRIES
+
+
+def test_the_tables_that_only_a_stick_has_are_those_that_the_config_sends_there():
+    assert set(STICK_ONLY) == set(OnlyHere.model_fields)
+
+
+def test_whoever_calls_it_by_hand_is_told_what_it_is_and_nothing_is_done():
+    done = subprocess.run(
+        [sys.executable, "-m", "edged.firstboot", "--help"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("edged.firstboot takes no arguments, and nothing was done: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_two_mistakes_are_told_at_once(root, stick):

@@ -47,12 +47,16 @@ def check_url(value: str) -> SplitResult:
 
 
 def is_host(value: str) -> bool:
-    """Whether it is an address, or a name that the network's name service can be asked for."""
+    """Whether it is an address, or a name that the network's name service can be asked for.
+
+    No name ends in a number: 192.168.1.300 and 192.168.1 are addresses with a mistake.
+    """
     try:
         ip_address(value)
     except ValueError:
         try:
-            return NAME.fullmatch(value.encode("idna").decode()) is not None
+            name = value.encode("idna").decode()
+            return NAME.fullmatch(name) is not None and not re.search(r"(^|\.)[0-9]+\.?$", name)
         except UnicodeError:
             return False
     return True

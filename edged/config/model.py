@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from edged.config.address import check_host, check_url
 from edged.config.console import ConsoleConfig
 from edged.config.export import ExportConfig
+from edged.config.nearest import not_a_zone
 from edged.config.notify import WAITING_FOR_MAIL, WAITING_FOR_WEBHOOK, MailConfig, WebhookConfig
 from edged.config.output import TIME_OF_DAY, OutputConfig, TimeOfDay, check_outputs
 from edged.config.privacy import PrivacyConfig
@@ -335,7 +336,7 @@ class ReportConfig(Section):
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
-            raise ValueError("not an IANA time zone; names look like Europe/Madrid or America/New_York") from None
+            raise ValueError(not_a_zone(value)) from None
         return value
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from edged.config.address import CONTROLS, PORTS
+from edged.config.address import CONTROLS, PORTS, is_host
 from edged.rtsp_ports import USUAL_PORTS
 
 OPTIONS = {
@@ -173,6 +173,8 @@ def _check_stream(uri: str, parts: SplitResult) -> None:
         raise ValueError(BRACKETS)
     if not parts.hostname:
         raise ValueError(f"the host is missing: {parts.scheme}://host/path")
+    if not is_host(parts.hostname):
+        raise ValueError(f"the host must be the camera's name or address, as in {parts.scheme}://192.168.1.20/path")
     port = host.rpartition("]")[2].partition(":")[2]
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and int(port) in PORTS):
         raise ValueError(f"the port must be a whole number from 1 to {PORTS[-1]}; usual is {USUAL_PORTS[parts.scheme]}")

@@ -27,6 +27,10 @@ STICK_NOT_READ = (
     f"The stick {STICK} cannot be read. Nothing of it was taken, and the box runs as before."
     " Take another stick, formatted as FAT."
 )
+USAGE = (
+    "edged.firstboot takes no arguments, and nothing was done: edged-import.service runs it, as root; it takes edged.toml from"
+    " a stick named EDGED, the boot partition or CIDATA, and writes it into /etc"
+)
 UNITS = ("edged.service", "edged-console.service")
 """Who reads the settings when it starts. One that ended because of the old ones is idle, and is started."""
 
@@ -122,4 +126,6 @@ def _ask(command: str) -> bool:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        sys.exit(USAGE)
     main()
