@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from edged import __version__
 from edged.messages import COMMANDS, TOPICS
+from edged.payloads.basics import adapter
 from edged.payloads.lines import AnalysedLine, EventLine
 from edged.payloads.mqtt import Command
 from edged.payloads.period import PeriodDocument
@@ -26,14 +27,14 @@ def document(name: str) -> dict[str, Any]:
 
 def schema_of(payload: Any) -> dict[str, Any]:
     """The schema of one of the types in `edged.payloads`."""
-    return TypeAdapter(payload).json_schema()
+    return adapter(payload).json_schema()
 
 
 def _mqtt() -> dict[str, Any]:
     """One schema that every payload meets; under `x-topics` which topic has which, below `<prefix>/<device>/`."""
     payloads = {topic.name: topic.payload for topic in TOPICS} | {f"{COMMANDS}/{{verb}}": Command}
     found, definitions = TypeAdapter.json_schemas(
-        [(topic, "serialization", TypeAdapter(payload)) for topic, payload in payloads.items()]
+        [(topic, "serialization", adapter(payload)) for topic, payload in payloads.items()]
     )
     delivered = {topic.name: {"qos": topic.qos, "retain": topic.retain} for topic in TOPICS}
     topics = {topic: delivered.get(topic, {}) | {"payload": found[topic, "serialization"]} for topic in payloads}

@@ -75,7 +75,8 @@ def test_one_runs_at_a_time_and_answers_once(self_test: SelfTest) -> None:
 def test_everything_else_goes_first(config: Path) -> None:
     self_test = SelfTest(SystemClock(), config)
     self_test.start()
-    assert until(lambda: os.getpriority(os.PRIO_PROCESS, pid_of(self_test)) == 19), "once `nice` runs"
+    last = min(os.getpriority(os.PRIO_PROCESS, 0) + 19, 19)
+    assert until(lambda: os.getpriority(os.PRIO_PROCESS, pid_of(self_test)) == last), "once `nice` runs"
     self_test.stop()
 
 

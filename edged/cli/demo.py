@@ -60,8 +60,8 @@ def demo(source: Path | None, seconds: float | None, report: Path, week: Path) -
 
     def stay(violations: Counter[str]) -> None:
         finish(violations)
-        click.echo("The scene has ended. It begins again in the browser until you press Ctrl-C.")
         with suppress(KeyboardInterrupt):
+            click.echo("The scene has ended. It begins again in the browser until you press Ctrl-C.")
             while True:
                 time.sleep(STAY_S)
 

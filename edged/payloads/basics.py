@@ -1,12 +1,25 @@
 """What several documents share: instants, mask states, votes."""
 
-from typing import Annotated, Literal, TypeAlias
+import threading
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 documented = with_config(ConfigDict(use_attribute_docstrings=True))
 """A document whose fields' docstrings become descriptions in its JSON Schema."""
+_making = threading.Lock()
+
+
+def adapter(document: Any) -> "TypeAdapter[Any]":
+    """What checks and describes a document; for any thread.
+
+    One is made at a time: pydantic parses the source for the docstrings, and in two threads at once Python 3.11 fails there
+    with a SystemError (python/cpython#106905).
+    """
+    with _making:
+        return TypeAdapter(document)
+
 
 Version: TypeAlias = Literal[1]
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter, ValidationError
 
 from edged.errors import Failed
+from edged.payloads.basics import adapter
 from edged.payloads.report import Figure, ReportDocument
 from edged.report.day import day_span
 from edged.store import StoreReader
@@ -116,4 +117,4 @@ def _read(row: Mapping[str, Any], day: date) -> Stored:
 @cache
 def _document() -> TypeAdapter[ReportDocument]:
     """Made at its first use: most starts of the daemon read no report for a while."""
-    return TypeAdapter(ReportDocument)
+    return adapter(ReportDocument)

@@ -20,6 +20,7 @@ from edged.console.selftest import SELF_TEST
 from edged.console.working import working
 from edged.errors import Failed, UsageError
 from edged.messages import iso
+from edged.payloads.basics import adapter
 from edged.payloads.console import (
     Cameras,
     DaemonStatus,
@@ -160,7 +161,7 @@ def openapi() -> dict[str, Any]:
         getattr(kind, "__name__", str(kind)): kind for op in OPERATIONS for kind in (op.response, op.body) if kind
     }
     refs, definitions = TypeAdapter.json_schemas(
-        [(name, "serialization", TypeAdapter(kind)) for name, kind in types.items()],
+        [(name, "serialization", adapter(kind)) for name, kind in types.items()],
         ref_template="#/components/schemas/{model}",
     )
     schemas = {name: refs[name, "serialization"] for name in types}
@@ -223,7 +224,7 @@ def _body(request: Request, kind: Any) -> Mapping[str, Any]:
     raw: bytes = request.state.body
     try:
         given = json.loads(raw) if raw else {}
-        found: Mapping[str, Any] = TypeAdapter(kind).validate_python(given)
+        found: Mapping[str, Any] = adapter(kind).validate_python(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
