@@ -234,6 +234,27 @@ def test_a_boot_on_an_unset_clock_makes_no_report_and_its_minutes_are_moved(site
     assert (early["started_at"] // MINUTE, early["clock_ok"]) == (NOON // MINUTE, 1)
 
 
+def test_what_was_on_its_way_to_the_disk_when_the_clock_was_set_is_moved_too(site: Site) -> None:
+    site.clock.utc, site.clock.is_trusted = BUILD_DATE, False
+    site.start()
+    site.live(60)
+    waiting: list[Change] = []
+    site.recorder, before = Recorder(site.watched, waiting.extend, publishing=False), site.recorder
+    site.happens("late")
+    site.clock.utc, site.clock.is_trusted = NOON, True
+    site.upkeep(site.store)
+    site.store.write(waiting)
+    site.recorder = before
+    site.live(150)
+    (late,) = (row for row in site.reader.events(-(2**62)) if row["kind"] == "mask")
+    assert (late["started_at"], late["ended_at"], late["clock_ok"]) == (NOON, NOON, 1)
+    site.clock.is_trusted = False
+    site.happens("doubted")
+    site.live(150)
+    (doubted,) = (row for row in site.reader.events(NOON + MINUTE) if row["kind"] == "mask")
+    assert (doubted["started_at"], doubted["clock_ok"]) == (NOON + 150_000, 0), "what is stamped later is not moved"
+
+
 def test_the_minute_in_which_the_clock_is_set_lies_where_it_was(site: Site) -> None:
     site.clock.utc, site.clock.is_trusted = BUILD_DATE + 20_000, False
     site.start()

@@ -24,6 +24,8 @@ DAY_S = DAY_MS / 1000
 BACKUP_RETRY_S = HOUR_MS / 1000
 """After a backup that failed: each try copies the whole database."""
 SMALLEST_SHIFT_MS = 1000
+LATE_ROWS_S = HOUR_MS / 1000
+"""So long after a clock is believed rows may come to the disk that were stamped before, as when the disk is full meanwhile."""
 MOST_PRUNED = 10_000
 """Rows deleted at once; the rest goes a minute later, so that events do not wait."""
 
@@ -62,6 +64,10 @@ class Upkeep:
     _offset_ms: int = field(init=False)
     """The offset with which rows of an unset clock were stamped: UTC less monotonic milliseconds."""
     _was_trusted: bool = field(init=False)
+    _moved: tuple[int, int, int] | None = None
+    """Since when, until when and by how much rows were moved when the clock was believed first, …"""
+    _moved_until_s: float = 0.0
+    """… and until when rows are looked for that were on their way to the disk then."""
     _next_minute_s: float = 0.0
     _next_backup_s: float = field(init=False)
     _is_put_off: bool = False
@@ -89,6 +95,8 @@ class Upkeep:
             return
         self._next_minute_s = now_s + EVERY_S
         self._remember(store, now_s)
+        if self._moved is not None and now_s < self._moved_until_s:
+            store.shift_untrusted(*self._moved, trusted=True)  # what was moved before is trusted, and stays
         self._trim(store)
         if store.is_backing_up():
             return  # what is deleted meanwhile would pile up in the write-ahead log
@@ -190,6 +198,8 @@ class Upkeep:
         trusted, offset = self.clock.trusted(), self._offset()
         if self._was_trusted:
             self._offset_ms, self._was_trusted = offset, trusted
+            if not trusted:
+                self._moved = None
             return
         shift = offset - self._offset_ms
         shift = shift if abs(shift) >= SMALLEST_SHIFT_MS else 0
@@ -197,7 +207,10 @@ class Upkeep:
             return
         # What was open when the clock leapt was stamped anew since, and may have begun at any time of this run.
         began = round(self._started_s * 1000) + self._offset_ms
-        store.shift_untrusted(began, self.clock.utc_ms() - shift, shift, trusted=trusted)
+        moved = began, self.clock.utc_ms() - shift, shift
+        store.shift_untrusted(*moved, trusted=trusted)
+        if trusted:
+            self._moved, self._moved_until_s = moved, self.clock.monotonic_s() + LATE_ROWS_S
         self._was_trusted = trusted
         self._offset_ms += shift
         log.info("the clock was set; instants recorded before were moved by %.1f s", shift / 1000)
