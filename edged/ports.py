@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from edged.arrays import Array
 from edged.records import Message
-from edged.types import Box, Detection, EyeReading, HeadPose, Image, Landmarks, Lens, MaskScores
+from edged.types import Box, Detection, EyeReading, HeadPose, Image, Landmarks, Lens, MaskScores, Points
 
 Arrays: TypeAlias = Mapping[str, Array]
 
@@ -74,8 +74,14 @@ class MaskJudge(Protocol):
 class LandmarkReader(Protocol):
     """Finds 68 landmarks, for many faces of one picture at once."""
 
-    def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
-        """One Landmarks for each detection, in order; one batched run however many."""
+    def read(
+        self, image: Image, detections: Sequence[Detection], before: Sequence[Points | None] = ()
+    ) -> list[Landmarks]:
+        """One Landmarks for each detection, in order; batched runs however many.
+
+        `before` is empty, or has for each face its 68 points in a picture shortly before, None where there are none. They
+        only say where to look, so that a face that has hardly moved takes less time.
+        """
 
 
 class PoseReader(Protocol):

@@ -23,7 +23,7 @@ from support.doubles import (
     track,
 )
 
-from edged.analyse.analyser import Analyser, AnalyserSettings, Readers, is_masked
+from edged.analyse.analyser import FRESH_S, MOST_FOLLOWED, Analyser, AnalyserSettings, Readers, is_masked
 from edged.types import Box, Detection, Face, HeadPose, Lens, MaskScores, MaskState, Track
 
 
@@ -139,6 +139,47 @@ def test_all_faces_of_a_frame_are_read_in_one_run_of_each_reader():
     ((first, second),) = readers.landmarks.batches
     assert (first.box, second.box) == (track(1).box, track(4, side=32).box)
     assert (len(readers.pose.masked), readers.eyes.batches) == (1, [[AHEAD, AHEAD]])
+
+
+def spared(readers: Readers) -> list[list[bool]]:
+    """By reading, whose landmarks of the frame before were given."""
+    return [[points is not None for points in before] for before in readers.landmarks.befores]
+
+
+def test_a_face_is_looked_for_where_it_was_a_frame_before():
+    analyser, readers = reading()
+    watch(analyser, [0.0], track(1))
+    watch(analyser, [0.1], track(1), track(2))
+    assert spared(readers) == [[False], [True, False]]
+    assert (readers.landmarks.befores[1][0] == landmarks_in(track(1).box)).all()
+
+
+def test_a_face_is_looked_for_from_the_detectors_box_at_times_so_that_no_mistake_lasts():
+    analyser, readers = reading()
+    watch(analyser, [k / 10 for k in range(3 * (MOST_FOLLOWED + 1))], track(1))
+    assert [known for (known,) in spared(readers)] == ([False] + [True] * MOST_FOLLOWED) * 3
+
+
+def test_a_face_that_jumped_or_was_not_read_for_long_is_looked_for_anew():
+    analyser, readers = reading()
+    watch(analyser, [0.0], track(1))
+    watch(analyser, [0.1], track(1, x=60))
+    watch(analyser, [0.1 + FRESH_S + 0.01], track(1, x=60))
+    assert spared(readers) == [[False], [False], [False]]
+
+
+def test_a_clock_that_is_set_back_has_a_face_looked_for_anew():
+    analyser, readers = reading()
+    watch(analyser, [100.0, 50.0], track(1))
+    assert spared(readers) == [[False], [False]]
+
+
+def test_doubtful_landmarks_are_not_where_a_face_is_looked_for():
+    analyser, readers = reading()
+    cut_off = replace(track(1), box=Box(0.0, 100.0, 80.0, 180.0))
+    faces = watch(analyser, [0.0, 0.1], cut_off)
+    assert [face.unread for (face,) in faces] == ["cut off"] * 2
+    assert spared(readers) == [[False], [False]]
 
 
 def test_faces_that_cannot_be_read_say_why_and_the_readers_are_left_alone():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convert.data.landmarks import read_points
-from edged.analyse.align import square_around
+from edged.analyse.align import square_around, square_around_landmarks
 from edged.analyse.landmarks import CROP_MARGIN, CROP_SIZE, MAX_BATCH, LandmarkRegressor
 from edged.errors import ModelError
 from edged.inference import default_engines_dir, load_manifest, open_engine
@@ -91,6 +91,47 @@ def test_the_second_pass_follows_the_points_of_the_first():
 def test_answers_come_in_the_order_of_the_detections():
     places = [(60.0, 60.0), (250.0, 180.0), (150.0, 100.0)]
     faces = LandmarkRegressor(FixedEngine()).read(picture(), [detection(x, y, 50) for x, y in places])
+    for face, place in zip(faces, places, strict=True):
+        assert face.points.mean(axis=0) == pytest.approx(place, abs=15)
+
+
+CENTRED = FACE - [0, square_around_landmarks(FACE * 1000, 1.0).y / 1000]
+"""An answer whose square lies where the crop does, but for its side."""
+FITTING = CENTRED / (square_around_landmarks(CENTRED * 1000, CROP_MARGIN).side / 1000)
+"""An answer whose square is the crop."""
+
+
+def test_a_face_that_stays_where_it_was_needs_one_run_and_one_that_moved_two():
+    engine = FixedEngine(FITTING)
+    reader = LandmarkRegressor(engine)
+    (first,) = reader.read(picture(), [detection()])
+    assert len(engine.asked) == 2
+    (again,) = reader.read(picture(), [detection()], [first.points])
+    assert len(engine.asked) == 3
+    np.testing.assert_allclose(again.points, first.points, atol=0.01)
+    engine.points = np.float32(FITTING + [0.1, 0])
+    reader.read(picture(), [detection()], [first.points])
+    assert len(engine.asked) == 5
+
+
+@pytest.mark.parametrize(
+    "change", [lambda p: p + [0.06, 0], lambda p: p * 1.06, lambda p: p @ [[0.998, 0.06], [-0.06, 0.998]]]
+)
+def test_a_shift_a_scale_and_a_turn_of_six_hundredths_each_need_another_run(change):
+    engine = FixedEngine(FITTING)
+    (first,) = LandmarkRegressor(engine).read(picture(), [detection()])
+    engine.points = np.float32(change(FITTING))
+    LandmarkRegressor(engine).read(picture(), [detection()], [first.points])
+    assert len(engine.asked) == 4
+
+
+def test_new_faces_among_known_ones_are_the_only_ones_read_twice():
+    engine = FixedEngine(FITTING)
+    places = [(60.0, 60.0), (250.0, 180.0), (150.0, 100.0)]
+    detections = [detection(x, y, 50) for x, y in places]
+    known = LandmarkRegressor(FixedEngine(FITTING)).read(picture(), detections)
+    faces = LandmarkRegressor(engine).read(picture(), detections, [known[0].points, None, known[2].points])
+    assert [len(asked) for asked in engine.asked] == [3, 1]
     for face, place in zip(faces, places, strict=True):
         assert face.points.mean(axis=0) == pytest.approx(place, abs=15)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edged.analyse.ratios import mouth_ratio
+from edged.detect.boxes import covers
 from edged.ports import EyeReader, LandmarkReader, MaskJudge, PoseReader
 from edged.types import (
     MOST_DEVIATION,
@@ -21,6 +22,7 @@ from edged.types import (
     Landmarks,
     Lens,
     MaskScores,
+    Points,
     Track,
 )
 
@@ -61,6 +63,10 @@ not say how much is out."""
 BEHIND_ANOTHER = 0.1
 """A box this near to a larger face's, in the same unit, may be what is seen of a face behind it."""
 
+FRESH_S, NEAR, MOST_FOLLOWED = 0.5, 0.6, 15
+"""A face is looked for where its landmarks were at most so long before, while its boxes overlap by more than this IoU, and so many
+times in a row: then it is looked for from the detector's box again, so that no mistake lasts."""
+
 BOWED = -30.0
 """Degrees of pitch below which a mask is not judged: the head hides what decides, and bowed bare faces look masked."""
 
@@ -80,10 +86,18 @@ class Reading:
 
 
 def read_faces(
-    readers: Readers, image: Image, detections: Sequence[Detection], masked: Sequence[bool], lens: Lens
+    readers: Readers,
+    image: Image,
+    detections: Sequence[Detection],
+    masked: Sequence[bool],
+    lens: Lens,
+    before: Sequence[Points | None] = (),
 ) -> list[Reading]:
-    """Read faces of one picture, in order: one run of each reader, however many. Under a mask there is no mouth to read."""
-    landmarks = readers.landmarks.read(image, detections)
+    """Read faces of one picture, in order: one run of each reader, however many. Under a mask there is no mouth to read.
+
+    `before`: see `LandmarkReader`.
+    """
+    landmarks = readers.landmarks.read(image, detections, before)
     nothing: list[None] = [None] * len(detections)
     poses: Sequence[HeadPose | None] = nothing
     if readers.pose is not None:
@@ -114,12 +128,29 @@ class _Known:
     read_s: float = float("-inf")
     scores: MaskScores | None = None
     bowed: bool = False
+    box: Box | None = None
+    """Where the face was when it was read last, …"""
+    points: Points | None = None
+    """… and its landmarks then; None where they were doubtful."""
+    followed: int = 0
+    """How many times in a row it was looked for where it was before."""
 
     def bow(self, bowed: bool) -> None:
         """Whether the head is bowed in this frame. What was judged of it meanwhile was no vote: once it is up it is new."""
         if self.bowed and not bowed:
             self.judgements = 0
         self.bowed = bowed
+
+    def before(self, time_s: float, box: Box) -> Points | None:
+        """The landmarks near which the face in `box` may be looked for; None where it must be looked for anew."""
+        near = self.box is not None and 0 <= time_s - self.read_s <= FRESH_S and covers([self.box], box, NEAR)
+        self.followed = self.followed + 1 if near and self.points is not None and self.followed < MOST_FOLLOWED else 0
+        return self.points if self.followed else None
+
+    def remember(self, time_s: float, box: Box, reading: Reading) -> None:
+        """What the next reading may begin with."""
+        self.read_s, self.box = time_s, box
+        self.points = None if reading.unread else reading.landmarks.points
 
 
 @dataclass(slots=True)
@@ -184,14 +215,14 @@ class Analyser:
         height, width = image.shape[:2]
         detections = [track.detection for track in tracks if track.detection is not None]
         masked = [self._is_masked(track) for track in tracks]
-        readings = read_faces(self.readers, image, detections, masked, self.lens(width, height))
-        for track in tracks:
-            self._known[track.id].read_s = time_s
-        reasons = [_reason_to_doubt(track.box, in_sight, width, height) for track in tracks]
-        return {
-            track.id: _doubted(reading, reason) if reason else reading
-            for track, reading, reason in zip(tracks, readings, reasons, strict=True)
-        }
+        before = [self._known[track.id].before(time_s, track.box) for track in tracks]
+        readings = read_faces(self.readers, image, detections, masked, self.lens(width, height), before)
+        read = {}
+        for track, reading in zip(tracks, readings, strict=True):
+            reason = _reason_to_doubt(track.box, in_sight, width, height)
+            read[track.id] = _doubted(reading, reason) if reason else reading
+            self._known[track.id].remember(time_s, track.box, read[track.id])
+        return read
 
     def _is_masked(self, track: Track) -> bool:
         """By the newest scores, else the detector's; a face never judged may wear a mask, and its mouth is not read."""

@@ -1,6 +1,9 @@
 """Finds 68 facial landmarks, with a regressor behind an `Engine`."""
 
+import math
 from collections.abc import Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +11,7 @@ from numpy.typing import NDArray
 from edged.analyse.align import AlignedCrops, Square, aligned_crops, apply, square_around, square_around_landmarks
 from edged.errors import ModelError
 from edged.ports import Engine
-from edged.types import Detection, Image, Landmarks
+from edged.types import Detection, Image, Landmarks, Points
 
 CROP_SIZE = 112
 """Side of the regressor's input, in pixels."""
@@ -21,6 +24,11 @@ MAX_BATCH = 16
 
 PASSES = 2
 """The second pass's crop follows the points of the first: a detector's box and five points are only roughly right."""
+
+STILL = 0.05
+"""A pass that moves or turns a face's square by less than this, in sides and radians, or scales it by less than this share, is
+the last: on four drivers' clips the points then lie as near to those of two passes from the detector's box (1.4 % of the
+distance of the eyes) as those of a third pass do (1.1 %)."""
 
 _LARGEST_OFFSET = 4.0
 """Points further than this from the crop's centre, in sides of the crop, are no output."""
@@ -41,18 +49,38 @@ class LandmarkRegressor:
         self._passes = passes
         self._pixels = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
-    def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
-        """One Landmarks for each detection, in order. Raise ModelError when the engine's output is not one."""
-        found: list[Landmarks] = []
-        for start in range(0, len(detections), MAX_BATCH):
-            batch = detections[start : start + MAX_BATCH]
-            squares = [square_around(detection.box, detection.points, CROP_MARGIN) for detection in batch]
-            landmarks = self._run(image, squares)
-            for _ in range(self._passes - 1):
-                squares = [square_around_landmarks(face.points, CROP_MARGIN) for face in landmarks]
-                landmarks = self._run(image, squares)
-            found.extend(landmarks)
-        return found
+    def read(
+        self, image: Image, detections: Sequence[Detection], before: Sequence[Points | None] = ()
+    ) -> list[Landmarks]:
+        """See `LandmarkReader`. Raise ModelError when the engine's output is not landmarks."""
+        starts = [
+            _Start(square_around(face.box, face.points, CROP_MARGIN), self._passes)
+            if points is None
+            else _Start(square_around_landmarks(points, CROP_MARGIN), 1)
+            for face, points in zip_longest(detections, before)
+        ]
+        return [
+            landmarks
+            for first in range(0, len(starts), MAX_BATCH)
+            for landmarks in self._converge(image, starts[first : first + MAX_BATCH])
+        ]
+
+    def _converge(self, image: Image, starts: Sequence["_Start"]) -> list[Landmarks]:
+        """The landmarks of at most MAX_BATCH faces: those that need another pass are read once more, together."""
+        squares = [start.square for start in starts]
+        landmarks = self._run(image, squares)
+        for done in range(1, self._passes):
+            found = [square_around_landmarks(face.points, CROP_MARGIN) for face in landmarks]
+            moved = [
+                row
+                for row, (start, old, new) in enumerate(zip(starts, squares, found, strict=True))
+                if done < start.passes or not _is_still(old, new)
+            ]
+            if not moved:
+                break
+            for row, face in zip(moved, self._run(image, [found[row] for row in moved]), strict=True):
+                squares[row], landmarks[row] = found[row], face
+        return landmarks
 
     def _run(self, image: Image, squares: Sequence[Square]) -> list[Landmarks]:
         """One run on at most MAX_BATCH squares."""
@@ -69,6 +97,20 @@ class LandmarkRegressor:
         assert points is not None  # noqa: S101 - for the type checker: checked just now
         assert logs is not None  # noqa: S101
         return _in_picture(crops, squares, points, logs)
+
+
+class _Start(NamedTuple):
+    """Where a face is looked for, and how many passes it gets at least."""
+
+    square: Square
+    passes: int
+
+
+def _is_still(old: Square, new: Square) -> bool:
+    """Whether the points that were found in `old` lie as they would in `new`."""
+    shift = math.hypot(new.x - old.x, new.y - old.y) / old.side
+    turn = math.remainder(new.angle - old.angle, math.tau)
+    return max(shift, abs(turn), abs(math.log(new.side / old.side))) < STILL
 
 
 def _is_answer(values: NDArray[np.float32] | None, shape: tuple[int, ...], largest: float) -> bool:

@@ -100,14 +100,18 @@ def landmarks_in(box: Box, mouth_ratio: float = MOUTH_RATIO) -> Points:
 
 
 class BoxLandmarks:
-    """Implements `edged.ports.LandmarkReader`: `landmarks_in` each face's box; remembers which faces it was shown."""
+    """Implements `edged.ports.LandmarkReader`: `landmarks_in` each face's box; remembers which faces it was shown, and where they were before."""
 
     def __init__(self) -> None:
         self.batches: list[list[Detection]] = []
+        self.befores: list[list[Points | None]] = []
         self.mouth_ratio = MOUTH_RATIO
 
-    def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
+    def read(
+        self, image: Image, detections: Sequence[Detection], before: Sequence[Points | None] = ()
+    ) -> list[Landmarks]:
         self.batches.append(list(detections))
+        self.befores.append(list(before))
         return [Landmarks(landmarks_in(face.box, self.mouth_ratio), np.ones(68, np.float32)) for face in detections]
 
 

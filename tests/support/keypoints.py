@@ -113,7 +113,9 @@ class ToldLandmarks:
     def __init__(self) -> None:
         self.told = Landmarks(head(), np.ones(68, np.float32))
 
-    def read(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks]:
+    def read(
+        self, image: Image, detections: Sequence[Detection], before: Sequence[Points | None] = ()
+    ) -> list[Landmarks]:
         return [self.told] * len(detections)
 
 
