@@ -23,6 +23,7 @@ from edged.errors import EdgedError, Unavailable
 COMMANDS = (
     detectors.train_detector,
     detectors.gather_objects,
+    detectors.label_people,
     detectors.export_detector,
     detectors.mtcnn,
     detectors.retinaface,

@@ -109,13 +109,13 @@ def test_a_face_that_stays_where_it_was_needs_one_run_and_one_that_moved_two():
     (again,) = reader.read(picture(), [detection()], [first.points])
     assert len(engine.asked) == 3
     np.testing.assert_allclose(again.points, first.points, atol=0.01)
-    engine.points = np.float32(FITTING + [0.1, 0])
+    engine.points = np.float32(FITTING + np.array([0.1, 0]))
     reader.read(picture(), [detection()], [first.points])
     assert len(engine.asked) == 5
 
 
 @pytest.mark.parametrize(
-    "change", [lambda p: p + [0.06, 0], lambda p: p * 1.06, lambda p: p @ [[0.998, 0.06], [-0.06, 0.998]]]
+    "change", [lambda p: p + np.array([0.06, 0]), lambda p: p * 1.06, lambda p: p @ [[0.998, 0.06], [-0.06, 0.998]]]
 )
 def test_a_shift_a_scale_and_a_turn_of_six_hundredths_each_need_another_run(change):
     engine = FixedEngine(FITTING)

@@ -10,6 +10,7 @@ from convert.commands.options import (
     File,
     Folder,
     data_option,
+    engines_option,
     export_options,
     start_option,
     training_options,
@@ -22,6 +23,10 @@ from convert.record import record_export
 @click.option("--steps", default=22000, show_default=True, help="Batches of 16 windows of 320 x 320 pixels.")
 @start_option
 @click.option("--objects", type=ExistingFolder, help="Pictures of things, fetched by `gather-objects`.")
+@click.option(
+    "--people", type=ExistingFolder, multiple=True, help="More people, labelled by `label-people`; may be repeated."
+)
+@click.option("--nobody", type=ExistingFolder, multiple=True, help="More pictures that show nobody; may be repeated.")
 def train_detector(**choice: Any) -> None:
     """Train the face detector with its points and mask branch."""
     from convert.detector.train import DetectorTraining, train
@@ -36,6 +41,21 @@ def gather_objects(out: Path) -> None:
     from convert.data.objects import fetch
 
     fetch(out)
+
+
+@click.command("label-people")
+@data_option
+@engines_option("Where RetinaFace is; `retinaface` builds it.")
+@click.option(
+    "--out", type=Folder, required=True, help="Where the labelled pictures go: a folder for `train-detector --people`."
+)
+@click.argument("pictures", type=ExistingFolder)
+def label_people(data: Path, engines: Path, out: Path, pictures: Path) -> None:
+    """Label the photographs (*.jpg) of people in PICTURES, on whose faces YuNet and RetinaFace must agree."""
+    from convert.data.pseudo_labels import Teachers, label_pictures
+
+    teachers = Teachers.open(data / "peers", engines)
+    click.echo(f"{label_pictures(sorted(pictures.glob('*.jpg')), teachers, out)} faces")
 
 
 @click.command("export-detector")

@@ -11,6 +11,7 @@ from convert.data.coco import CORRECT, INCORRECT, NONE, UNKNOWN, LabelledPicture
 from convert.data.held_out import MASK_SCENES, PEOPLE, training_part
 from convert.data.landmarks import face_box, read_points
 from convert.data.occluders import draw_occluder
+from convert.data.pseudo_labels import BOXES
 from convert.data.teacher import Teacher
 from edged.detect.boxes import iou
 from edged.render import Wear, random_style, wear_mask
@@ -154,10 +155,34 @@ def from_points(folder: Path, variants: int, teacher: Teacher, rng: np.random.Ge
             yield TrainingPicture(worn.image, np.vstack([row, others]), "single")
 
 
+@dataclass(frozen=True)
+class More:
+    """What a user adds to the collected sets: folders that `label-people` wrote, folders of pictures (*.jpg) that show
+    nobody, and photographs of things. The split by name holds for the folders too.
+    """
+
+    people: Sequence[Path] = ()
+    nobody: Sequence[Path] = ()
+    photographs: Sequence[Image] = ()
+
+    def pictures(self, teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
+        """Their training part."""
+        for folder in self.people:
+            yield from from_boxes(training_part(read_coco(folder, BOXES, ".")), teacher, "people", rng)
+        for folder in self.nobody:
+            yield from from_empty(training_part([_nobody(path) for path in sorted(folder.glob("*.jpg"))]))
+        for photograph in self.photographs:
+            yield TrainingPicture(photograph, np.zeros((0, COLUMNS), np.float32), "empty")
+
+
+def _nobody(path: Path) -> LabelledPicture:
+    return LabelledPicture(path, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+
 def training_pictures(
-    data: Path, training: list[LabelledPicture], seed: int, photographs: Sequence[Image] = ()
+    data: Path, training: list[LabelledPicture], seed: int, more: More | None = None
 ) -> Iterator[TrainingPicture]:
-    """Everything the detector learns from: `training` is the training part of masks853, `photographs` show nobody."""
+    """Everything the detector learns from: `training` is the training part of masks853."""
     teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
     rng = np.random.default_rng(seed)
     yield from from_boxes(training, teacher, "crowd", rng)
@@ -179,8 +204,7 @@ def training_pictures(
     yield from from_folder(data / "yawn", 5, NONE, teacher)
     yield from from_points(data / "landmarks68/helen_train", 2, teacher, rng)
     yield from from_points(data / "landmarks68/youtube_train", 1, teacher, rng)
-    for photograph in photographs:
-        yield TrainingPicture(photograph, np.zeros((0, COLUMNS), np.float32), "empty")
+    yield from (more or More()).pictures(teacher, rng)
 
 
 def _both_scales(teacher: Teacher, image: Image, threshold: float) -> NDArray[np.float32]:

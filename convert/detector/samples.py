@@ -25,7 +25,7 @@ SIDES = {320: 1.0, 640: 0.25}
 """Sides of samples in pixels, and how many there are in a batch of that side, relative to the batch: alike in pixels."""
 LARGE = 0.2
 """Share of batches with the larger side: faces that fill the picture must be found too."""
-SHARES = {"crowd": 0.38, "people": 0.28, "scene": 0.1, "single": 0.16, "empty": 0.08}
+SHARES = {"crowd": 0.36, "people": 0.34, "scene": 0.08, "single": 0.13, "empty": 0.09}
 """How often each group is drawn."""
 FACELESS = 0.25
 """Share of windows laid anywhere in their picture: most of a picture is no face."""

@@ -16,7 +16,7 @@ from convert.data.teacher import Teacher
 from convert.detector.evaluate import score_network
 from convert.detector.losses import detection_loss
 from convert.detector.network import DetectorNetwork
-from convert.detector.pictures import training_pictures
+from convert.detector.pictures import More, training_pictures
 from convert.detector.samples import Batch, Samples, to_truth
 from convert.detector.store import PictureStore, open_store, write_store
 from convert.layers import normalise
@@ -45,6 +45,10 @@ class DetectorTraining(WarmTrainingChoice):
     data: Path
     objects: Path | None = None
     """Where `gather-objects` put pictures of things; without them the network has seen fewer."""
+    people: tuple[Path, ...] = ()
+    """Folders that `label-people` wrote."""
+    nobody: tuple[Path, ...] = ()
+    """Folders of pictures that show nobody."""
 
 
 def train(choice: DetectorTraining) -> None:
@@ -60,7 +64,8 @@ def train(choice: DetectorTraining) -> None:
     objects = Objects() if choice.objects is None else read_objects(choice.objects, a_face)
 
     def write(folder: Path) -> None:
-        write_store(folder, training_pictures(choice.data, training, choice.seed, objects.photographs))
+        more = More(choice.people, choice.nobody, objects.photographs)
+        write_store(folder, training_pictures(choice.data, training, choice.seed, more))
 
     store = prepared(choice.out / f"pictures-{choice.seed}", open_store, write)
     fit_from(DetectorNetwork(), _Task(store, held_out, objects.cutouts), RECIPE, choice, folded_pixels=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edged.analyse.ratios import mouth_ratio
-from edged.detect.boxes import covers
 from edged.ports import EyeReader, LandmarkReader, MaskJudge, PoseReader
 from edged.types import (
     MOST_DEVIATION,
@@ -63,9 +62,9 @@ not say how much is out."""
 BEHIND_ANOTHER = 0.1
 """A box this near to a larger face's, in the same unit, may be what is seen of a face behind it."""
 
-FRESH_S, NEAR, MOST_FOLLOWED = 0.5, 0.6, 15
-"""A face is looked for where its landmarks were at most so long before, while its boxes overlap by more than this IoU, and so many
-times in a row: then it is looked for from the detector's box again, so that no mistake lasts."""
+FRESH_S, NEAR, MOST_FOLLOWED = 0.5, 0.2, 15
+"""A face is looked for where its landmarks were at most so long before, while no edge of its box moved by more than this share of
+the longer side, and so many times in a row: then it is looked for from the detector's box again, so that no mistake lasts."""
 
 BOWED = -30.0
 """Degrees of pitch below which a mask is not judged: the head hides what decides, and bowed bare faces look masked."""
@@ -143,7 +142,7 @@ class _Known:
 
     def before(self, time_s: float, box: Box) -> Points | None:
         """The landmarks near which the face in `box` may be looked for; None where it must be looked for anew."""
-        near = self.box is not None and 0 <= time_s - self.read_s <= FRESH_S and covers([self.box], box, NEAR)
+        near = self.box is not None and 0 <= time_s - self.read_s <= FRESH_S and _is_near(self.box, box)
         self.followed = self.followed + 1 if near and self.points is not None and self.followed < MOST_FOLLOWED else 0
         return self.points if self.followed else None
 
@@ -250,6 +249,12 @@ class Analyser:
         if track.detection is None:
             return "out of sight"
         return "small" if track.box.side < self.settings.smallest_landmarks else None
+
+
+def _is_near(before: Box, now: Box) -> bool:
+    """Whether the face has hardly moved or changed its size."""
+    moved = max(abs(old - new) for old, new in zip(before, now, strict=True))
+    return moved <= NEAR * max(before.width, before.height)
 
 
 def _is_bowed(pose: HeadPose | None) -> bool:

@@ -100,7 +100,10 @@ def landmarks_in(box: Box, mouth_ratio: float = MOUTH_RATIO) -> Points:
 
 
 class BoxLandmarks:
-    """Implements `edged.ports.LandmarkReader`: `landmarks_in` each face's box; remembers which faces it was shown, and where they were before."""
+    """Implements `edged.ports.LandmarkReader`: `landmarks_in` each face's box.
+
+    It remembers which faces it was shown, and where they were before.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[Detection]] = []
