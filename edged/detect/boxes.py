@@ -43,9 +43,11 @@ def iou(a: Floats, b: Floats, kind: Kind = "union") -> Floats:
     return np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
 
 
-def covers(boxes: Sequence[Box], box: Box, overlap: float = SAME_FACE) -> bool:
-    """Whether one of `boxes` is the same face as `box`."""
-    return len(boxes) > 0 and bool(iou(np.array([box]), np.array(boxes)).max() > overlap)
+def covered(boxes: Sequence[Box], others: Sequence[Box], overlap: float = SAME_FACE) -> list[bool]:
+    """Whether each of `boxes` is the same face as one of `others`."""
+    if not boxes or not others:
+        return [False] * len(boxes)
+    return (iou(np.array(boxes), np.array(others)).max(axis=1) > overlap).tolist()  # type: ignore[no-any-return]
 
 
 def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.intp]:
