@@ -15,11 +15,14 @@ from convert.data.headwear import draw_headwear  # noqa: E402
 from convert.data.held_out import held_out_part, training_part  # noqa: E402
 from convert.data.objects import read_objects  # noqa: E402
 from convert.detector.assign import assign, lay_cells, pairwise_iou  # noqa: E402
+from convert.detector.errors import erred, errs  # noqa: E402
 from convert.detector.evaluate import average_precision, score  # noqa: E402
 from convert.detector.losses import UNKNOWN, Faces, complete_iou_loss, detection_loss  # noqa: E402
 from convert.detector.network import CHANNELS, DetectorModel, DetectorNetwork  # noqa: E402
-from convert.detector.pictures import COLUMNS, IGNORED, STATE, SURE, from_boxes, from_empty  # noqa: E402
-from convert.detector.samples import Sample, mirror, to_truth, window  # noqa: E402
+from convert.detector.pictures import COLUMNS, IGNORED, STATE, SURE, TrainingPicture, face_row, from_boxes, from_empty  # noqa: E402  # noqa: E402
+from convert.detector.samples import OFTEN, Sample, Samples, mirror, to_truth, window  # noqa: E402
+from convert.detector.store import open_store, write_store  # noqa: E402
+from convert.training.batches import Course  # noqa: E402
 from edged.types import Box, Detection  # noqa: E402
 
 SIDE = 320
@@ -384,3 +387,49 @@ def test_average_precision_of_known_rankings():
     assert average_precision([(0.9, False), (0.8, True)], 1) == pytest.approx(0.5)
     assert average_precision([(0.9, True), (0.8, False), (0.7, True)], 4) == pytest.approx(0.25 + 0.25 * 2 / 3)
     assert average_precision([], 3) == 0
+
+
+FACE_BOX = (20.0, 20.0, 50.0, 60.0)
+
+
+def labels(*boxes, state=NONE, sure=1.0):
+    rows = [face_row(np.array(box, np.float32), state, None, sure=sure) for box in boxes]
+    return np.array(rows, np.float32).reshape(-1, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("faces", "boxes", "wrong"),
+    [
+        (labels(FACE_BOX), [FACE_BOX], False),
+        (labels(FACE_BOX), [], True),
+        (labels(FACE_BOX), [FACE_BOX, (80, 80, 99, 99)], True),
+        (labels((20, 20, 33, 60)), [], False),
+        (labels(FACE_BOX, sure=0.5), [], False),
+        (labels(FACE_BOX, state=IGNORED), [], False),
+        (labels(FACE_BOX, state=IGNORED), [FACE_BOX], False),
+        (labels(), [FACE_BOX], True),
+        (labels(), [], False),
+    ],
+)
+def test_a_missed_face_and_a_false_detection_are_errors_and_doubtful_faces_are_none(faces, boxes, wrong):
+    assert errs(faces, np.array(boxes, float).reshape(-1, 4)) is wrong
+
+
+class Blind:
+    """Finds nobody."""
+
+    def detect(self, image):
+        return []
+
+
+def test_pictures_in_which_a_detector_errs_are_drawn_more_often(tmp_path):
+    grey = np.full((64, 96, 3), 127, np.uint8)
+    groups = ("people", "people", "people", "single")
+    rows = (labels(FACE_BOX), labels(), labels(), labels(FACE_BOX))
+    pictures = [TrainingPicture(grey, faces, group) for faces, group in zip(rows, groups, strict=True)]
+    write_store(tmp_path, pictures)
+    store = open_store(tmp_path)
+    often = erred(store, Blind())
+    assert often.tolist() == [True, False, False, False]
+    weights = Samples(store, Course(4, 0, 0, 1), often=often)._weights["people"]
+    assert weights == pytest.approx([OFTEN / (OFTEN + 2), 1 / (OFTEN + 2), 1 / (OFTEN + 2)])

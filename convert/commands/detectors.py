@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from convert.commands.options import (
+    ExistingFile,
     ExistingFolder,
     File,
     Folder,
@@ -27,6 +28,9 @@ from convert.record import record_export
     "--people", type=ExistingFolder, multiple=True, help="More people, labelled by `label-people`; may be repeated."
 )
 @click.option("--nobody", type=ExistingFolder, multiple=True, help="More pictures that show nobody; may be repeated.")
+@click.option(
+    "--errors-of", type=ExistingFile, help="A detector: pictures in which it errs are drawn three times as often."
+)
 def train_detector(**choice: Any) -> None:
     """Train the face detector with its points and mask branch."""
     from convert.detector.train import DetectorTraining, train

@@ -27,6 +27,8 @@ LARGE = 0.2
 """Share of batches with the larger side: faces that fill the picture must be found too."""
 SHARES = {"crowd": 0.36, "people": 0.34, "scene": 0.08, "single": 0.13, "empty": 0.09}
 """How often each group is drawn."""
+OFTEN = 3.0
+"""How many times as often as others pictures are drawn that are marked so."""
 FACELESS = 0.25
 """Share of windows laid anywhere in their picture: most of a picture is no face."""
 FACELESS_SCALES = (0.7, 5.0)
@@ -58,14 +60,24 @@ class Sample:
 class Samples(Batches[Batch]):
     """Batches of windows and mosaics, and the faces in each."""
 
-    def __init__(self, store: PictureStore, course: Course, cutouts: Sequence[NDArray[np.uint8]] = ()) -> None:
+    def __init__(
+        self,
+        store: PictureStore,
+        course: Course,
+        cutouts: Sequence[NDArray[np.uint8]] = (),
+        often: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """`cutouts` are drawn beside faces; `often` marks the pictures that are drawn `OFTEN` times as often as others."""
         super().__init__(course)
+        often = np.zeros(len(store.groups), bool) if often is None else often
         self._store, self._cutouts = store, cutouts
         self._members = {name: np.flatnonzero(store.groups == name) for name in SHARES}
         self._names = [name for name in SHARES if len(self._members[name])]
         shares = np.array([SHARES[name] for name in self._names])
         self._shares = shares / shares.sum()
-        self._weights = {name: _weights(store, members) for name, members in self._members.items() if len(members)}
+        self._weights = {
+            name: _weights(store, members, often) for name, members in self._members.items() if len(members)
+        }
 
     def drawn(self, count: int, rng: np.random.Generator) -> Batch:
         """See `Batches`."""
@@ -97,11 +109,11 @@ def _dress_up(sample: Sample, rng: np.random.Generator) -> None:
             face[19:24] = np.where(face[19:24] > 0, left, face[19:24])
 
 
-def _weights(store: PictureStore, members: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Full pictures more often, since one window shows only a part; pictures of the rare state twice as often."""
+def _weights(store: PictureStore, members: NDArray[np.int64], often: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Full pictures more often, since one window shows only a part; also those of the rare state, and those marked `often`."""
     weights = np.array([np.sqrt(max(1, len(store.rows(number)))) for number in members])
     rare = np.array([(store.rows(number)[:, STATE] == INCORRECT).any() for number in members])
-    weights = weights * np.where(rare, 2.0, 1.0)
+    weights = weights * np.where(rare, 2.0, 1.0) * np.where(often[members], OFTEN, 1.0)
     return np.asarray(weights / weights.sum(), np.float64)
 
 

@@ -13,6 +13,7 @@ from convert.data.objects import Objects, read_objects
 from convert.data.split import split
 from convert.data.store import prepared
 from convert.data.teacher import Teacher
+from convert.detector.errors import LEAST_SCORE, erred
 from convert.detector.evaluate import score_network
 from convert.detector.losses import detection_loss
 from convert.detector.network import DetectorNetwork
@@ -23,7 +24,9 @@ from convert.layers import normalise
 from convert.training.batches import Course
 from convert.training.loop import Recipe, begin, in_bfloat16
 from convert.training.warm_start import WarmTrainingChoice, fit_from
+from edged.detect.anchor_free import AnchorFreeDetector
 from edged.detect.canvas import WorkingSize
+from edged.inference import OnnxEngine
 from edged.types import Image
 
 RECIPE = Recipe(
@@ -49,6 +52,8 @@ class DetectorTraining(WarmTrainingChoice):
     """Folders that `label-people` wrote."""
     nobody: tuple[Path, ...] = ()
     """Folders of pictures that show nobody."""
+    errors_of: Path | None = None
+    """A detector whose errors are drawn more often; see `convert.detector.errors`."""
 
 
 def train(choice: DetectorTraining) -> None:
@@ -68,7 +73,13 @@ def train(choice: DetectorTraining) -> None:
         write_store(folder, training_pictures(choice.data, training, choice.seed, more))
 
     store = prepared(choice.out / f"pictures-{choice.seed}", open_store, write)
-    fit_from(DetectorNetwork(), _Task(store, held_out, objects.cutouts), RECIPE, choice, folded_pixels=True)
+    often = None if choice.errors_of is None else erred(store, _detector(choice.errors_of))
+    fit_from(DetectorNetwork(), _Task(store, held_out, objects.cutouts, often), RECIPE, choice, folded_pixels=True)
+
+
+def _detector(model: Path) -> AnchorFreeDetector:
+    engine = OnnxEngine("detector", model.read_bytes(), threads=1)
+    return AnchorFreeDetector(engine, WorkingSize(enlarge=1.0), LEAST_SCORE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +89,10 @@ class _Task:
     store: PictureStore
     held_out: Sequence[LabelledPicture]
     cutouts: Sequence[NDArray[np.uint8]]
+    often: NDArray[np.bool_] | None = None
 
     def batches(self, course: Course) -> Samples:
-        return Samples(self.store, course, self.cutouts)
+        return Samples(self.store, course, self.cutouts, self.often)
 
     def losses(self, network: nn.Module, batch: Batch, step: int) -> Mapping[str, Tensor]:
         images, faces = batch
