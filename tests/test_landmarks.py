@@ -136,6 +136,23 @@ def test_new_faces_among_known_ones_are_the_only_ones_read_twice():
         assert face.points.mean(axis=0) == pytest.approx(place, abs=15)
 
 
+@pytest.mark.parametrize("known", [1, 3])
+def test_places_before_that_are_not_one_for_each_face_are_refused(known):
+    with pytest.raises(ValueError, match="zip"):
+        LandmarkRegressor(FixedEngine()).read(picture(), [detection()] * 2, [None] * known)
+
+
+def test_known_faces_of_a_crowd_keep_their_places_across_batches():
+    detections = [detection(20.0 + 7 * k, 120.0, 40.0) for k in range(MAX_BATCH + 3)]
+    known = LandmarkRegressor(FixedEngine(FITTING)).read(picture(), detections)
+    before = [face.points if k % 2 else None for k, face in enumerate(known)]
+    engine = FixedEngine(FITTING)
+    faces = LandmarkRegressor(engine).read(picture(), detections, before)
+    assert [len(asked) for asked in engine.asked] == [MAX_BATCH, MAX_BATCH // 2, 3, 2]
+    for face, other in zip(faces, known, strict=True):
+        np.testing.assert_allclose(face.points, other.points, atol=0.01)
+
+
 def test_no_face_needs_no_run():
     engine = FixedEngine()
     assert LandmarkRegressor(engine).read(picture(), []) == []
