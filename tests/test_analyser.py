@@ -177,8 +177,7 @@ def test_a_clock_that_is_set_back_has_a_face_looked_for_anew():
 
 def test_doubtful_landmarks_are_not_where_a_face_is_looked_for():
     analyser, readers = reading()
-    cut_off = replace(track(1), box=Box(0.0, 100.0, 80.0, 180.0))
-    faces = watch(analyser, [0.0, 0.1], cut_off)
+    faces = watch(analyser, [0.0, 0.1], track(1, x=30.0))
     assert [face.unread for (face,) in faces] == ["cut off"] * 2
     assert spared(readers) == [[False], [False]]
 
