@@ -1,6 +1,7 @@
 """The analyser with a judge and readers that are lists: who is looked at, how often, and in which order it is told."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -23,8 +24,8 @@ from support.doubles import (
     track,
 )
 
-from edged.analyse.analyser import FRESH_S, MOST_FOLLOWED, Analyser, AnalyserSettings, Readers, is_masked
-from edged.types import Box, Detection, Face, HeadPose, Lens, MaskScores, MaskState, Track
+from edged.analyse.analyser import FRESH_S, MOST_FOLLOWED, NEAR, Analyser, AnalyserSettings, Readers, is_masked
+from edged.types import Box, Detection, Face, HeadPose, Image, Landmarks, Lens, MaskScores, MaskState, Points, Track
 
 
 def looks(frames: list[list[Face]], number: int = 1) -> int:
@@ -176,10 +177,65 @@ def test_a_clock_that_is_set_back_has_a_face_looked_for_anew():
 
 def test_doubtful_landmarks_are_not_where_a_face_is_looked_for():
     analyser, readers = reading()
-    cut_off = replace(track(1), box=Box(0.0, 100.0, 80.0, 180.0))
-    faces = watch(analyser, [0.0, 0.1], cut_off)
+    faces = watch(analyser, [0.0, 0.1], track(1, x=30.0))
     assert [face.unread for (face,) in faces] == ["cut off"] * 2
     assert spared(readers) == [[False], [False]]
+
+
+def test_a_face_that_moved_a_little_less_than_is_near_is_followed_and_one_that_moved_more_is_not():
+    analyser, readers = reading()
+    for time_s, x in ((0.0, 200.0), (0.1, 200 + 0.99 * NEAR * 60), (0.2, 200 + 2.01 * NEAR * 60)):
+        watch(analyser, [time_s], track(1, x=x))
+    assert spared(readers) == [[False], [True], [False]]
+
+
+def test_a_face_that_is_suddenly_larger_is_looked_for_anew():
+    analyser, readers = reading()
+    watch(analyser, [0.0], track(1, side=40))
+    watch(analyser, [0.1], track(1, side=60))
+    assert spared(readers) == [[False], [False]]
+
+
+class StuckLandmarks(BoxLandmarks):
+    """Finds every face in one box, wherever it is."""
+
+    def __init__(self, box: Box) -> None:
+        super().__init__()
+        self.box = box
+
+    def read(
+        self, image: Image, detections: Sequence[Detection], before: Sequence[Points | None] = ()
+    ) -> list[Landmarks]:
+        return super().read(image, [replace(face, box=self.box) for face in detections], before)
+
+
+def stuck(box: Box) -> tuple[Analyser, Readers]:
+    readers = Readers(StuckLandmarks(box))
+    return Analyser(ConstantJudge(), analyser_settings(), readers), readers
+
+
+@pytest.mark.parametrize("box", [square(235, 100, 60), square(200, 135, 60), square(200, 100, 130)])
+def test_landmarks_beside_the_face_or_of_another_size_are_not_where_it_is_looked_for_next(box):
+    """What was found in a wrong place must not be what leads there again."""
+    analyser, readers = stuck(box)
+    watch(analyser, [0.0, 0.1, 0.2], track(1, x=200))
+    assert spared(readers) == [[False]] * 3
+
+
+def test_a_face_that_creeps_away_from_its_landmarks_is_looked_for_anew():
+    analyser, readers = stuck(track(1, x=200).box)
+    for k in range(6):
+        watch(analyser, [k / 10], track(1, x=200 + 9.0 * k))
+    assert [known for (known,) in spared(readers)] == [False, True, True, True, True, False]
+
+
+def test_faces_that_take_turns_are_looked_for_each_where_it_was_itself():
+    analyser, readers = reading(analyser_settings(most_read=2))
+    watch(analyser, [0.0, 0.1, 0.2, 0.3], *(track(number, x=60 + 90.0 * number) for number in (1, 2, 3)))
+    assert spared(readers) == [[False, False], [False, True], [True, True], [True, True]]
+    for faces, before in zip(readers.landmarks.batches, readers.landmarks.befores, strict=True):
+        for face, points in zip(faces, before, strict=True):
+            assert points is None or (points == landmarks_in(face.box)).all()
 
 
 def test_faces_that_cannot_be_read_say_why_and_the_readers_are_left_alone():

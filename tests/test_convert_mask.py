@@ -48,6 +48,15 @@ def test_the_box_of_a_face_holds_its_points():
     assert (points <= [x2, y2]).all()
 
 
+def test_the_states_are_drawn_as_the_card_says():
+    """They say by how much the logits are moved, so each group that has a share must be there to be drawn."""
+    pytest.importorskip("torch")
+    from convert.mask.samples import SHARES
+
+    drawn = [sum(share for (_, state), share in SHARES.items() if state == k) for k in range(3)]
+    assert [round(100 * share / sum(drawn)) for share in drawn] == [40, 27, 33]
+
+
 def test_samples_depend_on_seed_and_step_alone():
     pytest.importorskip("torch")
     from convert.mask.samples import Samples

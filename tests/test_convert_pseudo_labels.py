@@ -1,10 +1,12 @@
 """Labelling photographs with two teachers: what is a face, what is ignored, and that a training can read it."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from convert.data.coco import read_coco
+from convert.data.coco import pictures_in, read_coco
 from convert.data.held_out import training_part
 from convert.data.pseudo_labels import BOXES, LONGEST, Label, Teachers, label_pictures
 from convert.detector.pictures import More
@@ -81,15 +83,94 @@ def test_labelled_pictures_are_shrunk_and_a_training_reads_them(tmp_path):
     read = read_coco(tmp_path / "out", BOXES, ".")
     assert cv2.imread(str(read[0].path)).shape == (LONGEST // 2, LONGEST, 3)
     assert read[0].ignored.tolist() == [False, True]
-    trained = list(More(people=[tmp_path / "out"]).pictures(Told(), np.random.default_rng(0)))
+    trained = list(More.read([tmp_path / "out"], []).pictures(Told(), np.random.default_rng(0)))
     assert 0 < len(trained) == len(training_part(read)) < 20
     assert {picture.group for picture in trained} == {"people"}
+
+
+def test_boxes_end_where_the_picture_does():
+    (label,) = labels(
+        [((-20.0, 60.0, 30.0, 130.0), 0.9), ((-30.0, -30.0, -5.0, 10.0), 0.9)], [((0.0, 60.0, 30.0, 100.0), 0.9)]
+    )
+    assert label == Label((0.0, 60.0, 30.0, 100.0), 0.9, 0.9, False)
+
+
+SURE = Teachers([Told((LARGE, 0.9))], [Told((LARGE, 0.9))])
+
+
+def photograph(path, height=100, width=200):
+    cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
+    return path
+
+
+def test_a_picture_that_cannot_be_read_is_told_of_and_left_out(tmp_path, capsys):
+    pictures = [photograph(tmp_path / "a.jpg"), tmp_path / "b.jpg", tmp_path / "c.jpg", photograph(tmp_path / "d.PNG")]
+    pictures[1].write_bytes(b"")
+    pictures[2].write_bytes(pictures[0].read_bytes()[:-200])
+    assert pictures_in(tmp_path) == pictures
+    assert label_pictures(pictures, SURE, tmp_path / "out") == 2
+    assert [picture.path.name for picture in read_coco(tmp_path / "out", BOXES, ".")] == ["00001.jpg", "00004.jpg"]
+    told = capsys.readouterr().err
+    assert "b.jpg: is empty" in told
+    assert "c.jpg: cut off" in told
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (1, 1), (512, 513)])
+def test_pictures_of_any_shape_are_labelled(tmp_path, shape):
+    label_pictures([photograph(tmp_path / "a.png", *shape)], Teachers([Told()], [Told()]), tmp_path / "out")
+    written = cv2.imread(str(tmp_path / "out" / "00001.jpg"))
+    assert max(written.shape[:2]) == min(max(shape), LONGEST)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_transparent_pictures_are_labelled(tmp_path, channels):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((100, 200, channels), 90, np.uint8))
+    assert label_pictures([tmp_path / "a.png"], SURE, tmp_path / "out") == 1
+
+
+def test_the_pictures_own_folder_is_not_written_into(tmp_path):
+    pictures = [photograph(tmp_path / "00002.jpg"), photograph(tmp_path / "00003.jpg")]
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = pictures[0].read_bytes()
+    for out in (tmp_path, tmp_path / "link"):
+        with pytest.raises(UsageError, match="name another --out"):
+            label_pictures(pictures, SURE, out)
+    assert pictures[0].read_bytes() == before
+    assert label_pictures(pictures, SURE, tmp_path / "out") == 2
+
+
+def test_an_interrupted_run_leaves_no_labels_of_an_earlier_one(tmp_path):
+    class Interrupted(Told):
+        def detect(self, image):
+            raise KeyboardInterrupt
+
+    label_pictures([photograph(tmp_path / "a.jpg")], SURE, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        label_pictures([photograph(tmp_path / "b.jpg")], Teachers([Interrupted()], [Told()]), tmp_path / "out")
+    with pytest.raises(UsageError, match=r"boxes\.json: not found; --people names"):
+        More.read([tmp_path / "out"], [])
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(UsageError, match="holds no pictures"):
+        pictures_in(tmp_path)
+    with pytest.raises(UsageError, match="holds no pictures"):
+        More.read([], [tmp_path])
+
+
+def test_which_pictures_are_held_out_does_not_depend_on_how_their_folder_was_written(tmp_path, monkeypatch):
+    for number in range(20):
+        photograph(tmp_path / f"{number}.jpg", 8, 8)
+    monkeypatch.chdir(tmp_path)
+    whole, here = (More.read([], [folder]).nobody for folder in (tmp_path, Path()))
+    assert [picture.path.name for picture in here] == [picture.path.name for picture in whole]
 
 
 def test_pictures_of_nobody_have_no_face_and_some_are_held_out(tmp_path):
     for number in range(20):
         cv2.imwrite(str(tmp_path / f"{number}.jpg"), np.zeros((8, 8, 3), np.uint8))
-    trained = list(More(nobody=[tmp_path]).pictures(Told(), np.random.default_rng(0)))
+    trained = list(More.read([], [tmp_path]).pictures(Told(), np.random.default_rng(0)))
     assert 10 < len(trained) < 20
     assert all(picture.group == "empty" and len(picture.faces) == 0 for picture in trained)
 

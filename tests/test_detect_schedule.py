@@ -122,6 +122,26 @@ def test_whoever_is_not_where_they_were_expected_is_looked_for_everywhere_at_onc
     assert world.everywhere == 1, "who was not seen clearly is looked for nearby only"
 
 
+def test_whoever_is_found_a_little_beside_the_place_is_found():
+    world = World()
+    schedule = DetectionSchedule(world)
+    schedule.detect(0.0, HALL, [])
+    world.people = [Detection(square(132, 132), 0.9)]
+    world.forget()
+    assert schedule.detect(0.05, HALL, [HERE]) == world.people
+    assert world.everywhere == 0, "an overlap of 0.32 is enough"
+
+
+def test_a_find_that_somebody_follows_by_now_gets_no_second_crop():
+    world = World()
+    world.people = [Detection(square(123, 120), 0.9), sighting(400)]
+    schedule = DetectionSchedule(world)
+    schedule.detect(0.0, HALL, [])
+    world.forget()
+    schedule.detect(0.05, HALL, [HERE])
+    assert world.places == [HERE.box, sighting(400).box]
+
+
 def test_who_is_seen_in_both_looks_is_one_and_the_nearer_look_counts():
     near, coarse, other = Detection(square(120, 120), 0.8), Detection(square(123, 121, 44), 0.9), sighting(400)
 

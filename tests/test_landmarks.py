@@ -40,6 +40,20 @@ class FixedEngine:
         }
 
 
+class AnswersInTurn(FixedEngine):
+    """Answers with other points at each run."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = answers
+        self.runs = 0
+
+    def run(self, inputs):
+        self.points = np.asarray(self.answers[self.runs], np.float32)
+        self.runs += 1
+        return super().run(inputs)
+
+
 class AnswerEngine:
     name = "answer"
     backend = "test"
@@ -114,15 +128,57 @@ def test_a_face_that_stays_where_it_was_needs_one_run_and_one_that_moved_two():
     assert len(engine.asked) == 5
 
 
+def turned(points, angle):
+    return points @ np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+
+
+@pytest.mark.parametrize("side", [40.0, 160.0])
 @pytest.mark.parametrize(
-    "change", [lambda p: p + np.array([0.06, 0]), lambda p: p * 1.06, lambda p: p @ [[0.998, 0.06], [-0.06, 0.998]]]
+    "change",
+    [
+        lambda p, much: p + np.array([much, 0]),
+        lambda p, much: p - np.array([0, much]),
+        lambda p, much: p * math.exp(much),
+        lambda p, much: p * math.exp(-much),
+        turned,
+        lambda p, much: turned(p, -much),
+    ],
 )
-def test_a_shift_a_scale_and_a_turn_of_six_hundredths_each_need_another_run(change):
+def test_what_moved_turned_or_scaled_a_face_by_more_than_is_still_needs_another_run(change, side):
+    for much, runs in ((0.045, 1), (0.06, 2)):
+        engine = FixedEngine(FITTING)
+        (first,) = LandmarkRegressor(engine).read(picture(), [detection(side=side)])
+        engine.points, engine.asked = np.float32(change(FITTING, much)), []
+        LandmarkRegressor(engine).read(picture(), [detection(side=side)], [first.points])
+        assert len(engine.asked) == runs
+
+
+def test_a_face_that_hangs_upside_down_is_still_when_its_angle_passes_half_a_turn():
     engine = FixedEngine(FITTING)
-    (first,) = LandmarkRegressor(engine).read(picture(), [detection()])
-    engine.points = np.float32(change(FITTING))
+    (first,) = LandmarkRegressor(engine).read(picture(), [detection(turn=math.pi - 0.01)])
+    engine.points, engine.asked = np.float32(turned(FITTING, 0.02)), []
     LandmarkRegressor(engine).read(picture(), [detection()], [first.points])
-    assert len(engine.asked) == 4
+    assert len(engine.asked) == 1
+
+
+def test_a_face_is_looked_for_along_its_points_before_and_not_in_its_box():
+    engine = FixedEngine(FITTING)
+    (before,) = LandmarkRegressor(engine).read(picture(), [detection(150, 120)])
+    (after,) = LandmarkRegressor(engine).read(picture(), [detection(160, 130, 100, turn=0.2)], [before.points])
+    np.testing.assert_allclose(after.points, before.points, atol=0.01)
+
+
+def test_with_more_passes_a_known_face_gets_only_those_until_it_is_still():
+    engine = FixedEngine(FITTING)
+    (before,) = LandmarkRegressor(engine).read(picture(), [detection()])
+    engine.asked = []
+    LandmarkRegressor(engine, passes=4).read(picture(), [detection()], [before.points + 10])
+    assert len(engine.asked) == 1
+    shifting = AnswersInTurn([FITTING + 0.1, FITTING, FITTING])
+    (after,) = LandmarkRegressor(shifting, passes=4).read(picture(), [detection()], [before.points])
+    assert shifting.runs == 2
+    side = square_around_landmarks(before.points, CROP_MARGIN).side
+    np.testing.assert_allclose(after.points, before.points + 0.1 * side, atol=0.05)
 
 
 def test_new_faces_among_known_ones_are_the_only_ones_read_twice():
@@ -134,6 +190,23 @@ def test_new_faces_among_known_ones_are_the_only_ones_read_twice():
     assert [len(asked) for asked in engine.asked] == [3, 1]
     for face, place in zip(faces, places, strict=True):
         assert face.points.mean(axis=0) == pytest.approx(place, abs=15)
+
+
+@pytest.mark.parametrize("known", [1, 3])
+def test_places_before_that_are_not_one_for_each_face_are_refused(known):
+    with pytest.raises(ValueError, match="zip"):
+        LandmarkRegressor(FixedEngine()).read(picture(), [detection()] * 2, [None] * known)
+
+
+def test_known_faces_of_a_crowd_keep_their_places_across_batches():
+    detections = [detection(20.0 + 7 * k, 120.0, 40.0) for k in range(MAX_BATCH + 3)]
+    known = LandmarkRegressor(FixedEngine(FITTING)).read(picture(), detections)
+    before = [face.points if k % 2 else None for k, face in enumerate(known)]
+    engine = FixedEngine(FITTING)
+    faces = LandmarkRegressor(engine).read(picture(), detections, before)
+    assert [len(asked) for asked in engine.asked] == [MAX_BATCH, MAX_BATCH // 2, 3, 2]
+    for face, other in zip(faces, known, strict=True):
+        np.testing.assert_allclose(face.points, other.points, atol=0.01)
 
 
 def test_no_face_needs_no_run():

@@ -55,11 +55,12 @@ def gather_objects(out: Path) -> None:
 )
 @click.argument("pictures", type=ExistingFolder)
 def label_people(data: Path, engines: Path, out: Path, pictures: Path) -> None:
-    """Label the photographs (*.jpg) of people in PICTURES, on whose faces YuNet and RetinaFace must agree."""
+    """Label the photographs of people without masks in PICTURES, on whose faces YuNet and RetinaFace must agree."""
+    from convert.data.coco import pictures_in
     from convert.data.pseudo_labels import Teachers, label_pictures
 
     teachers = Teachers.open(data / "peers", engines)
-    click.echo(f"{label_pictures(sorted(pictures.glob('*.jpg')), teachers, out)} faces")
+    click.echo(f"{label_pictures(pictures_in(pictures), teachers, out)} faces")
 
 
 @click.command("export-detector")

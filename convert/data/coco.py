@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.capture.file_kinds import PICTURE_SUFFIXES
+from edged.capture.recordings import picture_files
 from edged.errors import Failed, UsageError
 from edged.types import Image
 
@@ -71,6 +73,14 @@ def counted_faces(picture: LabelledPicture) -> LabelledPicture:
     return LabelledPicture(
         picture.path, picture.boxes[chosen], picture.states[chosen], picture.ignored[chosen], picture.scores[chosen]
     )
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures directly in `folder`, by name. Raise UsageError when there is none."""
+    found = picture_files(folder)
+    if not found:
+        raise UsageError(f"{folder}: holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    return found
 
 
 def read_picture(path: Path) -> Image:

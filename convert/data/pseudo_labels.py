@@ -1,6 +1,8 @@
 """Labels photographs in which nobody marked the faces.
 
-What two teachers agree on is a face, what one of them sees a region to ignore.
+What two teachers agree on is a face, what one of them sees is marked as ignored: it counts neither way when detectors are
+scored, and a training learns it with the mean of what the teachers give it, or not at all where that is little. All faces
+are taken for bare ones: the teachers know nothing of masks.
 """
 
 import json
@@ -14,14 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.coco import read_picture
-from convert.evaluation.matching import rows_of
+from convert.evaluation.matching import Rows, rows_of
 from convert.peers import YuNet
 from convert.whole_file import write_whole
 from edged.baselines.retinaface import RetinaFace, RetinaFaceSettings
+from edged.capture.recordings import decode_picture, read_picture
 from edged.detect.boxes import iou
 from edged.detect.canvas import WorkingSize
-from edged.errors import UsageError
+from edged.errors import SourceLost, UsageError
 from edged.inference import OnnxEngine
 from edged.ports import Detector
 from edged.types import Image
@@ -35,7 +37,7 @@ SMALLEST, CLEAR = 8.0, 24.0
 SURE = {True: ((0.75, 0.7), (0.86, 0.35)), False: ((0.62, 0.5), (0.8, 0.35))}
 """For clear faces and for others: pairs of least scores (YuNet, RetinaFace), one of which a face must reach."""
 DOUBTED = 0.5
-"""What one teacher gives this, or both LEAST_SCORE, is ignored; the rest is forgotten."""
+"""What one teacher gives this, or both LEAST_SCORE, is marked as ignored; the rest is forgotten."""
 LONGEST = 512
 """Pictures are shrunk so that their longer side is no longer, in pixels."""
 QUALITY = 85
@@ -74,15 +76,23 @@ class Teachers:
 
     def label(self, image: Image) -> list[Label]:
         """What they see in `image`."""
-        finds = [(rows_of(teacher.detect(image)), True) for teacher in self._yunets]
-        finds += [(rows_of(teacher.detect(image)), False) for teacher in self._retinafaces]
+        height, width = image.shape[:2]
+        finds = [(_inside(rows_of(teacher.detect(image)), width, height), True) for teacher in self._yunets]
+        finds += [(_inside(rows_of(teacher.detect(image)), width, height), False) for teacher in self._retinafaces]
         rows = np.concatenate([found for found, _ in finds])
         of_yunet = np.concatenate([np.full(len(found), is_yunet) for found, is_yunet in finds])
         labels = (_label(rows[group], of_yunet[group]) for group in _groups(rows))
         return [label for label in labels if label is not None]
 
 
-def _groups(rows: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:
+def _inside(rows: Rows, width: int, height: int) -> Rows:
+    """The finds cut to the picture, as the labels of people are; YuNet's go on beyond it."""
+    rows[:, 0:4:2] = rows[:, 0:4:2].clip(0, width)
+    rows[:, 1:4:2] = rows[:, 1:4:2].clip(0, height)
+    return rows[(rows[:, 2] > rows[:, 0]) & (rows[:, 3] > rows[:, 1])]
+
+
+def _groups(rows: Rows) -> Iterator[NDArray[np.intp]]:
     """The numbers of the finds that are of one face, the surest first."""
     left = np.argsort(-rows[:, 4], kind="stable")
     while len(left):
@@ -92,7 +102,7 @@ def _groups(rows: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:
         left = left[~same]
 
 
-def _label(rows: NDArray[np.float32], of_yunet: NDArray[np.bool_]) -> Label | None:
+def _label(rows: Rows, of_yunet: NDArray[np.bool_]) -> Label | None:
     """One face from all finds of it, rows of x1, y1, x2, y2, score; None where the teachers doubt too much."""
     yunet, retinaface = (float(rows[which, 4].max(initial=0)) for which in (of_yunet, ~of_yunet))
     boxes = rows[of_yunet] if of_yunet.any() else rows
@@ -108,16 +118,26 @@ def _label(rows: NDArray[np.float32], of_yunet: NDArray[np.bool_]) -> Label | No
 def label_pictures(pictures: Sequence[Path], teachers: Teachers, out: Path) -> int:
     """Write the pictures, shrunk to `LONGEST`, and their labels to `out`, as a COCO file; return how many faces count.
 
-    A picture is named by its place among `pictures`: whether it is held out must not depend on what it was called.
+    A picture is named by its place among `pictures`: whether it is held out must not depend on what it was called. One that
+    cannot be read is told of and left out. Raise UsageError where `out` is the pictures' own folder, whose files would go.
     """
+    if any(path.parent.resolve() == out.resolve() for path in pictures):
+        raise UsageError(f"{out}: holds the pictures that are to be labelled; name another --out")
     out.mkdir(parents=True, exist_ok=True)
+    # An earlier run's labels would be of other pictures than those that stand there when this one is interrupted.
+    (out / BOXES).unlink(missing_ok=True)
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     with click.progressbar(pictures, label=f"labelling {out.name}", file=sys.stderr) as shown:
         for number, path in enumerate(shown, 1):
+            try:
+                data = _as_jpeg(_shrunk(read_picture(path)))
+            except SourceLost as error:
+                click.echo(f"left out: {error}", err=True)
+                continue
             name = f"{number:05}.jpg"
-            cv2.imwrite(str(out / name), _shrunk(read_picture(path)), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-            image = read_picture(out / name)
+            write_whole(out / name, data)
+            image = decode_picture(data, name)
             height, width = image.shape[:2]
             images.append({"id": number, "file_name": name, "width": width, "height": height, "original": path.name})
             for label in teachers.label(image):
@@ -142,7 +162,13 @@ def _annotation(label: Label, number: int, picture: int) -> dict[str, object]:
 
 
 def _shrunk(image: Image) -> Image:
-    scale = LONGEST / max(image.shape[:2])
+    height, width = image.shape[:2]
+    scale = LONGEST / max(height, width)
     if scale >= 1:
         return image
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _as_jpeg(image: Image) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()

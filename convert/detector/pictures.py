@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.coco import CORRECT, INCORRECT, NONE, UNKNOWN, LabelledPicture, read_coco, read_picture
+from convert.data.coco import CORRECT, INCORRECT, NONE, UNKNOWN, LabelledPicture, pictures_in, read_coco, read_picture
 from convert.data.held_out import MASK_SCENES, PEOPLE, training_part
 from convert.data.landmarks import face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.pseudo_labels import BOXES
 from convert.data.teacher import Teacher
 from edged.detect.boxes import iou
+from edged.errors import UsageError
 from edged.render import Wear, random_style, wear_mask
 from edged.render.mean_face import five_points
 from edged.types import Image
@@ -157,20 +158,32 @@ def from_points(folder: Path, variants: int, teacher: Teacher, rng: np.random.Ge
 
 @dataclass(frozen=True)
 class More:
-    """What a user adds to the collected sets: folders that `label-people` wrote, folders of pictures (*.jpg) that show
-    nobody, and photographs of things. The split by name holds for the folders too.
-    """
+    """The training part of what a user adds to the collected sets, and photographs of things."""
 
-    people: Sequence[Path] = ()
-    nobody: Sequence[Path] = ()
+    people: Sequence[LabelledPicture] = ()
+    nobody: Sequence[LabelledPicture] = ()
     photographs: Sequence[Image] = ()
 
+    @classmethod
+    def read(cls, people: Sequence[Path], nobody: Sequence[Path], photographs: Sequence[Image] = ()) -> "More":
+        """From folders that `label-people` wrote, and folders of pictures that show nobody. The split by name holds for them too.
+
+        Raise UsageError for a folder that is none of these.
+        """
+        for folder in people:
+            if not (folder / BOXES).is_file():
+                raise UsageError(
+                    f"{folder / BOXES}: not found; --people names a folder that `label-people` wrote to its end"
+                )
+        # A folder given as `.` has a name too, by which its pictures are held out or not.
+        labelled = [picture for folder in people for picture in read_coco(folder.resolve(), BOXES, ".")]
+        empty = [_nobody(path) for folder in nobody for path in pictures_in(folder.resolve())]
+        return cls(training_part(labelled), training_part(empty), photographs)
+
     def pictures(self, teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
-        """Their training part."""
-        for folder in self.people:
-            yield from from_boxes(training_part(read_coco(folder, BOXES, ".")), teacher, "people", rng)
-        for folder in self.nobody:
-            yield from from_empty(training_part([_nobody(path) for path in sorted(folder.glob("*.jpg"))]))
+        """All of it, ready to be learned from."""
+        yield from from_boxes(self.people, teacher, "people", rng)
+        yield from from_empty(self.nobody)
         for photograph in self.photographs:
             yield TrainingPicture(photograph, np.zeros((0, COLUMNS), np.float32), "empty")
 

@@ -67,9 +67,9 @@ def train(choice: DetectorTraining) -> None:
         return bool(len(teacher.find(image, 1.0, 0.4)))
 
     objects = Objects() if choice.objects is None else read_objects(choice.objects, a_face)
+    more = More.read(choice.people, choice.nobody, objects.photographs)
 
     def write(folder: Path) -> None:
-        more = More(choice.people, choice.nobody, objects.photographs)
         write_store(folder, training_pictures(choice.data, training, choice.seed, more))
 
     store = prepared(choice.out / f"pictures-{choice.seed}", open_store, write)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ class LandmarkRegressor:
             _Start(square_around(face.box, face.points, CROP_MARGIN), self._passes)
             if points is None
             else _Start(square_around_landmarks(points, CROP_MARGIN), 1)
-            for face, points in zip_longest(detections, before)
+            for face, points in zip(detections, before or [None] * len(detections), strict=True)
         ]
         return [
             landmarks
