@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.data.coco import LabelledPicture
+from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture
 from convert.data.landmarks import face_box, person_of
 from convert.data.split import is_held_out, split
+from convert.mask.sources import from_people
 from edged.render.mean_face import MEAN_FACE
 
 
@@ -48,13 +49,34 @@ def test_the_box_of_a_face_holds_its_points():
     assert (points <= [x2, y2]).all()
 
 
+class OneFace:
+    """A teacher that sees one face, and its five points, where the labels of `people` say."""
+
+    def find(self, image, scale, threshold):
+        points = np.array([[32, 38], [48, 38], [40, 46], [34, 54], [46, 54]], np.float32)
+        return np.concatenate([[20, 20, 60, 64, 0.9], points.ravel()]).astype(np.float32)[None]
+
+
+def test_people_without_masks_are_learned_bare_and_with_two_masks_drawn_on(tmp_path):
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "people.png"), rng.integers(0, 256, (80, 160, 3), dtype=np.uint8))
+    boxes = np.array([[20, 20, 60, 64], [100, 20, 115, 35], [130, 20, 140, 30]], np.float32)
+    people = [LabelledPicture(tmp_path / "people.png", boxes, np.full(3, NONE))]
+    crops = list(from_people(people, OneFace(), rng))
+    assert [(crop.group, crop.state) for crop in crops[:2]] == [("people", NONE)] * 2, "the third face is too small"
+    assert [crop.group for crop in crops[2:]] == ["dressed people"] * 2, "no teacher saw the second one"
+    assert {crop.state for crop in crops[2:]} <= {CORRECT, INCORRECT}
+    bare, *drawn = crops[0], *crops[2:]
+    assert all((crop.image != bare.image).any() for crop in drawn)
+
+
 def test_the_states_are_drawn_as_the_card_says():
     """They say by how much the logits are moved, so each group that has a share must be there to be drawn."""
     pytest.importorskip("torch")
     from convert.mask.samples import SHARES
 
     drawn = [sum(share for (_, state), share in SHARES.items() if state == k) for k in range(3)]
-    assert [round(100 * share / sum(drawn)) for share in drawn] == [40, 27, 33]
+    assert [round(100 * share / sum(drawn)) for share in drawn] == [38, 28, 33]
 
 
 def test_samples_depend_on_seed_and_step_alone():

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from convert.commands.options import ExistingFile, Folder, data_option, export_options, start_option, training_options
+from convert.commands.options import (
+    ExistingFile,
+    ExistingFolder,
+    Folder,
+    data_option,
+    export_options,
+    start_option,
+    training_options,
+)
 from convert.record import record_export
 
 
@@ -13,6 +21,9 @@ from convert.record import record_export
 @training_options
 @start_option
 @click.option("--epochs", default=8, show_default=True, help="Rounds of 200 batches of 128 faces.")
+@click.option(
+    "--people", type=ExistingFolder, multiple=True, help="More people without masks, labelled by `label-people`."
+)
 def train_mask(epochs: int, **choice: Any) -> None:
     """Train the mask classifier."""
     from convert.mask.train import STEPS_PER_EPOCH, MaskTraining, train

@@ -15,11 +15,12 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 SHARES: dict[tuple[str, int], float] = {
     ("real", CORRECT): 0.22, ("reviewed", CORRECT): 0.10, ("web", CORRECT): 0.05, ("scene", CORRECT): 0.06,
-    ("rendered set", CORRECT): 0.02, ("drawn correct", CORRECT): 0.08, ("dressed", CORRECT): 0.02,
+    ("rendered set", CORRECT): 0.02, ("drawn correct", CORRECT): 0.06, ("dressed", CORRECT): 0.02,
+    ("dressed people", CORRECT): 0.05,
     ("real", INCORRECT): 0.05, ("reviewed", INCORRECT): 0.17, ("dressed", INCORRECT): 0.05,
     ("rendered set", INCORRECT): 0.02, ("drawn nose", INCORRECT): 0.05, ("drawn mouth", INCORRECT): 0.03,
-    ("drawn chin", INCORRECT): 0.01,
-    ("real", NONE): 0.11, ("reviewed", NONE): 0.07, ("people", NONE): 0.07, ("bare crop", NONE): 0.06, ("web", NONE): 0.03,
+    ("drawn chin", INCORRECT): 0.01, ("dressed people", INCORRECT): 0.05,
+    ("real", NONE): 0.11, ("reviewed", NONE): 0.07, ("people", NONE): 0.11, ("bare crop", NONE): 0.06, ("web", NONE): 0.03,
     ("rendered set", NONE): 0.01, ("bare", NONE): 0.04, ("occluded", NONE): 0.05, ("turned", NONE): 0.02,
 }  # fmt: skip
 """How often each group and state is drawn. `incorrect` is drawn far above its share in the world, since it is rare there."""

@@ -1,6 +1,6 @@
 """Turns each data set into wide face crops with a mask state, ready to be jittered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from convert.data.headwear import draw_headwear
 from convert.data.held_out import MASK_SCENES, PEOPLE, training_part
 from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
+from convert.data.pseudo_labels import BOXES
 from convert.data.reviewed import Reviewed
 from convert.data.teacher import Teacher
 from edged.analyse.mask import CROP_MARGIN, CROP_SIZE
@@ -24,6 +25,9 @@ from edged.types import Box, Image
 WIDE = 168
 """Side of a stored crop. At its middle, CROP_SIZE pixels show what the classifier will see."""
 DRESSED_UP = 0.25
+
+Ways = Callable[[], Sequence[Wear]]
+"""The ways in which the next face wears the masks that are drawn on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +56,15 @@ def from_boxes(pictures: list[LabelledPicture], group: str, smallest: float) -> 
                 yield wide_crop(image, box, int(state), group)
 
 
-def from_dressed(pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator) -> Iterator[WideCrop]:
-    """Bare faces of real crowds with masks drawn on: the rare state as cheap pictures of crowds show it."""
+def in_every_way() -> Sequence[Wear]:
+    """The rare states twice, each picture being precious."""
+    return (Wear.NOSE, Wear.NOSE, Wear.MOUTH, Wear.MOUTH, Wear.CHIN, Wear.CORRECT)
+
+
+def from_dressed(
+    pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator, group: str, ways: Ways
+) -> Iterator[WideCrop]:
+    """Bare faces of real scenes with masks drawn on in the `ways` of wearing: the rare state as cheap pictures show it."""
     for picture in pictures:
         image = read_picture(picture.path)
         found = teacher.find(image, 2.0, 0.4)
@@ -61,9 +72,22 @@ def from_dressed(pictures: list[LabelledPicture], teacher: Teacher, rng: np.rand
             near = found[np.array([_meet(row[:4], box) for row in found], bool)]
             if not len(near) or min(box[2] - box[0], box[3] - box[1]) < 16:
                 continue
-            for wear in (Wear.NOSE, Wear.NOSE, Wear.MOUTH, Wear.MOUTH, Wear.CHIN, Wear.CORRECT):
+            for wear in ways():
                 worn = wear_mask(image, near[0, 5:].reshape(5, 2), random_style(rng), wear, rng)
-                yield wide_crop(worn.image, box, CORRECT if wear is Wear.CORRECT else INCORRECT, "dressed")
+                yield wide_crop(worn.image, box, CORRECT if wear is Wear.CORRECT else INCORRECT, group)
+
+
+def from_people(pictures: list[LabelledPicture], teacher: Teacher, rng: np.random.Generator) -> Iterator[WideCrop]:
+    """People without masks: each face bare, and in two ways of wearing one."""
+
+    def two_ways() -> Sequence[Wear]:
+        chosen = rng.choice(
+            [Wear.NOSE, Wear.MOUTH, Wear.CHIN, Wear.CORRECT], 2, replace=False, p=(0.4, 0.15, 0.05, 0.4)
+        )
+        return [Wear(wear) for wear in chosen]
+
+    yield from from_boxes(pictures, "people", smallest=14)
+    yield from from_dressed(pictures, teacher, rng, "dressed people", two_ways)
 
 
 def from_scenes(folder: Path, teacher: Teacher, reviewed: Reviewed) -> Iterator[WideCrop]:
@@ -132,17 +156,21 @@ def from_poses(folder: Path, every: int, teacher: Teacher) -> Iterator[WideCrop]
             yield wide_crop(image, found[0, :4] - edge, NONE, "turned")
 
 
-def training_crops(data: Path, training: list[LabelledPicture], seed: int) -> Iterator[WideCrop]:
-    """Everything the classifier learns from; `training` is the training part of masks853."""
+def training_crops(
+    data: Path, training: list[LabelledPicture], seed: int, people: Sequence[Path] = ()
+) -> Iterator[WideCrop]:
+    """Everything the classifier learns from; `training` is the training part of masks853, `people` are folders that
+    `label-people` wrote.
+    """
     teacher = Teacher(data / "peers" / "yunet_n_dynamic.onnx")
     rng = np.random.default_rng(seed)
     reviewed = Reviewed()
     yield from from_boxes(training, "real", smallest=7)
-    yield from from_dressed(training, teacher, rng)
+    yield from from_dressed(training, teacher, rng, "dressed", in_every_way)
     for name in MASK_SCENES:
         yield from from_boxes(_known(data / "mask_scenes3" / name), "reviewed", smallest=12)
-    for name in PEOPLE:
-        yield from from_boxes(_known(data / "people" / name, "boxes.json", "."), "people", smallest=14)
+    for folder in (*(data / "people" / name for name in PEOPLE), *people):
+        yield from from_people(_known(folder, BOXES, "."), teacher, rng)
     yield from from_crop_folder(data / "bare_crops", NONE, "bare crop", teacher, reviewed)
     yield from from_scenes(data / "masked_scenes", teacher, reviewed)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)

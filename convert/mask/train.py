@@ -1,6 +1,6 @@
 """The training of the mask classifier."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,22 +28,24 @@ class MaskTraining(WarmTrainingChoice):
     """What the user chose. `steps` are batches of 128 drawn samples; 200 of them are called an epoch."""
 
     data: Path
+    people: tuple[Path, ...] = ()
+    """Folders of more people without masks, as `label-people` writes them."""
 
 
 def train(choice: MaskTraining) -> None:
     """Train to the end; see `fit`."""
     begin(choice)
-    store = crop_store(choice.out / f"crops-{choice.seed}", choice.data, choice.seed)
+    store = crop_store(choice.out / f"crops-{choice.seed}", choice.data, choice.seed, choice.people)
     task = StateTask(store, held_out_examples(choice.data), logits_in_bfloat16, normalise, web_examples(choice.data))
     fit_from(MaskNetwork(), task, RECIPE, choice)
 
 
-def crop_store(folder: Path, data: Path, seed: int) -> CropStore:
-    """The cut faces in `folder`, from an earlier run, or cut there now from `data`, decided by `seed`."""
+def crop_store(folder: Path, data: Path, seed: int, people: Sequence[Path] = ()) -> CropStore:
+    """The cut faces in `folder`, from an earlier run, or cut there now from `data` and `people`, decided by `seed`."""
 
     def write(folder: Path) -> None:
         training, _ = split(read_coco(data / "masks853"))
-        write_store(folder, training_crops(data, training, seed))
+        write_store(folder, training_crops(data, training, seed, people))
 
     return prepared(folder, open_store, write)
 
