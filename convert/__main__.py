@@ -53,6 +53,7 @@ COMMANDS = (
     faces.compare_faces,
     engines.fp16,
     engines.fp16_figures,
+    engines.mean,
     engines.plan,
     engines.check,
     golden.golden,

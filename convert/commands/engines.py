@@ -27,6 +27,20 @@ def fp16(model: Path, out: Path, full: bool) -> None:
     click.echo(f"wrote {out}, {len(converted)} bytes")
 
 
+@click.command("mean")
+@click.argument("first", type=ExistingFile)
+@click.argument("second", type=ExistingFile)
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="How much SECOND counts.")
+@click.option("--out", type=File, required=True, help="Where the model goes.")
+def mean(first: Path, second: Path, share: float, out: Path) -> None:
+    """Write the mean of the weights of two ONNX files of one network, as before and after a further training."""
+    from convert import mean as weights
+    from convert.whole_file import write_whole
+
+    write_whole(out, weights.mean(first.read_bytes(), second.read_bytes(), share))
+    click.echo(f"wrote {out}")
+
+
 @click.command("fp16-figures")
 @data_option
 @click.option("--model", "only", multiple=True, metavar="NAME", help="Only this detector or model; may be repeated.")
