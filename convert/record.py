@@ -55,7 +55,8 @@ def deliver_locally(model: Path, engines: Path, name: str) -> Path:
 def record_model(manifest: Path, name: str, sha256: str, figures: Mapping[str, float]) -> None:
     """Set `sha256` and the numbers of `figures` in the manifest's entry `name`, leaving all other text as it is.
 
-    Raise UsageError when the entry is not there: its words are a person's to write.
+    Raise UsageError when the entry is not there, since its words are a person's to write, and when its tables do not stand
+    together.
     """
     text = manifest.read_text()
     start = text.find(f"[model.{name}]\n")
@@ -63,6 +64,10 @@ def record_model(manifest: Path, name: str, sha256: str, figures: Mapping[str, f
         raise UsageError(f"{manifest}: no entry [model.{name}]; write one first, as the others are")
     following = re.search(rf"^\[model\.(?!{re.escape(name)}[.\]])", text[start:], re.MULTILINE)
     end = start + following.start() if following else len(text)
+    if f"[model.{name}." in text[:start] + text[end:]:
+        raise UsageError(
+            f"{manifest}: the tables of [model.{name}] do not stand together; move the others away from them"
+        )
     entry = _set(text[start:end], "sha256", f'"{sha256}"')
     for key, value in figures.items():
         entry = _set(entry, key, f"{value:g}")

@@ -4,6 +4,7 @@ import pytest
 
 from convert.record import FIGURES, HALF_PRECISION, record_model, record_tables
 from edged.errors import UsageError
+from edged.inference import default_engines_dir
 from edged.toml import load_toml
 
 BEGIN, END = FIGURES
@@ -39,6 +40,27 @@ def test_an_unknown_entry_is_refused(tmp_path):
     path.write_text(MANIFEST)
     with pytest.raises(UsageError, match="no entry"):
         record_model(path, "two", "cc", {})
+
+
+def test_an_entry_whose_tables_are_apart_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "manifest.toml"
+    apart = MANIFEST + "\n[model.one.inputs]\npicture = 1\n"
+    path.write_text(apart)
+    with pytest.raises(UsageError, match="do not stand together"):
+        record_model(path, "one", "cc", {"speed": 3.5})
+    assert path.read_text() == apart
+
+
+def test_every_model_of_ours_can_be_recorded(tmp_path):
+    path = tmp_path / "manifest.toml"
+    path.write_text((default_engines_dir() / "manifest.toml").read_text())
+    before = load_toml(path)["model"]
+    ours = [name for name, entry in before.items() if "sha256" in entry]
+    for name in ours:
+        record_model(path, name, "cc", {"tried": 1})
+    after = load_toml(path)["model"]
+    for name in ours:
+        assert after[name] == before[name] | {"sha256": "cc", "figures": before[name].get("figures", {}) | {"tried": 1}}
 
 
 def test_tables_stand_between_the_marks(tmp_path):
