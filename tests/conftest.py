@@ -41,10 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes; runs only with --long")
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # a shell's background job; what the tests start would ignore it too
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In a shell's background job Ctrl-C is ignored, under nohup the end of the terminal: what the tests start would do so too.
+    for ending, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(ending) is signal.SIG_IGN:
+            signal.signal(ending, usual)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -76,6 +76,13 @@ def test_a_stream_that_ffmpeg_would_misread_is_refused_with_the_right_spelling(u
     assert not any(secret in str(caught.value) for secret in ("q7z", "rd@", "34"))
 
 
+@pytest.mark.parametrize("uri", ["file:///a\tb.mp4", "v4l2:///dev/\nvideo0", "images:///pictures\r", "V4L2:\n\u00b2"])
+def test_an_address_with_a_tab_or_a_line_break_is_refused_and_not_read_as_another(uri):
+    with pytest.raises(ValueError, match="control character") as caught:
+        check_source(uri)
+    assert str(caught.value).isprintable(), "a message is one line"
+
+
 @pytest.mark.parametrize(
     "uri",
     [

@@ -67,6 +67,8 @@ def parse_source(uri: str) -> Source:
     """
     if uri.startswith("gst:"):
         return Source(uri=uri, scheme="gst", path=_pipeline(uri.removeprefix("gst:")), options={})
+    if CONTROLS.search(uri):  # Python's reader of addresses leaves tabs and line breaks out: it would open another file
+        raise ValueError("a control character cannot stand in an address; a tab is written %09, a line break %0a")
     parts = _split(uri)
     if parts.scheme in ("v4l2", *NUMBERED) and (written := _in_ascii(uri)) != uri:
         raise ValueError(f"digits are written 0 to 9: {written}")
