@@ -130,14 +130,10 @@ def label_pictures(pictures: Sequence[Path], teachers: Teachers, out: Path) -> i
     annotations: list[dict[str, object]] = []
     with click.progressbar(pictures, label=f"labelling {out.name}", file=sys.stderr) as shown:
         for number, path in enumerate(shown, 1):
-            try:
-                data = _as_jpeg(_shrunk(read_picture(path)))
-            except SourceLost as error:
-                click.echo(f"left out: {error}", err=True)
-                continue
             name = f"{number:05}.jpg"
-            write_whole(out / name, data)
-            image = decode_picture(data, name)
+            image = _copied(path, out / name)
+            if image is None:
+                continue
             height, width = image.shape[:2]
             images.append({"id": number, "file_name": name, "width": width, "height": height, "original": path.name})
             for label in teachers.label(image):
@@ -145,6 +141,17 @@ def label_pictures(pictures: Sequence[Path], teachers: Teachers, out: Path) -> i
     coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
     write_whole(out / BOXES, json.dumps(coco).encode())
     return sum(not annotation["ignore"] for annotation in annotations)
+
+
+def _copied(path: Path, target: Path) -> Image | None:
+    """The picture as it stands in `target` now, small and compressed; None for one that cannot be read."""
+    try:
+        data = _as_jpeg(_shrunk(read_picture(path)))
+    except SourceLost as error:
+        click.echo(f"left out: {error}", err=True)
+        return None
+    write_whole(target, data)
+    return decode_picture(data, target.name)
 
 
 def _annotation(label: Label, number: int, picture: int) -> dict[str, object]:

@@ -43,11 +43,11 @@ def iou(a: Floats, b: Floats, kind: Kind = "union") -> Floats:
     return np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
 
 
-def covered(boxes: Sequence[Box], others: Sequence[Box], overlap: float = SAME_FACE) -> list[bool]:
-    """Whether each of `boxes` is the same face as one of `others`."""
+def beside(boxes: Sequence[Box], others: Sequence[Box], overlap: float = SAME_FACE) -> list[int]:
+    """The places of those of `boxes` that are not the same face as any of `others`."""
     if not boxes or not others:
-        return [False] * len(boxes)
-    return (iou(np.array(boxes), np.array(others)).max(axis=1) > overlap).tolist()  # type: ignore[no-any-return]
+        return list(range(len(boxes)))
+    return np.flatnonzero(iou(np.array(boxes), np.array(others)).max(axis=1) <= overlap).tolist()
 
 
 def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.intp]:

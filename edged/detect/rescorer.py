@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.crops import square_crops
-from edged.detect.boxes import covered
+from edged.detect.boxes import beside
 from edged.errors import ModelError
 from edged.ports import Engine, NearbyDetector
 from edged.types import Box, Detection, Image
@@ -62,8 +62,7 @@ class RescoredDetector:
     def _rescored(self, image: Image, found: list[Detection], known: Sequence[Box]) -> list[Detection]:
         found = [one if one.score >= WORTH_IT else _with_gain(one, -WEAK_LOSS) for one in found]
         unsure = [place for place, one in enumerate(found) if self._from <= one.score <= SURE]
-        known_too = covered([found[place].box for place in unsure], known)
-        unsure = [place for place, is_known in zip(unsure, known_too, strict=True) if not is_known]
+        unsure = [unsure[k] for k in beside([found[place].box for place in unsure], known)]
         for start in range(0, len(unsure), MAX_BATCH):
             places = unsure[start : start + MAX_BATCH]
             evidence = self._evidence(image, [found[place].box for place in places])

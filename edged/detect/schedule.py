@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edged.detect.boxes import covered
+from edged.detect.boxes import beside
 from edged.detect.changes import CELL, Thumbnail, changed, thumbnail
 from edged.detect.mosaic import MARGIN
 from edged.ports import Detector, NearbyDetector
@@ -46,7 +46,7 @@ class DetectionSchedule:
     def detect(self, time_s: float, image: Image, expected: Sequence[Expected]) -> list[Detection]:
         """The faces in this picture. Of those outside the crops some may be missing; see above."""
         followed = [one.box for one in expected]
-        places = followed + _beside(self._candidates, followed)
+        places = followed + [self._candidates[k] for k in beside(self._candidates, followed)]
         now = thumbnail(image)
         due = self._is_due(time_s, now, places)
         people = [one.box for one in expected if one.born]
@@ -68,8 +68,7 @@ class DetectionSchedule:
         """What the whole picture shows beside what was `found` already."""
         detector, known = self.detector, [*found, *people]
         seen = detector.detect(image, known) if isinstance(detector, NearbyDetector) else detector.detect(image)
-        old = covered([detection.box for detection in seen], found)
-        return [detection for detection, is_old in zip(seen, old, strict=True) if not is_old]
+        return [seen[k] for k in beside([detection.box for detection in seen], found)]
 
     def _crop_pass(self, image: Image, places: Sequence[Box], people: Sequence[Box]) -> list[Detection] | None:
         """None where a full pass is needed, or costs no more."""
@@ -88,15 +87,10 @@ class DetectionSchedule:
         return overdue or (moved and max(elapsed_s, rested_s) >= BUSY_S)
 
 
-def _beside(boxes: Sequence[Box], others: Sequence[Box]) -> list[Box]:
-    """Those of `boxes` that are no face of `others`."""
-    return [box for box, same in zip(boxes, covered(boxes, others), strict=True) if not same]
-
-
 def _all_found(expected: Sequence[Expected], found: Sequence[Detection]) -> bool:
     """Whether each face that must be in sight was found where it was expected."""
     clear = [one.box for one in expected if one.clear]
-    return all(covered(clear, [detection.box for detection in found], FOUND))
+    return not beside(clear, [detection.box for detection in found], FOUND)
 
 
 def _differs(now: Thumbnail, before: Thumbnail, places: Sequence[Box]) -> bool:
