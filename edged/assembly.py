@@ -165,7 +165,7 @@ def build_pipeline(
         events=_events(camera, settings, events),
         encounters=Encounters(camera, events),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
-        schedule=None if every_frame else DetectionSchedule(detector),
+        schedule=None if every_frame else DetectionSchedule(detector, one_person=alone is not None),
         # In a cab headlights and tunnels change the whole picture, and a driver who sleeps must not become somebody new.
         cuts=None if tasks.drowsiness else SceneCuts(),
     )

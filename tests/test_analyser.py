@@ -1,5 +1,6 @@
 """The analyser with a judge and readers that are lists: who is looked at, how often, and in which order it is told."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +25,31 @@ from support.doubles import (
     track,
 )
 
-from edged.analyse.analyser import FRESH_S, MOST_FOLLOWED, NEAR, Analyser, AnalyserSettings, Readers, is_masked
-from edged.types import Box, Detection, Face, HeadPose, Image, Landmarks, Lens, MaskScores, MaskState, Points, Track
+from edged.analyse.analyser import (
+    FRESH_S,
+    MOST_FOLLOWED,
+    NEAR,
+    POSED_S,
+    UNMOVED,
+    Analyser,
+    AnalyserSettings,
+    Readers,
+    is_masked,
+)
+from edged.types import (
+    MOST_DEVIATION,
+    Box,
+    Detection,
+    Face,
+    HeadPose,
+    Image,
+    Landmarks,
+    Lens,
+    MaskScores,
+    MaskState,
+    Points,
+    Track,
+)
 
 
 def looks(frames: list[list[Face]], number: int = 1) -> int:
@@ -123,7 +147,8 @@ def test_a_face_is_read_in_every_frame_although_its_mask_has_settled():
     faces = watch(analyser, [k / 10 for k in range(10)], track(1))
     assert looks(faces) == 2
     assert [face.unread for (face,) in faces] == [None] * 10
-    assert len(readers.landmarks.batches) == len(readers.pose.masked) == len(readers.eyes.batches) == 10
+    assert len(readers.landmarks.batches) == len(readers.eyes.batches) == 10
+    assert {face.pose for (face,) in faces} == {AHEAD}
 
 
 def test_what_was_read_is_in_the_face():
@@ -325,6 +350,73 @@ def test_between_looks_the_last_scores_say_whether_the_mouth_is_hidden():
         analyser.judge.scores = scores
         analyser.analyse(time_s, BLACK, [track(1)])
     assert readers.pose.masked == [[True], [True], [False]]
+
+
+def moved_by(share: float) -> list[Track]:
+    """A face, and the same face further right by this share of its outer eye corners' distance in `landmarks_in`."""
+    points = landmarks_in(track(1).box)
+    return [track(1), track(1, x=track(1).box.centre[0] + share * math.dist(points[36], points[45]))]
+
+
+@pytest.mark.parametrize(("share", "times_read"), [(0.0, 1), (0.9 * UNMOVED, 1), (1.1 * UNMOVED, 2)])
+def test_a_pose_holds_while_the_head_has_not_moved(share, times_read):
+    analyser, readers = reading()
+    frames = [analyser.analyse(k / 15, BLACK, [face]) for k, face in enumerate(moved_by(share))]
+    assert len(readers.pose.masked) == times_read
+    assert [face.pose for (face,) in frames] == [AHEAD] * 2
+
+
+def test_small_movements_that_add_up_end_a_pose():
+    analyser, readers = reading()
+    _, step = moved_by(0.6 * UNMOVED)
+    _, further = moved_by(1.2 * UNMOVED)
+    for k, face in enumerate((track(1), step, further)):
+        analyser.analyse(k / 30, BLACK, [face])
+    assert len(readers.pose.masked) == 2
+
+
+@pytest.mark.parametrize("fps", [4, 15, 30])
+def test_a_head_that_is_still_has_its_pose_read_five_times_a_second(fps):
+    analyser, readers = reading()
+    watch(analyser, [k / fps for k in range(10 * fps)], track(1))
+    assert min(fps, 1 / POSED_S) * 10 * 0.7 <= len(readers.pose.masked) <= min(fps, 1 / POSED_S) * 10
+
+
+def test_a_clock_that_is_set_back_ends_a_pose():
+    analyser, readers = reading()
+    watch(analyser, [1000.0, 10.0], track(1))
+    assert len(readers.pose.masked) == 2
+
+
+@pytest.mark.parametrize("pose", [None, replace(AHEAD, deviation=MOST_DEVIATION)], ids=["none", "a guess"])
+def test_a_pose_that_is_none_or_a_guess_is_read_again(pose):
+    analyser, readers = reading()
+    analyser.readers = replace(readers, pose=ConstantPose(pose))
+    watch(analyser, [0.0, 0.1], track(1))
+    assert len(analyser.readers.pose.masked) == 2
+
+
+def test_each_face_has_its_own_pose_when_some_hold():
+    analyser, readers = reading()
+    still, mover, further = track(1, x=100), track(2, x=300), track(2, x=320)
+    turned = replace(AHEAD, yaw=30.0, facing_yaw=30.0)
+    analyser.analyse(0.0, BLACK, [still, mover])
+    analyser.readers = replace(readers, pose=ConstantPose(turned))
+    one, other = analyser.analyse(0.1, BLACK, [still, further])
+    assert (one.pose, other.pose) == (AHEAD, turned)
+    assert len(analyser.readers.pose.masked[0]) == 1
+
+
+def test_a_pose_of_a_face_at_the_border_is_doubted_anew_in_each_picture():
+    analyser, _ = reading()
+    width = BLACK.shape[1]
+    inside, outside = track(1, x=width - 33, side=60), track(1, x=width - 31, side=60)
+    ((first,), (second,), (third,)) = (
+        analyser.analyse(k / 30, BLACK, [face]) for k, face in enumerate((inside, outside, inside))
+    )
+    assert [face.pose.deviation for face in (first, second, third)] == [
+        AHEAD.deviation, MOST_DEVIATION, AHEAD.deviation,
+    ]  # fmt: skip
 
 
 def test_a_face_too_small_to_judge_is_masked_unless_the_detector_saw_that_it_is_not():

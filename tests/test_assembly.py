@@ -123,6 +123,19 @@ def test_only_in_a_stream_faces_are_not_looked_for_everywhere_in_every_picture()
     assert build_pipeline("door", camera(), Config(), everything(), every_frame=True).schedule is None
 
 
+@pytest.mark.parametrize(
+    ("keys", "one_person"),
+    [
+        ({"profile": "driver"}, True),
+        ({"profile": "driver", "mask": {"enabled": True}}, False),
+        ({"profile": "classroom"}, False),
+        ({"profile": "entrance"}, False),
+    ],
+)
+def test_only_where_nobody_but_the_driver_counts_others_are_looked_for_less_often(keys, one_person):
+    assert build_pipeline("cab", camera(**keys), Config(), everything()).schedule.one_person is one_person
+
+
 def test_a_camera_with_faces_of_its_own_size_watches_with_its_own_detector():
     shared = AnchorFreeDetector(Seen(), WorkingSize(1280, 1.0), 0.35)
     models = Models(shared, ConstantJudge(BARE), {"detector": Seen(), "rescorer": Seen()}, {})

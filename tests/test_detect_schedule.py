@@ -108,6 +108,31 @@ def test_a_hall_where_something_moves_all_the_time_is_not_looked_at_in_every_pic
     assert world.everywhere <= 150 / 15 / BUSY_S + 1
 
 
+@pytest.mark.parametrize(
+    ("driver", "every_s"),
+    [(HERE._replace(born=True), FULL_PASS_S), (HERE._replace(born=True, clear=False), BUSY_S), (HERE, BUSY_S)],
+    ids=["a person in sight", "a person hardly seen", "somebody who is no person yet"],
+)
+def test_where_one_person_is_followed_others_are_looked_for_less_often_while_that_person_is_in_sight(driver, every_s):
+    world, rng = World(), np.random.default_rng(2)
+    world.people = [Detection(HERE.box, 0.9)]
+    schedule = DetectionSchedule(world, one_person=True)
+    for number in range(150):
+        schedule.detect(number / 15, with_patch(*(int(v) for v in rng.integers(200, 340, 2)), side=24), [driver])
+    assert 0.6 * 10 / every_s <= world.everywhere <= 10 / every_s + 1
+
+
+def test_where_one_person_is_followed_and_lost_the_whole_picture_is_looked_at_at_once():
+    world = World()
+    world.people = [Detection(HERE.box, 0.9)]
+    schedule = DetectionSchedule(world, one_person=True)
+    for number in range(10):
+        schedule.detect(number / 15, HALL, [HERE._replace(born=True)])
+    world.forget()
+    world.people = [Detection(square(500, 300), 0.9)]
+    assert schedule.detect(10 / 15, HALL, [HERE._replace(born=True)]) == world.people
+
+
 def test_whoever_is_not_where_they_were_expected_is_looked_for_everywhere_at_once():
     world = World()
     schedule = DetectionSchedule(world)

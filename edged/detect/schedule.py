@@ -6,6 +6,8 @@ A full pass is due
 * as soon as the picture changes outside the crops, if it had not changed for `BUSY_S`; while it goes on changing, every `BUSY_S`;
 * at once when a face that was clearly seen is not found where it was expected.
 
+A camera that follows one person, as in a cab, looks for others only every `FULL_PASS_S` while a person is clearly seen.
+
 So detection is skipped while the scene is empty and unchanged, nothing new stays unseen for longer than `BUSY_S`, and a lost face
 is searched for in the whole of the same picture.
 """
@@ -34,9 +36,13 @@ may be a person."""
 class DetectionSchedule:
     """One camera's. Times come with the pictures, in seconds; a picture may be of another size than the last."""
 
-    def __init__(self, detector: Detector) -> None:
-        """A detector that is no NearbyDetector makes a full pass over every picture in which somebody is expected."""
+    def __init__(self, detector: Detector, *, one_person: bool = False) -> None:
+        """A detector that is no NearbyDetector makes a full pass over every picture in which somebody is expected.
+
+        `one_person`: the camera follows one person only.
+        """
         self.detector = detector
+        self.one_person = one_person
         self._seen: Thumbnail | None = None
         """The picture of the last full pass, when that was, …"""
         self._full_s = self._changed_s = 0.0
@@ -48,7 +54,7 @@ class DetectionSchedule:
         followed = [one.box for one in expected]
         places = followed + [self._candidates[k] for k in beside(self._candidates, followed)]
         now = thumbnail(image)
-        due = self._is_due(time_s, now, places)
+        due = self._is_due(time_s, now, places, self._busy_s(expected))
         people = [one.box for one in expected if one.born]
         near = self._crop_pass(image, followed if due else places, people)
         if not due and near is not None and _all_found(expected, near):
@@ -76,7 +82,11 @@ class DetectionSchedule:
             return []
         return self.detector.detect_around(image, places, people) if isinstance(self.detector, NearbyDetector) else None
 
-    def _is_due(self, time_s: float, now: Thumbnail, places: Sequence[Box]) -> bool:
+    def _busy_s(self, expected: Sequence[Expected]) -> float:
+        """The time between two full passes where something moves all the time."""
+        return FULL_PASS_S if self.one_person and any(one.clear and one.born for one in expected) else BUSY_S
+
+    def _is_due(self, time_s: float, now: Thumbnail, places: Sequence[Box], busy_s: float) -> bool:
         """Whether a full pass is due."""
         elapsed_s, rested_s = time_s - self._full_s, time_s - self._changed_s
         known = self._seen is not None and self._seen.shape == now.shape
@@ -84,7 +94,7 @@ class DetectionSchedule:
         if moved:
             self._changed_s = time_s
         overdue = not known or not 0 <= elapsed_s < FULL_PASS_S
-        return overdue or (moved and max(elapsed_s, rested_s) >= BUSY_S)
+        return overdue or (moved and max(elapsed_s, rested_s) >= busy_s)
 
 
 def _all_found(expected: Sequence[Expected], found: Sequence[Detection]) -> bool:
