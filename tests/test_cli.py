@@ -132,6 +132,14 @@ def test_a_typo_in_the_config_names_the_key_and_the_right_one(config: Path) -> N
     assert "did you mean vote_seconds?" in done.stderr
 
 
+def test_a_config_may_be_named_without_an_option(config: Path, tmp_path: Path) -> None:
+    done = edged("config", "check", config, EDGED_CONFIG=str(tmp_path / "none.toml"))
+    assert (done.returncode, done.stdout.startswith(f"{config}: valid")) == (0, True)
+    done = edged("config", "check", config, "--config", tmp_path / "none.toml")
+    assert done.returncode == 2
+    assert "two config files; leave one of them out" in one_line(done)
+
+
 def test_the_config_is_found_through_the_environment(config: Path) -> None:
     done = edged("config", "check", EDGED_CONFIG=str(config))
     assert done.returncode == 0

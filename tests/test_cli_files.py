@@ -177,6 +177,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 # --- what goes in
 
 
+@pytest.mark.parametrize("name", ["copy.jpg", "copy.MP4"])
+def test_a_picture_is_no_name_for_the_folder_of_the_copies(tmp_path: Path, name: str) -> None:
+    done = analyze(picture(tmp_path / "a.jpg"), "--out", tmp_path / name)
+    assert done.returncode == 2
+    assert "name a folder with --out" in one_line(done)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_recording_that_was_cut_off_is_analysed_as_far_as_it_goes(tmp_path: Path) -> None:
     video = write_coded(tmp_path / "v.mp4", EVEN, size=160)
     os.truncate(video, video.stat().st_size // 2)

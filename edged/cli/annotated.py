@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 
-from edged.capture.file_kinds import kind_of
+from edged.capture.file_kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, kind_of
 from edged.capture.video_writer import MADE_BY, is_our_video
 from edged.errors import Failed, UsageError
 from edged.files import identity, open_regular, write, written_over
@@ -23,9 +23,11 @@ COMMENT = b"\xff\xfe" + (len(MADE_BY) + 2).to_bytes(2, "big") + MADE_BY.encode()
 def copy_names(pictures: Sequence[Path], videos: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Where the copy of each source goes: below its own name, with a number where another source has the same.
 
-    Makes the folder. Raise UsageError where that is an original or a file that we did not make, Failed where it cannot
-    be made.
+    Makes the folder. Raise UsageError where it has a picture's or a video's name, or a copy would lie on an original or a file
+    that we did not make, Failed where it cannot be made.
     """
+    if not out.is_dir() and out.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+        raise UsageError(f"{out} is the name of a file: name a folder with --out, and the copies go into it")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

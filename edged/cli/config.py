@@ -14,7 +14,7 @@ from edged.cli.options import config_option
 from edged.config import Config, config_path, doubts, exposures, load_config, load_layered
 from edged.config.source import redact
 from edged.daemon.client import ask, socket_path, written_databases
-from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Unavailable
+from edged.errors import Failed, ModelError, NotOurs, SourceLost, StoreError, Unavailable, UsageError
 from edged.publish import check_mqtt
 from edged.store.files import require_ours
 
@@ -30,10 +30,16 @@ def config() -> None:
 
 
 @config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @config_option
-def check(config_file: Path | None) -> None:
-    """Validate the whole file; every mistake is one line on stderr, and so is what deserves a warning."""
-    path = config_path(config_file)
+def check(file: Path | None, config_file: Path | None) -> None:
+    """Validate the whole file; every mistake is one line on stderr, and so is what deserves a warning.
+
+    FILE is the same as --config FILE.
+    """
+    if file is not None and config_file is not None:
+        raise UsageError(f"{file} and --config {config_file} are two config files; leave one of them out")
+    path = config_path(file or config_file)
     layered = load_layered(path)
     loaded = layered.config
     check_mqtt(loaded.mqtt)
