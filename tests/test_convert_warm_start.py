@@ -61,9 +61,23 @@ def test_it_answers_as_the_export_does_in_use_and_in_training(exported, pictures
         np.testing.assert_allclose(fresh.train()(pictures).numpy(), expected, atol=1e-3)
 
 
-def test_an_export_of_another_network_is_refused(exported, pictures):
+def test_a_wider_network_starts_with_the_answers_of_the_narrower_and_learns_with_all_its_channels(exported, pictures):
+    wider = network(width=9)
+    warm_start(wider, exported, pictures.split(16))
+    expected = OnnxEngine("model", exported.read_bytes(), 1).run({"x": pictures.numpy()})["y"]
+    with torch.no_grad():
+        np.testing.assert_allclose(wider.eval()(pictures).numpy(), expected, atol=1e-4)
+        np.testing.assert_allclose(wider.train()(pictures).numpy(), expected, atol=1e-3)
+    wider(pictures).square().sum().backward()
+    assert (wider[-1].weight.grad[:, 6:].abs().sum(dim=(0, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "other", [network(width=5), nn.Sequential(*network(), nn.ReLU(), nn.Conv2d(2, 2, 1)), network()[:-1]]
+)
+def test_an_export_of_another_network_is_refused(exported, pictures, other):
     with pytest.raises(UsageError, match="not an export of this network"):
-        warm_start(network(width=8), exported, [pictures])
+        warm_start(other, exported, [pictures])
 
 
 def test_a_file_that_is_no_model_is_one_line(tmp_path, pictures):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from convert.data.coco import LabelledPicture
 from convert.data.split import NEAR_DUPLICATE_BITS, difference_hash, is_held_out
+from edged.capture.recordings import picture_files
 
 PLAIN = frozenset({"masks853"})
 """Folders whose pictures are known by their file names alone, as they were before there were others."""
@@ -15,6 +16,11 @@ PLAIN = frozenset({"masks853"})
 PEOPLE = ("coco256", "flickr8k", "flickr8k_ra", "lspet", "mmpose_samples", "street_pedestrians", "ulfg_groups")
 MASK_SCENES = ("ilc", "kary", "macwin", "karan_masked", "karan_bare", "jamesnogra", "slot_bare")
 """Folders of data/people and data/mask_scenes3, each from a source of its own."""
+SCORED = (
+    "masks853", *(f"people/{name}" for name in (*PEOPLE, "negatives")), *(f"mask_scenes3/{name}" for name in MASK_SCENES),
+    "empty/scenes",
+)  # fmt: skip
+"""Folders of data whose kept back pictures are scored."""
 
 _BLOCK = 64  # pictures compared at once with all others: bounds the memory
 
@@ -41,6 +47,19 @@ def training_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
 def held_out_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
     """The pictures that no training sees."""
     return [picture for picture in pictures if is_kept_back(picture.path)]
+
+
+def kept_back_below(data: Path) -> list[Path]:
+    """Every kept back picture of the `SCORED` folders that are there."""
+    there = [data / name for name in SCORED if (data / name).is_dir()]
+    folders = [folder / "images" if (folder / "images").is_dir() else folder for folder in there]
+    return [path for folder in folders for path in picture_files(folder) if is_kept_back(path)]
+
+
+def unlike(pictures: Sequence[LabelledPicture], others: Sequence[Path]) -> list[LabelledPicture]:
+    """The `pictures` that are near copies of none of `others`."""
+    copies = near_copies([picture.path for picture in pictures], others)
+    return [picture for picture, copy in zip(pictures, copies.tolist(), strict=True) if not copy]
 
 
 def near_copies(asked: Sequence[Path], others: Sequence[Path]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.coco import CORRECT, INCORRECT, NONE, UNKNOWN, LabelledPicture, pictures_in, read_coco, read_picture
-from convert.data.held_out import MASK_SCENES, PEOPLE, training_part
+from convert.data.held_out import MASK_SCENES, PEOPLE, training_part, unlike
 from convert.data.landmarks import face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.pseudo_labels import BOXES
@@ -165,8 +165,15 @@ class More:
     photographs: Sequence[Image] = ()
 
     @classmethod
-    def read(cls, people: Sequence[Path], nobody: Sequence[Path], photographs: Sequence[Image] = ()) -> "More":
-        """From folders that `label-people` wrote, and folders of pictures that show nobody. The split by name holds for them too.
+    def read(
+        cls,
+        people: Sequence[Path],
+        nobody: Sequence[Path],
+        scored: Sequence[Path],
+        photographs: Sequence[Image] = (),
+    ) -> "More":
+        """From folders that `label-people` wrote, and folders of pictures that show nobody. The split by name holds for them too,
+        and near copies of `scored` pictures are left out.
 
         Raise UsageError for a folder that is none of these.
         """
@@ -178,7 +185,7 @@ class More:
         # A folder given as `.` has a name too, by which its pictures are held out or not.
         labelled = [picture for folder in people for picture in read_coco(folder.resolve(), BOXES, ".")]
         empty = [_nobody(path) for folder in nobody for path in pictures_in(folder.resolve())]
-        return cls(training_part(labelled), training_part(empty), photographs)
+        return cls(unlike(training_part(labelled), scored), unlike(training_part(empty), scored), photographs)
 
     def pictures(self, teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
         """All of it, ready to be learned from."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convert.data.coco import LabelledPicture, read_coco
+from convert.data.held_out import kept_back_below
 from convert.data.objects import Objects, read_objects
 from convert.data.split import split
 from convert.data.store import prepared
@@ -67,7 +68,7 @@ def train(choice: DetectorTraining) -> None:
         return bool(len(teacher.find(image, 1.0, 0.4)))
 
     objects = Objects() if choice.objects is None else read_objects(choice.objects, a_face)
-    more = More.read(choice.people, choice.nobody, objects.photographs)
+    more = More.read(choice.people, choice.nobody, kept_back_below(choice.data), objects.photographs)
 
     def write(folder: Path) -> None:
         write_store(folder, training_pictures(choice.data, training, choice.seed, more))

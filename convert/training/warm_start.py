@@ -1,6 +1,6 @@
 """Gives a network that can be trained the weights of an exported ONNX model, in which batch norms are folded away."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -28,7 +28,10 @@ class WarmTrainingChoice(TrainingChoice):
     """What the user chose for a training that may go on from a model."""
 
     start: Path | None = None
-    """An exported model to go on from; None starts at random. What lies outside the network is not taken from it."""
+    """An exported model to go on from; None starts at random. What lies outside the network is not taken from it.
+
+    It may be narrower than the network: then what it knows is where the training starts.
+    """
 
 
 def fit_from(
@@ -49,6 +52,9 @@ def gentler(recipe: Recipe, start: Path | None) -> Recipe:
 def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, folded_pixels: bool = False) -> None:
     """Make `network` answer as `model` does, in training as in use. Raise UsageError when the two do not fit.
 
+    Where `model` has fewer channels, the others start at random, and nothing that `model` knew listens to them yet
+    (the aim of Net2WiderNet, arXiv 1511.05641, which copies channels instead).
+
     Folding a batch norm into its convolution loses what the norm had measured, and a training network normalises by
     what it sees. So it is measured anew: `batches`, of the training's own kind and as the network wants them, go through
     once, and each norm gets their mean and variance, and the scale and shift that undo them.
@@ -60,19 +66,20 @@ def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, fo
     first = next(coming)
     layers, given = _layers(network.eval(), first), list(_given(model))
     if len(layers) != len(given) or any(
-        layer.weight.shape != weight.shape for (layer, _), (weight, _) in zip(layers, given, strict=True)
+        not _holds(layer.weight.shape, weight.shape) for (layer, _), (weight, _) in zip(layers, given, strict=True)
     ):
         raise UsageError(f"{model}: is not an export of this network; train without --start")
     if folded_pixels:
         given[0] = _unfolded(*given[0])
     with torch.no_grad():
         for (layer, norm), (weight, bias) in zip(layers, given, strict=True):
-            layer.weight.copy_(torch.from_numpy(weight.copy()))
+            _take(layer.weight, torch.from_numpy(weight.copy()))
             if norm is not None:
                 _pass_on(norm, torch.from_numpy(bias.copy()))
             elif layer.bias is not None:
-                layer.bias.copy_(torch.from_numpy(bias.copy()))
-        _measure(network, [norm for _, norm in layers if norm is not None], chain([first], coming))
+                layer.bias[: len(bias)] = torch.from_numpy(bias.copy())
+        known = {norm: len(bias) for (_, norm), (_, bias) in zip(layers, given, strict=True) if norm is not None}
+        _measure(network, known, chain([first], coming))
 
 
 @torch.no_grad()
@@ -108,6 +115,18 @@ def _given(model: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float3
             yield weight, bias[0] if bias else np.zeros(len(weight), np.float32)
 
 
+def _holds(shape: Sequence[int], given: Sequence[int]) -> bool:
+    """Whether weights of `shape` have at least the outputs and inputs of `given`, and filters of the same size."""
+    return shape[2:] == given[2:] and all(own >= other for own, other in zip(shape[:2], given[:2], strict=True))
+
+
+def _take(weight: Tensor, given: Tensor) -> None:
+    """Put `given` first in `weight`; its outputs take nothing from the inputs that it does not have."""
+    outputs, inputs = given.shape[:2]
+    weight[:outputs, :inputs] = given
+    weight[:outputs, inputs:] = 0
+
+
 def _unfolded(
     weight: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -116,17 +135,18 @@ def _unfolded(
 
 
 def _pass_on(norm: nn.BatchNorm2d, shift: Tensor) -> None:
-    """Make `norm`, in use, add `shift` and nothing else."""
+    """Make `norm`, in use, add `shift` and nothing else; nothing at all to channels that have no shift."""
     assert norm.running_mean is not None  # noqa: S101
     assert norm.running_var is not None  # noqa: S101
     norm.running_mean.zero_()
     norm.running_var.fill_(1 - norm.eps)
     norm.weight.fill_(1)
-    norm.bias.copy_(shift)
+    norm.bias.zero_()
+    norm.bias[: len(shift)] = shift
 
 
-def _measure(network: nn.Module, norms: list[nn.BatchNorm2d], batches: Iterable[Tensor]) -> None:
-    """Give each norm the mean and variance of what it sees, and what undoes them."""
+def _measure(network: nn.Module, norms: Mapping[nn.BatchNorm2d, int], batches: Iterable[Tensor]) -> None:
+    """Give each norm the mean and variance of what it sees, and its first channels, as many as told, what undoes them."""
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
 
     def note(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -148,5 +168,6 @@ def _measure(network: nn.Module, norms: list[nn.BatchNorm2d], batches: Iterable[
         assert norm.running_var is not None  # noqa: S101
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        known = norms[norm]
+        norm.weight[:known] = (variance[:known] + norm.eps).sqrt().to(norm.weight.dtype)
+        norm.bias[:known] += mean[:known].to(norm.bias.dtype)
