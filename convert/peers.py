@@ -36,13 +36,16 @@ class YuNet:
         canvas[:height, :width] = resized
         answers = self._engine.run({"input": np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])})
         levels = [decode_yunet(answers, stride, canvas.shape[1] // stride, self._score) for stride in YUNET_STRIDES]
-        rows = np.concatenate(levels)
+        rows = np.concatenate(levels)[:, :5]
         rows[:, :4] /= scale
         return _best(rows, YUNET_OVERLAP)
 
 
 def decode_yunet(answers: Arrays, stride: int, columns: int, threshold: float) -> Rows:
-    """One level's faces in px of what the network saw; the formulas are those of libfacedetection.train."""
+    """One level's faces in px of what the network saw, N x 15: as `Rows`, then five points (x, y) in our order.
+
+    The formulas are those of libfacedetection.train.
+    """
     certain, present = (np.clip(answers[f"{kind}_{stride}"], 0, 1).reshape(-1) for kind in ("cls", "obj"))
     scores = np.sqrt(certain * present)
     chosen = np.flatnonzero(scores >= threshold)
@@ -50,7 +53,8 @@ def decode_yunet(answers: Arrays, stride: int, columns: int, threshold: float) -
     boxes = answers[f"bbox_{stride}"].reshape(-1, 4)[chosen]
     centres, half = cells + boxes[:, :2], np.exp(boxes[:, 2:]) / 2
     corners = np.concatenate([centres - half, centres + half], axis=1) * stride
-    return np.concatenate([corners, scores[chosen, None]], axis=1).astype(np.float32)
+    points = (answers[f"kps_{stride}"].reshape(-1, 5, 2)[chosen] + cells[:, None]) * stride
+    return np.concatenate([corners, scores[chosen, None], points.reshape(-1, 10)], axis=1).astype(np.float32)
 
 
 class UltraLight:

@@ -23,7 +23,11 @@ def slow_yunet(answers, stride, columns, threshold):
         dx, dy, dw, dh = answers[f"bbox_{stride}"][0, i].tolist()
         x, y = (i % columns + dx) * stride, (i // columns + dy) * stride
         w, h = math.exp(dw) * stride, math.exp(dh) * stride
-        rows.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2, score])
+        points = answers[f"kps_{stride}"][0, i].reshape(5, 2).tolist()
+        placed = [((i % columns + px) * stride, (i // columns + py) * stride) for px, py in points]
+        rows.append(
+            [x - w / 2, y - h / 2, x + w / 2, y + h / 2, score, *(value for point in placed for value in point)]
+        )
     return np.array(rows, np.float32)
 
 
@@ -31,7 +35,8 @@ def slow_yunet(answers, stride, columns, threshold):
 def test_yunets_decoder_does_what_the_loops_do(stride):
     rng = np.random.default_rng(stride)
     answers = {f"{kind}_{stride}": rng.uniform(0, 1, (1, 35, 1)).astype(np.float32) for kind in ("cls", "obj")}
-    answers[f"bbox_{stride}"] = rng.normal(0, 1, (1, 35, 4)).astype(np.float32)
+    for kind, size in (("bbox", 4), ("kps", 10)):
+        answers[f"{kind}_{stride}"] = rng.normal(0, 1, (1, 35, size)).astype(np.float32)
     expected = slow_yunet(answers, stride, 7, 0.5)
     assert 5 < len(expected) < 35
     np.testing.assert_allclose(decode_yunet(answers, stride, 7, 0.5), expected, rtol=1e-4, atol=1e-4)
@@ -50,7 +55,8 @@ class OneFaceYuNet:
         for stride in YUNET_STRIDES:
             cells = height // stride * (width // stride)
             answers |= {f"{kind}_{stride}": np.zeros((1, cells, 1), np.float32) for kind in ("cls", "obj")}
-            answers[f"bbox_{stride}"] = np.zeros((1, cells, 4), np.float32)
+            for kind, size in (("bbox", 4), ("kps", 10)):
+                answers[f"{kind}_{stride}"] = np.zeros((1, cells, size), np.float32)
         place = width // 16 + 2
         answers["cls_16"][0, place] = answers["obj_16"][0, place] = 0.9
         answers["bbox_16"][0, place] = 0.5, 0.5, math.log(2), math.log(3)
