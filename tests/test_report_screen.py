@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from report_days import HOUR, config, encounter, new_store, passages, span, violation, watched
+from report_days import HOUR, config, door_and_cab, encounter, new_store, passages, span, violation, watched
 
-from edged.report import build_report
-from edged.report.page import render_html
+from edged.report import build_period, build_report
+from edged.report.page import render_html, render_period_html
 from edged.store import StoreReader
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -92,3 +92,16 @@ def test_the_page_fits_every_screen(tmp_path, profile):
     for screen in found:
         assert (screen["document"], screen["out"]) == (screen["width"], [])
         assert (screen["columns"], screen["rows"]) == (screen["width"] > 720, screen["width"] <= 720)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs a browser: apt-get install chromium")
+def test_a_week_of_a_door_and_a_cab_fits_every_screen(tmp_path):
+    """Its table has all columns, and beside what all cameras watched stands what the door watched."""
+    changes = passages(random.Random(3), [(START + 7 * HOUR, END - 4 * HOUR)], lambda _: 0.5, ODDS)
+    changes += violation(9998, START + HOUR, "microsleep", "cab", kind="drowsiness") + watched(START, END)
+    with new_store(tmp_path, changes) as store:
+        week = build_period(StoreReader(store.path), door_and_cab(), "week", DAY, END)
+    text = render_period_html(week)
+    assert "(for masks 100.0 %)" in text
+    for screen in laid_out(tmp_path, text):
+        assert (screen["document"], screen["out"]) == (screen["width"], [])
