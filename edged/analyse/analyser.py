@@ -72,8 +72,9 @@ BESIDE = 0.5
 """Landmarks of which an edge lies further than this from that of the box, in the same unit, are of something beside the face, and
 not where it is looked for next. In four drivers' clips none lies further than 0.29."""
 
-BRIDGE_NOSE_AND_CORNERS = (*range(27, 31), 31, 33, 35, 36, 39, 42, 45)
-"""Landmarks (iBUG numbers from 0) that move with the head alone: neither lids, brows nor lips can move them."""
+OUTER_CORNERS = 36, 45
+RIGID = [*range(27, 31), 31, 33, 35, 39, 42, *OUTER_CORNERS]
+"""Landmarks (iBUG numbers from 0) that move with the head alone, as lids, brows and lips do not: bridge, nose, eye corners."""
 
 UNMOVED, POSED_S = 0.05, 0.2
 """A pose holds for so many seconds at most while none of those landmarks moved by more than this share of the outer eye corners'
@@ -110,10 +111,9 @@ class Posed:
 
     def holds(self, points: Points) -> bool:
         """Whether a head with these landmarks still points there."""
-        rows = list(BRIDGE_NOSE_AND_CORNERS)
-        moved = np.square(points[rows] - self.points[rows]).sum(axis=1).max()
-        corner, other = rows[-4], rows[-1]
-        return bool(moved <= UNMOVED**2 * np.square(self.points[corner] - self.points[other]).sum())
+        moved = np.square(points[RIGID] - self.points[RIGID]).sum(axis=1).max()
+        corner, other = self.points[list(OUTER_CORNERS)]
+        return bool(moved <= UNMOVED**2 * np.square(corner - other).sum())
 
 
 def read_faces(
