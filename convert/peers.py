@@ -19,6 +19,8 @@ MOST = 750
 
 Rows = NDArray[np.float32]
 """N x 5: x1, y1, x2, y2, score."""
+PointedRows = NDArray[np.float32]
+"""N x 15: as `Rows`, then five points (x, y) in our order."""
 
 
 class YuNet:
@@ -41,8 +43,8 @@ class YuNet:
         return _best(rows, YUNET_OVERLAP)
 
 
-def decode_yunet(answers: Arrays, stride: int, columns: int, threshold: float) -> Rows:
-    """One level's faces in px of what the network saw, N x 15: as `Rows`, then five points (x, y) in our order.
+def decode_yunet(answers: Arrays, stride: int, columns: int, threshold: float) -> PointedRows:
+    """One level's faces in px of what the network saw.
 
     The formulas are those of libfacedetection.train.
     """

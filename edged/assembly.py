@@ -211,7 +211,7 @@ def _analyser_settings(settings: CameraConfig, every_frame: bool) -> AnalyserSet
     """When faces are judged, and from which size on they are read."""
     smallest = settings.mask.smallest_face
     if every_frame:
-        return AnalyserSettings(smallest, 0.0, settled_interval_s=0.0, most_read=MOST_READ_OFFLINE)
+        return AnalyserSettings(smallest, 0.0, settled_interval_s=0.0, pose_holds_s=0.0, most_read=MOST_READ_OFFLINE)
     tasks, sides = settings.tasks, []
     if tasks.attention:
         sides.append(settings.attention.smallest_face)

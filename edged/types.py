@@ -190,7 +190,7 @@ class EyeReading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """What was read from one frame's pixels about one track.
+    """What was read from one frame's pixels about one track; `pose` may be that of a frame before in which the head was as now.
 
     `mask` is None when the frame gave no evidence; `unjudged` then says why ("small", "not due", "out of sight", "bowed",
     "unsure", "cut off" below).

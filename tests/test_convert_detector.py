@@ -1,5 +1,7 @@
 """The detector's training: who must find whom, what it costs, and that samples keep faces and labels together."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -14,13 +16,14 @@ from convert.data.coco import UNKNOWN as UNKNOWN_STATE  # noqa: E402
 from convert.data.headwear import draw_headwear  # noqa: E402
 from convert.data.held_out import held_out_part, training_part  # noqa: E402
 from convert.data.objects import read_objects  # noqa: E402
+from convert.detector import train  # noqa: E402
 from convert.detector.assign import assign, lay_cells, pairwise_iou  # noqa: E402
 from convert.detector.errors import erred, errs  # noqa: E402
 from convert.detector.evaluate import average_precision, score  # noqa: E402
 from convert.detector.losses import UNKNOWN, Faces, complete_iou_loss, detection_loss  # noqa: E402
 from convert.detector.network import CHANNELS, DetectorModel, DetectorNetwork  # noqa: E402
 from convert.detector.pictures import COLUMNS, IGNORED, STATE, SURE, TrainingPicture, face_row, from_boxes, from_empty  # noqa: E402  # noqa: E402
-from convert.detector.samples import OFTEN, Sample, Samples, mirror, to_truth, window  # noqa: E402
+from convert.detector.samples import DARKENED, OFTEN, Sample, Samples, _dress_up, mirror, to_truth, window  # noqa: E402
 from convert.detector.store import open_store, write_store  # noqa: E402
 from convert.training.batches import Course  # noqa: E402
 from edged.types import Box, Detection  # noqa: E402
@@ -246,6 +249,20 @@ def test_things_drawn_on_faces_stay_on_them_and_hide_what_they_hide():
     assert 10 < hidden < 50
 
 
+@pytest.mark.parametrize(("state", "share"), [(NONE, DARKENED), (CORRECT, DARKENED), (IGNORED, 0.0)])
+def test_some_faces_are_darkened_and_what_is_ignored_stays(state, share):
+    """The face has no points, so nothing is drawn on it."""
+    rng, count = np.random.default_rng(0), 2000
+    row = face_row(np.array([30, 30, 66, 66], np.float32), state, None)
+    darker = 0
+    for _ in range(count):
+        sample = Sample(np.full((96, 96, 3), 150, np.uint8), row[None].copy())
+        _dress_up(sample, rng)
+        assert (sample.image[:8] == 150).all()
+        darker += int(sample.image[40:56, 40:56].mean() < 140)
+    assert darker / count == pytest.approx(share, abs=0.02)
+
+
 def test_a_face_too_small_or_outside_is_left_alone():
     picture = np.full((50, 50, 3), 120, np.uint8)
     for box in ((10, 10, 14, 15), (900, 900, 960, 980)):
@@ -363,6 +380,37 @@ def test_no_picture_is_both_trained_on_and_held_out(tmp_path):
     trained, held_out = training_part(pictures), held_out_part(pictures)
     assert [*sorted(p.path for p in [*trained, *held_out])] == sorted(p.path for p in pictures)
     assert 0.78 < len(trained) / 300 < 0.92
+
+
+def test_a_training_leaves_near_copies_of_scored_pictures_out_of_added_folders(tmp_path, monkeypatch):
+    """Both pictures of nobody would be learned from; one looks like a scene that scores."""
+    rng = np.random.default_rng(0)
+    one, other = (cv2.resize(rng.integers(0, 255, (6, 6, 3)).astype(np.uint8), (64, 48)) for _ in range(2))
+    scored, added = tmp_path / "data/empty/scenes/images", tmp_path / "added"
+    for folder in (scored, added, tmp_path / "data/masks853", tmp_path / "data/peers"):
+        folder.mkdir(parents=True)
+    for number in range(20):
+        cv2.imwrite(str(scored / f"{number}.png"), one)
+        cv2.imwrite(str(added / f"one-{number}.png"), one)
+        cv2.imwrite(str(added / f"other-{number}.png"), other)
+    empty = json.dumps({"categories": [], "annotations": [], "images": []})
+    for folder in (scored.parent, tmp_path / "data/masks853"):
+        (folder / "annotations.json").write_text(empty)
+    seen = []
+
+    def pictures(data, training, seed, more):
+        seen.extend(more.nobody)
+        yield TrainingPicture(one, np.zeros((0, COLUMNS), np.float32), "empty")
+
+    monkeypatch.setattr(train, "Teacher", lambda model: None)
+    monkeypatch.setattr(train, "training_pictures", pictures)
+    monkeypatch.setattr(train, "fit_from", lambda *asked, **more: None)
+    choice = train.DetectorTraining(
+        data=tmp_path / "data", out=tmp_path / "out", nobody=(added,), steps=1, seed=0, resume=False, threads=1
+    )
+    train.train(choice)
+    assert len(seen) > 10
+    assert {picture.path.name.split("-")[0] for picture in seen} == {"other"}
 
 
 def test_mirroring_twice_gives_the_sample_back():

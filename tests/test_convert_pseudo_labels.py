@@ -1,5 +1,6 @@
 """Labelling photographs with two teachers: what is a face, what is ignored, and that a training can read it."""
 
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from convert.data.coco import pictures_in, read_coco
-from convert.data.held_out import kept_back_below, training_part
+from convert.data.held_out import scored_below, training_part
 from convert.data.pseudo_labels import BOXES, LONGEST, Label, Teachers, label_pictures
 from convert.data.split import NEAR_DUPLICATE_BITS, difference_hash
 from convert.detector.pictures import More
@@ -84,7 +85,7 @@ def test_labelled_pictures_are_shrunk_and_a_training_reads_them(tmp_path):
     read = read_coco(tmp_path / "out", BOXES, ".")
     assert cv2.imread(str(read[0].path)).shape == (LONGEST // 2, LONGEST, 3)
     assert read[0].ignored.tolist() == [False, True]
-    trained = list(More.read([tmp_path / "out"], [], []).pictures(Told(), np.random.default_rng(0)))
+    trained = list(More.read([tmp_path / "out"], []).pictures(Told(), np.random.default_rng(0)))
     assert 0 < len(trained) == len(training_part(read)) < 20
     assert {picture.group for picture in trained} == {"people"}
 
@@ -149,7 +150,7 @@ def test_an_interrupted_run_leaves_no_labels_of_an_earlier_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         label_pictures([photograph(tmp_path / "b.jpg")], Teachers([Interrupted()], [Told()]), tmp_path / "out")
     with pytest.raises(UsageError, match=r"boxes\.json: not found; --people names"):
-        More.read([tmp_path / "out"], [], [])
+        More.read([tmp_path / "out"], [])
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
@@ -157,21 +158,21 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(UsageError, match="holds no pictures"):
         pictures_in(tmp_path)
     with pytest.raises(UsageError, match="holds no pictures"):
-        More.read([], [tmp_path], [])
+        More.read([], [tmp_path])
 
 
 def test_which_pictures_are_held_out_does_not_depend_on_how_their_folder_was_written(tmp_path, monkeypatch):
     for number in range(20):
         photograph(tmp_path / f"{number}.jpg", 8, 8)
     monkeypatch.chdir(tmp_path)
-    whole, here = (More.read([], [folder], []).nobody for folder in (tmp_path, Path()))
+    whole, here = (More.read([], [folder]).nobody for folder in (tmp_path, Path()))
     assert [picture.path.name for picture in here] == [picture.path.name for picture in whole]
 
 
 def test_pictures_of_nobody_have_no_face_and_some_are_held_out(tmp_path):
     for number in range(20):
         cv2.imwrite(str(tmp_path / f"{number}.jpg"), np.zeros((8, 8, 3), np.uint8))
-    trained = list(More.read([], [tmp_path], []).pictures(Told(), np.random.default_rng(0)))
+    trained = list(More.read([], [tmp_path]).pictures(Told(), np.random.default_rng(0)))
     assert 10 < len(trained) < 20
     assert all(picture.group == "empty" and len(picture.faces) == 0 for picture in trained)
 
@@ -183,9 +184,10 @@ def test_what_looks_like_a_picture_that_scores_us_is_not_learned_from(tmp_path):
     for folder in (scored, people, nobody):
         folder.mkdir(parents=True)
     shades = {number: cv2.resize(rng.integers(0, 255, (6, 6, 3)).astype(np.uint8), (64, 48)) for number in range(60)}
+    (scored / "boxes.json").write_text("{}")
     for number in range(20):
         cv2.imwrite(str(scored / f"{number}.png"), shades[number])
-    back = [path for path in kept_back_below(tmp_path / "data") if path.parent == scored]
+    back = [path for path in scored_below(tmp_path / "data") if path.parent == scored]
     assert 0 < len(back) < 20
     copied, other = shades[int(back[0].stem)], shades[30]
     for folder in (people, nobody):
@@ -193,12 +195,35 @@ def test_what_looks_like_a_picture_that_scores_us_is_not_learned_from(tmp_path):
             cv2.imwrite(str(folder / f"copy-{number}.jpg"), copied)
             cv2.imwrite(str(folder / f"other-{number}.jpg"), other)
     label_pictures(sorted(people.glob("*.jpg")), SURE, tmp_path / "labelled")
-    more = More.read([tmp_path / "labelled"], [nobody], [])
-    new = More.read([tmp_path / "labelled"], [nobody], kept_back_below(tmp_path / "data"))
+    more = More.read([tmp_path / "labelled"], [nobody])
+    new = more.unlike(scored_below(tmp_path / "data"))
     for before, after in ((more.people, new.people), (more.nobody, new.nobody)):
         assert 0 < len(after) < len(before)
         hashes = {difference_hash(picture.path) for picture in after}
         assert min((difference_hash(back[0]) ^ one).bit_count() for one in hashes) > NEAR_DUPLICATE_BITS
+
+
+def test_scored_pictures_are_those_of_every_labelled_folder_and_the_test_portraits(tmp_path):
+    """But for folders that trainings see whole."""
+    labelled = {
+        "masks853/images": "../annotations.json",
+        "people/someone": "boxes.json",
+        "people/mtfl80": "boxes.json",
+        "mask_scenes3/ilc/images": "../annotations.json",
+        "empty/scenes/images": "../annotations.json",
+        "empty/crops/images": "../annotations.json",
+        "landmarks68/helen_test/images": "../points.csv",
+    }
+    for name, labels in labelled.items():
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / labels).write_text("")
+        for number in range(20):
+            (folder / f"{number}.jpg").write_bytes(b"")
+    found = Counter(str(path.parent.relative_to(tmp_path)) for path in scored_below(tmp_path))
+    assert found.keys() == labelled.keys() - {"people/mtfl80", "empty/crops/images"}
+    assert found.pop("landmarks68/helen_test/images") == 20
+    assert all(0 < count < 10 for count in found.values())
 
 
 def test_a_missing_teacher_is_named(tmp_path):

@@ -72,12 +72,44 @@ def test_a_wider_network_starts_with_the_answers_of_the_narrower_and_learns_with
     assert (wider[-1].weight.grad[:, 6:].abs().sum(dim=(0, 2, 3)) > 0).all()
 
 
-@pytest.mark.parametrize(
-    "other", [network(width=5), nn.Sequential(*network(), nn.ReLU(), nn.Conv2d(2, 2, 1)), network()[:-1]]
-)
+def test_the_new_channels_of_a_wider_network_are_normalised_from_the_start(exported, pictures):
+    wider = network(width=9)
+    warm_start(wider, exported, pictures.split(16))
+    with torch.no_grad():
+        seen = [wider.eval()[:place](pictures)[:, 6:] for place in (2, 5)]
+    for out in seen:
+        np.testing.assert_allclose(out.mean(dim=(0, 2, 3)).numpy(), 0, atol=0.05)
+        np.testing.assert_allclose(out.var(dim=(0, 2, 3)).numpy(), 1, rtol=0.1)
+
+
+def of_other_kind(**changes):
+    """`network`, but for one of its layers."""
+    other = network()
+    for number, layer in changes.items():
+        other[int(number.removeprefix("layer"))] = layer
+    return other
+
+
+OTHERS = {
+    "narrower": network(width=5),
+    "one layer more": nn.Sequential(*network(), nn.ReLU(), nn.Conv2d(2, 2, 1)),
+    "one layer less": network()[:-1],
+    "more answers": of_other_kind(layer6=nn.Conv2d(6, 3, 1)),
+    "larger filters": of_other_kind(layer0=nn.Conv2d(3, 6, 5, 2, 2, bias=False)),
+    "all channels in place of each alone": of_other_kind(layer3=nn.Conv2d(6, 6, 3, 1, 1, bias=False)),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_an_export_of_another_network_is_refused(exported, pictures, other):
     with pytest.raises(UsageError, match="not an export of this network"):
         warm_start(other, exported, [pictures])
+
+
+def test_an_export_that_takes_other_pictures_is_refused(exported):
+    coloured = of_other_kind(layer0=nn.Conv2d(4, 6, 3, 2, 1, bias=False))
+    with pytest.raises(UsageError, match="not an export of this network"):
+        warm_start(coloured, exported, [torch.rand(4, 4, 16, 16)])
 
 
 def test_a_file_that_is_no_model_is_one_line(tmp_path, pictures):

@@ -108,17 +108,33 @@ def test_a_hall_where_something_moves_all_the_time_is_not_looked_at_in_every_pic
     assert world.everywhere <= 150 / 15 / BUSY_S + 1
 
 
+DRIVER = HERE._replace(born=True)
+PASSENGER = Expected(square(500, 60), clear=True, born=True)
+
+
 @pytest.mark.parametrize(
-    ("driver", "every_s"),
-    [(HERE._replace(born=True), FULL_PASS_S), (HERE._replace(born=True, clear=False), BUSY_S), (HERE, BUSY_S)],
-    ids=["a person in sight", "a person hardly seen", "somebody who is no person yet"],
-)
-def test_where_one_person_is_followed_others_are_looked_for_less_often_while_that_person_is_in_sight(driver, every_s):
+    ("one_person", "expected", "every_s"),
+    [
+        (True, [DRIVER], FULL_PASS_S),
+        (True, [DRIVER, PASSENGER], FULL_PASS_S),
+        (True, [DRIVER, PASSENGER._replace(clear=False, born=False)], FULL_PASS_S),
+        (True, [DRIVER._replace(clear=False)], BUSY_S),
+        (True, [DRIVER._replace(clear=False), PASSENGER], BUSY_S),
+        (True, [HERE], BUSY_S),
+        (True, [], BUSY_S),
+        (False, [DRIVER], BUSY_S),
+    ],
+    ids=[
+        "the driver is seen", "all are seen", "somebody who may be nobody is not seen", "the driver is hardly seen",
+        "a passenger is seen, the driver is not", "who is seen may be nobody", "nobody is followed", "everybody counts",
+    ],
+)  # fmt: skip
+def test_in_a_cab_changes_wait_while_everybody_is_seen(one_person, expected, every_s):
     world, rng = World(), np.random.default_rng(2)
-    world.people = [Detection(HERE.box, 0.9)]
-    schedule = DetectionSchedule(world, one_person=True)
+    world.people = [Detection(one.box, 0.9) for one in expected]
+    schedule = DetectionSchedule(world, one_person=one_person)
     for number in range(150):
-        schedule.detect(number / 15, with_patch(*(int(v) for v in rng.integers(200, 340, 2)), side=24), [driver])
+        schedule.detect(number / 15, with_patch(*(int(v) for v in rng.integers(200, 340, 2)), side=24), expected)
     assert 0.6 * 10 / every_s <= world.everywhere <= 10 / every_s + 1
 
 
@@ -127,10 +143,10 @@ def test_where_one_person_is_followed_and_lost_the_whole_picture_is_looked_at_at
     world.people = [Detection(HERE.box, 0.9)]
     schedule = DetectionSchedule(world, one_person=True)
     for number in range(10):
-        schedule.detect(number / 15, HALL, [HERE._replace(born=True)])
+        schedule.detect(number / 15, HALL, [DRIVER])
     world.forget()
     world.people = [Detection(square(500, 300), 0.9)]
-    assert schedule.detect(10 / 15, HALL, [HERE._replace(born=True)]) == world.people
+    assert schedule.detect(10 / 15, HALL, [DRIVER]) == world.people
 
 
 def test_whoever_is_not_where_they_were_expected_is_looked_for_everywhere_at_once():

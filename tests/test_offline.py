@@ -241,7 +241,7 @@ def test_a_recordings_faces_are_read_in_every_frame(tmp_path):
     parts = reading([[sighting(30, 24, 30)]] * 20)
     frames = list(Recording(write_video(tmp_path / "a.avi", 20), Config(), parts).frames())
     read = [face for analysed in frames for face in faces_of(analysed)]
-    assert len(read) == len(parts.landmarks.batches) == 20 - UNBORN
+    assert len(read) == len(parts.landmarks.batches) == len(parts.pose.masked) == 20 - UNBORN
     assert all(face["keypoints68"] and face["pose"] and face["eyes"] for face in read)
 
 

@@ -16,11 +16,16 @@ PLAIN = frozenset({"masks853"})
 PEOPLE = ("coco256", "flickr8k", "flickr8k_ra", "lspet", "mmpose_samples", "street_pedestrians", "ulfg_groups")
 MASK_SCENES = ("ilc", "kary", "macwin", "karan_masked", "karan_bare", "jamesnogra", "slot_bare")
 """Folders of data/people and data/mask_scenes3, each from a source of its own."""
-SCORED = (
-    "masks853", *(f"people/{name}" for name in (*PEOPLE, "negatives")), *(f"mask_scenes3/{name}" for name in MASK_SCENES),
-    "empty/scenes",
+LEARNED_WHOLE = frozenset({"people/mtfl80", "empty/crops"})
+"""Folders that trainings see whole: nothing of them is kept back, and nothing of them scores."""
+
+LABELLED = (
+    ("masks853", "annotations.json"), ("people/*", "boxes.json"), ("mask_scenes3/*", "annotations.json"),
+    ("empty/*", "annotations.json"),
 )  # fmt: skip
-"""Folders of data whose kept back pictures are scored."""
+"""Folders of labelled scenes, and their COCO files."""
+TEST_PORTRAITS = ("landmarks68/helen_test", "landmarks68/youtube_test")
+"""Folders of faces with 68 points that no training sees."""
 
 _BLOCK = 64  # pictures compared at once with all others: bounds the memory
 
@@ -30,17 +35,24 @@ def key_of(path: Path) -> str:
 
     `people/flickr8k/0001.jpg` is `flickr8k/0001.jpg`, `mask_scenes3/ilc/images/ilc_0000.jpg` is `ilc/ilc_0000.jpg`.
     """
-    folder = path.parent.parent if path.parent.name == "images" else path.parent
+    folder = _folder_of(path)
     return path.name if folder.name in PLAIN else f"{folder.name}/{path.name}"
 
 
+def _folder_of(path: Path) -> Path:
+    return path.parent.parent if path.parent.name == "images" else path.parent
+
+
 def is_kept_back(path: Path) -> bool:
-    """Whether the picture belongs to the part (15 of 100) that no training sees."""
-    return is_held_out(key_of(path))
+    """Whether the picture belongs to the part (15 of 100) that no training sees; nothing of `LEARNED_WHOLE` does."""
+    folder = _folder_of(path)
+    return f"{folder.parent.name}/{folder.name}" not in LEARNED_WHOLE and is_held_out(key_of(path))
 
 
 def training_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
-    """The pictures that trainings may see. Near copies were removed from these sets by those who brought them together."""
+    """The pictures that trainings may see. Near copies were removed from the collected sets by those who brought them together;
+    what users add goes through `unlike`.
+    """
     return [picture for picture in pictures if not is_kept_back(picture.path)]
 
 
@@ -49,15 +61,29 @@ def held_out_part(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
     return [picture for picture in pictures if is_kept_back(picture.path)]
 
 
-def kept_back_below(data: Path) -> list[Path]:
-    """Every kept back picture of the `SCORED` folders that are there."""
-    there = [data / name for name in SCORED if (data / name).is_dir()]
-    folders = [folder / "images" if (folder / "images").is_dir() else folder for folder in there]
-    return [path for folder in folders for path in picture_files(folder) if is_kept_back(path)]
+def labelled_folders(data: Path) -> list[tuple[Path, Path, Path]]:
+    """The `LABELLED` folders below `data`: each with its COCO file, and the folder in which its pictures lie."""
+    files = [file for pattern, name in LABELLED for file in sorted(data.glob(f"{pattern}/{name}"))]
+    pictures = [file.parent / "images" for file in files]
+    return [
+        (file.parent, file, images if images.is_dir() else file.parent)
+        for file, images in zip(files, pictures, strict=True)
+    ]
+
+
+def scored_below(data: Path) -> list[Path]:
+    """Every picture that `evaluate` scores as seen by no training: of the labelled folders the part that is kept back, and the
+    test portraits.
+    """
+    scenes = [path for *_, pictures in labelled_folders(data) for path in picture_files(pictures) if is_kept_back(path)]
+    portraits = [data / name / "images" for name in TEST_PORTRAITS]
+    return scenes + [path for folder in portraits if folder.is_dir() for path in picture_files(folder)]
 
 
 def unlike(pictures: Sequence[LabelledPicture], others: Sequence[Path]) -> list[LabelledPicture]:
     """The `pictures` that are near copies of none of `others`."""
+    if not pictures:
+        return []
     copies = near_copies([picture.path for picture in pictures], others)
     return [picture for picture, copy in zip(pictures, copies.tolist(), strict=True) if not copy]
 

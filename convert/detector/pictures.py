@@ -1,7 +1,7 @@
 """Turns each data set into pictures with complete face labels, once, before the training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -165,15 +165,8 @@ class More:
     photographs: Sequence[Image] = ()
 
     @classmethod
-    def read(
-        cls,
-        people: Sequence[Path],
-        nobody: Sequence[Path],
-        scored: Sequence[Path],
-        photographs: Sequence[Image] = (),
-    ) -> "More":
-        """From folders that `label-people` wrote, and folders of pictures that show nobody. The split by name holds for them too,
-        and near copies of `scored` pictures are left out.
+    def read(cls, people: Sequence[Path], nobody: Sequence[Path], photographs: Sequence[Image] = ()) -> "More":
+        """From folders that `label-people` wrote, and folders of pictures that show nobody. The split by name holds for them too.
 
         Raise UsageError for a folder that is none of these.
         """
@@ -185,7 +178,11 @@ class More:
         # A folder given as `.` has a name too, by which its pictures are held out or not.
         labelled = [picture for folder in people for picture in read_coco(folder.resolve(), BOXES, ".")]
         empty = [_nobody(path) for folder in nobody for path in pictures_in(folder.resolve())]
-        return cls(unlike(training_part(labelled), scored), unlike(training_part(empty), scored), photographs)
+        return cls(training_part(labelled), training_part(empty), photographs)
+
+    def unlike(self, others: Sequence[Path]) -> "More":
+        """The same without near copies of `others`."""
+        return replace(self, people=unlike(self.people, others), nobody=unlike(self.nobody, others))
 
     def pictures(self, teacher: Teacher, rng: np.random.Generator) -> Iterator[TrainingPicture]:
         """All of it, ready to be learned from."""

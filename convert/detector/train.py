@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convert.data.coco import LabelledPicture, read_coco
-from convert.data.held_out import kept_back_below
+from convert.data.held_out import scored_below
 from convert.data.objects import Objects, read_objects
 from convert.data.split import split
 from convert.data.store import prepared
@@ -68,10 +68,11 @@ def train(choice: DetectorTraining) -> None:
         return bool(len(teacher.find(image, 1.0, 0.4)))
 
     objects = Objects() if choice.objects is None else read_objects(choice.objects, a_face)
-    more = More.read(choice.people, choice.nobody, kept_back_below(choice.data), objects.photographs)
+    more = More.read(choice.people, choice.nobody, objects.photographs)
 
     def write(folder: Path) -> None:
-        write_store(folder, training_pictures(choice.data, training, choice.seed, more))
+        new = more.unlike(scored_below(choice.data))
+        write_store(folder, training_pictures(choice.data, training, choice.seed, new))
 
     store = prepared(choice.out / f"pictures-{choice.seed}", open_store, write)
     often = None if choice.errors_of is None else erred(store, _detector(choice.errors_of))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.held_out import is_kept_back, near_copies
+from convert.data.held_out import TEST_PORTRAITS, is_kept_back, labelled_folders, near_copies
 from convert.data.landmarks import PointedFace, face_box, read_points
 from edged.errors import UsageError
 from edged.types import JUDGED_STATES, Points
@@ -28,6 +28,8 @@ CROWDS, PEOPLE, MASKS, EMPTY, PORTRAITS = (
 )
 SCENES = (CROWDS, PEOPLE, MASKS, EMPTY)
 """Sets of whole scenes: every face in them is labelled, or ignored. Portraits have one labelled face, whoever else is there."""
+GROUPS = {"masks853": CROWDS, "people": PEOPLE, "mask_scenes3": MASKS, "empty": EMPTY}
+"""The set of each folder of the data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,22 +118,15 @@ def _truth(
 
 def _scenes(data: Path) -> Iterable[Truth]:
     """Every COCO file there is."""
-    for pattern, group in (
-        ("masks853/annotations.json", CROWDS),
-        ("people/*/boxes.json", PEOPLE),
-        ("mask_scenes3/*/annotations.json", MASKS),
-        ("empty/*/annotations.json", EMPTY),
-    ):
-        for file in sorted(data.glob(pattern)):
-            folder, pictures = file.parent, file.parent / "images"
-            source = str(folder.relative_to(data))
-            of = EMPTY if folder.name == "negatives" else group
-            yield from read_scenes(file, pictures if pictures.is_dir() else folder, of, source)
+    for folder, file, pictures in labelled_folders(data):
+        where = folder.relative_to(data)
+        group = EMPTY if folder.name == "negatives" else GROUPS[where.parts[0]]
+        yield from read_scenes(file, pictures, group, str(where))
 
 
 def _portraits(data: Path) -> list[Truth]:
     """The test parts of the faces with 68 points: no training has them, and they wear no masks."""
-    folders = (data / "landmarks68" / name for name in ("helen_test", "youtube_test"))
+    folders = (data / name for name in TEST_PORTRAITS)
     return [_portrait(face, folder.name) for folder in folders if folder.is_dir() for face in read_points(folder)]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.data.coco import CORRECT, INCORRECT, NONE, LabelledPicture, counted_faces, read_coco, read_picture
 from convert.data.headwear import draw_headwear
-from convert.data.held_out import MASK_SCENES, PEOPLE, kept_back_below, training_part, unlike
+from convert.data.held_out import MASK_SCENES, PEOPLE, scored_below, training_part, unlike
 from convert.data.landmarks import PointedFace, face_box, read_points
 from convert.data.occluders import draw_occluder
 from convert.data.pseudo_labels import BOXES
@@ -171,9 +171,8 @@ def training_crops(
         yield from from_boxes(_known(data / "mask_scenes3" / name), "reviewed", smallest=12)
     for name in PEOPLE:
         yield from from_people(_known(data / "people" / name, BOXES, "."), teacher, rng)
-    scored = kept_back_below(data) if people else []
-    for folder in people:
-        yield from from_people(unlike(_known(folder, BOXES, "."), scored), teacher, rng)
+    added = [picture for folder in people for picture in _known(folder, BOXES, ".")]
+    yield from from_people(unlike(added, scored_below(data) if added else []), teacher, rng)
     yield from from_crop_folder(data / "bare_crops", NONE, "bare crop", teacher, reviewed)
     yield from from_scenes(data / "masked_scenes", teacher, reviewed)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)

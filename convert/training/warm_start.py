@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +53,12 @@ def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, fo
     """Make `network` answer as `model` does, in training as in use. Raise UsageError when the two do not fit.
 
     Where `model` has fewer channels, the others start at random, and nothing that `model` knew listens to them yet
-    (the aim of Net2WiderNet, arXiv 1511.05641, which copies channels instead).
+    (the aim of Net2WiderNet, arXiv 1511.05641, which copies channels instead). What goes in must be the same, and what the last
+    layer answers. Channels keep their places: a network that joins maps, or shuffles them, cannot be widened so.
 
     Folding a batch norm into its convolution loses what the norm had measured, and a training network normalises by
     what it sees. So it is measured anew: `batches`, of the training's own kind and as the network wants them, go through
-    once, and each norm gets their mean and variance, and the scale and shift that undo them.
+    once, and each norm gets their mean and variance, and the scale and shift that undo them; new channels are normalised.
 
     A norm must follow right on its convolution. `folded_pixels` tells that the model's first convolution takes pixels
     as they are, with `normalise` folded into it.
@@ -65,9 +66,7 @@ def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, fo
     coming = iter(batches)
     first = next(coming)
     layers, given = _layers(network.eval(), first), list(_given(model))
-    if len(layers) != len(given) or any(
-        not _holds(layer.weight.shape, weight.shape) for (layer, _), (weight, _) in zip(layers, given, strict=True)
-    ):
+    if not _fit([layer.weight.shape for layer, _ in layers], [weight.shape for weight, _ in given]):
         raise UsageError(f"{model}: is not an export of this network; train without --start")
     if folded_pixels:
         given[0] = _unfolded(*given[0])
@@ -79,7 +78,10 @@ def warm_start(network: nn.Module, model: Path, batches: Iterable[Tensor], *, fo
             elif layer.bias is not None:
                 layer.bias[: len(bias)] = torch.from_numpy(bias.copy())
         known = {norm: len(bias) for (_, norm), (_, bias) in zip(layers, given, strict=True) if norm is not None}
-        _measure(network, known, chain([first], coming))
+        seen = [first, *coming]
+        _measure(network, known, seen)
+        if any(count < norm.num_features for norm, count in known.items()):
+            _measure_new(network, known, seen)
 
 
 @torch.no_grad()
@@ -115,9 +117,22 @@ def _given(model: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float3
             yield weight, bias[0] if bias else np.zeros(len(weight), np.float32)
 
 
-def _holds(shape: Sequence[int], given: Sequence[int]) -> bool:
-    """Whether weights of `shape` have at least the outputs and inputs of `given`, and filters of the same size."""
-    return shape[2:] == given[2:] and all(own >= other for own, other in zip(shape[:2], given[:2], strict=True))
+def _fit(shapes: Sequence[Sequence[int]], given: Sequence[Sequence[int]]) -> bool:
+    """Whether layers with weights of `shapes` can do all that those with weights `given` do."""
+    return (
+        len(shapes) == len(given)
+        and shapes[0][1] == given[0][1]
+        and shapes[-1][0] == given[-1][0]
+        and all(_holds(own, other) for own, other in zip(shapes, given, strict=True))
+    )
+
+
+def _holds(own: Sequence[int], given: Sequence[int]) -> bool:
+    """Whether a layer has at least the outputs and inputs of another, filters of the same size, and filters each channel alone
+    where the other does.
+    """
+    as_many = own[0] >= given[0] and own[1] >= given[1]
+    return as_many and own[2:] == given[2:] and (own[1] == 1) == (given[1] == 1)
 
 
 def _take(weight: Tensor, given: Tensor) -> None:
@@ -146,7 +161,10 @@ def _pass_on(norm: nn.BatchNorm2d, shift: Tensor) -> None:
 
 
 def _measure(network: nn.Module, norms: Mapping[nn.BatchNorm2d, int], batches: Iterable[Tensor]) -> None:
-    """Give each norm the mean and variance of what it sees, and its first channels, as many as told, what undoes them."""
+    """Give each norm the mean and variance of what it sees, and its first channels, as many as told, what undoes them.
+
+    No norm before it normalises yet: for the other channels that is not what they will see.
+    """
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
 
     def note(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -171,3 +189,21 @@ def _measure(network: nn.Module, norms: Mapping[nn.BatchNorm2d, int], batches: I
         known = norms[norm]
         norm.weight[:known] = (variance[:known] + norm.eps).sqrt().to(norm.weight.dtype)
         norm.bias[:known] += mean[:known].to(norm.bias.dtype)
+
+
+def _measure_new(network: nn.Module, norms: Mapping[nn.BatchNorm2d, int], batches: Iterable[Tensor]) -> None:
+    """Give the other channels of each norm the mean and variance of what they see in a training; the first stay as they are."""
+    measured = {norm: (norm.running_mean, norm.running_var) for norm in norms}
+    for norm in norms:
+        norm.running_mean, norm.running_var = torch.zeros(norm.num_features), torch.ones(norm.num_features)
+    momenta = {norm: norm.momentum for norm in norms}
+    for number, batch in enumerate(batches):
+        for norm in norms:
+            norm.momentum = 1 / (number + 1)
+        network.train()(batch)
+    for norm, (mean, variance) in measured.items():
+        assert mean is not None  # noqa: S101
+        assert variance is not None  # noqa: S101
+        mean[norms[norm] :], variance[norms[norm] :] = norm.running_mean[norms[norm] :], norm.running_var[norms[norm] :]
+        norm.running_mean, norm.running_var, norm.momentum = mean, variance, momenta[norm]
+    network.eval()

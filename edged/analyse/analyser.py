@@ -2,7 +2,8 @@
 
 A verdict on a mask that stands needs few judgements: until a track's vote is settled every detection is judged, afterwards
 one in a while. Attention and drowsiness depend on what changes between frames: cameras that need them read
-every face in every frame, up to a limit. This is where most of the work on the per-frame path is saved.
+every face in every frame, up to a limit, but for the poses of heads that have not moved. This is where most of the work
+on the per-frame path is saved.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,16 @@ from edged.types import (
     Track,
 )
 
+OUTER_CORNERS = 36, 45
+RIGID = [*range(27, 31), 31, 33, 35, 39, 42, *OUTER_CORNERS]
+"""Landmarks (iBUG numbers from 0) that move with the head alone, as lids, brows and lips do not: bridge, nose, eye corners."""
+
+UNMOVED, POSED_S = 0.05, 0.25
+"""A pose holds while none of those landmarks moved by more than this share of the outer eye corners' distance, and for less time
+than this."""
+AGREED = 10.0
+"""Degrees. A pose holds only if it differs by no more from the pose of the picture before, so that one mistake is told once."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnalyserSettings:
@@ -43,6 +54,8 @@ class AnalyserSettings:
     """From one judgement of the mask to the next once the verdict stands."""
     most_faces: int = 64
     """Faces judged in one frame at most; those not judged for longest go first, of equals the largest."""
+    pose_holds_s: float = POSED_S
+    """How long a pose may hold; 0 reads it in every frame."""
     most_read: int = 16
     """Faces whose landmarks, pose and eyes are read in one frame at most; chosen as `most_faces` are."""
 
@@ -71,15 +84,6 @@ the longer side, and so many times in a row: then it is looked for from the dete
 BESIDE = 0.5
 """Landmarks of which an edge lies further than this from that of the box, in the same unit, are of something beside the face, and
 not where it is looked for next. In four drivers' clips none lies further than 0.29."""
-
-OUTER_CORNERS = 36, 45
-RIGID = [*range(27, 31), 31, 33, 35, 39, 42, *OUTER_CORNERS]
-"""Landmarks (iBUG numbers from 0) that move with the head alone, as lids, brows and lips do not: bridge, nose, eye corners."""
-
-UNMOVED, POSED_S = 0.05, 0.2
-"""A pose holds for so many seconds at most while none of those landmarks moved by more than this share of the outer eye corners'
-distance. In five drivers' clips half of all poses are held, and differ from a new reading by 2.8 degrees in nine of ten pictures;
-two readings of neighbouring pictures differ by 3.4."""
 
 BOWED = -30.0
 """Degrees of pitch below which a mask is not judged: the head hides what decides, and bowed bare faces look masked."""
@@ -110,10 +114,11 @@ class Posed:
     points: Points
 
     def holds(self, points: Points) -> bool:
-        """Whether a head with these landmarks still points there."""
-        moved = np.square(points[RIGID] - self.points[RIGID]).sum(axis=1).max()
-        corner, other = self.points[list(OUTER_CORNERS)]
-        return bool(moved <= UNMOVED**2 * np.square(corner - other).sum())
+        """Whether a head with these landmarks still points there; never where they are no numbers."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = np.square(points[RIGID] - self.points[RIGID]).sum(axis=1).max()
+            corner, other = self.points[list(OUTER_CORNERS)]
+            return bool(moved <= UNMOVED**2 * np.square(corner - other).sum())
 
 
 def read_faces(
@@ -174,8 +179,10 @@ class _Known:
     """… and its landmarks then; None where they were doubtful, or beside the face."""
     followed: int = 0
     """How many times in a row it was looked for where it was before."""
+    pose: HeadPose | None = None
+    """The pose then."""
     posed: Posed | None = None
-    """The newest pose that was read and is no guess."""
+    """The newest pose that was read, if it may hold: it is no guess, and the one before agreed."""
 
     def bow(self, bowed: bool) -> None:
         """Whether the head is bowed in this frame. What was judged of it meanwhile was no vote: once it is up it is new."""
@@ -189,15 +196,16 @@ class _Known:
         self.followed = self.followed + 1 if near and self.points is not None and self.followed < MOST_FOLLOWED else 0
         return self.points if self.followed else None
 
-    def posed_before(self, time_s: float) -> Posed | None:
+    def posed_before(self, time_s: float, holds_s: float) -> Posed | None:
         """The pose that may still hold; None where it must be read."""
-        return self.posed if self.posed is not None and 0 <= time_s - self.posed.time_s <= POSED_S else None
+        return self.posed if self.posed is not None and 0 <= time_s - self.posed.time_s < holds_s else None
 
     def remember_pose(self, time_s: float, reading: Reading) -> None:
-        """Keep a pose that was read now, unless it is a mere guess. One that was held stays as old as it is."""
+        """Keep a pose that was read now, if it may hold. One that was held stays as old as it is."""
+        before, self.pose = self.pose, reading.pose
         if not reading.pose_held:
             self.posed = None
-            if reading.pose is not None and reading.pose.deviation < MOST_DEVIATION:
+            if before is not None and reading.pose is not None and _agree(before, reading.pose):
                 self.posed = Posed(reading.pose, time_s, reading.landmarks.points)
 
     def remember(self, time_s: float, box: Box, reading: Reading) -> None:
@@ -271,13 +279,13 @@ class Analyser:
         detections = [track.detection for track in tracks if track.detection is not None]
         masked = [self._is_masked(track) for track in tracks]
         before = [self._known[track.id].before(time_s, track.box) for track in tracks]
-        posed = [self._known[track.id].posed_before(time_s) for track in tracks]
+        posed = [self._known[track.id].posed_before(time_s, self.settings.pose_holds_s) for track in tracks]
         readings = read_faces(self.readers, image, detections, masked, self.lens(width, height), before, posed)
         read = {}
         for track, reading in zip(tracks, readings, strict=True):
-            self._known[track.id].remember_pose(time_s, reading)
             reason = _reason_to_doubt(track.box, in_sight, width, height)
             read[track.id] = _doubted(reading, reason) if reason else reading
+            self._known[track.id].remember_pose(time_s, read[track.id])
             self._known[track.id].remember(time_s, track.box, read[track.id])
         return read
 
@@ -312,6 +320,13 @@ class Analyser:
 def _is_near(box: Box, other: Box, share: float) -> bool:
     """Whether each edge of `other` lies within this share of the longer side of `box` from that of `box`."""
     return max(abs(a - b) for a, b in zip(box, other, strict=True)) <= share * max(box.width, box.height)
+
+
+def _agree(one: HeadPose, other: HeadPose) -> bool:
+    """Whether two poses are no mere guesses, and of one head that has hardly moved."""
+    turned = (one.yaw - other.yaw, one.pitch - other.pitch, (one.roll - other.roll + 180) % 360 - 180)
+    guessed = max(one.deviation, other.deviation) >= MOST_DEVIATION
+    return not guessed and all(abs(angle) <= AGREED for angle in turned)
 
 
 def _is_bowed(pose: HeadPose | None) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 
-from edged.capture.file_kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, kind_of
+from edged.capture.file_kinds import kind_of
 from edged.capture.video_writer import MADE_BY, is_our_video
 from edged.errors import Failed, UsageError
 from edged.files import identity, open_regular, write, written_over
@@ -26,7 +26,7 @@ def copy_names(pictures: Sequence[Path], videos: Sequence[Path], out: Path) -> d
     Makes the folder. Raise UsageError where it has a picture's or a video's name, or a copy would lie on an original or a file
     that we did not make, Failed where it cannot be made.
     """
-    if not out.is_dir() and out.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+    if not out.is_dir() and kind_of(out) != "other":
         raise UsageError(f"{out} is the name of a file: name a folder with --out, and the copies go into it")
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -6,10 +6,9 @@ A full pass is due
 * as soon as the picture changes outside the crops, if it had not changed for `BUSY_S`; while it goes on changing, every `BUSY_S`;
 * at once when a face that was clearly seen is not found where it was expected.
 
-A camera that follows one person, as in a cab, looks for others only every `FULL_PASS_S` while a person is clearly seen.
-
 So detection is skipped while the scene is empty and unchanged, nothing new stays unseen for longer than `BUSY_S`, and a lost face
-is searched for in the whole of the same picture.
+is searched for in the whole of the same picture. A camera that follows one person, as in a cab, need not see at once who comes
+beside that person: while everybody who is followed is clearly seen, changes wait for the pass that is due every `FULL_PASS_S`.
 """
 
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ class DetectionSchedule:
     def __init__(self, detector: Detector, *, one_person: bool = False) -> None:
         """A detector that is no NearbyDetector makes a full pass over every picture in which somebody is expected.
 
-        `one_person`: the camera follows one person only.
+        `one_person`: the camera follows one person only, whose face is not lost while all faces are clearly seen.
         """
         self.detector = detector
         self.one_person = one_person
@@ -84,7 +83,9 @@ class DetectionSchedule:
 
     def _busy_s(self, expected: Sequence[Expected]) -> float:
         """The time between two full passes where something moves all the time."""
-        return FULL_PASS_S if self.one_person and any(one.clear and one.born for one in expected) else BUSY_S
+        people = [one for one in expected if one.born]
+        nobody_is_lost = bool(people) and all(one.clear for one in people)
+        return FULL_PASS_S if self.one_person and nobody_is_lost else BUSY_S
 
     def _is_due(self, time_s: float, now: Thumbnail, places: Sequence[Box], busy_s: float) -> bool:
         """Whether a full pass is due."""
