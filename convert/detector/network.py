@@ -64,8 +64,8 @@ class Widths:
 
     stem: int = 32
     fine: int = 48
-    middle: int = 96
-    coarse: int = 128
+    middle: int = 128
+    coarse: int = 192
 
 
 COARSE_KERNEL = 5
