@@ -36,7 +36,7 @@ UNMOVED, POSED_S = 0.05, 0.25
 """A pose holds while none of those landmarks moved by more than this share of the outer eye corners' distance, and for less time
 than this."""
 AGREED = 10.0
-"""Degrees. A pose holds only if it differs by no more from the pose of the picture before, so that one mistake is told once."""
+"""Degrees. A pose holds only if it differs by no more from the pose of the picture before: one wrong reading is one frame's."""
 
 
 @dataclass(frozen=True, slots=True)

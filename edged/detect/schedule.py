@@ -84,8 +84,8 @@ class DetectionSchedule:
     def _busy_s(self, expected: Sequence[Expected]) -> float:
         """The time between two full passes where something moves all the time."""
         people = [one for one in expected if one.born]
-        nobody_is_lost = bool(people) and all(one.clear for one in people)
-        return FULL_PASS_S if self.one_person and nobody_is_lost else BUSY_S
+        all_in_sight = bool(people) and all(one.clear for one in people)
+        return FULL_PASS_S if self.one_person and all_in_sight else BUSY_S
 
     def _is_due(self, time_s: float, now: Thumbnail, places: Sequence[Box], busy_s: float) -> bool:
         """Whether a full pass is due."""
