@@ -428,6 +428,37 @@ def test_landmarks_that_are_no_places_end_a_pose(value):
     assert poses_read(FACE, FACE, odd, FACE, odd) == 5
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
+def test_a_pose_of_landmarks_of_which_one_is_no_place_does_not_hold(value):
+    odd = FACE.copy()
+    odd[36, 0] = value
+    assert poses_read(odd, odd, FACE, FACE) == 3
+
+
+def test_a_tilt_of_179_degrees_agrees_with_one_of_181():
+    class Upside(ConstantPose):
+        def read(self, *asked):
+            self.pose = replace(AHEAD, roll=179.0 if len(self.masked) % 2 else -179.0)
+            return super().read(*asked)
+
+    readers = Readers(BoxLandmarks(), Upside(), ConstantEyes())
+    analyser = Analyser(ConstantJudge(), analyser_settings(), readers)
+    watch(analyser, [0.0, 0.05, 0.1], track(1))
+    assert len(readers.pose.masked) == 2
+
+
+def test_a_guess_agrees_with_nothing():
+    class Guess(ConstantPose):
+        def read(self, *asked):
+            self.pose = replace(AHEAD, deviation=MOST_DEVIATION) if not self.masked else AHEAD
+            return super().read(*asked)
+
+    readers = Readers(BoxLandmarks(), Guess(), ConstantEyes())
+    analyser = Analyser(ConstantJudge(), analyser_settings(), readers)
+    watch(analyser, [0.0, 0.05, 0.1], track(1))
+    assert len(readers.pose.masked) == 3
+
+
 @pytest.mark.parametrize("fps", [3, 5, 8, 15, 30])
 def test_no_pose_that_is_told_is_old(fps):
     """Each reading gives an angle of its own, by which the frame that it is of is known."""

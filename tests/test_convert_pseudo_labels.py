@@ -12,6 +12,7 @@ from convert.data.held_out import scored_below, training_part
 from convert.data.pseudo_labels import BOXES, LONGEST, Label, Teachers, label_pictures
 from convert.data.split import NEAR_DUPLICATE_BITS, difference_hash
 from convert.detector.pictures import More
+from convert.mask.sources import added_people
 from edged.errors import UsageError
 from edged.types import Box, Detection
 
@@ -201,6 +202,8 @@ def test_what_looks_like_a_picture_that_scores_us_is_not_learned_from(tmp_path):
         assert 0 < len(after) < len(before)
         hashes = {difference_hash(picture.path) for picture in after}
         assert min((difference_hash(back[0]) ^ one).bit_count() for one in hashes) > NEAR_DUPLICATE_BITS
+    judged = added_people(tmp_path / "data", [tmp_path / "labelled"])
+    assert [picture.path for picture in judged] == [picture.path for picture in new.people]
 
 
 def test_scored_pictures_are_those_of_every_labelled_folder_and_the_test_portraits(tmp_path):

@@ -75,6 +75,7 @@ def test_a_wider_network_starts_with_the_answers_of_the_narrower_and_learns_with
 def test_the_new_channels_of_a_wider_network_are_normalised_from_the_start(exported, pictures):
     wider = network(width=9)
     warm_start(wider, exported, pictures.split(16))
+    assert {norm.momentum for norm in (wider[1], wider[4])} == {nn.BatchNorm2d(1).momentum}, "as before"
     with torch.no_grad():
         seen = [wider.eval()[:place](pictures)[:, 6:] for place in (2, 5)]
     for out in seen:

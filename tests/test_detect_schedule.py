@@ -138,6 +138,17 @@ def test_in_a_cab_changes_wait_while_everybody_is_seen(one_person, expected, eve
     assert 0.6 * 10 / every_s <= world.everywhere <= 10 / every_s + 1
 
 
+def test_in_a_cab_the_first_change_after_a_rest_is_looked_at_at_once():
+    world = World()
+    world.people = [Detection(HERE.box, 0.9)]
+    schedule = DetectionSchedule(world, one_person=True)
+    for number in range(65):
+        schedule.detect(number / 15, HALL, [DRIVER])
+    world.forget()
+    schedule.detect(65 / 15, with_patch(300, 200), [DRIVER])
+    assert world.everywhere == 1
+
+
 def test_where_one_person_is_followed_and_lost_the_whole_picture_is_looked_at_at_once():
     world = World()
     world.people = [Detection(HERE.box, 0.9)]

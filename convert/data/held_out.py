@@ -17,7 +17,7 @@ PEOPLE = ("coco256", "flickr8k", "flickr8k_ra", "lspet", "mmpose_samples", "stre
 MASK_SCENES = ("ilc", "kary", "macwin", "karan_masked", "karan_bare", "jamesnogra", "slot_bare")
 """Folders of data/people and data/mask_scenes3, each from a source of its own."""
 LEARNED_WHOLE = frozenset({"people/mtfl80", "empty/crops"})
-"""Folders that trainings see whole: nothing of them is kept back, and nothing of them scores."""
+"""Folders that trainings see whole: nothing of them is kept back, and nothing of them scores as unseen."""
 
 LABELLED = (
     ("masks853", "annotations.json"), ("people/*", "boxes.json"), ("mask_scenes3/*", "annotations.json"),
@@ -82,8 +82,6 @@ def scored_below(data: Path) -> list[Path]:
 
 def unlike(pictures: Sequence[LabelledPicture], others: Sequence[Path]) -> list[LabelledPicture]:
     """The `pictures` that are near copies of none of `others`."""
-    if not pictures:
-        return []
     copies = near_copies([picture.path for picture in pictures], others)
     return [picture for picture, copy in zip(pictures, copies.tolist(), strict=True) if not copy]
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from convert.contestants import Choice, Contestant, contestants, own_at, own_for_pictures
 from convert.data.coco import read_picture
-from convert.data.held_out import LEARNED_WHOLE
 from convert.evaluation.groups import SMALLEST, Skin, skin
 from convert.evaluation.masks import Judged, wanted_finds
 from convert.evaluation.matching import Rows, rows_of
@@ -122,9 +121,7 @@ def _timed(truths: Sequence[Truth]) -> set[int]:
     """The places of the pictures on which detectors are timed, from all over each set."""
     timed: set[int] = set()
     for group in TIMED_SETS:
-        places = [
-            place for place, truth in enumerate(truths) if truth.group == group and truth.source not in LEARNED_WHOLE
-        ]
+        places = [place for place, truth in enumerate(truths) if truth.group == group]
         timed |= set(places[:: max(1, -(-len(places) // TIMED))])
     return timed
 

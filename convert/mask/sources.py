@@ -156,6 +156,12 @@ def from_poses(folder: Path, every: int, teacher: Teacher) -> Iterator[WideCrop]
             yield wide_crop(image, found[0, :4] - edge, NONE, "turned")
 
 
+def added_people(data: Path, folders: Sequence[Path]) -> list[LabelledPicture]:
+    """The training part of the folders that a user adds, without near copies of the pictures below `data` that score."""
+    added = [picture for folder in folders for picture in _known(folder, BOXES, ".")]
+    return unlike(added, scored_below(data)) if added else []
+
+
 def training_crops(
     data: Path, training: list[LabelledPicture], seed: int, people: Sequence[Path] = ()
 ) -> Iterator[WideCrop]:
@@ -171,8 +177,7 @@ def training_crops(
         yield from from_boxes(_known(data / "mask_scenes3" / name), "reviewed", smallest=12)
     for name in PEOPLE:
         yield from from_people(_known(data / "people" / name, BOXES, "."), teacher, rng)
-    added = [picture for folder in people for picture in _known(folder, BOXES, ".")]
-    yield from from_people(unlike(added, scored_below(data) if added else []), teacher, rng)
+    yield from from_people(added_people(data, people), teacher, rng)
     yield from from_crop_folder(data / "bare_crops", NONE, "bare crop", teacher, reviewed)
     yield from from_scenes(data / "masked_scenes", teacher, reviewed)
     yield from from_rendered_set(data / "maskedfacenet_voc", teacher)

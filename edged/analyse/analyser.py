@@ -36,7 +36,7 @@ UNMOVED, POSED_S = 0.05, 0.25
 """A pose holds while none of those landmarks moved by more than this share of the outer eye corners' distance, and for less time
 than this."""
 AGREED = 10.0
-"""Degrees. A pose holds only if it differs by no more from the pose of the picture before: one wrong reading is one frame's."""
+"""Degrees. A pose may hold only if it differs by no more from that of the reading before: one wrong reading lasts one frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Posed:
         with np.errstate(over="ignore", invalid="ignore"):
             moved = np.square(points[RIGID] - self.points[RIGID]).sum(axis=1).max()
             corner, other = self.points[list(OUTER_CORNERS)]
-            return bool(moved <= UNMOVED**2 * np.square(corner - other).sum())
+            return bool(np.isfinite(moved) and moved <= UNMOVED**2 * np.square(corner - other).sum())
 
 
 def read_faces(
@@ -180,7 +180,7 @@ class _Known:
     followed: int = 0
     """How many times in a row it was looked for where it was before."""
     pose: HeadPose | None = None
-    """The pose then."""
+    """The pose of the last reading."""
     posed: Posed | None = None
     """The newest pose that was read, if it may hold: it is no guess, and the one before agreed."""
 

@@ -8,7 +8,8 @@ A full pass is due
 
 So detection is skipped while the scene is empty and unchanged, nothing new stays unseen for longer than `BUSY_S`, and a lost face
 is searched for in the whole of the same picture. A camera that follows one person, as in a cab, need not see at once who comes
-beside that person: while everybody who is followed is clearly seen, changes wait for the pass that is due every `FULL_PASS_S`.
+beside that person: while everybody who is followed is clearly seen and something goes on changing, a full pass is made every
+`FULL_PASS_S` only.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ class DetectionSchedule:
     def __init__(self, detector: Detector, *, one_person: bool = False) -> None:
         """A detector that is no NearbyDetector makes a full pass over every picture in which somebody is expected.
 
-        `one_person`: the camera follows one person only, whose face is not lost while all faces are clearly seen.
+        `one_person`: the camera follows one person only. While everybody who is followed is clearly seen, nobody else need be
+        searched for soon.
         """
         self.detector = detector
         self.one_person = one_person
