@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,8 +47,10 @@ def read_state_dict(path: Path, most_bytes: int = MAX_MODEL_BYTES) -> dict[str, 
     data = read_whole(path, most_bytes, "name a file of a PyTorch state dict")
     _require_plain_file(path, data, most_bytes)
     try:
-        # What was looked at is what is loaded, whatever happens to `path` meanwhile.
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        # What was looked at is what is loaded, whatever happens to `path` meanwhile. PyTorch's warnings are for its own users.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  torch raises a dozen unrelated classes, some advising to trust the file
         raise _unloadable(path, str(error)) from None
     state = _state_dict(content, torch)
