@@ -99,6 +99,13 @@ def test_open_all_day_is_the_whole_day(day, zone):
     assert open_spans(day, zone, "00:00", "24:00") == ([whole] if whole.length else [])
 
 
+def test_open_all_day_has_no_hole_where_clocks_go_back_to_the_day_before():
+    """At 00:01 they went back to 23:01."""
+    day, zone = date(2008, 11, 2), ZoneInfo("America/St_Johns")
+    assert open_spans(day, zone, "00:00", "24:00") == [day_span(day, zone)]
+    assert len(open_spans(day, zone, "00:00", "23:59")) == 2
+
+
 @given(days, zones, st.integers(0, 1438), st.integers(1, 1440))
 def test_a_minute_is_open_exactly_when_its_wall_clock_is(day, zone, start, length):
     end = min(1440, start + length)
@@ -107,7 +114,7 @@ def test_a_minute_is_open_exactly_when_its_wall_clock_is(day, zone, start, lengt
     whole = day_span(day, zone)
     for at in range(whole.start, whole.end, 7 * MINUTE_MS):
         local = datetime.fromtimestamp(at / 1000, zone)
-        expected = local.date() == day and start <= local.hour * 60 + local.minute < end
+        expected = (local.date() == day and start <= local.hour * 60 + local.minute < end) or (start, end) == (0, 1440)
         assert any(s.start <= at < s.end for s in spans) == expected
 
 

@@ -72,10 +72,13 @@ def hours_of(day: date, zone: ZoneInfo) -> list[Hour]:
 def open_spans(day: date, zone: ZoneInfo, open_from: str, open_until: str) -> list[Span]:
     """The instants of `day` whose wall clock is in [`open_from`, `open_until`), both HH:MM, as spans in order.
 
-    An hour that is skipped in spring is not open; one that comes twice in autumn is open twice.
+    An hour that is skipped in spring is not open; one that comes twice in autumn is open twice. Open all day is the whole day,
+    also where clocks that go back soon after midnight show the day before once more (St. John's, until 2011).
     """
     opened: list[Span] = []
     whole = day_span(day, zone)
+    if whole.length and (open_from, open_until) == ("00:00", "24:00"):
+        return [whole]
     for span in _constant_offset(whole, zone):
         midnight = int((datetime.combine(day, time(), timezone.utc) - EPOCH).total_seconds()) * 1000
         base = midnight - _offset_ms(span.start, zone)
