@@ -22,14 +22,18 @@ START, END = span(DAY)
 ODDS = {"correct": 0.8, "incorrect": 0.06, "none": 0.08, "uncertain": 0.06}
 LONG_NAME = "door-number-four-of-the-long-corridor"
 
-# Each frame tells how wide its document is, and what stands out of it to the right; drawings cut themselves.
+# Each frame tells how wide its document is, and what stands out of it to the right, tables also out of their section; drawings
+# cut themselves.
 PROBE = """
 <script>
 onload = () => {
   const told = [...document.querySelectorAll("iframe")].map((frame) => {
     const page = frame.contentDocument, width = frame.clientWidth;
     const out = [...page.body.querySelectorAll("*")].filter((node) => !node.ownerSVGElement)
-      .filter((node) => node.getBoundingClientRect().right > width + 0.5)
+      .filter((node) => {
+        const right = node.getBoundingClientRect().right;
+        return right > width + 0.5 || (node.tagName == "TABLE" && right > node.parentElement.getBoundingClientRect().right + 0.5);
+      })
       .map((node) => node.tagName + " " + node.textContent.slice(0, 30));
     const shown = (selector) => [...page.querySelectorAll(selector)].some((node) => node.getClientRects().length > 0);
     return { width, document: page.documentElement.scrollWidth, out, columns: shown(".broad"), rows: shown(".narrow") };
