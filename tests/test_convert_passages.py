@@ -5,13 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.daemon import needs_models
+from click.testing import CliRunner
+from support.daemon import needs_models, write_clip
 from support.doubles import square
 
-from convert.passages.play import Played
-from convert.passages.report import play_all
+from convert.__main__ import main
+from convert.passages.play import Played, play
+from convert.passages.report import play_all, totals
 from convert.passages.score import Score, score
 from convert.passages.truth import Alert, Area, Person, Place, Truth, load_truth, place_at
+from edged.assembly import EVERYTHING, load_models
+from edged.config import Config
 from edged.errors import ConfigError
 from edged.types import Box, Encounter, Event, MaskState, Votes
 
@@ -115,3 +119,49 @@ def test_the_whole_way_tells_who_passed_and_nothing_wrong(name, shared):
     told = row.score
     assert (told.false, told.missed, told.doubled) == (0, 0, 0), row.remarks
     assert (told.false_alerts, told.missed_alerts, told.yawns_wrong) == (0, 0, 0), row.remarks
+
+
+@needs_models
+def test_a_recording_is_played_at_each_rate_that_is_asked_for(tmp_path):
+    """The clip is edged's own film of ten pictures a second."""
+    film = write_clip(tmp_path / "clip.mp4")
+    (tmp_path / "film.toml").write_text(f'clip = "{film.name}"\nprofile = "entrance"\n')
+    config, frames = Config(), []
+    models = load_models(config.models, EVERYTHING)
+    for fps in (None, 8.0, 5.0):
+        times: list[float] = []
+        play(film, "entrance", config, models, lambda frame, _, to=times: to.append(frame.time_s), fps)
+        frames.append(len(times))
+    assert frames[0] > frames[1] > frames[2] > 0
+    rows = list(play_all(tmp_path, tmp_path, rates=[5.0, 8.0]))
+    assert [row.name for row in rows] == ["film 5/s", "film 8/s"]
+    assert [row.name for row in totals(rows)] == ["all 5/s", "all 8/s", "all"]
+
+
+@needs_models
+def test_the_command_plays_at_each_rate_once_and_refuses_what_is_none(tmp_path):
+    film = write_clip(tmp_path / "clip.mp4")
+    (tmp_path / "film.toml").write_text(f'clip = "{film.name}"\nprofile = "entrance"\n')
+    asked = ["passages", "--clips", str(tmp_path), "--shared", str(tmp_path)]
+    told = CliRunner().invoke(main, [*asked, "--fps", "5", "--fps", "8", "--fps", "5"], catch_exceptions=False).output
+    assert [line.split("  ")[0] for line in told.splitlines() if line[0] in "fa"] == [
+        "film 5/s",
+        "film 8/s",
+        "all 5/s",
+        "all 8/s",
+        "all",
+    ]
+    for nonsense in ("nan", "0", "1000"):
+        refused = CliRunner().invoke(main, [*asked, "--fps", nonsense])
+        assert refused.exit_code == 2
+        assert "--fps" in refused.output
+
+
+@needs_models
+@pytest.mark.parametrize("fps", [8.0, 10.0, 12.0, 17.0])
+def test_a_yawn_behind_a_hand_is_one_at_every_rate(fps, shared):
+    """The hand leaves slowly, and until it has gone the lips look shut."""
+    if not (shared / load_truth(CLIPS / "d6_yawning_webcam.toml").clip).is_file():
+        pytest.skip(f"no recording of d6_yawning_webcam in {shared}")
+    (row,) = play_all(CLIPS, shared, ["d6_yawning_webcam"], [fps])
+    assert row.score.yawns_wrong == 0, row.remarks

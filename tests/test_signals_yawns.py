@@ -17,7 +17,7 @@ from edged.assembly import build_pipeline, load_models
 from edged.capture.video import VideoFile
 from edged.config import CameraConfig, Config, DrowsinessConfig
 from edged.config.source import parse_source
-from edged.signals.mouth import LARGEST_REST, USUAL_REST, Lips, YawnFinder
+from edged.signals.mouth import LARGEST_REST, SHUT_BELOW, USUAL_DEVIATION, USUAL_REST, Lips, YawnFinder
 from edged.types import Face, Frame, Landmarks, Track
 
 RATES = pytest.mark.parametrize("fps", [5, 10, 15, 30])
@@ -232,6 +232,42 @@ def test_a_hand_before_a_mouth_that_never_opened_is_no_yawn():
 def test_a_hand_that_stays_is_no_yawn_for_ever():
     _, on = seen(REST + LONG_YAWN + [at(0)] * 200, range(60, 300))
     assert max(on) <= 52 + 90
+
+
+def doubted(times: float) -> Face:
+    """A face whose lips are so many times as doubtful as usual."""
+    points = np.zeros((68, 2), np.float32)
+    points[27, 1] = -100  # the bridge of the nose, above the chin: heights are in units of these 100 pixels
+    deviations = np.full(68, times * USUAL_DEVIATION * 100, np.float32)
+    detection = sighting(100)
+    return Face(Track(1, detection.box, 0.0, 1.0, 9, detection), landmarks=Landmarks(points, deviations))
+
+
+def test_a_hand_that_leaves_slowly_covers_the_mouth_until_it_has_gone():
+    lips = Lips()
+
+    def are_covered(times: float, mouth: float = 0.1) -> bool:
+        return lips.are_covered(1.0, doubted(times), mouth, was_open=True)
+
+    assert [are_covered(times) for times in (1.3, 1.5, 1.3, 1.25, 1.1, 1.3)] == [False, True, True, True, False, False]
+    assert [are_covered(1.5), are_covered(1.3, SHUT_BELOW + 0.1), are_covered(1.3)] == [True, False, False], (
+        "a mouth seen open"
+    )
+
+
+@pytest.mark.parametrize(("now_s", "covered"), [(2.9, True), (3.1, False), (-5.0, False)])
+def test_a_mouth_that_is_hardly_doubtful_is_covered_for_a_moment_only(now_s: float, covered: bool):
+    lips = Lips()
+    assert lips.are_covered(1.0, doubted(1.5), 0.1, was_open=True)
+    assert lips.are_covered(now_s, doubted(1.3), 0.1, was_open=True) is covered
+
+
+def test_lips_that_are_always_hard_to_read_are_not_covered_for_ever():
+    """What is usual for somebody is believed up to a limit only; between the two thresholds they would stay covered."""
+    lips = Lips()
+    covered = [lips.are_covered(k / 10, doubted(2.05), 0.1, was_open=False) for k in range(600)]
+    assert covered[0]
+    assert not any(covered[-100:])
 
 
 @pytest.mark.parametrize("deviations", [[math.inf, -math.inf], [math.nan, 1.0], [math.inf, math.inf]])

@@ -1,5 +1,6 @@
 """The command that scores passages and alerts on recordings whose truth was written down by eye."""
 
+import math
 from pathlib import Path
 
 import click
@@ -20,19 +21,30 @@ import click
     show_default=True,
     help="Folder that the recordings' paths begin in.",
 )
+@click.option(
+    "--fps",
+    "rates",
+    type=click.FloatRange(5, 60),
+    multiple=True,
+    help="Pictures a second, instead of those that a camera has by default; a recording's own rate is the limit. Give it several "
+    "times: which pictures are seen is chance, and one rate tells little.",
+)
 @click.argument("names", nargs=-1)
-def passages(clips: Path, shared: Path, names: tuple[str, ...]) -> None:
+def passages(clips: Path, shared: Path, rates: tuple[float, ...], names: tuple[str, ...]) -> None:
     """Count false, missed and doubled passages, and false and missed alerts; of NAMES only, where there are any.
 
-    Each recording goes through the stages as the daemon has them, at the pictures a second that a camera has by default.
+    Each recording goes through the stages as the daemon has them.
     """
-    from convert.passages.report import Row, header, play_all
+    from convert.passages.report import header, play_all, totals
 
+    if not all(math.isfinite(fps) for fps in rates):
+        raise click.BadParameter("it must be a finite number", param_hint="--fps")
     click.echo(header())
-    total = Row("all", ())
-    for row in play_all(clips, shared, names):
-        total = total.with_(row)
+    rows = []
+    for row in play_all(clips, shared, names, list(dict.fromkeys(rates)) or (None,)):
         click.echo(row.line())
         for remark in row.remarks:
             click.echo(f"    {remark}")
-    click.echo(total.line())
+        rows.append(row)
+    for total in totals(rows):
+        click.echo(total.line())

@@ -26,8 +26,17 @@ class Played:
     """By track: when it was seen, and where."""
 
 
-def play(clip: Path, profile: Profile, config: Config, models: Models, watch: Watcher | None = None) -> Played:
-    """Play the whole of `clip`. Raise SourceLost when it cannot be read."""
+def play(
+    clip: Path,
+    profile: Profile,
+    config: Config,
+    models: Models,
+    watch: Watcher | None = None,
+    fps: float | None = None,
+) -> Played:
+    """Play the whole of `clip`, at most `fps` pictures a second; None: as many as a camera has by default. Raise SourceLost when
+    it cannot be read.
+    """
     uri = clip.absolute().as_uri()
     settings = CameraConfig(source=uri, profile=profile)
     pipeline = build_pipeline("clip", settings, config, models)
@@ -42,7 +51,7 @@ def play(clip: Path, profile: Profile, config: Config, models: Models, watch: Wa
             if face.track.detection is not None:
                 sightings.setdefault(face.track.id, []).append((face.track.last_seen_s, face.track.box))
 
-    _run(VideoFile(parse_source(uri)), pipeline, settings.fps, take, watch)
+    _run(VideoFile(parse_source(uri)), pipeline, fps or settings.fps, take, watch)
     return Played(tuple(passages), tuple(alerts), sightings)
 
 

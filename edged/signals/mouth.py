@@ -35,8 +35,9 @@ USUAL_DEVIATION, LEAST_DEVIATION, LARGEST_DEVIATION = 0.018, 0.012, 0.03
 """The landmarks' own doubt of the inner lips, in heights of the face from the bridge of the nose to the chin: of bare mouths as
 our landmarks read them, and the range within which one's own is believed."""
 
-DOUBTED = 1.4
-"""A mouth is covered where the doubt is so many times the usual one. Behind a hand it was 1.45 to 1.7 times."""
+COVERED_FROM, COVERED_TO, LEAVES_S = 1.4, 1.2, 2.0
+"""A mouth is covered where the doubt is at least COVERED_FROM times the usual one; behind a hand it was 1.45 to 1.7 times. A hand
+leaves slowly: the mouth stays covered until the doubt is below COVERED_TO times the usual one, but for LEAVES_S at most."""
 
 SHUT_BELOW = 0.25
 """Landmarks put shut lips where a hand hides them; a mouth that is seen to be wider than this ratio is seen."""
@@ -190,6 +191,8 @@ class Lips:
     """One person's lips, and how sure their landmarks usually are."""
 
     usual: LearnedValue = field(default_factory=lambda: LearnedValue(median, USUAL_DEVIATION))
+    _covered_s: float = -math.inf
+    """When the doubt reached COVERED_FROM last; minus infinity once they have been seen since."""
 
     def are_covered(self, now_s: float, face: Face, mouth: float | None, was_open: bool) -> bool:
         """Whether something is before the mouth in this frame. `mouth`: its ratio, None where it was not read; `was_open`: it
@@ -203,9 +206,16 @@ class Lips:
         deviations: list[float] = face.landmarks.deviations[60:68].tolist()
         height = math.dist(face.landmarks.points[8].tolist(), face.landmarks.points[27].tolist())
         doubt = sum(deviations) / len(deviations) / max(height, 1.0)
-        if mouth > SHUT_BELOW or not math.isfinite(doubt):
+        if mouth > SHUT_BELOW:
+            self._covered_s = -math.inf
+            return False
+        if not math.isfinite(doubt):
             return False
         usual = min(max(self.usual.value, LEAST_DEVIATION), LARGEST_DEVIATION)
         if not was_open:
             self.usual.sample(now_s, doubt)
-        return doubt >= DOUBTED * usual
+        if doubt >= COVERED_FROM * usual:
+            self._covered_s = now_s
+        elif doubt < COVERED_TO * usual:
+            self._covered_s = -math.inf
+        return 0 <= now_s - self._covered_s <= LEAVES_S
