@@ -12,6 +12,9 @@ from edged.types import Box, Image
 MARGIN = 0.75
 """How far a crop extends around an expected face, in units of its longer side: nobody walks further from one picture to the next,
 at 15 a second, than he was expected to."""
+ROOM = 48.0
+"""The least by which it extends, in canvas pixels. With less of the picture around it a small face scores less than in a full
+pass: one of up to 24 pixels by 1.06 in logits without this, by 0.14 with it, one of up to 40 by 0.52 and 0.19."""
 FACE = 112.0
 """Longer side, in canvas pixels, up to which an expected face is scaled as in the whole picture; larger ones at the half, the
 quarter and so on, down to this. A scale that followed every change of size would make the box tremble."""
@@ -57,9 +60,9 @@ def around(box: Box, width: int, height: int, largest_scale: float) -> Part | No
     side = max(box.width, box.height)
     halvings = max(0, math.ceil(math.log2(largest_scale * side / FACE)))
     scale = largest_scale / 2**halvings
-    step = STEP / scale
-    left, top = (round(math.floor((value - MARGIN * side) / step) * step) for value in box[:2])
-    right, bottom = (round(math.ceil((value + MARGIN * side) / step) * step) for value in box[2:])
+    step, room = STEP / scale, max(MARGIN * side, ROOM / scale)
+    left, top = (round(math.floor((value - room) / step) * step) for value in box[:2])
+    right, bottom = (round(math.ceil((value + room) / step) * step) for value in box[2:])
     part = Part(max(left, 0), max(top, 0), min(right, width), min(bottom, height), scale)
     return part if part.left < part.right and part.top < part.bottom else None
 
