@@ -274,6 +274,9 @@ def test_foreheads_are_not_compared_with_cheeks():
         "tone, cheeks of bare faces": ["dark", "", ""],
         "brightness, L*, forehead of masked faces": ["", "55–70", ""],
         "tone, forehead of masked faces": ["", "", ""],
+        "landmarks": ["", "", ""],
+        "brightness, L*, cheeks of bare faces with sure landmarks": ["", "", ""],
+        "brightness, L*, cheeks of bare faces with doubtful landmarks": ["", "", ""],
         "shorter side, px": ["20–32", "32–64", "from 64"],
         "source": ["a", "b", "b"],
         "glasses": ["dark", "", "none"],
@@ -281,6 +284,18 @@ def test_foreheads_are_not_compared_with_cheeks():
         "beard": ["", "", "beard"],
         "age": ["child", "", ""],
     }
+
+
+def test_dark_faces_are_compared_with_light_ones_that_are_seen_as_well():
+    skins = [Skin(30, 5.0, 0.02), Skin(30, 5.0, 0.09), Skin(60, None, 0.02), Skin(60, None, 0.09), Skin(60, None)]
+    bare = np.array([True, True, True, False, True])
+    groups = groups_of(skins, bare, np.full(5, 40.0), ["a"] * 5, [{}] * 5)
+    assert groups["landmarks"].tolist() == ["sure", "doubtful", "sure", "doubtful", ""]
+    sure, doubtful = (
+        groups[f"brightness, L*, cheeks of bare faces with {name} landmarks"] for name in ("sure", "doubtful")
+    )
+    assert sure.tolist() == ["0–40", "", "55–70", "", ""]
+    assert doubtful.tolist() == ["", "0–40", "", "", ""]
 
 
 # --- which pictures

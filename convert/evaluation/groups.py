@@ -36,9 +36,15 @@ class Skin(NamedTuple):
 
     lightness: float
     tone: float | None
+    doubt: float | None = None
+    """Mean deviation of the face's landmarks in units of its shorter side; None where they were labelled by people."""
 
 
-def skin(image: Image, points: Points, bare: bool) -> Skin | None:
+SURE = 0.04
+"""Landmarks that are more doubtful than this are of a face that is turned away, covered, blurred, or hardly to be seen."""
+
+
+def skin(image: Image, points: Points, bare: bool, doubt: float | None = None) -> Skin | None:
     """The cheeks of a bare face, the forehead above the brows of a masked one; None where they lie outside the picture."""
     across = points[JAW_RIGHT] - points[JAW_LEFT]
     reach = max(1.0, 0.08 * float(np.linalg.norm(across)))
@@ -52,7 +58,7 @@ def skin(image: Image, points: Points, bare: bool) -> Skin | None:
     pixels = np.concatenate([patch.reshape(-1, 3) for patch in patches]).astype(np.float32) / 255
     lightness, _, yellow = np.median(cv2.cvtColor(pixels[None], cv2.COLOR_BGR2Lab)[0], axis=0).tolist()
     tone = float(np.degrees(np.arctan((lightness - 50) / yellow))) if yellow >= LEAST_COLOUR else None
-    return Skin(lightness, tone)
+    return Skin(lightness, tone, doubt)
 
 
 def _patch(image: Image, centre: NDArray[np.float32], reach: float) -> Image:
@@ -91,11 +97,23 @@ def groups_of(
         measured = [one if own else None for one, own in zip(skins, mine, strict=True)]
         groups[f"brightness, L*, {place}"] = np.array([_band(one and one.lightness, BRIGHTNESS) for one in measured])
         groups[f"tone, {place}"] = np.array([_tone(one and one.tone) for one in measured])
+    # Dark faces are more often turned away, covered or far off than others: only alike ones tell what darkness itself costs.
+    clear = np.array([_clarity(one) for one in skins], np.str_)
+    groups["landmarks"] = clear
+    cheeks = groups["brightness, L*, cheeks of bare faces"]
+    for name in ("sure", "doubtful"):
+        groups[f"brightness, L*, cheeks of bare faces with {name} landmarks"] = np.where(clear == name, cheeks, "")
     groups["shorter side, px"] = np.array([_band(side, SIDES) for side in sides])
     groups["source"] = np.array(sources, np.str_)
     for column in VALUES:
         groups[column] = np.array([face.get(column, "") for face in seen], np.str_)
     return groups
+
+
+def _clarity(one: Skin | None) -> str:
+    if one is None or one.doubt is None:
+        return ""
+    return "sure" if one.doubt < SURE else "doubtful"
 
 
 def _band(value: float | None, bands: Sequence[tuple[float, float]]) -> str:

@@ -20,7 +20,7 @@ from edged.analyse.mask import MaskClassifier
 from edged.config import ModelsConfig
 from edged.inference import Manifest, open_engine
 from edged.readers import CLEAR_FACE
-from edged.types import Box, Detection, Image
+from edged.types import Box, Detection, Image, Points
 
 OWN = (1.0, 1.25, 1.5, 2.0)
 """Working sizes of our detector, in units of the picture's: the points of its curve."""
@@ -140,12 +140,13 @@ def _skins(image: Image, truth: Truth, landmarks: LandmarkRegressor) -> list[Ski
     if not len(faces):
         return skins
     if truth.points is not None:
-        points = [truth.points]
+        marked: list[tuple[Points, float | None]] = [(truth.points, None)]
     else:
         found = [Detection(Box(*truth.boxes[face].tolist()), 1.0) for face in faces]
-        points = [read.points for read in landmarks.read(image, found)]
-    for face, marks in zip(faces, points, strict=True):
-        skins[face] = skin(image, marks, bare=truth.states[face] in (BARE, UNTOLD))
+        read = zip(landmarks.read(image, found), truth.sides[faces], strict=True)
+        marked = [(one.points, float(one.deviations.mean() / side)) for one, side in read]
+    for face, (points, doubt) in zip(faces, marked, strict=True):
+        skins[face] = skin(image, points, truth.states[face] in (BARE, UNTOLD), doubt)
     return skins
 
 
