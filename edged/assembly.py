@@ -165,8 +165,11 @@ def build_pipeline(
         events=_events(camera, settings, events),
         encounters=Encounters(camera, events),
         static=None if every_frame or events.static_seconds == 0 else _static_faces(settings, events.static_seconds),
-        schedule=None if every_frame else DetectionSchedule(detector, one_person=alone is not None),
-        # In a cab headlights and tunnels change the whole picture, and a driver who sleeps must not become somebody new.
+        # A driver who falls asleep must not become somebody new: neither because the sinking head is weakly seen, nor because
+        # headlights and tunnels change the whole picture.
+        schedule=None
+        if every_frame
+        else DetectionSchedule(detector, one_person=alone is not None, rescore_unclear=not tasks.drowsiness),
         cuts=None if tasks.drowsiness else SceneCuts(),
     )
 

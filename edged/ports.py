@@ -1,7 +1,7 @@
 """The contracts between the pure stages and the outside world; each is small enough for a test to stand in for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from edged.arrays import Array
 from edged.records import Message
@@ -50,14 +50,27 @@ class Detector(Protocol):
         """All faces, best score first, in pixels of `image`; an empty picture gives an empty list."""
 
 
+class Known(NamedTuple):
+    """Where people are who are followed already, for the second look at what is found."""
+
+    people: Sequence[Box] = ()
+    """A strong detection here gets no second look."""
+    unclear: Sequence[Box] = ()
+    """A weak detection here gets one: the picture before did not show the person clearly, and it may be a thing."""
+
+
+NONE_KNOWN = Known()
+"""Nobody is followed."""
+
+
 @runtime_checkable
 class NearbyDetector(Detector, Protocol):
-    """A detector that also makes crop passes, which cost less. `known`: where faces are that need no second look."""
+    """A detector that also makes crop passes, which cost less."""
 
-    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+    def detect(self, image: Image, known: Known = NONE_KNOWN) -> list[Detection]:
         """See `Detector`."""
 
-    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Known = NONE_KNOWN) -> list[Detection] | None:
         """All faces in the crops around these boxes, in pixels of `image`, best first; each face once.
 
         What the border of a crop may cut off is left out. None when the whole picture costs no more.

@@ -64,9 +64,9 @@ def _own_detector(engines: Sequence[Engine], limits: DetectionLimits) -> Detecto
     detector, rescorer = engines
     first = AnchorFreeDetector(detector, size, limits.least_score)
     # A list that goes down to weak detections is ranked by its scores; a camera follows what begins with a sure one.
-    doubted_from = None if limits.least_score < WORTH_IT else SURE_SCORES["edged"]
+    begins_from = None if limits.least_score < WORTH_IT else SURE_SCORES["edged"]
     both = MirroringDetector(first) if limits.still else first
-    return RescoredDetector(both, rescorer, limits.least_score, doubted_from)
+    return RescoredDetector(both, rescorer, limits.least_score, begins_from)
 
 
 def _mtcnn(engines: Sequence[Engine], limits: DetectionLimits) -> Detector:

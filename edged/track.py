@@ -204,7 +204,8 @@ class Tracker:
             Expected(
                 c.motion.predict(time_s, self._coast_s),
                 clear=c.in_sight and self._is_clear(c.track),
-                born=c.track.id > 0,
+                track=c.track.id,
+                found=c.track.detection if c.in_sight else None,
             )
             for c in self._candidates
         ]

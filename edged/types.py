@@ -136,8 +136,10 @@ class Expected(NamedTuple):
     box: Box
     clear: bool
     """Whether the picture before showed them clearly."""
-    born: bool = False
-    """Whether the track has passed the birth gate: it is a person, and no score of a detection changes that."""
+    track: int = 0
+    """The track's number, 0 until it has passed the birth gate: then it is a person, and no score of a detection changes that."""
+    found: Detection | None = None
+    """What the picture before showed of them; None where it did not show them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -136,6 +136,20 @@ def test_only_where_nobody_but_the_driver_counts_others_are_looked_for_less_ofte
     assert build_pipeline("cab", camera(**keys), Config(), everything()).schedule.one_person is one_person
 
 
+@pytest.mark.parametrize(
+    ("keys", "rescored"),
+    [
+        ({"profile": "driver"}, False),
+        ({"profile": "driver", "mask": {"enabled": True}}, False),
+        ({"profile": "entrance", "drowsiness": {"enabled": True}}, False),
+        ({"profile": "classroom"}, True),
+        ({"profile": "entrance"}, True),
+    ],
+)
+def test_a_head_that_sinks_keeps_its_track_wherever_people_fall_asleep(keys, rescored):
+    assert build_pipeline("cab", camera(**keys), Config(), everything()).schedule.rescore_unclear is rescored
+
+
 def test_a_camera_with_faces_of_its_own_size_watches_with_its_own_detector():
     shared = AnchorFreeDetector(Seen(), WorkingSize(1280, 1.0), 0.35)
     models = Models(shared, ConstantJudge(BARE), {"detector": Seen(), "rescorer": Seen()}, {})

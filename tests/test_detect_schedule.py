@@ -1,7 +1,8 @@
-"""Faces are looked for where it pays: whoever is followed in every picture, and nothing new stays unseen for long."""
+"""Faces are looked for where it pays: whoever is followed wherever something changes, and nothing new stays unseen for long."""
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,13 +11,14 @@ from support.doubles import ConstantJudge, ScriptedDetector, analyser_settings, 
 
 from edged.analyse import Analyser
 from edged.config import LOST_S
+from edged.detect.boxes import iou
 from edged.detect.mosaic import MARGIN
 from edged.detect.schedule import BUSY_S, FULL_PASS_S, DetectionSchedule
 from edged.events import Events
 from edged.events.encounters import Encounters
 from edged.events.kinds import MaskEvents
 from edged.pipeline import Pipeline
-from edged.ports import Detector
+from edged.ports import NONE_KNOWN, Detector, Known
 from edged.signals import Smoother
 from edged.track import Tracker
 from edged.types import Box, Detection, Expected, Frame, Image
@@ -32,11 +34,11 @@ class World:
         self.everywhere = 0
         self.places: list[Box] = []
 
-    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+    def detect(self, image: Image, known: Known = NONE_KNOWN) -> list[Detection]:
         self.everywhere += 1
         return list(self.people)
 
-    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Known = NONE_KNOWN) -> list[Detection] | None:
         self.places += boxes
         return [one for one in self.people if any(_is_near(one.box, box) for box in boxes)]
 
@@ -54,6 +56,18 @@ def with_patch(x: int, y: int, side: int = 48, value: int = 255) -> Image:
     """The hall with something in it."""
     image = HALL.copy()
     image[y : y + side, x : x + side] = value
+    return image
+
+
+FACE = np.random.default_rng(3).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+
+
+def showing(box: Box) -> Image:
+    """The hall with a face in it."""
+    image, (x1, y1, x2, y2) = HALL.copy(), (round(value) for value in box)
+    seen = cv2.resize(FACE, (x2 - x1, y2 - y1))[max(0, -y1) :, max(0, -x1) :]
+    there = image[max(0, y1) : y2, max(0, x1) : x2]
+    there[:] = seen[: there.shape[0], : there.shape[1]]
     return image
 
 
@@ -108,8 +122,8 @@ def test_a_hall_where_something_moves_all_the_time_is_not_looked_at_in_every_pic
     assert world.everywhere <= 150 / 15 / BUSY_S + 1
 
 
-DRIVER = HERE._replace(born=True)
-PASSENGER = Expected(square(500, 60), clear=True, born=True)
+DRIVER = HERE._replace(track=1)
+PASSENGER = Expected(square(500, 60), clear=True, track=2)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +131,7 @@ PASSENGER = Expected(square(500, 60), clear=True, born=True)
     [
         (True, [DRIVER], FULL_PASS_S),
         (True, [DRIVER, PASSENGER], FULL_PASS_S),
-        (True, [DRIVER, PASSENGER._replace(clear=False, born=False)], FULL_PASS_S),
+        (True, [DRIVER, PASSENGER._replace(clear=False, track=0)], FULL_PASS_S),
         (True, [DRIVER._replace(clear=False)], BUSY_S),
         (True, [DRIVER._replace(clear=False), PASSENGER], BUSY_S),
         (True, [HERE], BUSY_S),
@@ -198,15 +212,242 @@ def test_who_is_seen_in_both_looks_is_one_and_the_nearer_look_counts():
     near, coarse, other = Detection(square(120, 120), 0.8), Detection(square(123, 121, 44), 0.9), sighting(400)
 
     class Two(World):
-        def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+        def detect(self, image: Image, known: Known = NONE_KNOWN) -> list[Detection]:
             return [coarse, other]
 
         def detect_around(
-            self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()
+            self, image: Image, boxes: Sequence[Box], known: Known = NONE_KNOWN
         ) -> list[Detection] | None:
             return [near]
 
     assert DetectionSchedule(Two()).detect(0.0, HALL, [HERE]) == [other, near]
+
+
+# --- faces around which nothing changes
+
+
+class Watched:
+    """Somebody who is followed, and what a schedule makes of pictures at 15 a second."""
+
+    def __init__(self, box: Box, *, track: int = 1, clear: bool = True, one_person: bool = False) -> None:
+        self.world, self.number, self.found = World(), 0, Detection(box, 0.9)
+        self.schedule = DetectionSchedule(self.world, one_person=one_person)
+        self.track, self.clear, self.leap_s = track, clear, 0.0
+
+    def sees(self, image: Image) -> Detection:
+        """Show the next picture, which has the face where `world` has it; what was told of it."""
+        expected = Expected(self.found.box, self.clear, self.track, self.found if self.number else None)
+        found = self.schedule.detect(self.leap_s + self.number / 15, image, [expected])
+        assert len(found) == 1
+        self.found = found[0]
+        self.number += 1
+        return self.found
+
+    def looks(self, images: Sequence[Image], box: Box | None = None) -> list[bool]:
+        """Whether the face was looked at in each of these pictures; each look makes a new detection."""
+        looked = []
+        for image in images:
+            self.world.forget()
+            self.world.people = [Detection(box or self.found.box, 0.9)]
+            self.sees(image)
+            looked.append(bool(self.world.places or self.world.everywhere))
+        return looked
+
+
+STANDING = square(150, 160, 100)
+THERE = showing(STANDING)
+
+
+def with_noise(image: Image, seed: int, deviation: float = 4.0) -> Image:
+    """As a sensor in good light sees it."""
+    noise = np.random.default_rng(seed).normal(0, deviation, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def with_change(image: Image, x: int, y: int, side: int) -> Image:
+    changed = image.copy()
+    changed[y : y + side, x : x + side] += 100  # wraps around: always another colour
+    return changed
+
+
+def test_who_keeps_still_is_looked_at_once_a_second():
+    watched = Watched(STANDING)
+    looked = watched.looks([with_noise(THERE, seed) for seed in range(300)])
+    assert looked[:2] == [True, False]
+    assert 20 <= sum(looked) <= 23, "a noisy cell costs a look now and then"
+
+
+def test_a_blink_is_no_movement():
+    """Two eyes are four cells of a face's forty-nine, and of a hundred with what is around."""
+    watched = Watched(STANDING)
+    watched.looks([THERE])
+    assert watched.looks([with_change(with_change(THERE, 128, 144, 28), 176, 144, 28)]) == [False]
+
+
+@pytest.mark.parametrize("box", [STANDING, square(160, 160, 32)])
+def test_whatever_comes_before_a_face_is_looked_at(box: Box):
+    watched = Watched(box)
+    watched.looks([showing(box)] * 3)
+    x, y = round(box.x1), round(box.y1)
+    assert watched.looks([with_change(showing(box), x, y, max(24, round(box.width / 2)))]) == [True]
+
+
+@pytest.mark.parametrize(("track", "clear"), [(0, True), (1, False)], ids=["may be nobody", "hardly seen"])
+def test_who_is_not_surely_a_person_and_surely_there_is_looked_at_in_every_picture(track: int, clear: bool):
+    assert all(Watched(STANDING, track=track, clear=clear).looks([THERE] * 10))
+
+
+def test_in_the_dark_everybody_is_looked_at_in_every_picture():
+    assert all(Watched(STANDING).looks([THERE // 16] * 10))
+
+
+def test_a_bright_window_beside_a_dark_face_tells_nothing_of_the_face():
+    dark = THERE // 16
+    dark[:, 210:] = 255
+    assert all(Watched(STANDING).looks([dark] * 10))
+
+
+def test_who_comes_beside_a_face_is_looked_at_at_once_if_nothing_had_moved_there():
+    watched = Watched(STANDING)
+    assert watched.looks([THERE] * 17)[-2:] == [True, False]
+    assert watched.looks([with_change(THERE, 34, 160, 24)]) == [True]
+
+
+@pytest.mark.parametrize(("side", "new"), [(60.0, 24), (100.0, 24), (140.0, 32), (200.0, 48)])
+@pytest.mark.parametrize("number", [16, 20, 24, 28])
+def test_who_appears_close_beside_a_face_is_seen_at_once(side: float, new: int, number: int):
+    """Also where the change is small for the face: two lids would be as large."""
+    box = square(200, 180, side)
+    watched, there = Watched(box), showing(box)
+    watched.looks([there] * number)
+    assert watched.looks([with_change(there, round(box.x2) + 2, 170, new)]) == [True]
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["stands", "moves"])
+def test_a_weak_newcomer_beside_somebody_who_stands_is_looked_at_in_every_picture(moves: bool):
+    """Until they are sure enough to be followed, or the track of a person would begin late."""
+    world = World()
+    schedule = DetectionSchedule(world)
+    there, looks = Detection(square(200, 180, 120), 0.9), []
+    for number in range(30):
+        world.forget()
+        world.people = [Detection(there.box, 0.9)]
+        image = showing(there.box)
+        if number >= 17:
+            new = square(300 + moves * 2.0 * (number - 17), 180, 40)
+            image[160:200, round(new.x1) : round(new.x2)] = 255
+            world.people.append(Detection(new, 0.5))
+        found = schedule.detect(number / 15, image, [Expected(there.box, True, 1, there)])
+        there = next(one for one in found if one.box == there.box)
+        looks.append(len(found))
+    assert looks[17:] == [2] * 13
+
+
+def test_the_smallest_faces_are_looked_at_in_every_picture():
+    assert all(Watched(square(160, 160, 24)).looks([showing(square(160, 160, 24))] * 5))
+
+
+def test_in_a_cab_what_moves_beside_the_driver_is_looked_at_once_a_second():
+    watched = Watched(STANDING, one_person=True)
+    looked = watched.looks([with_change(THERE, 34, 160 + 4 * (number % 8), 20) for number in range(150)])
+    assert 10 <= sum(looked) <= 12
+
+
+def test_after_the_clock_was_set_back_everybody_is_looked_at():
+    watched = Watched(STANDING)
+    watched.looks([THERE] * 20)
+    watched.leap_s = -60.0
+    assert watched.looks([THERE] * 3) == [True, False, False]
+    moving = [with_change(THERE, 34, 160 + 4 * number, 24) for number in range(6)]
+    assert any(watched.looks(moving)), "what changes beside them is looked at in good time"
+
+
+def test_in_another_scene_no_detection_is_used_again():
+    watched = Watched(STANDING)
+    watched.looks([THERE] * 3)
+    before = watched.found
+    watched.schedule.forget()
+    assert watched.looks([THERE]) == [True]
+    assert watched.found is not before
+
+
+def test_a_detection_that_passes_to_another_track_grows_no_younger():
+    """Two faces so near to each other that the tracker confuses them."""
+    one, other = Detection(STANDING, 0.9), Detection(square(300, 160, 100), 0.9)
+    image = showing(STANDING) // 2 + showing(other.box) // 2
+    world = World()
+    world.people = [one, other]
+    schedule, looks = DetectionSchedule(world), 0
+    for number in range(60):
+        world.forget()
+        found = (one, other) if number % 2 else (other, one)
+        people = [Expected(there.box, True, track + 1, there) for track, there in enumerate(found)]
+        schedule.detect(number / 15, image, people)
+        looks += bool(world.places or world.everywhere)
+    assert looks >= 4
+
+
+@pytest.mark.parametrize("box", [square(-40, 160, 100), square(640, 20, 140), Box(-300.0, -300.0, -200.0, -200.0)])
+def test_a_face_that_goes_on_beyond_the_picture_is_no_error(box: Box):
+    watched = Watched(box)
+    assert watched.looks([THERE] * 3, box)[0]
+
+
+def test_where_something_moves_beside_a_face_all_the_time_it_is_looked_at_now_and_then():
+    watched = Watched(STANDING)
+    looked = watched.looks([with_change(THERE, 34, 160 + 4 * (number % 8), 20) for number in range(150)])
+    assert 150 / 15 / BUSY_S * 0.6 <= sum(looked) <= 150 / 15 / BUSY_S + 2
+
+
+@given(st.floats(0.02, 3.0), st.sampled_from([24.0, 32.0, 60.0, 140.0]), st.booleans(), st.sampled_from([1, 4]))
+def test_nobody_drifts_away_unnoticed(speed: float, side: float, upwards: bool, darker: int):
+    """However slowly somebody moves, in pixels a picture: what is told of them overlaps with them as a detection does."""
+    watched = Watched(square(200, 200, side))
+    for number in range(45):
+        moved = speed * number
+        truth = square(200, 200 - moved, side) if upwards else square(200 + moved, 200, side)
+        truth = Box(*(float(round(value)) for value in truth))
+        if truth.y1 < 0 or truth.x2 > 640:
+            return
+        watched.world.people = [Detection(truth, 0.9)]
+        found = watched.sees(showing(truth) // darker)
+        assert iou(np.array([found.box], np.float64), np.array([truth], np.float64))[0, 0] > (
+            0.7 if darker == 1 else 0.5
+        )
+
+
+def test_a_detection_that_is_used_again_gives_way_to_no_other_look_at_the_face():
+    """The crop of somebody who moves shows a part of a neighbour who keeps still."""
+    still, moving = Detection(STANDING, 0.9), Detection(square(300, 160, 100), 0.9)
+    part = Detection(Box(STANDING.x1 + 8, *STANDING[1:]), 0.95)
+    world, image = World(), showing(STANDING)
+    schedule = DetectionSchedule(world)
+
+    def expected(found: Detection | None, other: Detection | None) -> list[Expected]:
+        return [Expected(still.box, True, 1, found), Expected(moving.box, True, 2, other)]
+
+    world.people = [still, moving]
+    schedule.detect(0.0, image, expected(None, None))
+    world.people = [part, moving]
+    found = schedule.detect(0.1, with_change(image, 320, 180, 60), expected(still, moving))
+    assert found == [still, moving]
+    assert world.places[-1] == moving.box
+
+
+def test_a_look_at_the_whole_picture_counts_for_who_stays_where_they_were_too():
+    """A detector that cannot look at crops."""
+    still, moving = Detection(STANDING, 0.9), Detection(square(300, 160, 100), 0.9)
+    nearer = Detection(Box(STANDING.x1 + 2, *STANDING[1:]), 0.95)
+    schedule, image = DetectionSchedule(ScriptedDetector([[still, moving], [nearer, moving]])), showing(STANDING)
+    schedule.detect(0.0, image, [])
+    people = [Expected(still.box, True, 1, still), Expected(moving.box, True, 2, moving)]
+    assert schedule.detect(0.1, with_change(image, 320, 180, 60), people) == [nearer, moving]
+
+
+def test_in_a_picture_of_another_size_no_detection_is_used_again():
+    watched = Watched(STANDING)
+    watched.looks([THERE] * 3)
+    assert watched.looks([THERE[:-16]]) == [True]
 
 
 @pytest.mark.parametrize("time_s", [FULL_PASS_S, 60.0, -0.1, float("nan")])
@@ -263,10 +504,24 @@ def test_a_walker_is_seen_in_every_picture_and_is_one_person(speed: float, fps: 
     line, told = line_of(world), set()
     for number in range(round(1.5 * fps)):
         world.people = [Detection(place(number / fps), 0.95)]
-        outcome = line.step(Frame("door", number, number / fps, HALL))
+        outcome = line.step(Frame("door", number, number / fps, showing(world.people[0].box)))
         assert len(outcome.detections) == 1
         told |= {face.track.id for face in outcome.faces}
     assert told == {1}
+
+
+def test_who_stands_is_looked_at_once_a_second_and_stays_the_same_person():
+    world, box, told, looks = World(), square(150, 150, 80), set(), 0
+    line = line_of(world)
+    for number in range(90):
+        world.forget()
+        world.people = [Detection(box, 0.95)]
+        outcome = line.step(Frame("door", number, number / 15, showing(box)))
+        looks += bool(world.places or world.everywhere)
+        told |= {face.track.id for face in outcome.faces}
+        assert len(outcome.detections) == 1
+    assert told == {1}
+    assert looks <= 6 + 10, "six seconds, and those before the birth"
 
 
 def test_an_empty_hall_is_looked_at_once_a_second():

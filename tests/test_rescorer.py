@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from edged.detect.rescorer import MAX_BATCH, SURE, WORTH_IT, RescoredDetector, shifted
 from edged.detect.schedule import DetectionSchedule
 from edged.errors import ModelError
+from edged.ports import NONE_KNOWN, Known
 from edged.track import Tracker
-from edged.types import Box, Detection
+from edged.types import Box, Detection, Expected
 
 PICTURE = np.zeros((240, 320, 3), np.uint8)
 
@@ -20,10 +21,10 @@ class Finds:
     def __init__(self, *scores: float) -> None:
         self.found = [Detection(Box(10.0 * k, 10, 10.0 * k + 8, 20), score) for k, score in enumerate(scores)]
 
-    def detect(self, image, known=()):
+    def detect(self, image, known=NONE_KNOWN):
         return list(self.found)
 
-    def detect_around(self, image, boxes, known=()):
+    def detect_around(self, image, boxes, known=NONE_KNOWN):
         return list(self.found[:1]) if boxes else None
 
 
@@ -68,9 +69,67 @@ def test_who_is_a_person_already_is_not_looked_at_again():
     engine = Says(-0.5)
     detector = RescoredDetector(Finds(0.7, 0.7), engine, 0.35, 0.6)
     second = detector.detect(PICTURE)[1].box
-    assert sorted(scores(detector.detect(PICTURE, [second]))) == [round(shifted(0.7, -0.5), 3), 0.7]
-    assert detector.detect_around(PICTURE, [second], [Box(0, 10, 8, 20)])[0].score == 0.7
+    assert sorted(scores(detector.detect(PICTURE, Known([second])))) == [round(shifted(0.7, -0.5), 3), 0.7]
+    assert detector.detect_around(PICTURE, [second], Known([Box(0, 10, 8, 20)]))[0].score == 0.7
     assert engine.batches == [2, 1]
+
+
+HERE = Finds(0.9).found[0].box
+BESIDE = Box(HERE.x1 + 6, HERE.y1, HERE.x2 + 6, HERE.y2)
+"""Overlaps HERE by an IoU of a seventh."""
+OVER = Box(HERE.x1 + 5, HERE.y1, HERE.x2 + 5, HERE.y2)
+"""Overlaps HERE by an IoU of 3 / 13."""
+
+
+def test_what_is_weak_where_somebody_was_hardly_seen_is_looked_at_and_gains_nothing():
+    """Else a track that has lost its person goes on with whatever looks a little like a face there."""
+    engine = Says(-1.0)
+    detector = RescoredDetector(Finds(0.3, 0.3), engine, 0.05, 0.6)
+    assert sorted(scores(detector.detect(PICTURE, Known([HERE], [HERE])))) == [round(shifted(0.3, -1.0), 3), 0.3]
+    assert engine.batches == [1]
+    assert scores(RescoredDetector(Finds(0.3), Says(2.0), 0.05, 0.6).detect(PICTURE, Known((), [HERE]))) == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("score", "place", "looked"),
+    [
+        (0.3, HERE, [1]),
+        (0.3, OVER, [1]),
+        (0.3, BESIDE, []),
+        (0.65, HERE, []),
+        (0.95, HERE, []),
+        (WORTH_IT - 0.01, HERE, []),
+    ],
+    ids=["weak", "near", "beside", "strong: it is that person", "sure", "as good as nothing"],
+)
+def test_only_what_is_weak_and_at_the_place_is_looked_at(score, place, looked):
+    engine = Says(-1.0)
+    RescoredDetector(Finds(score), engine, 0.05, 0.6).detect(PICTURE, Known([place, HERE], [place]))
+    assert engine.batches == looked
+
+
+PEOPLE = [
+    Expected(HERE, clear=False, track=1),
+    Expected(Box(100, 10, 108, 20), clear=True, track=2),
+    Expected(HERE, False),
+]
+
+
+@pytest.mark.parametrize(("rescore_unclear", "unclear"), [(True, [HERE]), (False, [])])
+def test_the_detector_is_told_who_was_hardly_seen(rescore_unclear, unclear):
+    asked = []
+
+    class Asked(Finds):
+        def detect(self, image, known=NONE_KNOWN):
+            asked.append(known.unclear)
+            return list(self.found)
+
+        def detect_around(self, image, boxes, known=NONE_KNOWN):
+            asked.append(known.unclear)
+            return list(self.found)
+
+    DetectionSchedule(Asked(0.9), rescore_unclear=rescore_unclear).detect(0.0, PICTURE, PEOPLE)
+    assert asked == [unclear, unclear]
 
 
 def test_only_tracks_past_the_birth_gate_are_known_to_the_detector():
@@ -79,8 +138,8 @@ def test_only_tracks_past_the_birth_gate_are_known_to_the_detector():
     asked = []
 
     class Asked(Finds):
-        def detect_around(self, image, boxes, known=()):
-            asked.append((len(known), sum(one.born for one in tracker.expected(time_s))))
+        def detect_around(self, image, boxes, known=NONE_KNOWN):
+            asked.append((len(known.people), sum(one.track > 0 for one in tracker.expected(time_s))))
             return list(self.found)
 
     tracker = Tracker()

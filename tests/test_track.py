@@ -45,6 +45,25 @@ def test_a_small_face_keeps_its_id_however_fast_it_crosses(fps, sizes_a_second):
     assert all(len(frame) == 1 for frame in frames[math.ceil(BORN_S * fps) :])
 
 
+def test_what_is_expected_says_what_the_picture_before_showed():
+    tracker, face, weak = Tracker(AT_ONCE), sighting(100), sighting(100, score=0.4)
+    tracker.update(0.0, [face])
+    (here,) = tracker.expected(0.1)
+    assert (here.track, here.clear, here.found) == (1, True, face)
+    tracker.update(0.1, [weak])
+    (here,) = tracker.expected(0.2)
+    assert (here.track, here.clear, here.found) == (1, False, weak)
+    tracker.update(0.2, [])
+    (here,) = tracker.expected(0.3)
+    assert (here.track, here.clear, here.found) == (1, False, None)
+
+
+def test_who_is_not_born_is_expected_without_a_number():
+    tracker = Tracker()
+    tracker.update(0.0, [sighting(100)])
+    assert [one.track for one in tracker.expected(0.1)] == [0]
+
+
 def test_a_fast_face_is_followed_although_its_boxes_do_not_touch():
     step = 1.6 * 24
     boxes = np.array([square(100, 100, 24), square(100 + step, 100, 24)])

@@ -14,7 +14,7 @@ from edged.detect.boxes import SAME_FACE, iou, suppress
 from edged.detect.canvas import SMALL_FACES, Canvas, WorkingSize
 from edged.detect.mosaic import LONGEST, Part, around, arrange, merged
 from edged.errors import ModelError
-from edged.ports import Engine
+from edged.ports import NONE_KNOWN, Engine, Known
 from edged.types import Box, Detection, Image, MaskScores
 
 STRIDES = (8, 16, 32)
@@ -68,7 +68,7 @@ class AnchorFreeDetector:
         self._canvas, self._near = Canvas(working_size), Canvas(WorkingSize(NEAR_SIDE, 1.0))
         self._score, self._overlap, self._most = score, overlap, most
 
-    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+    def detect(self, image: Image, known: Known = NONE_KNOWN) -> list[Detection]:
         """All faces, best score first. Raise ModelError when the engine's output is not a detector's."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
@@ -90,7 +90,7 @@ class AnchorFreeDetector:
         """The best row of each face, best face first."""
         return rows[suppress(rows[:, 1:5], rows[:, 0], self._overlap)[: self._most]]
 
-    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Known = NONE_KNOWN) -> list[Detection] | None:
         """See `NearbyDetector`. Large faces are scaled down, as in the small copy: one pass is enough."""
         height, width = image.shape[:2]
         scale = self._working_size.scale(width, height) if width and height else 1.0

@@ -19,6 +19,8 @@ Kind: TypeAlias = Literal["union", "min"]
 
 SAME_FACE = 0.45
 """Detections that overlap by more than this IoU are of one face."""
+AT_PLACE = 0.2
+"""A detection that overlaps the place where somebody is expected by more than this IoU is theirs."""
 
 
 def areas(boxes: Floats) -> Floats:

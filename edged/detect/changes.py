@@ -1,18 +1,18 @@
 """Compares downsampled pictures of one camera: which cells have changed, and whether another scene begins."""
 
-from typing import TypeAlias
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.types import Image
-
-Thumbnail: TypeAlias = NDArray[np.uint8]
-"""A downsampled picture: rows x columns x 3, each the mean of sixteen of the pixels of a cell."""
+from edged.types import Box, Image
 
 CELL = 16
-"""Side of a cell in pixels. The smallest face worth finding is half as large again, and fills most of one."""
+"""Side of a cell in pixels; a little less where the picture is no multiple of it. The smallest face worth finding is half as
+large again, and fills most of one."""
 
 SAMPLED = 4
 """A cell is the mean of so many times so many of its pixels: enough of them to average a sensor's noise away."""
@@ -32,6 +32,54 @@ FLAT = 4.0
 that is covered, a flash, the dark between two scenes."""
 
 
+class Cells(NamedTuple):
+    """A part of a thumbnail, within it; right and bottom exclusive. Without cells where right <= left or bottom <= top."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A view of this part of an array with a thumbnail's rows and columns."""
+        return array[self.top : self.bottom, self.left : self.right]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thumbnail:
+    """A downsampled picture."""
+
+    colours: NDArray[np.uint8]
+    """Rows x columns x 3, each the mean of sixteen of the pixels of a cell."""
+    height: int
+    width: int
+    """The picture's, in pixels."""
+
+    def is_like(self, other: "Thumbnail") -> bool:
+        """Whether both are of pictures of one size."""
+        return (self.height, self.width) == (other.height, other.width)
+
+    def touched(self, box: Box, margin: float) -> Cells:
+        """All cells of which something is at most `margin` (in units of its longer side) from `box`, which is finite."""
+        left, top, right, bottom = self._extent(box, margin)
+        return self._clipped(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+
+    def within(self, box: Box, margin: float) -> Cells:
+        """All cells of which nothing is further than `margin` (in units of its longer side) from `box`, which is finite."""
+        left, top, right, bottom = self._extent(box, margin)
+        return self._clipped(math.ceil(left), math.ceil(top), math.floor(right), math.floor(bottom))
+
+    def _extent(self, box: Box, margin: float) -> tuple[float, float, float, float]:
+        rows, columns = self.colours.shape[:2]
+        across, down = columns / max(self.width, 1), rows / max(self.height, 1)
+        room = margin * max(box.width, box.height)
+        return (box.x1 - room) * across, (box.y1 - room) * down, (box.x2 + room) * across, (box.y2 + room) * down
+
+    def _clipped(self, left: int, top: int, right: int, bottom: int) -> Cells:
+        rows, columns = self.colours.shape[:2]
+        return Cells(max(left, 0), max(top, 0), max(min(right, columns), 0), max(min(bottom, rows), 0))
+
+
 def downsampled(image: Image, rows: int, columns: int) -> Image:
     """`image`, which has pixels, as rows x columns cells, each the mean of SAMPLED x SAMPLED of its pixels."""
     # The nearest pixels first, which costs next to nothing, and only of these the mean.
@@ -40,16 +88,23 @@ def downsampled(image: Image, rows: int, columns: int) -> Image:
 
 
 def thumbnail(image: Image) -> Thumbnail:
-    """A new array; a picture without pixels gives one without cells."""
-    rows, columns = (-(-side // CELL) for side in image.shape[:2])
-    return downsampled(image, rows, columns) if rows and columns else np.empty((0, 0, 3), np.uint8)
+    """A picture without pixels gives a thumbnail without cells."""
+    height, width = image.shape[:2]
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    colours = downsampled(image, rows, columns) if rows and columns else np.empty((0, 0, 3), np.uint8)
+    return Thumbnail(colours, height, width)
+
+
+def differ(one: NDArray[np.uint8], other: NDArray[np.uint8], by: float = CHANGE) -> "NDArray[np.bool_]":
+    """Which cells of two parts of thumbnails, of one shape, differ by more than this in some colour: rows x columns."""
+    if not one.size:
+        return np.zeros(one.shape[:2], np.bool_)
+    return np.asarray(cv2.absdiff(one, other).max(axis=2) > by)
 
 
 def changed(now: Thumbnail, before: Thumbnail) -> "NDArray[np.bool_]":
     """The cells that differ, rows x columns, of two pictures of one size."""
-    if not now.size:
-        return np.zeros(now.shape[:2], np.bool_)
-    return np.asarray(cv2.absdiff(now, before).max(axis=2) > CHANGE)
+    return differ(now.colours, before.colours)
 
 
 class SceneCuts:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edged.detect.anchor_free import AnchorFreeDetector, Rows, detections
 from edged.detect.boxes import SAME_FACE, iou
+from edged.ports import NONE_KNOWN, Known
 from edged.types import Box, Detection, Image
 
 VOTES = 0.7
@@ -25,7 +26,7 @@ class MirroringDetector:
     def __init__(self, detector: AnchorFreeDetector) -> None:
         self._detector = detector
 
-    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+    def detect(self, image: Image, known: Known = NONE_KNOWN) -> list[Detection]:
         """See `AnchorFreeDetector.detect`; twice its cost."""
         height, width = image.shape[:2]
         if height == 0 or width == 0:
@@ -36,7 +37,7 @@ class MirroringDetector:
         ]
         return detections(self._joined(passes), width, height)
 
-    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Known = NONE_KNOWN) -> list[Detection] | None:
         """See `NearbyDetector`."""
         return self._detector.detect_around(image, boxes, known)
 

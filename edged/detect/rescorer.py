@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.crops import square_crops
-from edged.detect.boxes import beside
+from edged.detect.boxes import AT_PLACE, beside
 from edged.errors import ModelError
-from edged.ports import Engine, NearbyDetector
+from edged.ports import NONE_KNOWN, Engine, Known, NearbyDetector
 from edged.types import Box, Detection, Image
 
 CROP_SIZE = 80
@@ -36,33 +36,32 @@ class RescoredDetector:
     the logit of the detection's score.
     """
 
-    def __init__(
-        self, detector: NearbyDetector, engine: Engine, least_score: float, doubted_from: float | None
-    ) -> None:
+    def __init__(self, detector: NearbyDetector, engine: Engine, least_score: float, begins_from: float | None) -> None:
         """`detector` returns what scores at least `least_score`; what scores less in the end is dropped.
 
-        `doubted_from`: only what scores so much may begin a track, so the others need not be looked at; and no score rises.
-        A camera has one or two of them in a full pass. Evidence over time is what makes a track a person there: raised scores of
-        weak detections made persons of what was none on the recordings with known truth. None: every detection counts.
+        `begins_from`: the score from which a detection may begin a track; None where no tracks are made of them and each counts.
+        Where tracks are made, weaker ones are not looked at, except those of people who were not clearly seen before, and no
+        score rises.
+        One or two detections of a full pass are looked at on a camera. Evidence over time is what makes a track a person there:
+        raised scores of weak detections made persons of what was none on the recordings with known truth.
         """
         self._detector, self._engine, self._least = detector, engine, least_score
-        self._from = WORTH_IT if doubted_from is None else doubted_from
-        self._most = np.inf if doubted_from is None else 0.0
+        self._from = WORTH_IT if begins_from is None else begins_from
+        self._most = np.inf if begins_from is None else 0.0
         self._crops = np.empty((MAX_BATCH, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
-    def detect(self, image: Image, known: Sequence[Box] = ()) -> list[Detection]:
+    def detect(self, image: Image, known: Known = NONE_KNOWN) -> list[Detection]:
         """All faces, best score first. Raise ModelError when an engine's answer is not a detector's."""
         return self._rescored(image, self._detector.detect(image), known)
 
-    def detect_around(self, image: Image, boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Detection] | None:
+    def detect_around(self, image: Image, boxes: Sequence[Box], known: Known = NONE_KNOWN) -> list[Detection] | None:
         """See `NearbyDetector`."""
         found = self._detector.detect_around(image, boxes)
         return None if found is None else self._rescored(image, found, known)
 
-    def _rescored(self, image: Image, found: list[Detection], known: Sequence[Box]) -> list[Detection]:
+    def _rescored(self, image: Image, found: list[Detection], known: Known) -> list[Detection]:
         found = [one if one.score >= WORTH_IT else _with_gain(one, -WEAK_LOSS) for one in found]
-        unsure = [place for place, one in enumerate(found) if self._from <= one.score <= SURE]
-        unsure = [unsure[k] for k in beside([found[place].box for place in unsure], known)]
+        unsure = self._unsure(found, known)
         for start in range(0, len(unsure), MAX_BATCH):
             places = unsure[start : start + MAX_BATCH]
             evidence = self._evidence(image, [found[place].box for place in places])
@@ -70,6 +69,14 @@ class RescoredDetector:
                 found[place] = _with_gain(found[place], gain)
         kept = [detection for detection in found if detection.score >= self._least]
         return sorted(kept, key=lambda detection: -detection.score)
+
+    def _unsure(self, found: Sequence[Detection], known: Known) -> list[int]:
+        """The places of those that are worth a second look."""
+        unsure = [place for place, one in enumerate(found) if self._from <= one.score <= SURE]
+        unsure = [unsure[k] for k in beside([found[place].box for place in unsure], known.people)]
+        weak = [place for place, one in enumerate(found) if WORTH_IT <= one.score < self._from]
+        apart = {weak[k] for k in beside([found[place].box for place in weak], known.unclear, AT_PLACE)}
+        return unsure + [place for place in weak if place not in apart]
 
     def _evidence(self, image: Image, boxes: Sequence[Box]) -> NDArray[np.float32]:
         """One number for each of at most MAX_BATCH boxes."""
