@@ -97,7 +97,7 @@ def groups_of(
         measured = [one if own else None for one, own in zip(skins, mine, strict=True)]
         groups[f"brightness, L*, {place}"] = np.array([_band(one and one.lightness, BRIGHTNESS) for one in measured])
         groups[f"tone, {place}"] = np.array([_tone(one and one.tone) for one in measured])
-    # Dark faces are more often turned away, covered or far off than others: only alike ones tell what darkness itself costs.
+    # Landmarks are sure of fewer dark faces than of others, and darkness may be why: this explains no difference away.
     clear = np.array([_clarity(one) for one in skins], np.str_)
     groups["landmarks"] = clear
     cheeks = groups["brightness, L*, cheeks of bare faces"]
